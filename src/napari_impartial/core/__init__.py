@@ -1,0 +1,1 @@
+"""The science, headless: no Qt, no napari."""

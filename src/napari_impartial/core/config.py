@@ -1,0 +1,431 @@
+"""Every default, bound, label and tooltip, once.
+
+The dataclasses are frozen snapshots: forms, the command line and the reference pages
+are derived from their fields' metadata (see :func:`parameters`), and
+:func:`validate` checks values against the same bounds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from .errors import ImPartialError
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a form, a command line or a reference page needs to know of one setting."""
+
+    name: str
+    default: Any
+    label: str
+    tooltip: str
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] | None = None
+    unit: str = ""
+
+
+def setting(
+    default: Any,
+    label: str,
+    tooltip: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    step: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    unit: str = "",
+) -> Any:
+    """Return a dataclass field that carries its own description."""
+    return field(
+        default=default,
+        metadata={
+            "label": label,
+            "tooltip": tooltip,
+            "minimum": minimum,
+            "maximum": maximum,
+            "step": step,
+            "choices": choices,
+            "unit": unit,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of the network (see :mod:`napari_impartial.core.unet`)."""
+
+    base_features: int = setting(
+        24,
+        "Features",
+        "Feature maps at the first level; each level down has twice as many.",
+        minimum=4,
+        maximum=128,
+    )
+    depth: int = setting(
+        4, "Depth", "How often the image is halved on the way down.", minimum=1, maximum=6
+    )
+    norm: str = setting(
+        "batch",
+        "Normalization",
+        "Layer that keeps activations in range: batch learns quickly, none is the paper's.",
+        choices=("batch", "none"),
+    )
+    dropout: float = setting(
+        0.2,
+        "Dropout",
+        "Chance that a feature map is left out, in training and in the Monte-Carlo passes.",
+        minimum=0.0,
+        maximum=0.9,
+        step=0.05,
+    )
+    components_per_class: int = setting(
+        2,
+        "Components per class",
+        "Typical colours that each class may have in the quantized reconstruction.",
+        minimum=1,
+        maximum=8,
+    )
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a network is fitted (see :mod:`napari_impartial.core.training`)."""
+
+    preset: str = setting(
+        "balanced",
+        "Preset",
+        "A tested bundle of settings: how much time is given to reach how good a result.",
+        choices=("fast", "balanced", "best", "paper"),
+    )
+    time_budget_s: float = setting(
+        60.0,
+        "Time budget",
+        "Seconds of training. The learning rate falls to zero just as they run out.",
+        minimum=1.0,
+        maximum=864000.0,
+        unit="s",
+    )
+    max_steps: int = setting(
+        0, "Most steps", "Stop after so many steps; 0 means the time alone decides.", minimum=0
+    )
+    objective: str = setting(
+        "joint",
+        "Objective",
+        "Which parts of the loss are learned from (the ablation of the paper's Table 2).",
+        choices=("joint", "scribble", "reconstruction"),
+    )
+    reconstruction: str = setting(
+        "mixture",
+        "Reconstruction loss",
+        "mixture: expected loss over the components; mean: loss of the expected value.",
+        choices=("mixture", "mean"),
+    )
+    scribble_weight: float = setting(
+        0.9, "Scribble weight", "Weight of the scribble loss.", minimum=0.0, maximum=10.0
+    )
+    reconstruction_weight: float = setting(
+        0.1,
+        "Reconstruction weight",
+        "Weight of the blind-spot reconstruction loss.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    total_variation_weight: float = setting(
+        0.0,
+        "Smoothness weight",
+        "Weight of the total variation of the class probabilities.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    patch_size: int = setting(
+        128, "Patch size", "Side of a training patch.", minimum=16, maximum=1024, unit="px"
+    )
+    batch_size: int = setting(8, "Batch size", "Patches in a step.", minimum=1, maximum=256)
+    scribble_patch_fraction: float = setting(
+        0.75,
+        "Patches at scribbles",
+        "Share of the patches that are placed around scribbles; the rest lie anywhere.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    blind_spot_fraction: float = setting(
+        0.05,
+        "Blind spots",
+        "Share of a patch's pixels that are hidden from the network.",
+        minimum=0.0,
+        maximum=0.9,
+    )
+    blind_spot_window: int = setting(
+        10,
+        "Blind-spot window",
+        "Side of the window that a hidden pixel's stand-in is drawn from.",
+        minimum=2,
+        maximum=64,
+        unit="px",
+    )
+    intensity_jitter: float = setting(
+        0.1,
+        "Intensity jitter",
+        "How strongly brightness and contrast of each channel are varied in training.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    validation_fraction: float = setting(
+        0.15,
+        "Held-out share",
+        "Share of the scribbled area that is kept out of training to judge the weights.",
+        minimum=0.0,
+        maximum=0.5,
+    )
+    learning_rate: float = setting(
+        3e-3, "Learning rate", "Highest step size of the optimizer.", minimum=1e-6, maximum=1.0
+    )
+    weight_decay: float = setting(
+        1e-4, "Weight decay", "How strongly weights are drawn to zero.", minimum=0.0, maximum=1.0
+    )
+    optimizer: str = setting(
+        "adamw", "Optimizer", "adam is the paper's.", choices=("adamw", "adam")
+    )
+    schedule: str = setting(
+        "budget",
+        "Learning-rate schedule",
+        "budget: warm-up, then a cosine to zero over the time budget; exponential: the paper's.",
+        choices=("budget", "exponential"),
+    )
+    ema_decay: float = setting(
+        0.99,
+        "Weight averaging",
+        "Decay of the running mean of the weights; 0 switches it off.",
+        minimum=0.0,
+        maximum=0.9999,
+    )
+    seed: int = setting(
+        0, "Seed", "Same seed, device and number of steps: same model.", minimum=0
+    )
+    device: str = setting(
+        "auto",
+        "Device",
+        "Where to compute: auto takes CUDA, then MPS (Apple), then the CPU.",
+        choices=("auto", "cpu", "cuda", "mps"),
+    )
+    precision: str = setting(
+        "auto",
+        "Precision",
+        "auto computes in bfloat16 (CPU) or mixed precision (CUDA) where the hardware has it.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+
+
+@dataclass(frozen=True)
+class PredictionConfig:
+    """How an image is predicted (see :mod:`napari_impartial.core.prediction`)."""
+
+    samples: int = setting(
+        4,
+        "Monte-Carlo samples",
+        "Passes with dropout on. More give a smoother heatmap and take longer; "
+        "0 is one pass without dropout.",
+        minimum=0,
+        maximum=256,
+    )
+    tile_size: int = setting(
+        512, "Tile size", "Side of the tiles a large image is cut into.", minimum=64, maximum=8192,
+        unit="px",
+    )
+    reconstruction: bool = setting(
+        False, "Reconstruction", "Also return the denoised, quantized image."
+    )
+    seed: int = setting(0, "Seed", "Seed of the Monte-Carlo passes.", minimum=0)
+    device: str = setting(
+        "auto",
+        "Device",
+        "Where to compute: auto takes CUDA, then MPS (Apple), then the CPU.",
+        choices=("auto", "cpu", "cuda", "mps"),
+    )
+    precision: str = setting(
+        "auto",
+        "Precision",
+        "auto computes in bfloat16 (CPU) or mixed precision (CUDA) where the hardware has it.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+
+
+@dataclass(frozen=True)
+class InstanceConfig:
+    """How probabilities are cut into objects (see :mod:`napari_impartial.core.instances`)."""
+
+    split: str = setting(
+        "watershed",
+        "Split",
+        "watershed splits touching cells; components is the authors' recipe and does not.",
+        choices=("watershed", "components"),
+    )
+    threshold: float = setting(
+        0.5,
+        "Threshold",
+        "Foreground probability from which a pixel belongs to an object.",
+        minimum=0.01,
+        maximum=0.99,
+        step=0.01,
+    )
+    min_size_px: int = setting(
+        20, "Smallest size", "Smaller objects are dropped.", minimum=0, maximum=100000, unit="px"
+    )
+    split_strength: float = setting(
+        0.5,
+        "Split strength",
+        "0 keeps touching cells together, 1 cuts at the slightest waist.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+    smooth_px: float = setting(
+        1.0,
+        "Smooth",
+        "Standard deviation of the smoothing of the probability before it is cut.",
+        minimum=0.0,
+        maximum=10.0,
+        step=0.5,
+        unit="px",
+    )
+    grow_px: int = setting(
+        0, "Grow", "Grow each object by so many pixels without merging.", minimum=0, maximum=50,
+        unit="px",
+    )
+
+
+@dataclass(frozen=True)
+class SuggestionConfig:
+    """How the places to scribble next are picked (:mod:`napari_impartial.core.uncertainty`)."""
+
+    count: int = setting(
+        10, "Suggestions", "How many places are suggested.", minimum=1, maximum=500
+    )
+    box_px: int = setting(
+        48, "Box", "Side of the box drawn round a suggestion.", minimum=8, maximum=1024, unit="px"
+    )
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named pair of model and training settings."""
+
+    name: str
+    label: str
+    tooltip: str
+    model: ModelConfig
+    training: TrainingConfig
+
+
+def _paper() -> Preset:
+    """Settings as published, for comparison (science page, *paper* preset)."""
+    return Preset(
+        "paper",
+        "Paper",
+        "The authors' published settings; meant for a GPU, slow without one.",
+        ModelConfig(base_features=64, norm="none", dropout=0.5),
+        TrainingConfig(
+            preset="paper",
+            time_budget_s=1200.0,
+            blind_spot_fraction=0.05,
+            scribble_patch_fraction=0.6,
+            intensity_jitter=0.0,
+            learning_rate=5e-4,
+            weight_decay=1e-4,
+            optimizer="adam",
+            schedule="exponential",
+            ema_decay=0.0,
+            batch_size=8,
+        ),
+    )
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        preset.name: preset
+        for preset in (
+            Preset(
+                "fast",
+                "Fast",
+                "A first answer in seconds.",
+                ModelConfig(base_features=16),
+                TrainingConfig(preset="fast", time_budget_s=15.0),
+            ),
+            Preset(
+                "balanced",
+                "Balanced",
+                "A good result in about a minute.",
+                ModelConfig(),
+                TrainingConfig(),
+            ),
+            Preset(
+                "best",
+                "Best",
+                "The most careful result; takes minutes.",
+                ModelConfig(base_features=32),
+                TrainingConfig(preset="best", time_budget_s=300.0),
+            ),
+            _paper(),
+        )
+    }
+)
+
+
+def get_preset(name: str) -> Preset:
+    """Return the preset of that name.
+
+    Raises
+    ------
+    ImPartialError
+        If there is none.
+    """
+    try:
+        return PRESETS[name]
+    except KeyError:
+        known = ", ".join(PRESETS)
+        raise ImPartialError(f"There is no preset {name!r}; choose one of {known}.") from None
+
+
+def parameters(config: Any) -> dict[str, Parameter]:
+    """Describe the fields of a configuration class or instance, in order."""
+    return {
+        f.name: Parameter(
+            f.name,
+            f.default if isinstance(config, type) else getattr(config, f.name),
+            **f.metadata,
+        )
+        for f in dataclasses.fields(config)
+    }
+
+
+Config = TypeVar(
+    "Config", ModelConfig, TrainingConfig, PredictionConfig, InstanceConfig, SuggestionConfig
+)
+
+
+def validate(config: Config) -> Config:
+    """Return `config` unchanged if each value lies within its bounds.
+
+    Raises
+    ------
+    ImPartialError
+        Naming the first setting that does not, and what it may be.
+    """
+    for name, parameter in parameters(config).items():
+        value = parameter.default
+        if parameter.choices is not None and value not in parameter.choices:
+            raise ImPartialError(
+                f"{name} is {value!r}; choose one of {', '.join(parameter.choices)}."
+            )
+        low, high = parameter.minimum, parameter.maximum
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+            raise ImPartialError(f"{name} is {value}; it has to be {bounds}.")
+    return config

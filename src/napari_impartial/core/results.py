@@ -1,0 +1,119 @@
+"""What training and prediction report, and what may be asked of them.
+
+Plain frozen dataclasses over numpy, free of torch, so that the window can hold and show
+them without loading the network's library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .scribbles import Scribbles
+
+Box = tuple[int, int, int, int]
+"""``(y0, x0, y1, x1)`` in pixels, the end excluded."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Parts of the joint loss (paper, eq. 1 to 3), each unweighted but `total`."""
+
+    total: float
+    scribble: float
+    reconstruction: float
+    total_variation: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one image.
+
+    Attributes
+    ----------
+    probability : (K, Y, X) float32
+        Mean class probabilities over the Monte-Carlo passes; class 0 is background.
+    entropy : (Y, X) float32
+        Predictive entropy of `probability` over log K, 0 (sure) to 1.
+    mutual_information : (Y, X) float32
+        Entropy of the mean less mean entropy, over log K: the part that more
+        annotation can lower. 0 with fewer than two passes.
+    reconstruction : (C, Y, X) float32 or None
+        Denoised, quantized image in normalized intensities.
+    n_samples : int
+        Stochastic passes; 0 means one pass without dropout.
+    """
+
+    probability: npt.NDArray[np.float32]
+    entropy: npt.NDArray[np.float32]
+    mutual_information: npt.NDArray[np.float32]
+    reconstruction: npt.NDArray[np.float32] | None
+    n_samples: int
+
+    @property
+    def foreground(self) -> npt.NDArray[np.float32]:
+        """Probability of any foreground class, (Y, X) float32."""
+        return np.asarray(1.0 - self.probability[0], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Ask training to end now and return the best weights."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Ask training for a prediction of one field with the current weights."""
+
+    image_index: int
+    box: Box
+    samples: int = 2
+
+
+@dataclass(frozen=True)
+class NewScribbles:
+    """Hand training the scribbles as they are now, one for each image."""
+
+    scribbles: Sequence[Scribbles]
+
+
+Command = Stop | Preview | NewScribbles
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """State of a running training.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps done.
+    elapsed_s : float
+        Seconds spent, pauses left out.
+    fraction : float
+        Share of the budget spent, 0 to 1.
+    training, validation : Losses
+        Running mean over recent batches; latest on the held-out scribbles, if any.
+    best_validation_loss : float or None
+        Lowest so far; its weights are the ones returned.
+    best_step : int
+        Step of `best_validation_loss`.
+    learning_rate : float
+        Of the last step.
+    preview : Prediction or None
+        Answer to the last :class:`Preview`, of the box that `preview_request` names.
+    """
+
+    step: int
+    elapsed_s: float
+    fraction: float
+    training: Losses
+    validation: Losses | None
+    best_validation_loss: float | None
+    best_step: int
+    learning_rate: float
+    preview: Prediction | None = None
+    preview_request: Preview | None = None
