@@ -1,0 +1,454 @@
+"""Arrays of any axes and type become images: channels by rows by columns, float32."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .errors import ImPartialError
+
+AXES = "TZCYX"
+#: More planes than this along a first axis are taken for a stack and not for channels.
+MOST_CHANNELS_GUESSED = 128
+#: Channels with more pixels than this have their percentiles taken from a sample.
+MOST_PIXELS_RANKED = 4_000_000
+#: Intensities so many ranges away (hot pixels) are cut, lest one pixel floods the network.
+NORMALIZED_LIMIT = 1000.0
+
+_SAMPLE_PIXELS = 1_000_000
+# float32 ends at 3e38; within these bounds differences and quotients stay inside it
+_LARGEST, _SMALLEST = 1e30, 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One plane with all its channels, as measured.
+
+    Attributes
+    ----------
+    channels
+        (C, Y, X) float32, raw intensities, each finite or NaN.
+    channel_names
+        C distinct names.
+    name
+        What to call the image; results take their names from it.
+    pixel_size
+        Height and width of a pixel in `pixel_unit`, or None if unknown. Nothing is
+        computed from it; results carry it on.
+    pixel_unit
+        For instance "µm"; may be empty.
+    """
+
+    channels: NDArray[np.float32]
+    channel_names: tuple[str, ...]
+    name: str = "image"
+    pixel_size: tuple[float, float] | None = None
+    pixel_unit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.channels.ndim != 3 or self.channels.size == 0:
+            raise ImPartialError(
+                f"An image needs channels, rows and columns; its shape is {self.channels.shape}."
+            )
+        if len(self.channel_names) != self.channels.shape[0]:
+            raise ImPartialError(
+                f"{self.name} has {self.channels.shape[0]} channels but "
+                f"{len(self.channel_names)} channel names."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.channels.shape[1], self.channels.shape[2]
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels, C."""
+        return self.channels.shape[0]
+
+    def select(self, names_or_indices: Iterable[str | int]) -> Image:
+        """Return an image of the given channels, in the given order.
+
+        Parameters
+        ----------
+        names_or_indices
+            Names, or positions from 0. A name is tried first, so that a channel that
+            is called "2" can be asked for; text that is no name may be a position.
+
+        Raises
+        ------
+        ImPartialError
+            If a channel does not exist, is asked for twice, or none is asked for.
+        """
+        indices = [self._index(key) for key in names_or_indices]
+        if not indices:
+            raise ImPartialError(f"No channel of {self.name} is selected; choose at least one.")
+        if len(set(indices)) < len(indices):
+            raise ImPartialError(f"A channel of {self.name} is selected twice.")
+        return Image(
+            self.channels[indices],
+            tuple(self.channel_names[i] for i in indices),
+            self.name,
+            self.pixel_size,
+            self.pixel_unit,
+        )
+
+    def _index(self, key: str | int) -> int:
+        """Return the position of a channel given by name or position."""
+        if isinstance(key, str):
+            if key in self.channel_names:
+                return self.channel_names.index(key)
+            position = int(key) if key.isdecimal() else -1
+        else:
+            position = int(key)
+        if not 0 <= position < self.n_channels:
+            raise ImPartialError(
+                f"{self.name} has no channel {key!r}; it has {', '.join(self.channel_names)}."
+            )
+        return position
+
+
+def guess_axes(shape: Sequence[int], dtype: DTypeLike | None = None) -> str:
+    """Guess what the axes of an array are, from its shape.
+
+    Channels are the safer guess: a stack mistaken for channels is seen at once in the
+    table of channels, while channels mistaken for a stack give many one-channel images
+    and a poor result without a hint. Hence:
+
+    * two axes: ``YX``.
+    * three axes: ``YXC`` if the last axis is 3 or 4 and the image is larger than that
+      (RGB, RGBA), or if the last axis is shorter than the others and at most 128;
+      otherwise ``CYX`` if the first axis is at most 128, otherwise ``ZYX``.
+    * four axes: ``ZYXC`` for 8-bit RGB; otherwise the shorter of the first two axes is C
+      (``ZCYX`` if they are equal, as ImageJ writes them).
+    * five axes: ``TZCYX``, or ``TZYXC`` for 8-bit RGB.
+
+    Parameters
+    ----------
+    shape
+        Lengths of the axes.
+    dtype
+        Type of the elements, if known.
+
+    Returns
+    -------
+    str
+        One letter of ``TZCYX`` an axis.
+
+    Raises
+    ------
+    ImPartialError
+        If there are fewer than two or more than five axes.
+    """
+    n = len(shape)
+    if not 2 <= n <= 5:
+        raise ImPartialError(
+            f"An image has two to five axes (of T, Z, C, Y, X); this array has {n}: {tuple(shape)}."
+        )
+    if n == 2:
+        return "YX"
+    colour = shape[-1] in (3, 4) and min(shape[-3:-1]) > shape[-1]
+    if n == 3:
+        trailing = shape[-1] < min(shape[:2]) and shape[-1] <= MOST_CHANNELS_GUESSED
+        if colour or trailing:
+            return "YXC"
+        return "CYX" if shape[0] <= MOST_CHANNELS_GUESSED else "ZYX"
+    colour = colour and dtype is not None and np.dtype(dtype) == np.uint8
+    if n == 4:
+        if colour:
+            return "ZYXC"
+        return "CZYX" if shape[0] < shape[1] else "ZCYX"
+    return "TZYXC" if colour else "TZCYX"
+
+
+def check_axes(axes: str, ndim: int) -> str:
+    """Return `axes` in capitals if they describe an image of `ndim` axes.
+
+    Raises
+    ------
+    ImPartialError
+        If a letter is unknown or repeated, Y or X is missing, or their number is wrong.
+    """
+    letters = axes.upper()
+    unknown = sorted(set(letters) - set(AXES))
+    if unknown:
+        raise ImPartialError(
+            f"Axes {axes!r} hold the unknown letter {unknown[0]!r}; use letters of TZCYX."
+        )
+    if len(set(letters)) < len(letters):
+        raise ImPartialError(f"Axes {axes!r} repeat a letter; each may occur once.")
+    if "Y" not in letters or "X" not in letters:
+        raise ImPartialError(f"Axes {axes!r} lack Y or X; an image has both.")
+    if len(letters) != ndim:
+        raise ImPartialError(
+            f"Axes {axes!r} name {len(letters)} axes but the array has {ndim}; "
+            "give one letter for each."
+        )
+    return letters
+
+
+def planes(
+    array: Any,
+    axes: str | None = None,
+    channel_names: Sequence[str] | None = None,
+    name: str = "image",
+    pixel_size: tuple[float, float] | None = None,
+    pixel_unit: str = "",
+) -> list[Image]:
+    """Cut an array into images, one for each time point and slice.
+
+    Parameters
+    ----------
+    array
+        Two to five axes; bool, integer or real, 1 x 1 pixels or more. Lazy arrays (dask,
+        zarr) are read plane by plane.
+    axes
+        Letters of ``TZCYX``, one an axis; None has them guessed (:func:`guess_axes`).
+    channel_names
+        One a channel. By default "red", "green", "blue" for colour images (axes ending
+        in C, three or four of them), of which alpha is dropped, and "channel 1" ...
+        otherwise. Names that occur twice are numbered.
+    name
+        Name of the image; "[z=3]" is added where there are several planes.
+    pixel_size, pixel_unit
+        Passed on.
+
+    Returns
+    -------
+    list of Image
+        Copies, ordered by time point, then slice. Infinities become NaN. Intensities
+        far outside the range of float32 are scaled into it, which normalization undoes.
+
+    Raises
+    ------
+    ImPartialError
+        If the array is empty, complex or not numeric, or does not match the axes or names.
+    """
+    if not hasattr(array, "ndim") or not hasattr(array, "dtype"):
+        array = _as_array(array, name)
+    _check_dtype(array.dtype, name)
+    shape = tuple(int(n) for n in array.shape)
+    if 0 in shape:
+        raise ImPartialError(f"{name} is empty: its shape is {shape}.")
+    letters = guess_axes(shape, array.dtype) if axes is None else check_axes(axes, len(shape))
+    stacked = [letter for letter in letters if letter in "TZ"]
+    images: list[Image] = []
+    for position in itertools.product(*(range(shape[letters.index(s)]) for s in stacked)):
+        at = dict(zip(stacked, position, strict=True))
+        index = tuple(at.get(letter, slice(None)) for letter in letters)
+        plane = _channels_first(np.asarray(array[index]), letters)
+        plane, names = _name_channels(plane, letters, channel_names, name)
+        where = [f"{s.lower()}={at[s]}" for s in stacked if shape[letters.index(s)] > 1]
+        full = f"{name} [{', '.join(where)}]" if where else name
+        images.append(Image(to_float32(plane), names, full, pixel_size, pixel_unit))
+    # whatever the order of the axes, all slices of a time point come together
+    if stacked == ["Z", "T"]:
+        n_z, n_t = (shape[letters.index(s)] for s in stacked)
+        images = [images[z * n_t + t] for t in range(n_t) for z in range(n_z)]
+    return images
+
+
+def from_array(
+    array: Any,
+    axes: str | None = None,
+    channel_names: Sequence[str] | None = None,
+    name: str = "image",
+    pixel_size: tuple[float, float] | None = None,
+    pixel_unit: str = "",
+) -> Image:
+    """Turn an array of a single plane into an image (see :func:`planes`).
+
+    Raises
+    ------
+    ImPartialError
+        As :func:`planes`, and if there is more than one plane.
+    """
+    images = planes(array, axes, channel_names, name, pixel_size, pixel_unit)
+    if len(images) > 1:
+        raise ImPartialError(
+            f"{name} is a stack of {len(images)} planes; choose one, or say which axis holds "
+            "the channels."
+        )
+    return images[0]
+
+
+def to_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Copy a (C, Y, X) array to float32 with every value finite or NaN.
+
+    A channel that lies mostly outside 1e-30 to 1e30 is scaled by a power of ten, since
+    float32 could not hold it or its normalization; single values outside are cut.
+    """
+    if values.dtype.kind != "f":
+        return np.array(values, dtype=np.float32, order="C")
+    with np.errstate(over="ignore"):
+        out = np.array(values, dtype=np.float32, order="C")
+    for channel, source in zip(out, values, strict=True):
+        largest = _largest(source)
+        if largest > _LARGEST or 0 < largest < _SMALLEST:
+            channel[...] = _tame(source)
+    return out
+
+
+def normalize(
+    image: Image, low_percentile: float = 1.0, high_percentile: float = 98.0
+) -> NDArray[np.float32]:
+    """Scale each channel so that its two percentiles become 0 and 1.
+
+    Values beyond the percentiles are kept, not clipped to 0 and 1; only what lies more
+    than 1000 ranges away is cut there. A channel of which the percentiles coincide
+    though it is not constant (a marker in few cells) is scaled by the percentiles of the
+    values that differ.
+
+    Parameters
+    ----------
+    image
+        What to normalize; unchanged.
+    low_percentile, high_percentile
+        0 <= low < high <= 100.
+
+    Returns
+    -------
+    ndarray
+        (C, Y, X) float32, finite: NaN and constant channels become 0.
+
+    Raises
+    ------
+    ImPartialError
+        If the percentiles are out of order.
+    """
+    if not 0 <= low_percentile < high_percentile <= 100:
+        raise ImPartialError(
+            f"Percentiles {low_percentile:g} and {high_percentile:g} are out of order; "
+            "they need 0 <= low < high <= 100."
+        )
+    out = np.empty(image.channels.shape, dtype=np.float32)
+    for channel, target in zip(image.channels, out, strict=True):
+        low, high = _range(channel, low_percentile, high_percentile)
+        if not high > low:
+            target[...] = 0
+            continue
+        # float32 arithmetic on the difference from `low` keeps the memory at one copy
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.subtract(channel, np.float32(low), out=target)
+            np.multiply(target, np.float32(1.0 / (high - low)), out=target)
+        np.clip(target, -NORMALIZED_LIMIT, NORMALIZED_LIMIT, out=target)
+        np.nan_to_num(target, copy=False, nan=0.0)
+    return out
+
+
+def _as_array(values: Any, name: str) -> NDArray[Any]:
+    """Turn nested sequences into an array, or say that they are no image."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ImPartialError(f"{name} is not an array: its rows differ in length.") from None
+
+
+def _check_dtype(dtype: Any, name: str) -> None:
+    """Refuse what has no intensities."""
+    kind = np.dtype(dtype).kind
+    if kind == "c":
+        raise ImPartialError(
+            f"{name} holds complex numbers; take their magnitude or real part first."
+        )
+    if kind not in "biuf":
+        raise ImPartialError(f"{name} holds {np.dtype(dtype)} and not numbers.")
+
+
+def _channels_first(plane: NDArray[Any], letters: str) -> NDArray[Any]:
+    """Order the axes of one plane as (C, Y, X)."""
+    kept = [letter for letter in letters if letter in "CYX"]
+    if "C" not in kept:
+        plane, kept = plane[np.newaxis], ["C", *kept]
+    return plane.transpose([kept.index(letter) for letter in "CYX"])
+
+
+def _name_channels(
+    plane: NDArray[Any], letters: str, given: Sequence[str] | None, name: str
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return the plane, less alpha, with the names of its channels."""
+    count = plane.shape[0]
+    if given is not None:
+        if len(given) != count:
+            raise ImPartialError(
+                f"{name} has {count} channels but {len(given)} channel names are given."
+            )
+        return plane, _distinct(given)
+    if letters.endswith("C") and (count == 3 or (count == 4 and _is_alpha(plane[3]))):
+        return plane[:3], ("red", "green", "blue")
+    return plane, tuple(f"channel {i + 1}" for i in range(count))
+
+
+def _is_alpha(channel: NDArray[Any]) -> bool:
+    """Tell whether a fourth colour channel is opacity and no fourth stain.
+
+    Eight-bit images with four channels last are RGBA; other types may hold four stains,
+    and only a channel without content may be dropped there.
+    """
+    return channel.dtype == np.uint8 or bool((channel == channel.flat[0]).all())
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names with repeated ones numbered and blank ones filled in."""
+    taken: list[str] = []
+    for position, given in enumerate(names):
+        base = str(given).strip() or f"channel {position + 1}"
+        unique, count = base, 1
+        while unique in taken:
+            count += 1
+            unique = f"{base} ({count})"
+        taken.append(unique)
+    return tuple(taken)
+
+
+def _largest(values: NDArray[Any]) -> float:
+    """Return the largest magnitude, NaN left aside: infinite if any is, NaN if all are."""
+    return float(max(np.fmax.reduce(values, axis=None), -np.fmin.reduce(values, axis=None)))
+
+
+def _tame(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Bring one channel into the range of float32; infinities become NaN."""
+    tamed = np.array(values, dtype=np.float64)
+    tamed[~np.isfinite(tamed)] = np.nan
+    finite = np.abs(tamed[np.isfinite(tamed)])
+    finite = finite[finite > 0]
+    if finite.size:
+        typical = float(np.median(finite))
+        if not _SMALLEST <= typical <= _LARGEST:
+            # in two steps, since the scale itself may lie outside of float64
+            exponent = -int(np.floor(np.log10(typical)))
+            tamed *= 10.0 ** (exponent // 2)
+            tamed *= 10.0 ** (exponent - exponent // 2)
+        np.clip(tamed, -_LARGEST, _LARGEST, out=tamed)
+    return tamed.astype(np.float32)
+
+
+def _range(channel: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+    """Return two percentiles of the finite values of a channel, NaN if there are none."""
+    values = channel.reshape(-1)
+    if values.size > MOST_PIXELS_RANKED:
+        # always the same sample, so that results can be repeated; random, because a
+        # regular grid could fall in step with a mosaic's seams
+        picked = np.random.default_rng(0).integers(values.size, size=_SAMPLE_PIXELS)
+        bottom, top = _percentiles(values[picked], low, high)
+        if top > bottom:
+            return bottom, top
+    return _percentiles(values, low, high)
+
+
+def _percentiles(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+    """Return percentiles that differ unless all finite values are equal."""
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return np.nan, np.nan
+    bottom, top = (float(v) for v in np.percentile(values, (low, high)))
+    if not top > bottom:
+        above, below = values[values > top], values[values < bottom]
+        top = float(np.percentile(above, high)) if above.size else top
+        bottom = float(np.percentile(below, low)) if below.size else bottom
+    return bottom, top

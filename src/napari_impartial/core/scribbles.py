@@ -1,0 +1,147 @@
+"""Scribbles: a few pixels that say "background" or "class k".
+
+Labels everywhere in the program: 0 not annotated, 1 background, 2 foreground, 3, 4 ...
+further foreground classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .errors import ImPartialError
+
+NOT_ANNOTATED, BACKGROUND, FOREGROUND = 0, 1, 2
+
+_EIGHT = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Scribbles:
+    """The annotation of one image.
+
+    Attributes
+    ----------
+    labels
+        (Y, X) uint8: 0 not annotated, 1 background, 2 and up foreground classes.
+    """
+
+    labels: NDArray[np.uint8]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.labels.shape[0], self.labels.shape[1]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes K, the background included; 2 or more."""
+        return max(2, int(self.labels.max(initial=0)))
+
+    def counts(self) -> dict[int, int]:
+        """Return the number of annotated pixels of each class label, 1 to K."""
+        totals = np.bincount(self.labels.ravel(), minlength=self.n_classes + 1)
+        return {label: int(totals[label]) for label in range(1, self.n_classes + 1)}
+
+    def strokes(self) -> dict[int, int]:
+        """Return the number of connected pieces of each class label, 1 to K."""
+        return {
+            label: int(ndimage.label(self.labels == label, structure=_EIGHT)[1])
+            for label in range(1, self.n_classes + 1)
+        }
+
+
+def from_labels(labels: Any, image_shape: tuple[int, int]) -> Scribbles:
+    """Check a painted label image and copy it.
+
+    Parameters
+    ----------
+    labels
+        Integers 0 to 255 of the image's shape; leading axes of length 1 are dropped.
+    image_shape
+        Rows and columns of the image.
+
+    Raises
+    ------
+    ImPartialError
+        If the shape differs from the image's, or the labels are not integers 0 to 255.
+    """
+    array = np.asarray(labels)
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    if array.shape != tuple(image_shape):
+        raise ImPartialError(
+            f"The scribbles are {_size(array.shape)} and the image is {_size(image_shape)}; "
+            "they have to lie on the same grid."
+        )
+    if array.dtype.kind not in "iu":
+        raise ImPartialError(
+            f"Scribbles are whole numbers (1 background, 2 foreground), not {array.dtype}."
+        )
+    if array.size and (array.min() < 0 or array.max() > 255):
+        raise ImPartialError(
+            f"Scribble labels go from 0 to 255, these from {array.min()} to {array.max()}."
+        )
+    return Scribbles(array.astype(np.uint8))
+
+
+def check_trainable(scribbles: Sequence[Scribbles]) -> int:
+    """Return the number of classes K if there is something of each to learn from.
+
+    Parameters
+    ----------
+    scribbles
+        Those of all images together; single images may lack a class, or be blank.
+
+    Raises
+    ------
+    ImPartialError
+        If nothing, only background or only foreground is painted, or a class in between
+        is missing.
+    """
+    painted: set[int] = set()
+    for one in scribbles:
+        painted |= {label for label, count in one.counts().items() if count}
+    if not painted:
+        raise ImPartialError(
+            "Nothing is painted yet; paint a few strokes in cells and in the background."
+        )
+    if painted == {BACKGROUND}:
+        raise ImPartialError("Only background is painted; paint a few strokes in cells too.")
+    if BACKGROUND not in painted:
+        raise ImPartialError(
+            "Only cells are painted; paint a few strokes in the background (label 1) too."
+        )
+    n_classes = max(painted)
+    missing = sorted(set(range(1, n_classes + 1)) - painted)
+    if missing:
+        raise ImPartialError(
+            f"Class {n_classes} is painted but class {missing[0]} is not; paint it, or use "
+            "the labels without gaps."
+        )
+    return n_classes
+
+
+def merge(base: Scribbles, added: Scribbles) -> Scribbles:
+    """Return both annotations in one; where they disagree, `added` wins.
+
+    Raises
+    ------
+    ImPartialError
+        If their shapes differ.
+    """
+    if base.shape != added.shape:
+        raise ImPartialError(
+            f"The scribbles to merge are {_size(base.shape)} and {_size(added.shape)}."
+        )
+    return Scribbles(np.where(added.labels != NOT_ANNOTATED, added.labels, base.labels))
+
+
+def _size(shape: Sequence[int]) -> str:
+    """Write a shape as people do."""
+    return " x ".join(str(n) for n in shape)
