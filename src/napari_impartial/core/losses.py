@@ -1,0 +1,142 @@
+"""The losses of the paper as pure functions.
+
+Notation: B patches, K classes, M mixture components, C channels, H x W pixels. The
+network gives M membership logits and M x C mean maps; component m belongs to class
+``m // (M // K)``. All functions take and return float tensors, are differentiable, and
+hold for any number of classes, components and channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def class_log_probability(logits: Tensor, n_classes: int) -> Tensor:
+    """Sum the memberships of each class's components, as logarithms.
+
+    Parameters
+    ----------
+    logits : (B, M, H, W)
+        Membership logits; M is a multiple of `n_classes`.
+    n_classes : int
+        K.
+
+    Returns
+    -------
+    (B, K, H, W)
+        ``log p_k`` with ``p_k = sum_{m in k} softmax(logits)_m``.
+    """
+    batch, components, *size = logits.shape
+    if components % n_classes:
+        raise ValueError(f"{components} components cannot be shared among {n_classes} classes")
+    log_membership = logits.log_softmax(dim=1)
+    grouped = log_membership.view(batch, n_classes, components // n_classes, *size)
+    return grouped.logsumexp(dim=2)
+
+
+def scribble_loss(log_probability: Tensor, labels: Tensor) -> Tensor:
+    """Class-balanced cross-entropy on annotated pixels (paper, eq. 2).
+
+    For each patch and each class with annotated pixels in it, the mean of ``-log p_k``
+    over these pixels; over the classes, their sum divided by K; over the batch, the mean
+    of the patches that have any annotated pixel.
+
+    Parameters
+    ----------
+    log_probability : (B, K, H, W)
+    labels : (B, H, W) integer
+        0 not annotated, 1 background, 2 ... K foreground classes.
+
+    Returns
+    -------
+    Tensor
+        A scalar; 0 (with a gradient of 0) where nothing is annotated.
+    """
+    n_classes = log_probability.shape[1]
+    loss = log_probability.new_zeros(labels.shape[0])
+    annotated = torch.zeros_like(loss, dtype=torch.bool)
+    for k in range(n_classes):
+        chosen = labels == k + 1
+        count = chosen.sum(dim=(1, 2))
+        # `where` and not a product: log p may be -inf where nobody looks.
+        penalty = torch.where(chosen, -log_probability[:, k], 0.0).sum(dim=(1, 2))
+        loss = loss + penalty / count.clamp(min=1)
+        annotated |= count > 0
+    return loss.sum() / (n_classes * annotated.sum().clamp(min=1))
+
+
+def component_means(mean_maps: Tensor, membership: Tensor) -> Tensor:
+    """Average each component's mean map over the patch, weighted by its membership.
+
+    Parameters
+    ----------
+    mean_maps : (B, M, C, H, W)
+    membership : (B, M, H, W)
+        Softmax of the logits.
+
+    Returns
+    -------
+    (B, M, C)
+        ``mu_{m,c}``: the patch's M colours.
+    """
+    weighted = torch.einsum("bmchw,bmhw->bmc", mean_maps, membership)
+    return weighted / membership.sum(dim=(2, 3)).clamp(min=1e-6)[..., None]
+
+
+def reconstruction_loss(
+    target: Tensor, membership: Tensor, means: Tensor, mask: Tensor, form: str = "mixture"
+) -> Tensor:
+    """Gaussian negative log-likelihood of hidden pixels, variance 1 (paper, eq. 1).
+
+    Parameters
+    ----------
+    target : (B, C, H, W)
+        Original, normalized intensities.
+    membership : (B, M, H, W)
+    means : (B, M, C)
+        From :func:`component_means`.
+    mask : (B, H, W) bool
+        Hidden pixels; the others do not count.
+    form : {"mixture", "mean"}
+        ``mixture``: the membership-weighted sum of each component's loss,
+        ``sum_m w_m (x - mu_m)^2 / 2``; ``mean``: the loss of the membership-weighted
+        value, ``(x - sum_m w_m mu_m)^2 / 2``.
+
+    Returns
+    -------
+    Tensor
+        A scalar, averaged over hidden pixels and channels; 0 without hidden pixels.
+    """
+    expected = torch.einsum("bmhw,bmc->bchw", membership, means)
+    if form == "mean":
+        error = (target - expected).square()
+    elif form == "mixture":
+        # sum_m w_m (x - mu_m)^2 = x^2 - 2 x E[mu] + E[mu^2], without an M x C map a pixel.
+        second_moment = torch.einsum("bmhw,bmc->bchw", membership, means.square())
+        error = target.square() - 2 * target * expected + second_moment
+    else:
+        raise ValueError(f"form is {form!r}; it has to be 'mixture' or 'mean'")
+    hidden = mask[:, None]
+    count = mask.sum().clamp(min=1) * target.shape[1]
+    return 0.5 * torch.where(hidden, error, 0.0).sum() / count
+
+
+def total_variation_loss(probability: Tensor) -> Tensor:
+    """Mean absolute difference of class probabilities between neighbouring pixels.
+
+    Parameters
+    ----------
+    probability : (B, K, H, W)
+
+    Returns
+    -------
+    Tensor
+        A scalar: the mean over vertical plus the mean over horizontal neighbours;
+        0 for constant probabilities and along sides of one pixel.
+    """
+    total = probability.new_zeros(())
+    for dim in (2, 3):
+        if probability.shape[dim] > 1:
+            total = total + probability.diff(dim=dim).abs().mean()
+    return total

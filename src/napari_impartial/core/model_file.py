@@ -1,0 +1,71 @@
+"""Models on disk: weights in the safetensors format, with the card as metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..io.atomic import atomic_path
+from .errors import ModelFileError
+from .model_card import FORMAT, ModelCard, read_card
+from .unet import UNet
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A network's weights and what they are.
+
+    Attributes
+    ----------
+    card : ModelCard
+    weights : dict of str to Tensor
+        State of the network, on the CPU, float32.
+    """
+
+    card: ModelCard
+    weights: dict[str, Tensor]
+
+    def network(self, device: torch.device | str = "cpu") -> UNet:
+        """Build the network with these weights, in evaluation mode."""
+        network = UNet(self.card.n_channels, self.card.n_classes, self.card.model)
+        network.load_state_dict(self.weights)
+        return network.to(device, memory_format=torch.channels_last).eval()
+
+
+def save_model(model: TrainedModel, path: str | Path) -> Path:
+    """Write a model to one file, all or nothing.
+
+    Returns
+    -------
+    Path
+        The path written, as given.
+    """
+    path = Path(path)
+    weights = {name: value.contiguous() for name, value in model.weights.items()}
+    with atomic_path(path) as temporary:
+        save_file(weights, temporary, metadata={FORMAT: model.card.to_json()})
+    return path
+
+
+def load_model(path: str | Path) -> TrainedModel:
+    """Read a model; no code in the file is run.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, truncated, foreign or of a newer format, or its weights do
+        not fit its card.
+    """
+    card = read_card(path)
+    try:
+        model = TrainedModel(card, load_file(path))
+        model.network()
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelFileError(f"The model {path} is damaged ({reason}).") from error
+    return model

@@ -1,0 +1,236 @@
+"""Training patches: drawn round scribbles, augmented and held as tensors on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .config import TrainingConfig
+from .scribbles import Scribbles
+
+BoolMask = npt.NDArray[np.bool_]
+
+# Held-out blocks: the largest of these sides at which enough blocks are annotated.
+_BLOCK_SIDES = (64, 32)
+_MIN_BLOCKS = 8
+_MAX_VALIDATION_PATCHES = 16
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A batch: `images` (B, C, P, P) float32 and `labels` (B, P, P) int64."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def choose_held_out(
+    labels: npt.NDArray[np.uint8], fraction: float, rng: np.random.Generator
+) -> BoolMask:
+    """Choose the regions whose scribbles are kept out of training.
+
+    The image is cut into square blocks; a share of the annotated ones is held out, as
+    long as each class keeps at least half of its pixels for training. Images with few
+    annotated blocks hold nothing out: there, each stroke is worth more than the check.
+
+    Parameters
+    ----------
+    labels : (Y, X) uint8
+    fraction : float
+        Wished share of the annotated blocks, 0 to 0.5.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (Y, X) bool
+        True inside held-out blocks.
+    """
+    held_out = np.zeros(labels.shape, dtype=bool)
+    if fraction <= 0:
+        return held_out
+    for side in _BLOCK_SIDES:
+        blocks = np.unique(np.argwhere(labels) // side, axis=0)
+        if len(blocks) >= _MIN_BLOCKS:
+            break
+    else:
+        return held_out
+    available = np.bincount(labels.ravel(), minlength=256) // 2
+    available[0] = labels.size
+    wanted = round(fraction * len(blocks))
+    for by, bx in rng.permutation(blocks):
+        if wanted == 0:
+            break
+        inside = (slice(by * side, (by + 1) * side), slice(bx * side, (bx + 1) * side))
+        taken = np.bincount(labels[inside].ravel(), minlength=256)
+        if (taken[1:] <= available[1:]).all():
+            held_out[inside] = True
+            available -= taken
+            wanted -= 1
+    return held_out
+
+
+class PatchSampler:
+    """Draws augmented training patches and keeps the validation patches.
+
+    Parameters
+    ----------
+    images : sequence of (C, Y, X) float32 tensors
+        Normalized, on the device that patches are wanted on.
+    scribbles : sequence of Scribbles
+        One for each image; an image without any annotated pixel still lends patches to
+        the reconstruction loss.
+    config : TrainingConfig
+        Patch and batch size, share of patches at scribbles, augmentation, held-out share.
+    """
+
+    def __init__(
+        self, images: Sequence[Tensor], scribbles: Sequence[Scribbles], config: TrainingConfig
+    ) -> None:
+        self.config = config
+        self.shapes = [tuple(image.shape[-2:]) for image in images]
+        # Small images are mirrored up to the patch size, with nothing annotated there.
+        self.images = [_mirror_up(image, config.patch_size) for image in images]
+        rng = np.random.default_rng(config.seed)
+        self.held_out = [
+            choose_held_out(s.labels, config.validation_fraction, rng) for s in scribbles
+        ]
+        self.set_scribbles(scribbles)
+
+    def set_scribbles(self, scribbles: Sequence[Scribbles]) -> None:
+        """Take over new scribbles; the held-out regions stay where they were chosen."""
+        self.train_labels: list[Tensor] = []
+        self._validation_labels: list[Tensor] = []
+        # For each class, where its pixels are: rows of (image, y, x).
+        places: dict[int, list[npt.NDArray[np.int64]]] = {}
+        for index, (drawn, held_out) in enumerate(zip(scribbles, self.held_out, strict=True)):
+            kept = np.where(held_out, 0, drawn.labels).astype(np.uint8)
+            checked = np.where(held_out, drawn.labels, 0).astype(np.uint8)
+            self.train_labels.append(self._on_device(kept, index))
+            self._validation_labels.append(self._on_device(checked, index))
+            for k in np.unique(kept[kept > 0]):
+                yx = np.argwhere(kept == k)
+                rows = np.column_stack([np.full(len(yx), index), yx])
+                places.setdefault(int(k), []).append(rows)
+        self._places = {k: np.concatenate(rows) for k, rows in places.items()}
+        areas = np.array([y * x for y, x in self.shapes], dtype=np.float64)
+        self._image_chance = areas / areas.sum()
+
+    def sample(self, rng: np.random.Generator) -> Patches:
+        """Draw one batch.
+
+        A share of the patches has a random annotated pixel at a random place inside,
+        each class equally often; the others lie anywhere. All are flipped and turned at
+        random, and their intensities jittered channel by channel.
+        """
+        config = self.config
+        size = config.patch_size
+        images, labels = [], []
+        for _ in range(config.batch_size):
+            index, y, x = self._corner(rng)
+            turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+            window = (slice(y, y + size), slice(x, x + size))
+            images.append(_turn(self.images[index][(slice(None), *window)], turns, flip))
+            labels.append(_turn(self.train_labels[index][window], turns, flip))
+        stacked = torch.stack(images)
+        return Patches(self._jitter(stacked, rng), torch.stack(labels).long())
+
+    def validation(self) -> list[Patches]:
+        """Return the held-out patches in batches, the same at each call; may be empty."""
+        size = self.config.patch_size
+        images, labels = [], []
+        for index, checked in enumerate(self._validation_labels):
+            corners = _cover(checked.cpu().numpy(), size)
+            for y, x in corners:
+                window = (slice(y, y + size), slice(x, x + size))
+                images.append(self.images[index][(slice(None), *window)])
+                labels.append(checked[window])
+        chosen = np.linspace(0, len(images) - 1, min(len(images), _MAX_VALIDATION_PATCHES))
+        order = [round(i) for i in chosen]
+        step = self.config.batch_size
+        return [
+            Patches(
+                torch.stack([images[i] for i in order[at : at + step]]),
+                torch.stack([labels[i] for i in order[at : at + step]]).long(),
+            )
+            for at in range(0, len(order), step)
+        ]
+
+    def _corner(self, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Choose an image and the upper left corner of a patch in it."""
+        size = self.config.patch_size
+        if self._places and rng.random() < self.config.scribble_patch_fraction:
+            classes = sorted(self._places)
+            rows = self._places[classes[int(rng.integers(len(classes)))]]
+            index, y, x = (int(v) for v in rows[int(rng.integers(len(rows)))])
+            offset_y, offset_x = (int(v) for v in rng.integers(size, size=2))
+            y, x = y - offset_y, x - offset_x
+        else:
+            index = int(rng.choice(len(self.images), p=self._image_chance))
+            height, width = self.images[index].shape[-2:]
+            y = int(rng.integers(height - size + 1))
+            x = int(rng.integers(width - size + 1))
+        height, width = self.images[index].shape[-2:]
+        return index, min(max(y, 0), height - size), min(max(x, 0), width - size)
+
+    def _jitter(self, patches: Tensor, rng: np.random.Generator) -> Tensor:
+        """Vary gain and offset of each channel of each patch."""
+        strength = self.config.intensity_jitter
+        if strength == 0:
+            return patches
+        shape = (*patches.shape[:2], 1, 1)
+        gain = np.exp(rng.normal(0.0, strength, shape)).astype(np.float32)
+        offset = rng.normal(0.0, strength / 2, shape).astype(np.float32)
+        gain_t, offset_t = (torch.from_numpy(a).to(patches.device) for a in (gain, offset))
+        return patches * gain_t + offset_t
+
+    def _on_device(self, labels: npt.NDArray[np.uint8], index: int) -> Tensor:
+        """Return labels as a tensor, filled up with 0 to the size of the mirrored image."""
+        height, width = self.images[index].shape[-2:]
+        padded = np.zeros((height, width), dtype=np.uint8)
+        padded[: labels.shape[0], : labels.shape[1]] = labels
+        return torch.from_numpy(padded).to(self.images[index].device)
+
+
+def _cover(labels: npt.NDArray[np.uint8], size: int) -> list[tuple[int, int]]:
+    """Choose corners of `size` windows that together hold all annotated pixels."""
+    left = labels > 0
+    height, width = labels.shape
+    corners = []
+    while left.any():
+        y, x = (int(v) for v in np.argwhere(left)[0])
+        y, x = min(max(y - size // 4, 0), height - size), min(max(x - size // 2, 0), width - size)
+        corners.append((y, x))
+        left[y : y + size, x : x + size] = False
+    return corners
+
+
+def _turn(patch: Tensor, turns: int, flip: bool) -> Tensor:
+    """Turn the last two axes by quarter turns, and mirror them if asked."""
+    if flip:
+        patch = patch.flip(-1)
+    return torch.rot90(patch, turns, (-2, -1))
+
+
+def _mirror_up(image: Tensor, size: int) -> Tensor:
+    """Mirror an image (C, Y, X) at its far sides until each is at least `size`."""
+    while min(image.shape[-2:]) < size:
+        height, width = image.shape[-2:]
+        # A mirror adds at most what is there, so tiny images take several rounds.
+        grow = (min(max(size - width, 0), width), min(max(size - height, 0), height))
+        image = _symmetric(image, grow)
+    return image
+
+
+def _symmetric(image: Tensor, grow: tuple[int, int]) -> Tensor:
+    """Append the mirrored right and lower margins, `grow` = (columns, rows)."""
+    columns, rows = grow
+    if columns:
+        image = torch.cat([image, image[..., -columns:].flip(-1)], dim=-1)
+    if rows:
+        image = torch.cat([image, image[..., -rows:, :].flip(-2)], dim=-2)
+    return image

@@ -1,0 +1,218 @@
+"""Prediction of images of any size: tiles with halo, Monte-Carlo dropout as running sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .config import PredictionConfig, validate
+from .device import computing_in, resolve_device, resolve_precision
+from .errors import ImPartialError
+from .images import Image, normalize
+from .model_file import TrainedModel
+from .results import Prediction
+from .unet import Halo, UNet
+
+ProgressCallback = Callable[[float], bool | None]
+"""Called with the share done, 0 to 1; returning True cancels."""
+
+# Pixels that a batch of Monte-Carlo passes may have in all: bounds the memory.
+_BATCH_PIXELS = 1 << 20
+
+
+class Cancelled(ImPartialError):
+    """The caller asked for the prediction to end early."""
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A core to fill, and the part of the padded image it is computed from."""
+
+    core: tuple[slice, slice]
+    source: tuple[slice, slice]
+    halo: Halo
+
+
+def predict(
+    image: Image,
+    model: TrainedModel,
+    config: PredictionConfig | None = None,
+    progress: ProgressCallback | None = None,
+) -> Prediction:
+    """Predict class probabilities and uncertainty of one image.
+
+    Parameters
+    ----------
+    image : Image
+        Its channels are the model's, in the same order.
+    model : TrainedModel
+    config : PredictionConfig, optional
+    progress : callable, optional
+        See :data:`ProgressCallback`.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    ImPartialError
+        If the number of channels is not the model's.
+    Cancelled
+        If `progress` returned True.
+    """
+    config = validate(config or PredictionConfig())
+    n_channels = image.channels.shape[0]
+    if n_channels != model.card.n_channels:
+        raise ImPartialError(
+            f"{image.name} has {n_channels} channel(s), but the model was trained on "
+            f"{model.card.n_channels}: {', '.join(model.card.channel_names)}."
+        )
+    network = model.network(resolve_device(config.device))
+    return predict_normalized(
+        network, normalize(image, *model.card.normalization), config, progress
+    )
+
+
+@torch.inference_mode()
+def predict_normalized(
+    network: UNet,
+    channels: npt.NDArray[np.float32],
+    config: PredictionConfig,
+    progress: ProgressCallback | None = None,
+) -> Prediction:
+    """Predict a normalized (C, Y, X) float32 array with a network in evaluation mode.
+
+    All tiles see the same dropout masks and all the context they depend on, so that the
+    result does not depend on the tile size.
+    """
+    if not network.dropouts():
+        config = replace(config, samples=0)
+    device = next(network.parameters()).device
+    precision = resolve_precision(config.precision, device)
+    masks = _draw_masks(network, config)
+    height, width = channels.shape[1:]
+    stride = network.stride
+    padded = np.pad(
+        channels, [(0, 0), (0, -height % stride), (0, -width % stride)], mode="symmetric"
+    )
+    sums = _Sums(network, (height, width), config)
+    tiles = list(_tiles(padded.shape[1:], (height, width), config.tile_size, network))
+    for number, tile in enumerate(tiles):
+        if progress is not None and progress(number / len(tiles)):
+            raise Cancelled("The prediction was cancelled.")
+        source = np.ascontiguousarray(padded[(slice(None), *tile.source)])
+        x = torch.from_numpy(source)[None].to(device, memory_format=torch.channels_last)
+        with computing_in(precision, device):
+            for chosen in _batches(config.samples, x.shape[-2] * x.shape[-1]):
+                _set_masks(network, masks, chosen)
+                features = network.features(x, tile.halo)
+                # Logits steer everything after, so the last, cheap layer is exact.
+                with torch.autocast(device.type, enabled=False):
+                    logits, means = network.split(network.head(features.float()))
+                sums.add(tile.core, logits, means)
+    _set_masks(network, [], slice(0))
+    if progress is not None:
+        progress(1.0)
+    return sums.result()
+
+
+class _Sums:
+    """Running sums over the passes, (…, Y, X) float32 in the end."""
+
+    def __init__(self, network: UNet, shape: tuple[int, int], config: PredictionConfig) -> None:
+        self.network = network
+        self.passes = max(config.samples, 1)
+        self.samples = config.samples
+        self.probability = np.zeros((network.n_classes, *shape), np.float32)
+        self.entropy = np.zeros(shape, np.float32)
+        self.membership = self.colours = self.weights = None
+        if config.reconstruction:
+            m, c = network.n_components, network.in_channels
+            self.membership = np.zeros((m, *shape), np.float32)
+            self.colours, self.weights = np.zeros((m, c)), np.zeros(m)
+
+    def add(self, core: tuple[slice, slice], logits: Tensor, means: Tensor) -> None:
+        """Add a batch of passes over one tile."""
+        inside = (
+            slice(0, core[0].stop - core[0].start),
+            slice(0, core[1].stop - core[1].start),
+        )
+        logits = logits[(..., *inside)]
+        log_p = self.network.log_probability(logits)
+        p = log_p.exp()
+        self.probability[(slice(None), *core)] += (p.sum(0) / self.passes).cpu().numpy()
+        entropy = -(p * log_p).sum(dim=(0, 1)) / self.passes
+        self.entropy[core] += entropy.cpu().numpy()
+        if self.membership is not None:
+            membership = logits.softmax(dim=1)
+            self.membership[(slice(None), *core)] += (membership.sum(0) / self.passes).cpu().numpy()
+            weighted = torch.einsum("tmyx,tmcyx->mc", membership, means[(..., *inside)])
+            self.colours += weighted.cpu().numpy()
+            self.weights += membership.sum(dim=(0, 2, 3)).cpu().numpy()
+
+    def result(self) -> Prediction:
+        """Return the means over the passes."""
+        most = np.float32(np.log(self.network.n_classes))
+        entropy = np.zeros_like(self.entropy)
+        for p in self.probability:
+            # Written without temporaries of K maps: images may be large.
+            entropy -= p * np.log(np.maximum(p, 1e-12))
+        entropy = np.clip(entropy / most, 0.0, 1.0)
+        if self.samples > 1:
+            information = np.clip(entropy - self.entropy / most, 0.0, 1.0)
+        else:
+            information = np.zeros_like(entropy)
+        reconstruction = None
+        if self.membership is not None:
+            colours = self.colours / np.maximum(self.weights, 1e-6)[:, None]
+            reconstruction = np.einsum(
+                "myx,mc->cyx", self.membership, colours.astype(np.float32)
+            )
+        return Prediction(self.probability, entropy, information, reconstruction, self.samples)
+
+
+def _tiles(
+    padded: tuple[int, ...], shape: tuple[int, int], tile_size: int, network: UNet
+) -> Iterator[_Tile]:
+    """Cut the padded image into tiles whose corners lie on the network's pooling grid."""
+    stride, halo = network.stride, network.halo
+    size = max(tile_size // stride, 1) * stride
+    for y0 in range(0, padded[0], size):
+        for x0 in range(0, padded[1], size):
+            y1, x1 = min(y0 + size, padded[0]), min(x0 + size, padded[1])
+            sides = (
+                min(halo, y0), min(halo, padded[0] - y1), min(halo, x0), min(halo, padded[1] - x1)
+            )
+            yield _Tile(
+                (slice(y0, min(y1, shape[0])), slice(x0, min(x1, shape[1]))),
+                (slice(y0 - sides[0], y1 + sides[1]), slice(x0 - sides[2], x1 + sides[3])),
+                sides,
+            )
+
+
+def _draw_masks(network: UNet, config: PredictionConfig) -> list[Tensor]:
+    """Draw the dropout masks of all passes; none for the pass without dropout."""
+    if config.samples == 0:
+        return []
+    generator = torch.Generator().manual_seed(config.seed)
+    device = next(network.parameters()).device
+    return [layer.draw(config.samples, generator).to(device) for layer in network.dropouts()]
+
+
+def _batches(samples: int, pixels: int) -> Iterator[slice]:
+    """Divide the passes into batches that fit into memory."""
+    step = max(1, _BATCH_PIXELS // pixels)
+    for start in range(0, max(samples, 1), step):
+        yield slice(start, min(start + step, samples))
+
+
+def _set_masks(network: UNet, masks: list[Tensor], chosen: slice) -> None:
+    """Fix the dropout layers to the masks of the chosen passes, or free them."""
+    for number, layer in enumerate(network.dropouts()):
+        layer.mask = masks[number][chosen] if masks else None

@@ -1,0 +1,423 @@
+"""Training: one generator that can be watched, paused, fed with new strokes and stopped."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import math
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import __version__
+from .blind_spot import BlindSpotBatch, hide_pixels
+from .config import ModelConfig, PredictionConfig, TrainingConfig, get_preset, validate
+from .device import computing_in, resolve_device, resolve_precision
+from .errors import ImPartialError
+from .images import Image, normalize
+from .losses import (
+    component_means,
+    reconstruction_loss,
+    scribble_loss,
+    total_variation_loss,
+)
+from .model_card import ModelCard
+from .model_file import TrainedModel
+from .patches import Patches, PatchSampler
+from .prediction import predict_normalized
+from .results import Command, Losses, NewScribbles, Prediction, Preview, Stop, TrainingProgress
+from .scribbles import Scribbles, check_trainable
+from .unet import UNet
+
+# Seconds between two reports: often enough for a live window, rare enough to cost nothing.
+_REPORT_EVERY_S = 0.25
+# Times the held-out patches are looked at over a budget.
+_VALIDATIONS = 20
+_WARM_UP = 0.05
+_PAPER_DECAY, _PAPER_DECAY_STEPS = 0.96, 200
+
+
+def fit(
+    images: Sequence[Image],
+    scribbles: Sequence[Scribbles],
+    model: ModelConfig | None = None,
+    training: TrainingConfig | None = None,
+    init: TrainedModel | None = None,
+) -> Generator[TrainingProgress, Command | None, TrainedModel]:
+    """Train a network on scribbled images.
+
+    A generator: it yields its state several times a second and takes a command back.
+    Time that passes between a yield and the next ``send`` does not count, so that to
+    pause is not to resume. Stopping and finishing share one path: the generator returns
+    the best weights so far.
+
+    Parameters
+    ----------
+    images : sequence of Image
+        All with the same channels.
+    scribbles : sequence of Scribbles
+        One for each image; images without any stroke are allowed beside scribbled ones.
+    model : ModelConfig, optional
+        Defaults to the preset's; ignored where `init` is given.
+    training : TrainingConfig, optional
+        Defaults to the *balanced* preset.
+    init : TrainedModel, optional
+        Start from these weights.
+
+    Yields
+    ------
+    TrainingProgress
+
+    Returns
+    -------
+    TrainedModel
+        Best weights on the held-out scribbles, or the last where nothing is held out.
+
+    Raises
+    ------
+    ImPartialError
+        If there is nothing to learn from, or shapes or channels do not match.
+    """
+    training = validate(training or get_preset("balanced").training)
+    model = validate(init.card.model if init else model or get_preset(training.preset).model)
+    trainer = Trainer(images, scribbles, model, training, init)
+    reported = trainer.clock.seconds()
+    preview: tuple[Prediction, Preview] | None = None
+    while True:
+        trainer.step()
+        finished = trainer.finished()
+        if finished or trainer.validation_due():
+            trainer.validate()
+        if finished or preview or trainer.clock.seconds() - reported >= _REPORT_EVERY_S:
+            progress = trainer.progress()
+            if preview:
+                progress = replace(progress, preview=preview[0], preview_request=preview[1])
+            trainer.clock.stop()
+            command = yield progress
+            trainer.clock.start()
+            reported, preview = trainer.clock.seconds(), None
+            if isinstance(command, Preview):
+                preview = (trainer.preview(command), command)
+            elif isinstance(command, NewScribbles):
+                trainer.set_scribbles(command.scribbles)
+            if finished or isinstance(command, Stop):
+                break
+    return trainer.result()
+
+
+class Clock:
+    """Counts seconds of work, without pauses."""
+
+    def __init__(self) -> None:
+        self._spent = 0.0
+        self._since: float | None = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Seconds counted so far."""
+        running = 0.0 if self._since is None else time.perf_counter() - self._since
+        return self._spent + running
+
+    def stop(self) -> None:
+        """Hold the count."""
+        self._spent, self._since = self.seconds(), None
+
+    def start(self) -> None:
+        """Go on counting."""
+        self._since = time.perf_counter()
+
+
+class Trainer:
+    """Network, optimizer, data and bookkeeping of one training; :func:`fit` drives it."""
+
+    def __init__(
+        self,
+        images: Sequence[Image],
+        scribbles: Sequence[Scribbles],
+        model: ModelConfig,
+        training: TrainingConfig,
+        init: TrainedModel | None,
+    ) -> None:
+        self.clock = Clock()
+        self.config, self.model_config, self.init = training, model, init
+        n_classes = _check(images, scribbles, init)
+        self.images, self.n_classes = list(images), n_classes
+        self.channel_names = images[0].channel_names
+        self.device = resolve_device(training.device)
+        self.precision = resolve_precision(training.precision, self.device)
+        self.normalized = [normalize(image) for image in images]
+        torch.manual_seed(training.seed)
+        self.rng = np.random.default_rng(training.seed)
+        self.generator = torch.Generator(self.device).manual_seed(training.seed)
+        self.sampler = PatchSampler(
+            [torch.from_numpy(a).to(self.device) for a in self.normalized], scribbles, training
+        )
+        if init:
+            self.network = init.network(self.device).train()
+        else:
+            network = UNet(len(self.channel_names), n_classes, model)
+            self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.network).eval()
+        self.optimizer = self._optimizer()
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self.precision == torch.float16
+        )
+        self.steps = 0
+        self.recent = Losses(0.0, 0.0, 0.0, 0.0)
+        self.validation: Losses | None = None
+        self.validations = 0
+        self.best: tuple[float, int, dict[str, Tensor]] | None = None
+        self.history: list[dict[str, Any]] = []
+
+    def step(self) -> None:
+        """Do one step of the optimizer."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        patches = self.sampler.sample(self.rng)
+        total, parts = self._losses(self.network, patches, self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(total).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.steps += 1
+        self._average()
+        self.recent = _blend(self.recent, parts, 1.0 if self.steps == 1 else 0.1)
+        if not math.isfinite(self.recent.total):
+            raise ImPartialError(
+                "Training diverged: the loss is no longer a number. Lower the learning rate "
+                "or look for extreme values in the image."
+            )
+
+    def fraction(self) -> float:
+        """Share of the budget spent, 0 to 1: by steps where these are limited, else by time."""
+        if self.config.max_steps:
+            return min(self.steps / self.config.max_steps, 1.0)
+        return min(self.clock.seconds() / self.config.time_budget_s, 1.0)
+
+    def finished(self) -> bool:
+        """Whether the budget is spent."""
+        return self.fraction() >= 1.0
+
+    def learning_rate(self) -> float:
+        """Return the rate for the next step.
+
+        ``budget`` rises over the first twentieth of the budget and then falls to zero
+        along a cosine; ``exponential`` is the paper's decay of 0.96 every two epochs.
+        """
+        peak = self.config.learning_rate
+        if self.config.schedule == "exponential":
+            return peak * float(_PAPER_DECAY ** (self.steps // _PAPER_DECAY_STEPS))
+        done = self.fraction()
+        if done < _WARM_UP:
+            return peak * max(done / _WARM_UP, 0.05)
+        return peak * max(0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))), 1e-3)
+
+    def validation_due(self) -> bool:
+        """Whether it is time to look at the held-out patches."""
+        return self.fraction() * _VALIDATIONS >= self.validations + 1
+
+    @torch.no_grad()
+    def validate(self) -> None:
+        """Judge the averaged weights on the held-out scribbles, and keep the best."""
+        self.validations = max(self.validations + 1, int(self.fraction() * _VALIDATIONS))
+        batches = self.sampler.validation()
+        entry: dict[str, Any] = {
+            "step": self.steps,
+            "elapsed_s": round(self.clock.seconds(), 3),
+            "training": _as_dict(self.recent),
+        }
+        if batches:
+            # The same pixels are hidden at each look, so that the looks compare.
+            generator = torch.Generator(self.device).manual_seed(self.config.seed)
+            found = [self._losses(self.averaged, batch, generator)[1] for batch in batches]
+            shares = np.array([len(batch.images) for batch in batches], dtype=np.float64)
+            self.validation = _mean(found, shares / shares.sum())
+            entry["validation"] = _as_dict(self.validation)
+            if self.best is None or self.validation.total <= self.best[0]:
+                self.best = (self.validation.total, self.steps, _state(self.averaged))
+        self.history.append(entry)
+
+    def set_scribbles(self, scribbles: Sequence[Scribbles]) -> None:
+        """Take over new strokes; what was best before them has to prove itself again."""
+        n_classes = check_trainable(scribbles)
+        if n_classes > self.n_classes:
+            raise ImPartialError(
+                f"Class {n_classes} was added during training; train again to learn it."
+            )
+        _check_shapes(self.images, scribbles)
+        self.sampler.set_scribbles(scribbles)
+        self.best = None
+
+    def preview(self, request: Preview) -> Prediction:
+        """Predict one field with the averaged weights."""
+        y0, x0, y1, x1 = request.box
+        field = self.normalized[request.image_index][:, y0:y1, x0:x1]
+        config = PredictionConfig(samples=request.samples, precision=self.config.precision)
+        return predict_normalized(self.averaged, field, config)
+
+    def progress(self) -> TrainingProgress:
+        """Return the state now."""
+        return TrainingProgress(
+            step=self.steps,
+            elapsed_s=self.clock.seconds(),
+            fraction=self.fraction(),
+            training=self.recent,
+            validation=self.validation,
+            best_validation_loss=self.best[0] if self.best else None,
+            best_step=self.best[1] if self.best else self.steps,
+            learning_rate=self.learning_rate(),
+        )
+
+    def result(self) -> TrainedModel:
+        """Return the best weights with their card."""
+        loss, weights = (
+            (self.best[0], self.best[2]) if self.best else (None, _state(self.averaged))
+        )
+        before = self.init.card if self.init else None
+        card = ModelCard(
+            channel_names=self.channel_names,
+            class_names=_class_names(self.n_classes),
+            normalization=(1.0, 98.0),
+            model=self.model_config,
+            training=self.config,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            program_version=__version__,
+            device=f"{self.device.type} ({str(self.precision).removeprefix('torch.')})",
+            seconds=round(self.clock.seconds() + (before.seconds if before else 0.0), 3),
+            steps=self.steps + (before.steps if before else 0),
+            rounds=1 + (before.rounds if before else 0),
+            parameters=sum(p.numel() for p in self.network.parameters()),
+            best_validation_loss=loss,
+            history=(*(before.history if before else ()), *self.history),
+        )
+        return TrainedModel(card, weights)
+
+    def _losses(
+        self, network: UNet, patches: Patches, generator: torch.Generator
+    ) -> tuple[Tensor, Losses]:
+        """Return the joint loss (paper, eq. 3) and its parts."""
+        config = self.config
+        reconstruct = config.objective != "scribble" and config.reconstruction_weight > 0
+        if reconstruct:
+            batch = hide_pixels(
+                patches.images, config.blind_spot_fraction, config.blind_spot_window, generator
+            )
+        else:
+            batch = BlindSpotBatch(patches.images, patches.images, patches.labels < 0)
+        x = batch.masked_input.contiguous(memory_format=torch.channels_last)
+        with computing_in(self.precision, self.device):
+            logits, means = network(x)
+        log_p = network.log_probability(logits)
+        zero = logits.new_zeros(())
+        scribble = reconstruction = variation = zero
+        if config.objective != "reconstruction":
+            scribble = scribble_loss(log_p, patches.labels)
+        if reconstruct:
+            membership = logits.softmax(dim=1)
+            colours = component_means(means, membership)
+            reconstruction = reconstruction_loss(
+                batch.target, membership, colours, batch.mask, config.reconstruction
+            )
+        if config.total_variation_weight > 0:
+            variation = total_variation_loss(log_p.exp())
+        total = (
+            config.scribble_weight * scribble
+            + config.reconstruction_weight * reconstruction
+            + config.total_variation_weight * variation
+        )
+        values = torch.stack([total, scribble, reconstruction, variation]).tolist()
+        return total, Losses(*values)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        kind = torch.optim.AdamW if self.config.optimizer == "adamw" else torch.optim.Adam
+        return kind(
+            self.network.parameters(),
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+        )
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged weights towards the current ones."""
+        # Early on a short memory: the first weights are not worth remembering.
+        decay = min(self.config.ema_decay, (1 + self.steps) / (10 + self.steps))
+        if self.config.ema_decay == 0:
+            decay = 0.0
+        averaged = list(self.averaged.parameters())
+        torch._foreach_lerp_(averaged, list(self.network.parameters()), 1 - decay)
+        for mean, now in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(now, 1 - decay)
+            else:
+                mean.copy_(now)
+
+
+def _check(
+    images: Sequence[Image], scribbles: Sequence[Scribbles], init: TrainedModel | None
+) -> int:
+    """Check that everything fits together, and return the number of classes."""
+    if not images:
+        raise ImPartialError("There is no image to train on; give at least one.")
+    if len(images) != len(scribbles):
+        raise ImPartialError(
+            f"There are {len(images)} image(s) but {len(scribbles)} scribble layer(s); "
+            "give one for each image."
+        )
+    _check_shapes(images, scribbles)
+    names = images[0].channel_names
+    for image in images[1:]:
+        if len(image.channel_names) != len(names):
+            raise ImPartialError(
+                f"{image.name} has {len(image.channel_names)} channel(s), but {images[0].name} "
+                f"has {len(names)}; all images of a training need the same channels."
+            )
+    n_classes = check_trainable(scribbles)
+    if init is None:
+        return n_classes
+    if init.card.n_channels != len(names):
+        raise ImPartialError(
+            f"The model to continue from has {init.card.n_channels} channel(s) "
+            f"({', '.join(init.card.channel_names)}), but the images have {len(names)}."
+        )
+    if n_classes > init.card.n_classes:
+        raise ImPartialError(
+            f"The scribbles have {n_classes} classes, but the model to continue from has "
+            f"{init.card.n_classes}; train a new model to learn the new class."
+        )
+    return init.card.n_classes
+
+
+def _check_shapes(images: Sequence[Image], scribbles: Sequence[Scribbles]) -> None:
+    for image, drawn in zip(images, scribbles, strict=True):
+        if image.shape != drawn.labels.shape:
+            raise ImPartialError(
+                f"The scribbles of {image.name} are {drawn.labels.shape} pixels, but the image "
+                f"is {image.shape}; they have to be the same size."
+            )
+
+
+def _class_names(n_classes: int) -> tuple[str, ...]:
+    if n_classes == 2:
+        return ("background", "foreground")
+    return ("background", *(f"foreground {k}" for k in range(1, n_classes)))
+
+
+def _state(network: UNet) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def _as_dict(losses: Losses) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in vars(losses).items()}
+
+
+def _blend(old: Losses, new: Losses, share: float) -> Losses:
+    return _mean([old, new], np.array([1 - share, share]))
+
+
+def _mean(losses: Sequence[Losses], shares: np.ndarray) -> Losses:
+    rows = np.array([list(vars(loss).values()) for loss in losses])
+    return Losses(*(float(v) for v in shares @ rows))
