@@ -20,6 +20,7 @@ MOST_PIXELS_RANKED = 4_000_000
 #: Intensities so many ranges away (hot pixels) are cut, lest one pixel floods the network.
 NORMALIZED_LIMIT = 1000.0
 
+_MOST_TRAILING = 16
 _SAMPLE_PIXELS = 1_000_000
 # float32 ends at 3e38; within these bounds differences and quotients stay inside it
 _LARGEST, _SMALLEST = 1e30, 1e-30
@@ -124,16 +125,18 @@ def guess_axes(shape: Sequence[int], dtype: DTypeLike | None = None) -> str:
     * three axes: ``YXC`` if the last axis is 3 or 4 and the image is larger than that
       (RGB, RGBA), or if the last axis is shorter than the others and at most 128;
       otherwise ``CYX`` if the first axis is at most 128, otherwise ``ZYX``.
-    * four axes: ``ZYXC`` for 8-bit RGB; otherwise the shorter of the first two axes is C
-      (``ZCYX`` if they are equal, as ImageJ writes them).
-    * five axes: ``TZCYX``, or ``TZYXC`` for 8-bit RGB.
+    * four axes: ``ZYXC`` if the last axis is at most 16 and shorter than the two before;
+      otherwise the shorter of the first two axes is C (``ZCYX`` if they are equal, as
+      ImageJ writes them).
+    * five axes: ``TZYXC`` by the same rule, otherwise ``TZCYX``.
 
     Parameters
     ----------
     shape
         Lengths of the axes.
     dtype
-        Type of the elements, if known.
+        Type of the elements, if known: with 8 bits, a last axis of 3 or 4 is colour even
+        where the image is as small as that.
 
     Returns
     -------
@@ -152,18 +155,20 @@ def guess_axes(shape: Sequence[int], dtype: DTypeLike | None = None) -> str:
         )
     if n == 2:
         return "YX"
-    colour = shape[-1] in (3, 4) and min(shape[-3:-1]) > shape[-1]
+    last, smaller = shape[-1], min(shape[-3:-1])
+    byte = dtype is not None and np.dtype(dtype) == np.uint8
+    colour = last in (3, 4) and (smaller > last or (byte and smaller == last))
     if n == 3:
-        trailing = shape[-1] < min(shape[:2]) and shape[-1] <= MOST_CHANNELS_GUESSED
+        trailing = last < smaller and last <= MOST_CHANNELS_GUESSED
         if colour or trailing:
             return "YXC"
         return "CYX" if shape[0] <= MOST_CHANNELS_GUESSED else "ZYX"
-    colour = colour and dtype is not None and np.dtype(dtype) == np.uint8
+    trailing = colour or (last < smaller and last <= _MOST_TRAILING)
     if n == 4:
-        if colour:
+        if trailing:
             return "ZYXC"
         return "CZYX" if shape[0] < shape[1] else "ZCYX"
-    return "TZYXC" if colour else "TZCYX"
+    return "TZYXC" if trailing else "TZCYX"
 
 
 def check_axes(axes: str, ndim: int) -> str:

@@ -1,1 +1,15 @@
-"""Reading and writing files of other programs."""
+"""Files that other programs read and write."""
+
+from .atomic import atomic_path
+from .images import SUFFIXES, read_images, read_labels, stem, write_tiff
+from .rois import read_roi_zip
+
+__all__ = [
+    "SUFFIXES",
+    "atomic_path",
+    "read_images",
+    "read_labels",
+    "read_roi_zip",
+    "stem",
+    "write_tiff",
+]
