@@ -1,1 +1,1 @@
-"""The headless face."""
+"""The headless face: one module a command, none of which needs napari or Qt."""

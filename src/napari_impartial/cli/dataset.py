@@ -1,0 +1,177 @@
+"""Data sets on disk: ``SET/{train,test}/NAME.tif`` with scribbles and truth beside them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import ImPartialError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..core.images import Image
+    from ..core.scribbles import Scribbles
+
+_COMPANION = re.compile(r"_(truth|scribbles\d+)$")
+_SUFFIXES = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Files of one image: the image, its truth and its scribbles by percent."""
+
+    name: str
+    image: Path
+    truth: Path | None
+    scribbles: dict[int, Path]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A folder with training and test images."""
+
+    name: str
+    folder: Path
+    train: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+
+
+def open_data_set(folder: str | os.PathLike[str]) -> DataSet:
+    """List the files of a data set and check that they are complete.
+
+    Raises
+    ------
+    ImPartialError
+        If the folder, its training or its test images are missing, a training image has
+        neither scribbles nor truth, or a test image no truth.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise ImPartialError(f"There is no folder {folder}; name a data set's folder.")
+    parts = {part: _samples(path / part) for part in ("train", "test")}
+    for part, samples in parts.items():
+        if not samples:
+            raise ImPartialError(
+                f"{path / part} holds no image; a data set is a folder with "
+                "train/NAME.tif and test/NAME.tif, and NAME_truth.tif beside them."
+            )
+    for sample in parts["train"]:
+        if not sample.scribbles and sample.truth is None:
+            raise ImPartialError(
+                f"{sample.image} has neither scribbles ({sample.name}_scribbles10.tif) nor "
+                f"truth ({sample.name}_truth.tif) beside it."
+            )
+    for sample in parts["test"]:
+        if sample.truth is None:
+            raise ImPartialError(
+                f"{sample.image} has no truth ({sample.name}_truth.tif) beside it."
+            )
+    # resolve() gives "." and ".." a name
+    return DataSet(path.resolve().name, path, parts["train"], parts["test"])
+
+
+def _samples(folder: Path) -> tuple[Sample, ...]:
+    """Return the images of a folder, in the order of their names."""
+    if not folder.is_dir():
+        return ()
+    files = {
+        file.stem: file
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
+    }
+    samples = []
+    for stem, file in files.items():
+        if _COMPANION.search(stem):
+            continue
+        pattern = re.compile(re.escape(stem) + r"_scribbles(\d+)")
+        scribbles = {
+            int(match[1]): other
+            for other_stem, other in files.items()
+            if (match := pattern.fullmatch(other_stem))
+        }
+        samples.append(Sample(stem, file, files.get(f"{stem}_truth"), scribbles))
+    return tuple(samples)
+
+
+def percent_available(data: DataSet, percent: int) -> None:
+    """Check that scribbles of so many percent exist or can be simulated.
+
+    Raises
+    ------
+    ImPartialError
+        If a training image has neither scribbles of that percentage nor truth.
+    """
+    for sample in data.train:
+        if percent not in sample.scribbles and sample.truth is None:
+            raise ImPartialError(
+                f"{sample.image} has no {sample.name}_scribbles{percent}.tif and no truth to "
+                "simulate scribbles from."
+            )
+
+
+def read_with_labels(
+    image_file: Path, label_file: Path
+) -> list[tuple[Image, NDArray[np.int32]]]:
+    """Read an image and a label image on the same grid, plane by plane.
+
+    Raises
+    ------
+    ImPartialError
+        If a file cannot be read or the two do not fit.
+    """
+    from ..io import read_images, read_labels
+
+    images = read_images(image_file)
+    labels = read_labels(label_file)
+    label_planes = list(labels) if labels.ndim == 3 else [labels]
+    if len(images) != len(label_planes) or any(
+        image.shape != plane.shape for image, plane in zip(images, label_planes, strict=True)
+    ):
+        raise ImPartialError(f"{image_file} and {label_file} do not lie on the same grid.")
+    return list(zip(images, label_planes, strict=True))
+
+
+def training_part(
+    data: DataSet, percent: int, seed: int
+) -> tuple[list[Image], list[Scribbles]]:
+    """Read all training images with scribbles of so many percent of the cells.
+
+    Scribbles are read where ``NAME_scribblesP.tif`` exists, and simulated from the truth
+    with `seed` elsewhere.
+    """
+    import numpy as np
+
+    from ..core.scribbles import from_labels, simulate
+
+    percent_available(data, percent)
+    images: list[Image] = []
+    scribbles: list[Scribbles] = []
+    for index, sample in enumerate(data.train):
+        file = sample.scribbles.get(percent)
+        rng = np.random.default_rng([seed, percent, index])
+        source = file or sample.truth
+        assert source is not None  # percent_available has seen to it
+        for image, labels in read_with_labels(sample.image, source):
+            images.append(image)
+            if file is not None:
+                scribbles.append(from_labels(labels, image.shape))
+            else:
+                scribbles.append(simulate(labels, percent / 100, rng)[0])
+    return images, scribbles
+
+
+def samples_with_truth(
+    samples: Sequence[Sample],
+) -> list[tuple[Image, NDArray[Any]]]:
+    """Read images with their truth; samples without truth are left out."""
+    pairs: list[tuple[Image, NDArray[Any]]] = []
+    for sample in samples:
+        if sample.truth is not None:
+            pairs.extend(read_with_labels(sample.image, sample.truth))
+    return pairs

@@ -1,0 +1,145 @@
+"""The command ``napari-impartial``: reads the command line and hands over to a command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from types import ModuleType
+
+from .. import __version__
+from ..core.errors import ImPartialError
+from .options import Parser, add_json
+from .output import to_json, write_line
+
+PROGRAM = "napari-impartial"
+DEBUG_VARIABLE = "NAPARI_IMPARTIAL_DEBUG"
+
+COMMANDS = (
+    "demo",
+    "train",
+    "predict",
+    "evaluate",
+    "simulate",
+    "benchmark",
+    "refine",
+    "info",
+)
+
+DESCRIPTION = """\
+Segment cells from a few scribbles: train a small network on strokes painted in a few
+cells, get every cell outlined and a heatmap of where the model is unsure.
+
+The usual way:
+  napari-impartial train image.tif --scribbles scribbles.tif --model cells.impartial
+  napari-impartial predict image.tif other.tif --model cells.impartial --out results
+  napari-impartial evaluate --pred results/image_instances.tif --truth truth.tif
+
+`napari-impartial demo` shows the whole loop on sample data."""
+
+
+def _module(command: str) -> ModuleType:
+    """Return the command's module; all are light until they run."""
+    return importlib.import_module(f".{command}", __package__)
+
+
+def build_parser() -> Parser:
+    """Return the parser of all commands."""
+    parser = Parser(
+        prog=PROGRAM,
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = _module(name)
+        summary, _, rest = str(module.__doc__).partition("\n")
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary}\n{rest}".rstrip(),
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+        add_json(command)
+    return parser
+
+
+def describe_error(error: BaseException) -> tuple[int, str]:
+    """Return exit status and one line for an exception.
+
+    Status 2 means that the person at the keyboard can mend it, 130 that they stopped
+    the program, 1 that the program is at fault.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "stopped."
+    if isinstance(error, ImPartialError):
+        return 2, str(error)
+    if isinstance(error, FileNotFoundError):
+        return 2, f"There is no file or folder {error.filename}."
+    if isinstance(error, OSError):
+        place = f" ({error.filename})" if error.filename else ""
+        return 2, f"{error.strerror or error}{place}."
+    if isinstance(error, MemoryError):
+        return 2, "There is not enough memory; try smaller images, patches or tiles."
+    return 1, (
+        f"internal error: {type(error).__name__}: {error} "
+        f"(set {DEBUG_VARIABLE}=1 for the details, and please report it)"
+    )
+
+
+def silence() -> None:
+    """Keep libraries' notes off stderr: one line a failure is all that scripts get to see."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments after the program's name; those of the process by default.
+    """
+    debug = bool(os.environ.get(DEBUG_VARIABLE))
+    if not debug:
+        silence()
+    prefix = PROGRAM
+    try:
+        args = build_parser().parse_args(argv)
+        prefix = f"{PROGRAM} {args.command}"
+        module = _module(args.command)
+        result = module.run(args)
+        status = int(result.pop("exit_status", 0))
+        text = module.describe(result)
+        # Tables stay readable with --json too: only the last line is for programs.
+        if not args.json or getattr(module, "ALWAYS_DESCRIBE", False):
+            print(text)
+        if args.json:
+            print(to_json(result))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; keep Python from flushing into the void.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        status, message = describe_error(error)
+        write_line(f"{prefix}: {message}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""Options made from the settings' own metadata, so that each default lives once.
+
+An option that is not given stays ``None``: the preset then decides. Explicit options
+override the preset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Collection
+from typing import Any, NoReturn, TypeVar
+
+from ..core.config import (
+    PRESETS,
+    InstanceConfig,
+    ModelConfig,
+    Parameter,
+    PredictionConfig,
+    SuggestionConfig,
+    TrainingConfig,
+    get_preset,
+    parameters,
+    validate,
+)
+from ..core.errors import ImPartialError
+
+Config = TypeVar(
+    "Config", ModelConfig, TrainingConfig, PredictionConfig, InstanceConfig, SuggestionConfig
+)
+Item = TypeVar("Item")
+
+# Field names that would say too little without the form they stand in.
+FLAG_NAMES = {"count": "suggestions"}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, raised instead of printed with the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ImPartialError(f"{message} (see {self.prog} --help)")
+
+
+def flag(name: str) -> str:
+    """Command-line spelling of a setting: ``time_budget_s`` -> ``--time-budget-s``."""
+    return "--" + FLAG_NAMES.get(name, name).replace("_", "-")
+
+
+def _converter(parameter: Parameter) -> Callable[[str], Any]:
+    """Return a function that reads a value and holds it against its bounds."""
+    kind = type(parameter.default)
+    low, high = parameter.minimum, parameter.maximum
+
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            noun = {int: "a whole number", float: "a number"}.get(kind, "a value")
+            raise argparse.ArgumentTypeError(f"{text!r} is not {noun}") from None
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            raise argparse.ArgumentTypeError(f"{text} is not {bounds_text(parameter)}")
+        return value
+
+    return convert
+
+
+def bounds_text(parameter: Parameter) -> str:
+    """Bounds in words; empty where there are none."""
+    low, high = parameter.minimum, parameter.maximum
+    if low is not None and high is not None:
+        return f"between {low:g} and {high:g}"
+    if low is not None:
+        return f"at least {low:g}"
+    if high is not None:
+        return f"at most {high:g}"
+    return ""
+
+
+def _default_text(config: type[Any], parameter: Parameter) -> str:
+    """Default as shown in the help, with the presets that differ from it."""
+    text = f"default {parameter.default}"
+    section = {ModelConfig: "model", TrainingConfig: "training"}.get(config)
+    if section is not None and parameter.name != "preset":
+        others = [
+            f"{name} {value}"
+            for name, preset in PRESETS.items()
+            if (value := getattr(getattr(preset, section), parameter.name)) != parameter.default
+        ]
+        if others:
+            text += "; preset " + ", ".join(others)
+    return text
+
+
+def add_settings(
+    parser: argparse.ArgumentParser,
+    config: type[Any],
+    title: str,
+    *,
+    only: Collection[str] | None = None,
+    skip: Collection[str] = (),
+) -> None:
+    """Add one option for each field of a configuration class.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Gets a group of options.
+    config : type
+        One of the configuration dataclasses.
+    title : str
+        Heading of the group in the help.
+    only, skip : collection of str
+        Fields to take, and to leave out.
+    """
+    group = parser.add_argument_group(title)
+    for name, parameter in parameters(config).items():
+        if name in skip or (only is not None and name not in only):
+            continue
+        notes = [_default_text(config, parameter)]
+        if parameter.choices is None and bounds_text(parameter):
+            notes.append(bounds_text(parameter))
+        text = f"{parameter.tooltip} ({'; '.join(notes)})".replace("%", "%%")
+        if isinstance(parameter.default, bool):
+            group.add_argument(
+                flag(name),
+                dest=name,
+                action=argparse.BooleanOptionalAction,
+                default=None,
+                help=text,
+            )
+        elif parameter.choices is not None:
+            group.add_argument(
+                flag(name), dest=name, choices=parameter.choices, default=None, help=text
+            )
+        else:
+            group.add_argument(
+                flag(name),
+                dest=name,
+                type=_converter(parameter),
+                default=None,
+                metavar=parameter.unit.upper() or ("N" if type(parameter.default) is int else "X"),
+                help=text,
+            )
+
+
+def override(config: Config, args: argparse.Namespace, skip: Collection[str] = ()) -> Config:
+    """Replace the fields of `config` for which an option was given, and check the bounds.
+
+    Raises
+    ------
+    ImPartialError
+        If a value lies out of its bounds.
+    """
+    given = {
+        name: value
+        for name in parameters(config)
+        if name not in skip and (value := getattr(args, name, None)) is not None
+    }
+    return validate(dataclasses.replace(config, **given))
+
+
+def training_settings(
+    args: argparse.Namespace, preset: str | None = None
+) -> tuple[ModelConfig, TrainingConfig]:
+    """Model and training settings: the preset's, overridden by explicit options."""
+    name = getattr(args, "preset", None) or preset or parameters(TrainingConfig)["preset"].default
+    chosen = get_preset(name)
+    return override(chosen.model, args), override(chosen.training, args)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument(
+        "--json", action="store_true", help="End stdout with one line, a JSON object."
+    )
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how images are read."""
+    group = parser.add_argument_group("reading images")
+    group.add_argument(
+        "--axes",
+        metavar="CYX",
+        help="What the image's dimensions are, in order, letters from T, Z, C, Y, X. "
+        "Each T and Z plane is treated as an image. Default: read or guessed from the file.",
+    )
+    group.add_argument(
+        "--channels",
+        type=comma_list(str),
+        metavar="A,B",
+        help="Channels to use, in this order: names or numbers from 0, with commas between. "
+        "Default: all.",
+    )
+
+
+def comma_list(kind: Callable[[str], Item]) -> Callable[[str], list[Item]]:
+    """Return a converter of ``a,b,c`` to a list of at least one item, none twice."""
+
+    def convert(text: str) -> list[Item]:
+        try:
+            items = [kind(part.strip()) for part in text.split(",") if part.strip()]
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a list of numbers with commas between"
+            ) from None
+        if not items:
+            raise argparse.ArgumentTypeError("the list is empty")
+        if len(set(items)) != len(items):
+            raise argparse.ArgumentTypeError(f"{text!r} names something twice")
+        return items
+
+    return convert
+
+
+def number(low: float, high: float, kind: type[Any] = float) -> Callable[[str], Any]:
+    """Return a converter to a number from `low` to `high`, both included."""
+    return _converter(Parameter("", kind(low), "", "", minimum=low, maximum=high))

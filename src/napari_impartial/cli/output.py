@@ -1,0 +1,132 @@
+"""What commands print: JSON without NaN, tables, and a progress bar for terminals."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+
+def plain(value: Any) -> Any:
+    """Turn `value` into what JSON can hold; numbers that are not finite become None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, str | bool) or value is None:
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
+        return plain(value.tolist())
+    if isinstance(value, Sequence | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON text of `value`; one line unless `indent` is given."""
+    return json.dumps(plain(value), allow_nan=False, indent=indent, ensure_ascii=False)
+
+
+def number_text(value: Any, digits: int = 3) -> str:
+    """Short text for a table cell; a dash for nothing."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+    return str(value)
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Markdown table, columns padded to one width; the first row is the heading."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def write_line(text: str) -> None:
+    """Write one line to stderr."""
+    print(" ".join(text.split()), file=sys.stderr, flush=True)
+
+
+class ProgressBar:
+    """A line on stderr that is redrawn in place; silent where stderr is no terminal.
+
+    Parameters
+    ----------
+    label : str
+        Stands before the bar.
+    stream : text stream, optional
+        Standard error by default.
+    """
+
+    def __init__(self, label: str, stream: TextIO | None = None) -> None:
+        self.label = label
+        self.stream = sys.stderr if stream is None else stream
+        self.active = self.stream.isatty()
+        self._drawn_at = -math.inf
+        self._started_at = time.monotonic()
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.active:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+
+    def update(self, fraction: float, note: str = "") -> None:
+        """Draw the bar at `fraction` (0 to 1), at most ten times a second."""
+        now = time.monotonic()
+        if not self.active or now - self._drawn_at < 0.1:
+            return
+        self._drawn_at = now
+        fraction = min(1.0, max(0.0, fraction))
+        spent = now - self._started_at
+        left = f"{spent / fraction - spent:.0f} s left" if fraction > 0.02 else ""
+        cells = 24
+        bar = "#" * round(cells * fraction) + "." * (cells - round(cells * fraction))
+        text = f"{self.label} [{bar}] {fraction:4.0%} {left} {note}"
+        width = shutil.get_terminal_size().columns - 1
+        self.stream.write("\r\x1b[K" + text[:width])
+        self.stream.flush()
+
+
+def ensure_folder(path: str | os.PathLike[str]) -> Path:
+    """Create a folder for results if needed, and prove now that files can be written there.
+
+    Hours of training should not end at a folder that cannot be written.
+
+    Raises
+    ------
+    OSError
+        If it cannot be created or written.
+    """
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    return folder

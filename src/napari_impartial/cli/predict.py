@@ -1,0 +1,256 @@
+"""Outline the cells of images with a trained model.
+
+Writes for each image NAME into --out:
+  NAME_instances.tif      cells, numbered from 1 (int32)
+  NAME_probability.tif    foreground probability (float32); with several foreground
+                          classes one channel for each
+  NAME_entropy.tif        uncertainty, 0 sure to 1 unsure (float32)
+  NAME_suggestions.json   places to scribble next, best first
+  NAME_measurements.csv   a row for each cell
+Planes of a stack are predicted one by one and put back together."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from ..core.errors import ImPartialError
+from .inputs import ImageFile, check_distinct, fit_channels, position, read_image_file, stem
+from .options import add_reading, add_settings, override
+from .output import ProgressBar, ensure_folder, to_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..core.model_file import TrainedModel
+    from ..core.uncertainty import Suggestion
+
+EPILOG = """\
+example:
+  napari-impartial predict a.tif b.tif --model cells.impartial --out results --samples 8
+  napari-impartial predict stack.tif --axes ZCYX --channels DAPI,CD8 \\
+      --model cells.impartial --out results --threshold 0.6 --split components"""
+
+# The reconstruction is not among the files, so asking for it would be in vain.
+_UNUSED = ("reconstruction",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the three stages."""
+
+    prediction: PredictionConfig
+    instances: InstanceConfig
+    suggestions: SuggestionConfig
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything that is written for one image file.
+
+    Attributes
+    ----------
+    instances : (..., Y, X) int32
+        Leading axes are the stack's.
+    probability : (..., [K - 1,] Y, X) float32
+        Foreground classes; no class axis if there is one only.
+    entropy : (..., Y, X) float32
+    class_axis : bool
+        Whether `probability` has a class axis.
+    table : dict of str to array
+        Columns of the measurements.
+    """
+
+    instances: NDArray[np.int32]
+    probability: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    class_axis: bool
+    table: dict[str, NDArray[Any]]
+    suggestions: list[Suggestion]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="TIFF, OME-TIFF, PNG, JPEG or NPY."
+    )
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="M", help="A model file made by train."
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="Folder for the results."
+    )
+    add_reading(parser)
+    add_settings(parser, InstanceConfig, "cutting instances")
+    add_settings(parser, PredictionConfig, "prediction", skip=_UNUSED)
+    add_settings(parser, SuggestionConfig, "suggestions")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Predict each image and write its five files."""
+    settings = Settings(
+        override(PredictionConfig(), args, skip=_UNUSED),
+        override(InstanceConfig(), args),
+        override(SuggestionConfig(), args),
+    )
+    check_distinct([stem(path) for path in args.images], "--out")
+    from ..core.model_card import read_card
+
+    card = read_card(args.model)
+    if len(args.images) > 1:
+        # A long run should not end at the last file's channels.
+        for path in args.images:
+            _open(path, args, card.channel_names)
+    out = ensure_folder(args.out)
+
+    from ..core.model_file import load_model
+
+    model = load_model(args.model)
+    entries = []
+    for number, path in enumerate(args.images):
+        started = time.perf_counter()
+        file = _open(path, args, card.channel_names)
+        label = f"{file.name} ({number + 1}/{len(args.images)})"
+        with ProgressBar(label) as bar:
+            result = predict_file(file, model, settings, bar.update)
+        files = write(file, result, out)
+        entries.append(
+            {
+                "image": path,
+                **files,
+                "n_cells": len(result.table["label"]),
+                "n_suggestions": len(result.suggestions),
+                "seconds": time.perf_counter() - started,
+            }
+        )
+    return {"model": args.model, "out": out, "images": entries}
+
+
+def _open(path: Path, args: argparse.Namespace, names: tuple[str, ...]) -> ImageFile:
+    """Read an image file with the channels of the model."""
+    file = read_image_file(path, args.axes, args.channels)
+    chosen = args.channels is not None
+    planes = [fit_channels(p, names, chosen, f"{args.model} takes") for p in file.planes]
+    return ImageFile(file.path, file.name, planes, file.stack_axes, file.stack_shape)
+
+
+def predict_file(
+    file: ImageFile,
+    model: TrainedModel,
+    settings: Settings,
+    report: Callable[[float], None],
+) -> Result:
+    """Predict all planes of a file.
+
+    Parameters
+    ----------
+    file : ImageFile
+        With the model's channels.
+    model : TrainedModel
+    settings : Settings
+    report : callable
+        Gets the share done, 0 to 1.
+    """
+    import numpy as np
+
+    from ..core.instances import to_instances
+    from ..core.measurements import measure
+    from ..core.prediction import predict
+    from ..core.uncertainty import rank_all, suggest
+
+    instances, probabilities, entropies, tables, suggestions = [], [], [], [], []
+    for index, plane in enumerate(file.planes):
+
+        def progress(share: float, index: int = index) -> None:
+            report((index + share) / len(file.planes))
+
+        prediction = predict(plane, model, settings.prediction, progress)
+        labels = to_instances(prediction.foreground, settings.instances)
+        foreground = prediction.probability[1:]
+        instances.append(labels)
+        probabilities.append(foreground[0] if len(foreground) == 1 else foreground)
+        entropies.append(prediction.entropy)
+        table = measure(labels, plane, prediction.probability, prediction.entropy)
+        where = {
+            axis: np.full(len(table["label"]), at) for axis, at in position(plane).items()
+        }
+        tables.append({**where, **table})
+        suggestions.append(
+            suggest(
+                prediction.entropy,
+                None,
+                settings.suggestions,
+                probability=prediction.probability,
+                mutual_information=prediction.mutual_information,
+                instances=labels,
+                image=plane.name,
+            )
+        )
+    return Result(
+        _stack(instances, file),
+        _stack(probabilities, file),
+        _stack(entropies, file),
+        probabilities[0].ndim == 3,
+        {name: np.concatenate([t[name] for t in tables]) for name in tables[0]},
+        rank_all(suggestions)[: settings.suggestions.count],
+    )
+
+
+def _stack(planes: list[NDArray[Any]], file: ImageFile) -> NDArray[Any]:
+    """Put planes back into the shape of the file's stack."""
+    import numpy as np
+
+    if not file.stack_axes:
+        return planes[0]
+    return np.stack(planes).reshape(*file.stack_shape, *planes[0].shape)
+
+
+def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
+    """Write the five files of an image, each whole or not at all.
+
+    Returns
+    -------
+    dict of str to Path
+        What each file is, and where.
+    """
+    from ..core.measurements import to_csv
+    from ..io import write_tiff
+    from ..io.atomic import atomic_path
+
+    paths = {
+        "instances": out / f"{file.name}_instances.tif",
+        "probability": out / f"{file.name}_probability.tif",
+        "entropy": out / f"{file.name}_entropy.tif",
+        "suggestions": out / f"{file.name}_suggestions.json",
+        "measurements": out / f"{file.name}_measurements.csv",
+    }
+    for path in paths.values():
+        if path.resolve() == file.path.resolve():
+            raise ImPartialError(f"{path} would overwrite its own image; choose another --out.")
+    axes = file.stack_axes + "YX"
+    first = file.planes[0]
+    grid = {"pixel_size": first.pixel_size, "pixel_unit": first.pixel_unit}
+    write_tiff(paths["instances"], result.instances, axes=axes, **grid)
+    class_axes = file.stack_axes + ("C" if result.class_axis else "") + "YX"
+    write_tiff(paths["probability"], result.probability, axes=class_axes, **grid)
+    write_tiff(paths["entropy"], result.entropy, axes=axes, **grid)
+    with atomic_path(paths["suggestions"]) as temporary:
+        temporary.write_text(to_json(result.suggestions, indent=1) + "\n", encoding="utf-8")
+    with atomic_path(paths["measurements"]) as temporary:
+        temporary.write_text(to_csv(result.table), encoding="utf-8")
+    return paths
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Return the result in words."""
+    lines = [
+        f"{entry['instances']}: {entry['n_cells']} cells in {entry['seconds']:.1f} s"
+        for entry in result["images"]
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,80 @@
+"""Make the scribbles that an annotator might paint, from complete instance labels.
+
+Whole cells in a few spots are annotated, the background round them too. Writes
+NAME_scribbles.tif for each truth NAME.tif or NAME_truth.tif."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..core.config import TrainingConfig, parameters
+from .options import number
+from .output import ensure_folder
+
+EPILOG = """\
+example:
+  napari-impartial simulate image_truth.tif --fraction 0.1 --out scribbles --seed 1"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "truths", nargs="+", type=Path, metavar="TRUTH", help="Label images, an id a cell."
+    )
+    parser.add_argument(
+        "--fraction",
+        type=number(0.0001, 1.0),
+        default=0.1,
+        metavar="X",
+        help="Share of the cells to annotate, up to 1 (default 0.1).",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="Folder for the scribbles."
+    )
+    seed = parameters(TrainingConfig)["seed"]
+    parser.add_argument(
+        "--seed",
+        type=number(0, 2**32 - 1, int),
+        default=seed.default,
+        metavar="N",
+        help=f"Same seed, same scribbles (default {seed.default}).",
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Write scribbles for each label image."""
+    import numpy as np
+
+    from ..core.scribbles import simulate
+    from ..io import read_labels, write_tiff
+    from .inputs import check_distinct, stem
+
+    names = [stem(path).removesuffix("_truth") for path in args.truths]
+    check_distinct(names, "--out")
+    truths = [read_labels(path) for path in args.truths]
+    out = ensure_folder(args.out)
+    rng = np.random.default_rng(args.seed)
+    files, cells, annotated = [], 0, 0
+    for name, truth in zip(names, truths, strict=True):
+        painted = []
+        for plane in truth if truth.ndim == 3 else [truth]:
+            scribbles, ids = simulate(plane, args.fraction, rng)
+            painted.append(scribbles.labels)
+            cells += np.count_nonzero(np.unique(plane))
+            annotated += len(ids)
+        file = out / f"{name}_scribbles.tif"
+        stacked = truth.ndim == 3
+        write_tiff(
+            file, np.stack(painted) if stacked else painted[0], axes="ZYX" if stacked else "YX"
+        )
+        files.append(file)
+    return {"files": files, "cells": cells, "annotated": annotated, "seed": args.seed}
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Return the result in words."""
+    lines = [str(file) for file in result["files"]]
+    lines.append(f"{result['annotated']} of {result['cells']} cells annotated.")
+    return "\n".join(lines)

@@ -1,0 +1,145 @@
+"""Train a model from images and a few scribbles.
+
+Scribbles are label images on the image's grid (0 not annotated, 1 background,
+2 foreground, 3 and up further classes), or ImageJ ROI zips of some whole cells.
+Ctrl-C stops early and keeps the best weights so far."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.config import ModelConfig, TrainingConfig, parameters
+from .options import add_reading, add_settings, flag, override, training_settings
+from .output import ProgressBar, ensure_folder, number_text, write_line
+
+if TYPE_CHECKING:
+    from ..core.model_file import TrainedModel
+
+EPILOG = """\
+example:
+  napari-impartial train a.tif b.tif --scribbles a_scribbles.tif b_scribbles.tif \\
+      --model cells.impartial --preset fast
+  napari-impartial train a.tif --scribbles a_more.tif --init cells.impartial \\
+      --model cells2.impartial --time-budget-s 20"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="TIFF, OME-TIFF, PNG, JPEG or NPY."
+    )
+    parser.add_argument(
+        "--scribbles",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="S",
+        help="One file for each image, in the same order.",
+    )
+    parser.add_argument(
+        "--partial-masks",
+        action="store_true",
+        help="The scribble images are partial instance masks: some whole cells, an id each.",
+    )
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="OUT", help="File to write the model to."
+    )
+    parser.add_argument(
+        "--init",
+        type=Path,
+        metavar="MODEL",
+        help="Go on from this model, with its settings unless others are given.",
+    )
+    add_reading(parser)
+    add_settings(parser, TrainingConfig, "training")
+    add_settings(parser, ModelConfig, "network")
+
+
+def settings(
+    args: argparse.Namespace, init: TrainedModel | None
+) -> tuple[ModelConfig, TrainingConfig]:
+    """Return the settings: of the preset, or of the model that is continued.
+
+    Raises
+    ------
+    ImPartialError
+        If the network of a trained model would be changed.
+    """
+    if init is None:
+        return training_settings(args)
+    from .running import check_no_network_options
+
+    network = [name for name in parameters(ModelConfig) if getattr(args, name) is not None]
+    check_no_network_options([flag(name) for name in network])
+    if args.preset is not None:
+        _, training = training_settings(args)
+    else:
+        # The device is this machine's business and not the model's.
+        training = override(dataclasses.replace(init.card.training, device="auto"), args)
+    return init.card.model, training
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Train and save; see :mod:`napari_impartial.cli.main` for how errors end."""
+    from .inputs import fit_channels, read_training_files
+
+    if args.model.is_dir():
+        raise IsADirectoryError(21, "This is a folder, name a file for --model", str(args.model))
+    ensure_folder(args.model.parent)
+    images, scribbles = read_training_files(
+        args.images, args.scribbles, args.axes, args.channels, args.partial_masks
+    )
+    init = None
+    if args.init is not None:
+        from ..core.model_file import load_model
+
+        init = load_model(args.init)
+        images = [
+            fit_channels(
+                image, init.card.channel_names, args.channels is not None, f"{args.init} takes"
+            )
+            for image in images
+        ]
+    model_config, training_config = settings(args, init)
+
+    from ..core.model_file import save_model
+    from ..core.training import fit
+    from .running import drive, progress_note
+
+    with ProgressBar("training") as bar:
+        model, stopped = drive(
+            fit(images, scribbles, model=model_config, training=training_config, init=init),
+            lambda progress: bar.update(progress.fraction, progress_note(progress)),
+        )
+    save_model(model, args.model)
+    if stopped:
+        write_line(f"Stopped by Ctrl-C; the best weights so far are in {args.model}.")
+    card = model.card
+    before = (init.card.seconds, init.card.steps) if init else (0.0, 0)
+    return {
+        "model": args.model,
+        "seconds": card.seconds - before[0],
+        "steps": card.steps - before[1],
+        "device": card.device,
+        "best_validation_loss": card.best_validation_loss,
+        "parameters": card.parameters,
+        "preset": training_config.preset,
+        "images": len(images),
+        "channel_names": card.channel_names,
+        "class_names": card.class_names,
+        "rounds": card.rounds,
+        "stopped": stopped,
+        "exit_status": 130 if stopped else 0,
+    }
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Return the result in words."""
+    return (
+        f"{result['model']}: {result['steps']} steps in {result['seconds']:.1f} s on "
+        f"{result['device']}, {result['parameters']} parameters, "
+        f"held-out loss {number_text(result['best_validation_loss'])}."
+    )

@@ -1,0 +1,1 @@
+"""Other methods, trained on the same scribbles, to compare with."""
