@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..core.scribbles import BACKGROUND, NOT_ANNOTATED, Scribbles, from_instances
+from napari_impartial.core.scribbles import BACKGROUND, NOT_ANNOTATED, Scribbles, from_instances
 
 Place = tuple[int, int, int]
 """Index of an image, row and column."""

@@ -3,7 +3,8 @@
 A data set is a folder: train/NAME.tif (C, Y, X) with NAME_scribbles10.tif (10 % of the
 cells annotated) or NAME_truth.tif to simulate scribbles from, and test/NAME.tif with
 NAME_truth.tif. Each run is a process of its own, so that times and memory are its own.
-Nothing is chosen on the test images."""
+Nothing is chosen on the test images.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +21,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..core.config import (
+from napari_impartial.core.config import (
     InstanceConfig,
     ModelConfig,
     PredictionConfig,
     TrainingConfig,
     parameters,
 )
-from ..core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError
+
 from .dataset import open_data_set, percent_available
 from .options import add_settings, comma_list, override, training_settings
 from .output import ProgressBar, markdown_table, number_text, plain, write_line
@@ -47,9 +49,7 @@ COSTS = ("train_s", "predict_s", "peak_rss_mb")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument(
-        "sets", nargs="+", type=Path, metavar="SET", help="Folders of data sets."
-    )
+    parser.add_argument("sets", nargs="+", type=Path, metavar="SET", help="Folders of data sets.")
     parser.add_argument(
         "--percent",
         type=comma_list(int),
@@ -85,16 +85,14 @@ def add_experiment_settings(parser: argparse.ArgumentParser) -> None:
     """Add the settings of training, prediction and instances."""
     add_settings(parser, TrainingConfig, "training (impartial)", skip=("seed",))
     add_settings(parser, ModelConfig, "network (impartial)")
-    add_settings(
-        parser, PredictionConfig, "prediction (impartial)", only=("samples", "tile_size")
-    )
+    add_settings(parser, PredictionConfig, "prediction (impartial)", only=("samples", "tile_size"))
     add_settings(parser, InstanceConfig, "cutting instances (all methods)")
 
 
 def experiment_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings of one experiment, by stage, each a dict."""
     model, training = training_settings(args)
-    stages = {
+    stages: dict[str, Any] = {
         "model": model,
         "training": training,
         # `reconstruction` is the training's loss here, not the prediction's switch
@@ -145,7 +143,7 @@ def _check(args: argparse.Namespace) -> None:
         for percent in args.percent:
             percent_available(data, percent)
     if "forest" in args.methods:
-        from ..peers.forest import check_available
+        from napari_impartial.peers.forest import check_available
 
         check_available()
 
@@ -194,9 +192,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def run_apart(
-    spec: dict[str, Any], report: Callable[[float], None]
-) -> list[dict[str, Any]]:
+def run_apart(spec: dict[str, Any], report: Callable[[float], None]) -> list[dict[str, Any]]:
     """Do one run in a process of its own.
 
     Parameters
@@ -267,9 +263,7 @@ def summarize(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         groups.setdefault(key, []).append(result)
     rows = []
     for (name, method, percent), runs in groups.items():
-        row: dict[str, Any] = {
-            "set": name, "method": method, "percent": percent, "runs": len(runs)
-        }
+        row: dict[str, Any] = {"set": name, "method": method, "percent": percent, "runs": len(runs)}
         for figure in (*FIGURES, *COSTS):
             values = [run[figure] for run in runs]
             row[figure] = statistics.fmean(values)
@@ -283,8 +277,18 @@ def describe(result: dict[str, Any]) -> str:
     if not result["summary"]:
         return "No run was completed."
     heading = [
-        "set", "%", "method", "runs", "F1@0.5", "AP@0.5", "mAP", "mIoU", "mDice",
-        "train s", "predict s", "peak MB",
+        "set",
+        "%",
+        "method",
+        "runs",
+        "F1@0.5",
+        "AP@0.5",
+        "mAP",
+        "mIoU",
+        "mDice",
+        "train s",
+        "predict s",
+        "peak MB",
     ]
     rows = [heading]
     for entry in result["summary"]:

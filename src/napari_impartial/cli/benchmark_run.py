@@ -16,7 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.config import InstanceConfig, ModelConfig, PredictionConfig, TrainingConfig
+from napari_impartial.core.config import (
+    InstanceConfig,
+    ModelConfig,
+    PredictionConfig,
+    TrainingConfig,
+)
+
 from .dataset import DataSet, open_data_set, samples_with_truth, training_part
 from .main import DEBUG_VARIABLE, describe_error, silence
 from .output import to_json, write_line
@@ -25,8 +31,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..core.images import Image
-    from ..core.scribbles import Scribbles
+    from napari_impartial.core.images import Image
+    from napari_impartial.core.scribbles import Scribbles
 
 Predict = Callable[["Image"], "NDArray[np.float32]"]
 """Returns the foreground probability (Y, X) of an image."""
@@ -60,8 +66,9 @@ def train_impartial(
     images: list[Image], scribbles: list[Scribbles], spec: dict[str, Any]
 ) -> Predict:
     """Train the network and return how it predicts."""
-    from ..core.prediction import predict
-    from ..core.training import fit
+    from napari_impartial.core.prediction import predict
+    from napari_impartial.core.training import fit
+
     from .running import drive
 
     settings = spec["settings"]
@@ -74,11 +81,9 @@ def train_impartial(
     return lambda image: predict(image, model, prediction).foreground
 
 
-def train_forest(
-    images: list[Image], scribbles: list[Scribbles], spec: dict[str, Any]
-) -> Predict:
+def train_forest(images: list[Image], scribbles: list[Scribbles], spec: dict[str, Any]) -> Predict:
     """Train the forest and return how it predicts."""
-    from ..peers import forest
+    from napari_impartial.peers import forest
 
     trained = forest.train_forest(images, scribbles, spec["seed"])
     return lambda image: 1 - forest.forest_probability(image, trained)[0]
@@ -90,14 +95,14 @@ TRAIN = {"impartial": train_impartial, "forest": train_forest}
 def load_libraries(method: str) -> None:
     """Import what the method needs, so that its import is not taken for training."""
     if method == "impartial":
-        from ..core import prediction, training  # noqa: F401
+        from napari_impartial.core import prediction, training  # noqa: F401
     else:
         import sklearn.ensemble  # noqa: F401
 
 
 def run(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """Train, predict and score; see the module."""
-    from ..core.instances import to_instances
+    from napari_impartial.core.instances import to_instances
 
     data: DataSet = open_data_set(spec["set"])
     instances = InstanceConfig(**spec["settings"]["instances"])
@@ -121,7 +126,7 @@ def run(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
     results = [_result(spec, data.name, spec["method"], truths, labels, costs, instances)]
     if spec["best_cut"]:
-        from ..peers.forest import best_cut
+        from napari_impartial.peers.forest import best_cut
 
         config, labels = best_cut(truths, foregrounds)
         name = f"{spec['method']}+best-cut"
@@ -139,7 +144,7 @@ def _result(
     instances: InstanceConfig,
 ) -> dict[str, Any]:
     """Score and put together one result."""
-    from ..core.metrics import evaluate
+    from napari_impartial.core.metrics import evaluate
 
     scores = dataclasses.asdict(evaluate(truths, labels))
     return {

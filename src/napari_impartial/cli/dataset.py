@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..core.images import Image
-    from ..core.scribbles import Scribbles
+    from napari_impartial.core.images import Image
+    from napari_impartial.core.scribbles import Scribbles
 
 _COMPANION = re.compile(r"_(truth|scribbles\d+)$")
 _SUFFIXES = (".tif", ".tiff")
@@ -115,9 +115,7 @@ def percent_available(data: DataSet, percent: int) -> None:
             )
 
 
-def read_with_labels(
-    image_file: Path, label_file: Path
-) -> list[tuple[Image, NDArray[np.int32]]]:
+def read_with_labels(image_file: Path, label_file: Path) -> list[tuple[Image, NDArray[np.int32]]]:
     """Read an image and a label image on the same grid, plane by plane.
 
     Raises
@@ -125,7 +123,7 @@ def read_with_labels(
     ImPartialError
         If a file cannot be read or the two do not fit.
     """
-    from ..io import read_images, read_labels
+    from napari_impartial.io import read_images, read_labels
 
     images = read_images(image_file)
     labels = read_labels(label_file)
@@ -137,9 +135,7 @@ def read_with_labels(
     return list(zip(images, label_planes, strict=True))
 
 
-def training_part(
-    data: DataSet, percent: int, seed: int
-) -> tuple[list[Image], list[Scribbles]]:
+def training_part(data: DataSet, percent: int, seed: int) -> tuple[list[Image], list[Scribbles]]:
     """Read all training images with scribbles of so many percent of the cells.
 
     Scribbles are read where ``NAME_scribblesP.tif`` exists, and simulated from the truth
@@ -147,7 +143,7 @@ def training_part(
     """
     import numpy as np
 
-    from ..core.scribbles import from_labels, simulate
+    from napari_impartial.core.scribbles import from_labels, simulate
 
     percent_available(data, percent)
     images: list[Image] = []

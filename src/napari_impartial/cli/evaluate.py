@@ -2,7 +2,8 @@
 
 Counts are pooled over all images. F1 and AP = TP / (TP + FP + FN) are taken at IoU 0.5,
 mAP is the mean AP at IoU 0.5, 0.55 ... 0.95; mIoU and mDice are means, over the true
-objects, of the best IoU and Dice."""
+objects, of the best IoU and Dice.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError
+
 from .output import markdown_table, number_text
 
 EPILOG = """\
@@ -39,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Read all label images and compare them."""
-    from ..core.metrics import evaluate
-    from ..io import read_labels
+    from napari_impartial.core.metrics import evaluate
+    from napari_impartial.io import read_labels
 
     if len(args.pred) != len(args.truth):
         raise ImPartialError(

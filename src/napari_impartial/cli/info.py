@@ -1,6 +1,7 @@
 """Show the card of a model: what it was trained on and how.
 
-Reads only the card; no weights are loaded."""
+Reads only the card; no weights are loaded.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Return the card's content."""
-    from ..core.model_card import read_card
+    from napari_impartial.core.model_card import read_card
 
     card = read_card(args.model)
     content = {f.name: getattr(card, f.name) for f in dataclasses.fields(card)}

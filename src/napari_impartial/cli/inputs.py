@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError
 
 if TYPE_CHECKING:
-    from ..core.images import Image
-    from ..core.scribbles import Scribbles
+    from napari_impartial.core.images import Image
+    from napari_impartial.core.scribbles import Scribbles
 
 # Names that readers give where the file has none; they say nothing about the stain.
 _GENERIC_NAME = re.compile(r"channel \d+|red|green|blue", re.IGNORECASE)
@@ -44,7 +44,7 @@ class ImageFile:
 
 def stem(path: Path) -> str:
     """Name of an image, after its file; reads no file."""
-    from ..io import stem as stem_of_file
+    from napari_impartial.io import stem as stem_of_file
 
     return stem_of_file(path)
 
@@ -75,7 +75,7 @@ def read_image_file(
     ImPartialError
         If it is no image, or a channel does not exist.
     """
-    from ..io import read_images
+    from napari_impartial.io import read_images
 
     planes = read_images(path, axes=axes)
     if channels is not None:
@@ -128,9 +128,7 @@ def _channels(names: Sequence[str]) -> str:
     return f"{count} ({listed})"
 
 
-def read_scribbles(
-    path: Path, image: ImageFile, partial_masks: bool = False
-) -> list[Scribbles]:
+def read_scribbles(path: Path, image: ImageFile, partial_masks: bool = False) -> list[Scribbles]:
     """Read the annotation of an image file, one for each of its planes.
 
     Parameters
@@ -148,9 +146,9 @@ def read_scribbles(
     ImPartialError
         If it cannot be read or does not fit the image.
     """
-    from ..core.scribbles import from_instances, from_labels
-    from ..io import read_labels
-    from ..io.rois import read_roi_zip
+    from napari_impartial.core.scribbles import from_instances, from_labels
+    from napari_impartial.io import read_labels
+    from napari_impartial.io.rois import read_roi_zip
 
     n_planes = len(image.planes)
     shape = image.planes[0].shape
@@ -201,11 +199,12 @@ def read_training_files(
     ImPartialError
         If their numbers, shapes or channels do not fit, or a class is missing.
     """
-    from ..core.scribbles import check_trainable
+    from napari_impartial.core.scribbles import check_trainable
 
     if len(images) != len(scribbles):
         raise ImPartialError(
-            f"{_count(len(images), 'image')} but {_count(len(scribbles), 'scribble file')}; "
+            f"{_count(len(images), 'image')} but "
+            f"{_count(len(scribbles), 'scribble file')}; "
             "give one scribble file for each image, in the same order."
         )
     all_images: list[Image] = []
@@ -215,7 +214,9 @@ def read_training_files(
         all_scribbles += read_scribbles(scribbles_path, file, partial_masks)
         for plane in file.planes:
             names = (all_images or [plane])[0].channel_names
-            all_images.append(fit_channels(plane, names, channels is not None, "the first image has"))
+            all_images.append(
+                fit_channels(plane, names, channels is not None, "the first image has")
+            )
     check_trainable(all_scribbles)
     return all_images, all_scribbles
 

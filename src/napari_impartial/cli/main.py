@@ -12,8 +12,9 @@ import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
-from .. import __version__
-from ..core.errors import ImPartialError
+from napari_impartial import __version__
+from napari_impartial.core.errors import ImPartialError
+
 from .options import Parser, add_json
 from .output import to_json, write_line
 

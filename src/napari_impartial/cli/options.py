@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Collection
 from typing import Any, NoReturn, TypeVar
 
-from ..core.config import (
+from napari_impartial.core.config import (
     PRESETS,
     InstanceConfig,
     ModelConfig,
@@ -23,7 +23,7 @@ from ..core.config import (
     parameters,
     validate,
 )
-from ..core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError
 
 Config = TypeVar(
     "Config", ModelConfig, TrainingConfig, PredictionConfig, InstanceConfig, SuggestionConfig
@@ -38,6 +38,13 @@ class Parser(argparse.ArgumentParser):
     """A parser whose complaints are one line, raised instead of printed with the usage."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise the complaint.
+
+        Raises
+        ------
+        ImPartialError
+            Always.
+        """
         raise ImPartialError(f"{message} (see {self.prog} --help)")
 
 

@@ -7,7 +7,8 @@ Writes for each image NAME into --out:
   NAME_entropy.tif        uncertainty, 0 sure to 1 unsure (float32)
   NAME_suggestions.json   places to scribble next, best first
   NAME_measurements.csv   a row for each cell
-Planes of a stack are predicted one by one and put back together."""
+Planes of a stack are predicted one by one and put back together.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.config import InstanceConfig, PredictionConfig, SuggestionConfig
-from ..core.errors import ImPartialError
+from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.errors import ImPartialError
+
 from .inputs import ImageFile, check_distinct, fit_channels, position, read_image_file, stem
 from .options import add_reading, add_settings, override
 from .output import ProgressBar, ensure_folder, to_json
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..core.model_file import TrainedModel
-    from ..core.uncertainty import Suggestion
+    from napari_impartial.core.model_file import TrainedModel
+    from napari_impartial.core.uncertainty import Suggestion
 
 EPILOG = """\
 example:
@@ -100,7 +102,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         override(SuggestionConfig(), args),
     )
     check_distinct([stem(path) for path in args.images], "--out")
-    from ..core.model_card import read_card
+    from napari_impartial.core.model_card import read_card
 
     card = read_card(args.model)
     if len(args.images) > 1:
@@ -109,7 +111,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             _open(path, args, card.channel_names)
     out = ensure_folder(args.out)
 
-    from ..core.model_file import load_model
+    from napari_impartial.core.model_file import load_model
 
     model = load_model(args.model)
     entries = []
@@ -159,10 +161,10 @@ def predict_file(
     """
     import numpy as np
 
-    from ..core.instances import to_instances
-    from ..core.measurements import measure
-    from ..core.prediction import predict
-    from ..core.uncertainty import rank_all, suggest
+    from napari_impartial.core.instances import to_instances
+    from napari_impartial.core.measurements import measure
+    from napari_impartial.core.prediction import predict
+    from napari_impartial.core.uncertainty import rank_all, suggest
 
     instances, probabilities, entropies, tables, suggestions = [], [], [], [], []
     for index, plane in enumerate(file.planes):
@@ -177,9 +179,7 @@ def predict_file(
         probabilities.append(foreground[0] if len(foreground) == 1 else foreground)
         entropies.append(prediction.entropy)
         table = measure(labels, plane, prediction.probability, prediction.entropy)
-        where = {
-            axis: np.full(len(table["label"]), at) for axis, at in position(plane).items()
-        }
+        where = {axis: np.full(len(table["label"]), at) for axis, at in position(plane).items()}
         tables.append({**where, **table})
         suggestions.append(
             suggest(
@@ -219,9 +219,9 @@ def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
     dict of str to Path
         What each file is, and where.
     """
-    from ..core.measurements import to_csv
-    from ..io import write_tiff
-    from ..io.atomic import atomic_path
+    from napari_impartial.core.measurements import to_csv
+    from napari_impartial.io import write_tiff
+    from napari_impartial.io.atomic import atomic_path
 
     paths = {
         "instances": out / f"{file.name}_instances.tif",
@@ -233,13 +233,21 @@ def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
     for path in paths.values():
         if path.resolve() == file.path.resolve():
             raise ImPartialError(f"{path} would overwrite its own image; choose another --out.")
-    axes = file.stack_axes + "YX"
     first = file.planes[0]
-    grid = {"pixel_size": first.pixel_size, "pixel_unit": first.pixel_unit}
-    write_tiff(paths["instances"], result.instances, axes=axes, **grid)
+    axes = file.stack_axes + "YX"
     class_axes = file.stack_axes + ("C" if result.class_axis else "") + "YX"
-    write_tiff(paths["probability"], result.probability, axes=class_axes, **grid)
-    write_tiff(paths["entropy"], result.entropy, axes=axes, **grid)
+    for name, array, letters in (
+        ("instances", result.instances, axes),
+        ("probability", result.probability, class_axes),
+        ("entropy", result.entropy, axes),
+    ):
+        write_tiff(
+            paths[name],
+            array,
+            letters,
+            pixel_size=first.pixel_size,
+            pixel_unit=first.pixel_unit,
+        )
     with atomic_path(paths["suggestions"]) as temporary:
         temporary.write_text(to_json(result.suggestions, indent=1) + "\n", encoding="utf-8")
     with atomic_path(paths["measurements"]) as temporary:

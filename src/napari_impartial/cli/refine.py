@@ -2,7 +2,8 @@
 
 Starts from a few annotated cells, and in each round annotates as many more cells of the
 training images with each policy, trains on from the last round's model, and scores the
-test images. The annotator is simulated from the truth."""
+test images. The annotator is simulated from the truth.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +14,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.config import (
+from napari_impartial.core.config import (
     InstanceConfig,
     ModelConfig,
     PredictionConfig,
     SuggestionConfig,
     TrainingConfig,
 )
-from ..core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError
+
 from .benchmark import FIGURES, add_experiment_settings, check_seeds
 from .dataset import DataSet, open_data_set, samples_with_truth
 from .options import add_settings, comma_list, number, override, training_settings
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..core.images import Image
-    from ..core.model_file import TrainedModel
+    from napari_impartial.core.images import Image
+    from napari_impartial.core.model_file import TrainedModel
+
     from .annotator import Annotator, Place
 
 EPILOG = """\
@@ -211,9 +214,9 @@ class Rounds:
 
     def _suggested(self, annotator: Annotator, model: TrainedModel, count: int) -> list[Place]:
         """Return the model's suggestions over all training images, best first."""
-        from ..core.instances import to_instances
-        from ..core.prediction import predict
-        from ..core.uncertainty import rank_all, suggest
+        from napari_impartial.core.instances import to_instances
+        from napari_impartial.core.prediction import predict
+        from napari_impartial.core.uncertainty import rank_all, suggest
 
         config = dataclasses.replace(
             self.settings.suggestions, count=min(500, _SUGGESTIONS_PER_CELL * count)
@@ -236,11 +239,10 @@ class Rounds:
             )
         return [(int(s.image), s.y, s.x) for s in rank_all(lists)]
 
-    def _train(
-        self, annotator: Annotator, seed: int, init: TrainedModel | None
-    ) -> TrainedModel:
+    def _train(self, annotator: Annotator, seed: int, init: TrainedModel | None) -> TrainedModel:
         """Train on all that is annotated, from the last model on."""
-        from ..core.training import fit
+        from napari_impartial.core.training import fit
+
         from .running import drive, progress_note
 
         done = self._trainings
@@ -262,9 +264,9 @@ class Rounds:
 
     def _score(self, model: TrainedModel) -> dict[str, Any]:
         """Score a model on the test images."""
-        from ..core.instances import to_instances
-        from ..core.metrics import evaluate
-        from ..core.prediction import predict
+        from napari_impartial.core.instances import to_instances
+        from napari_impartial.core.metrics import evaluate
+        from napari_impartial.core.prediction import predict
 
         labels = [
             to_instances(

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from ..core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError
 
 if TYPE_CHECKING:
-    from ..core.model_file import TrainedModel
-    from ..core.results import Command, TrainingProgress
+    from napari_impartial.core.model_file import TrainedModel
+    from napari_impartial.core.results import Command, TrainingProgress
 
 Fit = Generator["TrainingProgress", "Command | None", "TrainedModel"]
 
@@ -64,7 +64,7 @@ def drive(fit: Fit, report: Callable[[TrainingProgress], None]) -> tuple[Trained
     bool
         Whether it was stopped by Ctrl-C.
     """
-    from ..core.results import Stop
+    from napari_impartial.core.results import Stop
 
     command: Command | None = None
     with interrupt_flag() as interrupted:

@@ -1,7 +1,8 @@
 """Make the scribbles that an annotator might paint, from complete instance labels.
 
 Whole cells in a few spots are annotated, the background round them too. Writes
-NAME_scribbles.tif for each truth NAME.tif or NAME_truth.tif."""
+NAME_scribbles.tif for each truth NAME.tif or NAME_truth.tif.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..core.config import TrainingConfig, parameters
+from napari_impartial.core.config import TrainingConfig, parameters
+
 from .options import number
 from .output import ensure_folder
 
@@ -47,8 +49,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Write scribbles for each label image."""
     import numpy as np
 
-    from ..core.scribbles import simulate
-    from ..io import read_labels, write_tiff
+    from napari_impartial.core.scribbles import simulate
+    from napari_impartial.io import read_labels, write_tiff
+
     from .inputs import check_distinct, stem
 
     names = [stem(path).removesuffix("_truth") for path in args.truths]
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for plane in truth if truth.ndim == 3 else [truth]:
             scribbles, ids = simulate(plane, args.fraction, rng)
             painted.append(scribbles.labels)
-            cells += np.count_nonzero(np.unique(plane))
+            cells += int(np.count_nonzero(np.unique(plane)))
             annotated += len(ids)
         file = out / f"{name}_scribbles.tif"
         stacked = truth.ndim == 3

@@ -2,7 +2,8 @@
 
 Scribbles are label images on the image's grid (0 not annotated, 1 background,
 2 foreground, 3 and up further classes), or ImageJ ROI zips of some whole cells.
-Ctrl-C stops early and keeps the best weights so far."""
+Ctrl-C stops early and keeps the best weights so far.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +12,13 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.config import ModelConfig, TrainingConfig, parameters
+from napari_impartial.core.config import ModelConfig, TrainingConfig, parameters
+
 from .options import add_reading, add_settings, flag, override, training_settings
 from .output import ProgressBar, ensure_folder, number_text, write_line
 
 if TYPE_CHECKING:
-    from ..core.model_file import TrainedModel
+    from napari_impartial.core.model_file import TrainedModel
 
 EPILOG = """\
 example:
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     )
     init = None
     if args.init is not None:
-        from ..core.model_file import load_model
+        from napari_impartial.core.model_file import load_model
 
         init = load_model(args.init)
         images = [
@@ -105,8 +107,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         ]
     model_config, training_config = settings(args, init)
 
-    from ..core.model_file import save_model
-    from ..core.training import fit
+    from napari_impartial.core.model_file import save_model
+    from napari_impartial.core.training import fit
+
     from .running import drive, progress_note
 
     with ProgressBar("training") as bar:

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..core.config import InstanceConfig
-from ..core.errors import ImPartialError
-from ..core.images import Image, normalize
-from ..core.instances import to_instances
-from ..core.metrics import evaluate
-from ..core.scribbles import Scribbles, check_trainable
+from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.images import Image, normalize
+from napari_impartial.core.instances import to_instances
+from napari_impartial.core.metrics import evaluate
+from napari_impartial.core.scribbles import Scribbles, check_trainable
 
 #: Standard deviations of the Gaussians, in pixels: ilastik's seven without the 0.3,
 #: which differs from the raw value by less than the noise.
@@ -70,7 +70,7 @@ def check_available() -> None:
 
 
 def n_features(n_channels: int) -> int:
-    """Number of features a pixel."""
+    """Return the number of features a pixel."""
     return n_channels * (1 + RESPONSES * len(SIGMAS))
 
 
@@ -102,9 +102,7 @@ def features(image: Image) -> NDArray[np.float32]:
     return out
 
 
-def _responses(
-    channel: NDArray[np.float32], sigma: float
-) -> Iterator[NDArray[np.float32]]:
+def _responses(channel: NDArray[np.float32], sigma: float) -> Iterator[NDArray[np.floating]]:
     """Yield the responses of one channel, (Y, X), at one scale."""
     smooth = ndimage.gaussian_filter(channel, sigma)
     yield smooth
