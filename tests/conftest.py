@@ -1,0 +1,95 @@
+"""Shared fixtures, and a guard that fails a test which leaves a thread or a window behind."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from napari_impartial.core.scribbles import Scribbles
+    from napari_impartial.core.tissue import Tissue
+
+# How long a thread or window that is just ending may take to be gone.
+GRACE_S = 3.0
+# Threads that libraries keep for the whole process, by the start of their name or class.
+LASTING_THREADS = ("TMonitor", "tqdm")
+
+
+@pytest.fixture(scope="session")
+def tiny_tissue() -> Tissue:
+    """Two channels of 96 x 96 px with a handful of cells, and their truth."""
+    from napari_impartial.core.tissue import tissue
+
+    return tissue(shape=(96, 96), n_channels=2, seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_scribbles(tiny_tissue: Tissue) -> Scribbles:
+    """Strokes in about a third of the tiny tissue's cells."""
+    from napari_impartial.core.scribbles import simulate
+
+    scribbles, _ = simulate(tiny_tissue.truth, 0.34, np.random.default_rng(1))
+    return scribbles
+
+
+def _windows() -> list[Any]:
+    """Top-level widgets that exist; none, at no cost, where a test did not load Qt."""
+    widgets = sys.modules.get("PyQt6.QtWidgets")
+    application = widgets.QApplication.instance() if widgets else None
+    return list(application.topLevelWidgets()) if application is not None else []
+
+
+def _busy_pool_threads() -> int:
+    core = sys.modules.get("PyQt6.QtCore")
+    return core.QThreadPool.globalInstance().activeThreadCount() if core else 0
+
+
+def _process_events() -> None:
+    core = sys.modules.get("PyQt6.QtCore")
+    if core is not None and core.QCoreApplication.instance() is not None:
+        core.QCoreApplication.sendPostedEvents(None, core.QEvent.Type.DeferredDelete)
+        core.QCoreApplication.processEvents()
+
+
+def _lasting(thread: threading.Thread) -> bool:
+    return type(thread).__name__ in LASTING_THREADS or thread.name.startswith(LASTING_THREADS)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail the test if a thread it started, or a window it opened, outlives it."""
+    threads_before = set(threading.enumerate())
+    windows_before = {id(window) for window in _windows()}
+    yield
+
+    def left() -> list[str]:
+        threads = [
+            f"thread {thread.name}"
+            for thread in threading.enumerate()
+            if thread not in threads_before and thread.is_alive() and not _lasting(thread)
+        ]
+        busy = _busy_pool_threads()
+        pool = [f"{busy} running task(s) in Qt's thread pool"] if busy else []
+        windows = [
+            f"window {type(window).__module__}.{type(window).__name__} {window.objectName()!r}"
+            for window in _windows()
+            if id(window) not in windows_before
+        ]
+        return threads + pool + windows
+
+    if not left():
+        return
+    gc.collect()
+    deadline = time.monotonic() + GRACE_S
+    while (found := left()) and time.monotonic() < deadline:
+        _process_events()
+        time.sleep(0.02)
+    if found:
+        pytest.fail("The test leaves behind: " + ", ".join(found), pytrace=False)

@@ -1,0 +1,203 @@
+"""What importing brings in, and which layer may import which."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import napari_impartial
+
+PACKAGE = Path(napari_impartial.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+QT_AND_NAPARI = (
+    "napari",
+    "qtpy",
+    "superqt",
+    "magicgui",
+    "pyqtgraph",
+    "vispy",
+    "PyQt5",
+    "PyQt6",
+    "PySide2",
+    "PySide6",
+)
+CORE_WITHOUT_TORCH = (
+    "config",
+    "errors",
+    "images",
+    "instances",
+    "measurements",
+    "metrics",
+    "model_card",
+    "results",
+    "scribbles",
+    "tissue",
+    "uncertainty",
+)
+# Which parts of the package each part may import, itself aside.
+MAY_IMPORT = {
+    "core": set(),
+    "io": {"core"},
+    "samples": {"core", "io"},
+    "peers": {"core", "io"},
+    "cli": {"core", "io", "samples", "peers"},
+    "gui": {"core", "io", "samples"},
+    "__init__": set(),
+    "__main__": {"cli"},
+}
+# Imports nothing of ours, and every part that writes files needs it.
+FOR_ALL = "napari_impartial.io.atomic"
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules_under(folder: str) -> list[str]:
+    return [module_name(path) for path in SOURCES if (PACKAGE / folder) in path.parents]
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """Top-level packages that a fresh Python has loaded after importing the modules."""
+    code = (
+        f"import json, sys\nfor name in {list(modules)!r}:\n    __import__(name)\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_core_brings_neither_napari_nor_qt() -> None:
+    # One process for all: what none of them brings, no single one does.
+    assert not loaded_by(*modules_under("core"), *modules_under("io")) & set(QT_AND_NAPARI)
+
+
+def test_command_line_brings_neither_napari_nor_qt_nor_torch() -> None:
+    assert not loaded_by(*modules_under("cli")) & {*QT_AND_NAPARI, "torch"}
+
+
+def test_core_without_torch() -> None:
+    names = [f"napari_impartial.core.{name}" for name in CORE_WITHOUT_TORCH]
+    assert "torch" not in loaded_by(*names, *modules_under("io"), "napari_impartial.samples")
+
+
+def test_dock_widget_brings_no_torch() -> None:
+    loaded = loaded_by("napari_impartial.gui.dock_widget")
+    assert "torch" not in loaded
+    assert "qtpy" in loaded
+
+
+def test_starting_napari_with_the_plugin_brings_no_torch() -> None:
+    # What napari does with every installed plugin's manifest at start-up.
+    code = (
+        "import sys\n"
+        "from npe2 import PluginManager\n"
+        "manager = PluginManager.instance()\n"
+        "manager.discover()\n"
+        "manager.activate('napari-impartial')\n"
+        "print('napari_impartial' in sys.modules, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["True", "False"], done.stdout + done.stderr
+
+
+def test_the_package_itself_is_light() -> None:
+    heavy = {"numpy", "scipy", "skimage", "torch", *QT_AND_NAPARI}
+    assert not loaded_by("napari_impartial") & heavy
+
+
+def test_the_probe_sees_what_is_loaded() -> None:
+    # The tests above would pass on a probe that sees nothing.
+    assert {"torch", "numpy"} <= loaded_by("napari_impartial.core.unet")
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and absolute name of everything that a source file imports, at any depth."""
+    package = module_name(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            parent = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node.lineno, f"{parent}.{alias.name}"
+
+
+def part_of(module: str) -> str | None:
+    """Name of the part of our package a module belongs to; None if it is not ours."""
+    names = module.split(".")
+    if names[0] != PACKAGE.name:
+        return None
+    return names[1] if len(names) > 1 else "__init__"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_downward(path: Path) -> None:
+    part = part_of(module_name(path))
+    assert part in MAY_IMPORT, f"say in MAY_IMPORT where {part} stands"
+    allowed = {part, "__init__", "__version__", *MAY_IMPORT[part]}
+    wrong = [
+        f"{path.name}:{line} imports {name}"
+        for line, name in imports(path)
+        if part_of(name) is not None
+        and part_of(name) not in allowed
+        and not name.startswith(FOR_ALL + ".")
+    ]
+    if part in ("core", "io", "cli", "peers"):
+        wrong += [
+            f"{path.name}:{line} imports {name}"
+            for line, name in imports(path)
+            if name.partition(".")[0] in QT_AND_NAPARI and not opens_napari(path)
+        ]
+    assert not wrong
+
+
+def test_what_all_may_import_imports_none_of_ours() -> None:
+    names = [name for _, name in imports(PACKAGE / "io" / "atomic.py")]
+    assert {part_of(name) for name in names} <= {None, "core"}
+    assert not [n for n in names if part_of(n) and ".core.errors" not in n]
+
+
+def opens_napari(path: Path) -> bool:
+    """Only `demo`, when there is a screen, may start napari; inside a function."""
+    return path.relative_to(PACKAGE).as_posix() == "cli/demo.py"
+
+
+def test_no_file_is_opened_by_unpickling() -> None:
+    # A pickle in a file can run code when it is opened.
+    wrong = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            call = ast.unparse(node.func)
+            if call in ("torch.load", "pickle.load", "pickle.Unpickler", "joblib.load"):
+                wrong.append(f"{path.name}:{node.lineno} {call}")
+            elif call == "pickle.loads" and path.name != "messages.py":
+                # messages.py reads the pipe between the window and its own child process.
+                wrong.append(f"{path.name}:{node.lineno} {call}")
+            wrong += [
+                f"{path.name}:{node.lineno} allow_pickle"
+                for keyword in node.keywords
+                if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False"
+            ]
+            if call in ("np.load", "numpy.load") and not any(
+                keyword.arg == "allow_pickle" for keyword in node.keywords
+            ):
+                wrong.append(f"{path.name}:{node.lineno} np.load without allow_pickle=False")
+    assert not wrong
