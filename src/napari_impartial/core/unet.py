@@ -89,11 +89,14 @@ class UNet(nn.Module):
             DoubleConvolution(n_in, n_out, config.norm, rate)
             for n_in, n_out, rate in zip([in_channels, *widths[:-1]], widths, rates, strict=True)
         )
+        levels = range(config.depth - 1, -1, -1)
+        # Halving the features before upsampling is a third less work for the decoder.
+        self.reduce = nn.ModuleList(
+            nn.Conv2d(widths[level + 1], widths[level], 1) for level in levels
+        )
         self.decoder = nn.ModuleList(
-            DoubleConvolution(
-                widths[level] + widths[level + 1], widths[level], config.norm, rates[level]
-            )
-            for level in reversed(range(config.depth))
+            DoubleConvolution(2 * widths[level], widths[level], config.norm, rates[level])
+            for level in levels
         )
         self.head = nn.Conv2d(widths[0], self.n_components * (1 + in_channels), 1)
 
@@ -150,8 +153,9 @@ class UNet(nn.Module):
         margins = self._margins()
         x = skips.pop()
         have = [side >> self.depth for side in halo]
-        for block, level in zip(self.decoder, reversed(range(self.depth)), strict=True):
-            x = _crop(x, have, margins[level + 1])
+        levels = reversed(range(self.depth))
+        for reduce, block, level in zip(self.reduce, self.decoder, levels, strict=True):
+            x = reduce(_crop(x, have, margins[level + 1]))
             have = [2 * min(side, margins[level + 1]) for side in have]
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             # The block's two convolutions need two pixels more than they leave right.
