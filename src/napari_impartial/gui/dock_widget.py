@@ -1,0 +1,361 @@
+"""The dock widget: composition and wiring of the five steps, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.layers import Labels
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QFrame,
+    QLabel,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt.utils import create_worker
+
+from ..core.errors import ImPartialError
+from ..core.model_card import ModelCard, read_card
+from ..io.atomic import atomic_path
+from . import mask_import, notify
+from .command import command
+from .layers import Source
+from .layers.source import is_ours
+from .layers.view import on_click
+from .panels.image_panel import ImagePanel
+from .panels.model_row import ModelRow
+from .panels.refine_panel import RefinePanel
+from .panels.result_panel import ResultPanel
+from .panels.scribble_panel import ScribblePanel
+from .panels.step import Step
+from .panels.train_panel import TrainPanel
+from .process import TrainingProcess
+from .result_control import Place, ResultControl
+from .session import Activity, Round
+from .training_control import TrainingControl
+from .workspace import Workspace
+
+NEXT_KEY = "n"
+
+
+class ImPartialWidget(QWidget):
+    """Scribble, train, look, refine.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers are worked on.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("impartial_widget")
+        self._viewer = napari_viewer
+        self.workspace = Workspace(napari_viewer, self)
+        self.session = self.workspace.session
+        self.process = TrainingProcess()
+        self._warming: Any = None
+        self._budget_s = 0.0
+        self.training = TrainingControl(self.workspace, self.process, self)
+        self.results = ResultControl(self.workspace, self.process, self)
+        self._make_panels()
+        self._lay_out()
+        self._wire_panels()
+        self._wire_state()
+        self._wire_viewer()
+        self.image_panel.refresh()
+        self._update()
+
+    def sizeHint(self) -> QSize:
+        """Return a width that shows all of it."""
+        return QSize(370, 700)
+
+    def shut_down(self) -> None:
+        """End the training process and let go of the viewer."""
+        self.process.close()
+        self.workspace.disconnect_viewer()
+        self._forget_clicks()
+        self._viewer.bind_key(NEXT_KEY, None, overwrite=True)
+        self._viewer.layers.selection.events.active.disconnect(self._on_active_layer)
+
+    def _make_panels(self) -> None:
+        self.image_panel = ImagePanel(self._viewer)
+        self.scribble_panel = ScribblePanel()
+        self.train_panel = TrainPanel()
+        self.result_panel = ResultPanel()
+        self.refine_panel = RefinePanel()
+        self.model_row = ModelRow()
+        self.status = QLabel()
+        self.status.setObjectName("status_label")
+        self.status.setWordWrap(True)
+        self.steps = {
+            "image": Step("1  Image", self.image_panel),
+            "scribble": Step("2  Scribble", self.scribble_panel),
+            "train": Step("3  Train", self.train_panel),
+            "result": Step("4  Result", self.result_panel),
+            "refine": Step("5  Refine", self.refine_panel),
+        }
+        for name, step in self.steps.items():
+            step.setObjectName(f"{name}_step")
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(4, 4, 4, 4)
+        column.setSpacing(2)
+        for step in self.steps.values():
+            column.addWidget(step)
+        column.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inside)
+        self._area = area
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(area, 1)
+        layout.addWidget(self.model_row)
+        layout.addWidget(self.status)
+        self.setMinimumWidth(330)
+
+    def _wire_panels(self) -> None:
+        workspace, training, results = self.workspace, self.training, self.results
+        self.image_panel.valueChanged.connect(self._on_source)
+        panel = self.scribble_panel
+        panel.new_wanted.connect(workspace.new_scribbles)
+        panel.brush_wanted.connect(self._take_brush)
+        panel.import_wanted.connect(partial(mask_import.from_layer, workspace))
+        panel.roi_file_wanted.connect(self._import_rois)
+        self.train_panel.train_wanted.connect(partial(self._train, go_on=False))
+        self.train_panel.continue_wanted.connect(partial(self._train, go_on=True))
+        self.train_panel.pause_wanted.connect(training.pause)
+        self.train_panel.stop_wanted.connect(training.stop)
+        self.result_panel.predict_wanted.connect(results.predict)
+        self.result_panel.valueChanged.connect(results.set_config)
+        self.result_panel.table.object_chosen.connect(self._on_object)
+        self.refine_panel.place_chosen.connect(lambda row: results.go_to_place(results.places[row]))
+        self.model_row.save_wanted.connect(self.save_model)
+        self.model_row.load_wanted.connect(self.load_model)
+        self.model_row.command_wanted.connect(self._copy_command)
+
+    def _wire_state(self) -> None:
+        training, results = self.training, self.results
+        self.session.changed.connect(self._update)
+        self.workspace.painted.connect(self._show_scribbles)
+        self.workspace.layers_changed.connect(self.image_panel.refresh)
+        self.workspace.layers_changed.connect(self._offer_masks)
+        training.started.connect(lambda _: self.train_panel.begin())
+        training.started.connect(self._remember_budget)
+        training.progressed.connect(self._on_progress)
+        training.previewed.connect(results.preview)
+        training.finished.connect(self._on_trained)
+        training.failed.connect(lambda: self.train_panel.end(""))
+        results.predicting.connect(
+            lambda share: self.train_panel.show_fraction(share, "Predicting...")
+        )
+        results.counted.connect(self.result_panel.set_count)
+        results.measured.connect(self.result_panel.set_table)
+        results.suggested.connect(self._on_suggestions)
+        results.image_wanted.connect(
+            lambda key: self.image_panel.setValue(self.workspace.sources[key])
+        )
+
+    def _wire_viewer(self) -> None:
+        self._forget_clicks = on_click(self._viewer, self._on_clicked_object)
+        self._viewer.layers.selection.events.active.connect(self._on_active_layer)
+        self._viewer.bind_key(NEXT_KEY, lambda _: self.refine_panel.go_next(), overwrite=True)
+        # Not a method of ours: when this is emitted there is no widget any more.
+        self.destroyed.connect(partial(_close, self.process))
+
+    def _on_source(self, source: Source | None) -> None:
+        self.workspace.choose(source)
+        self._offer_masks()
+        if source is not None and self._warming is None:
+            # Loading the network's library takes seconds; when Train is pressed it is there.
+            self._warming = create_worker(self.process.warm_up)
+            self._warming.returned.connect(self._on_ready)
+            self._warming.start()
+
+    def _on_ready(self, ready: Any) -> None:
+        if ready is not None:
+            self.train_panel.set_devices(ready.devices)
+
+    def _take_brush(self, label: int) -> None:
+        source = self.workspace.source
+        layer = None if source is None else self.workspace.scribbles.find(source)
+        if layer is None:
+            return
+        self.workspace.scribbles.activate(layer, label or None)
+        if not label:
+            layer.mode = "erase"
+        self.scribble_panel.set_brush(label)
+
+    def _train(self, choice: Any, go_on: bool) -> None:
+        self.training.train(choice.preset, choice.time_budget_s, choice.device, go_on)
+
+    def _remember_budget(self, config: Any) -> None:
+        self._budget_s = config.time_budget_s
+
+    def _on_progress(self, progress: Any) -> None:
+        self.train_panel.show_progress(progress, self._budget_s)
+
+    def _on_trained(self, made: Round) -> None:
+        card = made.card
+        held_out = card.best_validation_loss
+        judged = "" if held_out is None else f", held-out loss {held_out:.3f}"
+        self.train_panel.end(f"Round {made.number}: {card.steps} steps{judged}.")
+        for name in ("result", "refine"):
+            self.steps[name].set_open(True)
+        self.steps["image"].set_open(False)
+        if not self.session.missing_for_prediction():
+            self.results.predict()
+
+    def _on_suggestions(self, places: list[Place]) -> None:
+        several = len(self.session.images) > 1
+        self.refine_panel.setValue(
+            [
+                f"{p.suggestion.rank}.  {p.suggestion.reason}"
+                + (f"  ({self.session.images[p.key].name})" if several else "")
+                for p in places
+            ]
+        )
+
+    def _on_object(self, label: int, y: float, x: float, area_px: float) -> None:
+        self.results.go_to_object(y, x, area_px)
+        self.results.select_object(label)
+
+    def _on_clicked_object(self, layer: Labels, label: int) -> None:
+        if is_ours(layer) and layer.name.startswith("instances"):
+            self.result_panel.table.select(label)
+
+    def _on_active_layer(self, _: Any = None) -> None:
+        source = self.workspace.source
+        layer = None if source is None else self.workspace.scribbles.find(source)
+        active = layer is not None and self._viewer.layers.selection.active == layer
+        self.scribble_panel.set_brush(
+            None
+            if not active or layer is None
+            else 0
+            if layer.mode == "erase"
+            else int(layer.selected_label)
+            if layer.mode == "paint"
+            else None
+        )
+
+    def _offer_masks(self) -> None:
+        names = mask_import.candidates(self.workspace)
+        self.scribble_panel.set_label_layers(names)
+        self._update()
+
+    def _import_rois(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "ImageJ ROIs", "", "ImageJ ROIs (*.zip *.roi)")
+        if path:
+            mask_import.from_roi_file(self.workspace, path)
+
+    def _show_scribbles(self) -> None:
+        record = self.session.record
+        planes = (
+            {}
+            if record is None
+            else {
+                str(index): plane.scribbles
+                for index, plane in record.planes.items()
+                if plane.scribbles is not None
+            }
+        )
+        self.scribble_panel.set_counts(planes)
+        self._update()
+
+    def save_model(self, path: Path) -> None:
+        """Write the current model to a file, whole or not at all."""
+        if self.session.model_path is None:
+            notify.show_warning("There is no model to save yet.")
+            return
+        try:
+            with atomic_path(path) as temporary:
+                shutil.copyfile(self.session.model_path, temporary)
+        except ImPartialError as error:
+            notify.show_error(str(error))
+            return
+        notify.show_info(f"The model was saved as {path}.")
+
+    def load_model(self, path: Path) -> None:
+        """Take over a model from a file, and predict the image in view if it fits."""
+        try:
+            card: ModelCard = read_card(path)
+            own = self.process.new_model_path()
+            shutil.copyfile(path, own)
+        except (ImPartialError, OSError) as error:
+            notify.show_error(str(error))
+            return
+        self.session.set_model(own, card)
+        missing = self.session.missing_for_prediction()
+        if missing and self.session.record is not None:
+            notify.show_warning(missing)
+        elif not missing:
+            self.results.predict()
+
+    def _copy_command(self) -> None:
+        card = self.session.card
+        if card is None:
+            return
+        keys = dict.fromkeys(key for key, _, _ in self.session.scribbled())
+        sources = [self.workspace.sources[key] for key in keys]
+        text = command(card, sources, self.session.instance_config, "model.impartial")
+        QApplication.clipboard().setText(text)
+        notify.show_info("The command is on the clipboard. Save the layers it names as files.")
+
+    def _update(self) -> None:
+        """Enable what can work, and say what each step still needs."""
+        session = self.session
+        record = session.record
+        source = self.workspace.source
+        has_scribbles = source is not None and self.workspace.scribbles.find(source) is not None
+        training_needs = session.missing_for_training()
+        prediction_needs = session.missing_for_prediction()
+        steps = self.steps
+        steps["image"].set_hint("" if self.image_panel.has_layers() else "Open an image in napari.")
+        steps["image"].set_summary(
+            "" if record is None else f"{record.name}, {_count(record.n_channels, 'channel')}"
+        )
+        self.scribble_panel.set_ready(record is not None, has_scribbles)
+        steps["scribble"].set_hint("" if record is not None else "Needs an image.")
+        self.train_panel.set_state(
+            session.activity, not training_needs, session.card is not None and not prediction_needs
+        )
+        steps["train"].set_hint(training_needs)
+        self.result_panel.set_ready(not prediction_needs and not session.busy)
+        steps["result"].set_hint(prediction_needs)
+        steps["refine"].set_hint("" if self.results.places else "Suggestions come with a result.")
+        self.model_row.set_ready(session.card is not None, session.busy)
+        self.image_panel.set_images([(r.name, r.status) for r in session.images.values()])
+        self.status.setText(
+            _STATUS.get(session.activity)
+            or training_needs
+            or prediction_needs
+            or "Ready. Follow the suggestions, paint there, and press Continue."
+        )
+
+
+_STATUS = {
+    Activity.TRAINING: "Training. Go on painting: new strokes join in.",
+    Activity.PAUSED: "Training is paused.",
+    Activity.STOPPING: "Stopping: keeping the best so far...",
+    Activity.PREDICTING: "Predicting...",
+}
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _close(process: TrainingProcess, *_: object) -> None:
+    process.close()

@@ -1,0 +1,135 @@
+"""Work in the background, with its news on the window's thread."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from typing import Any
+
+from napari.qt.threading import create_worker
+from napari.utils import cancelable_progress
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import create_worker as create_plain_worker
+
+from . import messages
+from .messages import Failed, Predicting, Progressed
+from .process import TrainingProcess
+
+
+class Job(QObject):
+    """A job of the training process, supervised by a worker thread of napari's.
+
+    Signals
+    -------
+    progressed
+        :class:`TrainingProgress` or the share of a prediction that is done.
+    ended
+        The last word (:data:`messages.Final`); comes once, whatever happens.
+    """
+
+    progressed = Signal(object)
+    ended = Signal(object)
+
+    def __init__(
+        self,
+        process: TrainingProcess,
+        make_job: Callable[[int], messages.Job],
+        description: str,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.number = 0
+        self._make_job = make_job
+        self._commands: queue.SimpleQueue[messages.Request] = queue.SimpleQueue()
+        self._over = False
+        self._on_cancel: Callable[[], None] | None = None
+        # The same progress as in the dock, in napari's activity dock; with a button.
+        self._bar = cancelable_progress(total=100, desc=description)
+        self._worker = create_worker(process.run, self._make, self._commands)
+        self._worker.yielded.connect(self._news)
+        self._worker.returned.connect(self._end)
+        self._worker.errored.connect(self._fault)
+        self._worker.aborted.connect(self._abort)
+        self._worker.start()
+
+    def send(self, make_request: Callable[[int], messages.Request]) -> None:
+        """Send a request that needs the number of this job."""
+        self._commands.put(make_request(self.number))
+
+    def when_cancelled(self, act: Callable[[], None]) -> None:
+        """Say what the cancel button in the activity dock does."""
+        self._on_cancel = act
+
+    def _make(self, number: int) -> messages.Job:
+        self.number = number
+        return self._make_job(number)
+
+    def _news(self, reply: Progressed | Predicting | None) -> None:
+        if self._bar.is_canceled and self._on_cancel is not None:
+            act, self._on_cancel = self._on_cancel, None
+            act()
+        if reply is None or self._over:
+            return
+        news: Any = reply.progress if isinstance(reply, Progressed) else reply.fraction
+        fraction = news.fraction if isinstance(reply, Progressed) else news
+        self._bar.update(max(0, round(100 * fraction) - self._bar.n))
+        self.progressed.emit(news)
+
+    def _fault(self, error: Exception) -> None:
+        # napari has shown the error itself; this only sets the widget free.
+        self._end(Failed(self.number, "cancelled", str(error)))
+
+    def _abort(self) -> None:
+        self._end(Failed(self.number, "ended", "closed"))
+
+    def _end(self, reply: messages.Final) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._bar.close()
+        self.ended.emit(reply)
+
+
+class Latest(QObject):
+    """Runs functions on a thread, one at a time; of those that wait, only the latest.
+
+    For what follows a slider: each value may be out of date before it is worked out.
+    """
+
+    done = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._waiting: Callable[[], Any] | None = None
+        self._worker: Any = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being worked out."""
+        return self._worker is not None
+
+    def request(self, function: Callable[[], Any]) -> None:
+        """Run `function` soon; :attr:`done` brings its result unless a newer one waits."""
+        self._waiting = function
+        if self._worker is None:
+            self._next()
+
+    def _next(self) -> None:
+        if self._waiting is None:
+            return
+        function, self._waiting = self._waiting, None
+        # Not napari's: a slider would fill the window's list of tasks.
+        self._worker = create_plain_worker(function)
+        self._worker.returned.connect(self._returned)
+        self._worker.errored.connect(self._failed)
+        self._worker.start()
+
+    def _returned(self, value: Any) -> None:
+        self._worker = None
+        if self._waiting is None:
+            self.done.emit(value)
+        self._next()
+
+    def _failed(self, _: Exception) -> None:
+        self._worker = None
+        self._next()

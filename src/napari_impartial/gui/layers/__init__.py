@@ -1,0 +1,7 @@
+"""Layers to arrays and back: the only reader and writer of napari layers."""
+
+from .results import Role, ResultLayers
+from .scribbles import ScribbleLayers
+from .source import Source, image_layers, preselected
+
+__all__ = ["ResultLayers", "Role", "ScribbleLayers", "Source", "image_layers", "preselected"]

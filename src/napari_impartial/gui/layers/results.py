@@ -1,0 +1,187 @@
+"""The result layers: made once, then updated in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import napari
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer, Shapes
+from napari.utils.colormaps import Colormap
+
+from ...core.results import Box
+from ...core.uncertainty import Suggestion
+from .grid import Grid
+from .scribbles import scribble_name
+from .source import OURS, PlaneIndex, Source
+
+
+class Role(StrEnum):
+    """Kinds of result; the value is the first word of the layer's name."""
+
+    PROBABILITY = "probability"
+    UNCERTAINTY = "uncertainty"
+    INSTANCES = "instances"
+    SUGGESTIONS = "suggestions"
+
+
+# From the bottom up.
+_ORDER = [Role.PROBABILITY, Role.UNCERTAINTY, Role.INSTANCES, Role.SUGGESTIONS]
+
+# Clear where there is nothing to see, so that the image shows through.
+_COLORMAPS = {
+    Role.PROBABILITY: Colormap(
+        [[0.0, 0.8, 0.5, 0.0], [0.2, 1.0, 0.6, 0.75]], name="impartial probability"
+    ),
+    Role.UNCERTAINTY: Colormap(
+        [[0.4, 0.0, 0.6, 0.0], [0.9, 0.2, 0.5, 0.45], [1.0, 0.85, 0.2, 0.9]],
+        name="impartial uncertainty",
+    ),
+}
+
+
+class ResultLayers:
+    """Finds, makes and writes the result layers of each image.
+
+    Each array lies on the image's grid (see :class:`Grid`). Writing never changes which
+    layer is active: somebody may be painting.
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = viewer
+        self._layers: dict[tuple[ImageLayer, Role], Layer] = {}
+
+    def find(self, source: Source, role: Role) -> Any | None:
+        """Return the layer of that role if it is in the viewer and fits the image."""
+        layer = self._layers.get((source.primary, role))
+        if layer is not None and layer in self._viewer.layers:
+            return layer
+        return None
+
+    def write(
+        self, source: Source, plane: PlaneIndex, role: Role, values: npt.NDArray[Any]
+    ) -> Layer:
+        """Show `values` (Y, X) as the result of one plane."""
+        return self.write_box(source, plane, role, values, (0, 0, *values.shape))
+
+    def write_box(
+        self, source: Source, plane: PlaneIndex, role: Role, values: npt.NDArray[Any], box: Box
+    ) -> Layer:
+        """Show `values` in a box of one plane and leave the rest as it is."""
+        grid = Grid(source)
+        layer = self.find(source, role)
+        if layer is not None and layer.data.shape != grid.shape:
+            self._remove(source, role)
+            layer = None
+        if layer is None:
+            layer = self._make(source, role, grid)
+        y0, x0, y1, x1 = box
+        grid.plane(layer.data, plane)[y0:y1, x0:x1] = values
+        layer.refresh()
+        return layer  # type: ignore[no-any-return]
+
+    def read(self, source: Source, plane: PlaneIndex, role: Role) -> npt.NDArray[Any] | None:
+        """Return what is shown of one plane, or None."""
+        layer = self.find(source, role)
+        if layer is None or layer.data.shape != Grid(source).shape:
+            return None
+        return np.asarray(Grid(source).plane(layer.data, plane))
+
+    def mark(self, source: Source, suggestions: Sequence[tuple[PlaneIndex, Suggestion]]) -> Shapes:
+        """Show suggestions as numbered boxes."""
+        grid = Grid(source)
+        rectangles = [_corners(grid, plane, s.box) for plane, s in suggestions]
+        features = {"rank": np.array([s.rank for _, s in suggestions], dtype=int)}
+        layer = self.find(source, Role.SUGGESTIONS)
+        if layer is None:
+            layer = Shapes(
+                ndim=len(grid.shape),
+                name=f"{Role.SUGGESTIONS} [{source.name}]",
+                metadata={OURS: {"role": str(Role.SUGGESTIONS)}},
+                **grid.placement(),
+            )
+            self._add(source, Role.SUGGESTIONS, layer)
+        layer.data = []
+        if rectangles:
+            layer.add_rectangles(
+                rectangles,
+                edge_color="#ffd60a",
+                face_color="transparent",
+                edge_width=max(1.0, min(source.plane_shape) / 300),
+            )
+            layer.features = features
+            layer.text = {
+                "string": "{rank}",
+                "color": "#ffd60a",
+                "size": 10,
+                "anchor": "upper_left",
+                "translation": [-2.0] * len(grid.shape),
+            }
+            layer.selected_data = set()
+        return layer  # type: ignore[no-any-return]
+
+    def rename(self, source: Source, old_name: str) -> None:
+        """Let the layers' names follow that of their image, where they still had it."""
+        for (key, role), layer in self._layers.items():
+            if key == source.primary and layer.name == f"{role} [{old_name}]":
+                layer.name = f"{role} [{source.name}]"
+
+    def _remove(self, source: Source, role: Role) -> None:
+        self._viewer.layers.remove(self._layers.pop((source.primary, role)))
+
+    def _make(self, source: Source, role: Role, grid: Grid) -> Layer:
+        common = {
+            "name": f"{role} [{source.name}]",
+            "metadata": {OURS: {"role": str(role)}},
+            **grid.placement(),
+        }
+        layer: Layer
+        if role is Role.INSTANCES:
+            layer = Labels(np.zeros(grid.shape, dtype=np.int32), **common)
+            layer.contour = 2
+            layer.opacity = 0.9
+        else:
+            layer = ImageLayer(
+                np.zeros(grid.shape, dtype=np.float32),
+                colormap=_COLORMAPS[role],
+                contrast_limits=(0.0, 1.0),
+                blending="translucent",
+                visible=role is not Role.PROBABILITY,
+                **common,
+            )
+        self._add(source, role, layer)
+        return layer
+
+    def _add(self, source: Source, role: Role, layer: Layer) -> None:
+        """Put a layer under the scribbles, with what is selected staying so."""
+        layers = self._viewer.layers
+        active, selected = layers.selection.active, set(layers.selection)
+        layers.insert(self._place(source, role), layer)
+        self._layers[(source.primary, role)] = layer
+        if selected:
+            layers.selection.clear()
+            layers.selection.update(selected)
+            layers.selection.active = active
+
+    def _place(self, source: Source, role: Role) -> int:
+        """From below: image, heatmaps, instances, scribbles, suggestions."""
+        layers = self._viewer.layers
+        above = [
+            layer
+            for (key, r), layer in self._layers.items()
+            if key == source.primary and _ORDER.index(r) > _ORDER.index(role)
+        ]
+        if role is not Role.SUGGESTIONS:
+            above += [layer for layer in layers if layer.name == scribble_name(source.name)]
+        return min((layers.index(layer) for layer in above if layer in layers), default=len(layers))
+
+
+def _corners(grid: Grid, plane: PlaneIndex, box: Box) -> npt.NDArray[np.float64]:
+    """Corners of a rectangle round the pixels of a box, in data coordinates."""
+    y0, x0, y1, x1 = (float(v) for v in box)
+    y0, x0, y1, x1 = y0 - 0.5, x0 - 0.5, y1 - 0.5, x1 - 0.5
+    return np.array([grid.point(plane, y, x) for y, x in ((y0, x0), (y0, x1), (y1, x1), (y1, x0))])

@@ -1,0 +1,178 @@
+"""The scribble layers: made once an image, read at each training, never lost."""
+
+from __future__ import annotations
+
+import napari
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from ...core.errors import ImPartialError
+from ...core.scribbles import BACKGROUND, FOREGROUND, Scribbles, from_labels
+from .grid import Grid
+from .source import OURS, PlaneIndex, Source
+
+# Told apart in all common kinds of colour blindness, and seen on dark fluorescence as
+# well as on bright stained tissue.
+COLOURS = {
+    BACKGROUND: "#2e86ff",
+    FOREGROUND: "#ff3355",
+    3: "#ffd60a",
+    4: "#2fd06a",
+    5: "#c07bff",
+    6: "#ff9f1c",
+}
+
+
+def scribble_name(name: str) -> str:
+    """Name of the scribble layer of an image."""
+    return f"scribbles [{name}]"
+
+
+def colormap() -> DirectLabelColormap:
+    """Colours of the classes; what is not annotated is clear."""
+    return DirectLabelColormap(color_dict={None: "white", 0: "transparent", **COLOURS})
+
+
+class ScribbleLayers:
+    """Finds, makes and reads the scribble layer of each image.
+
+    Layers are known by identity, so that renaming one changes nothing; a layer of the
+    right name that is already there (a sample's, or one from a file) is taken over.
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = viewer
+        self._layers: dict[ImageLayer, Labels] = {}
+
+    def find(self, source: Source) -> Labels | None:
+        """Return the scribble layer of an image if it is in the viewer."""
+        known = self._layers.get(source.primary)
+        if known is not None and known in self._viewer.layers:
+            return known
+        # Iterating gives the layers themselves; indexing, napari's proxies of them.
+        for layer in self._viewer.layers:
+            if isinstance(layer, Labels) and layer.name == scribble_name(source.name):
+                return self._adopt(source, layer)
+        return None
+
+    def make(self, source: Source) -> tuple[Labels, str]:
+        """Return the image's scribble layer ready to paint, and how it was come by.
+
+        ``found``: it was there; ``restored``: it had been removed and is back with all
+        its strokes; ``made``: it is new.
+        """
+        layer = self.find(source)
+        how = "found"
+        if layer is None:
+            layer, how = self._layers.get(source.primary), "restored"
+            if layer is None:
+                layer, how = self._new(source), "made"
+            self._viewer.add_layer(layer)
+            self._adopt(source, layer)
+        self.activate(layer)
+        return layer, how
+
+    def activate(self, layer: Labels, label: int | None = None) -> None:
+        """Put the brush in the user's hand."""
+        layer.visible = True
+        self._viewer.layers.selection.active = layer
+        layer.mode = "paint"
+        if label is not None:
+            layer.selected_label = label
+
+    def read(self, source: Source) -> dict[PlaneIndex, Scribbles]:
+        """Copy the scribbles of all planes that have any.
+
+        Raises
+        ------
+        ImPartialError
+            If the layer does not fit its image.
+        """
+        layer = self.find(source)
+        if layer is None:
+            return {}
+        grid = Grid(source)
+        data = np.asarray(layer.data)
+        if data.shape != grid.shape:
+            raise ImPartialError(
+                f"'{layer.name}' has shape {data.shape} but the image '{source.name}' needs "
+                f"{grid.shape}; remove it and press New scribbles."
+            )
+        found = {}
+        for plane in np.ndindex(*source.stack_shape):
+            part = grid.plane(data, plane)
+            if part.any():
+                found[plane] = from_labels(part, source.plane_shape)
+        return found
+
+    def read_plane(self, source: Source, plane: PlaneIndex) -> Scribbles | None:
+        """Copy the scribbles of one plane, or None where there is no layer that fits."""
+        layer = self.find(source)
+        if layer is None or layer.data.shape != Grid(source).shape:
+            return None
+        return from_labels(Grid(source).plane(np.asarray(layer.data), plane), source.plane_shape)
+
+    def add(self, source: Source, plane: PlaneIndex, labels: npt.NDArray[np.uint8]) -> None:
+        """Paint `labels` (Y, X) where they are not 0, as one step of the layer's undo."""
+        layer, _ = self.make(source)
+        grid = Grid(source)
+        places = [np.zeros(0, dtype=int)] * len(grid.axes)
+        rows, columns = np.nonzero(labels)
+        stack = iter(plane)
+        for axis, letter in enumerate(grid.axes):
+            if letter == "Y":
+                places[axis] = rows
+            elif letter == "X":
+                places[axis] = columns
+            else:
+                places[axis] = np.full(len(rows), 0 if letter == "C" else next(stack))
+        layer.data_setitem(tuple(places), labels[rows, columns].astype(layer.data.dtype))
+
+    def removed(self, layer: Labels) -> bool:
+        """Whether this layer is one of ours that is no longer in the viewer."""
+        return layer in self._layers.values() and layer not in self._viewer.layers
+
+    def rename(self, source: Source, old_name: str) -> None:
+        """Let the layer's name follow that of its image, where it still had it."""
+        layer = self._layers.get(source.primary)
+        if layer is not None and layer.name == scribble_name(old_name):
+            layer.name = scribble_name(source.name)
+
+    def _adopt(self, source: Source, layer: Labels) -> Labels:
+        if not isinstance(layer.colormap, DirectLabelColormap):
+            layer.colormap = colormap()
+        # Strokes belong to the plane that is looked at.
+        layer.n_edit_dimensions = 2
+        if layer.selected_label not in COLOURS:
+            layer.selected_label = FOREGROUND
+        if self._layers.get(source.primary) is not layer:
+            self._layers[source.primary] = layer
+            self._bind_keys(layer)
+        return layer
+
+    def _new(self, source: Source) -> Labels:
+        grid = Grid(source)
+        layer = Labels(
+            np.zeros(grid.shape, dtype=np.uint8),
+            name=scribble_name(source.name),
+            colormap=colormap(),
+            opacity=0.8,
+            metadata={OURS: {"role": "scribbles"}},
+            **grid.placement(),
+        )
+        layer.brush_size = int(np.clip(min(source.plane_shape) // 100, 3, 12))
+        layer.selected_label = FOREGROUND
+        return layer
+
+    def _bind_keys(self, layer: Labels) -> None:
+        """Give this layer keys for its classes; the eraser has napari's own (E)."""
+
+        def brush(label: int) -> None:
+            layer.mode = "paint"
+            layer.selected_label = label
+
+        layer.bind_key("q", lambda _: brush(BACKGROUND), overwrite=True)
+        layer.bind_key("w", lambda _: brush(FOREGROUND), overwrite=True)

@@ -1,0 +1,98 @@
+"""Where the viewer looks, and how to take it somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import napari
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+
+from ...core.results import Box
+from .grid import Grid
+from .source import PlaneIndex, Source
+
+# A preview should take a tenth of a second or so, also on a laptop.
+LARGEST_PREVIEW_PX = 512
+
+
+def field_in_view(source: Source, largest_px: int = LARGEST_PREVIEW_PX) -> Box | None:
+    """Return the part of the image that is in view, cut to `largest_px` round its middle.
+
+    None if the image is out of sight.
+    """
+    axes = source.axes
+    corners = source.primary.corner_pixels
+    edges = []
+    for letter, length in zip("YX", source.plane_shape, strict=True):
+        first, last = sorted(int(v) for v in corners[:, axes.index(letter)])
+        first, last = max(first, 0), min(last + 1, length)
+        middle = (first + last) // 2
+        first = max(first, middle - largest_px // 2)
+        last = min(last, first + largest_px)
+        edges.append((first, last))
+    (y0, y1), (x0, x1) = edges
+    # 16 pixels are the least that means anything.
+    return (y0, x0, y1, x1) if min(y1 - y0, x1 - x0) >= 16 else None
+
+
+def go_to(
+    viewer: napari.Viewer,
+    source: Source,
+    plane: PlaneIndex,
+    y: float,
+    x: float,
+    extent_px: float | None = None,
+) -> None:
+    """Centre a place, and zoom until `extent_px` pixels fill the smaller side."""
+    layer = source.primary
+    point = np.zeros(layer.ndim)
+    places = iter(plane)
+    for i, letter in enumerate(source.axes[: layer.ndim]):
+        point[i] = {"Y": y, "X": x}.get(letter, next(places) if letter in "TZ" else 0)
+    world = np.asarray(layer.data_to_world(point))
+    first = viewer.dims.ndim - layer.ndim
+    for i in source.stack_axes:
+        viewer.dims.set_point(first + i, world[i])
+    displayed = [axis - first for axis in viewer.dims.displayed[-2:]]
+    camera = viewer.scene.camera
+    camera.center = tuple(world[axis] for axis in displayed)
+    if extent_px is not None:
+        size = extent_px * float(np.max(np.abs(np.asarray(layer.scale)[displayed])))
+        camera.zoom = min(viewer.canvas.size) / size
+
+
+def on_click(viewer: napari.Viewer, found: Callable[[Labels, int], None]) -> Callable[[], None]:
+    """Call `found(layer, label)` when an object is clicked; return what undoes that.
+
+    Only clicks that mean nothing else count: in an image, or in labels that are neither
+    painted nor picked from.
+    """
+
+    def clicked(_: Any, event: Any) -> Any:
+        position = np.array(event.position)
+        moved = False
+        yield
+        while event.type == "mouse_move":
+            moved = True
+            yield
+        active = viewer.layers.selection.active
+        if moved or getattr(active, "mode", "") != "pan_zoom":
+            return
+        if not isinstance(active, (ImageLayer, Labels)):
+            return
+        for layer in reversed(viewer.layers):
+            if isinstance(layer, Labels) and layer.visible:
+                label = layer.get_value(position, world=True)
+                if label:
+                    found(layer, int(label))
+
+    viewer.mouse_drag_callbacks.append(clicked)
+
+    def undo() -> None:
+        if clicked in viewer.mouse_drag_callbacks:
+            viewer.mouse_drag_callbacks.remove(clicked)
+
+    return undo

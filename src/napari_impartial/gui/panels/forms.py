@@ -1,0 +1,205 @@
+"""Editors made from the description of a setting (:class:`core.config.Parameter`)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qtpy.QtCore import QObject, QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QSlider,
+    QSpinBox,
+    QWidget,
+)
+
+from ...core.config import Parameter, parameters
+
+_TICKS = 1000
+# Above this many steps a slider's middle is given to the small values.
+_WIDE = 1000
+
+
+class NumberSlider(QWidget):
+    """A slider with its number beside it.
+
+    Over a wide range the slider goes with the cube of its position, so that there is
+    room for the small values that are the usual ones.
+    """
+
+    valueChanged = Signal(object)
+
+    def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        assert parameter.minimum is not None and parameter.maximum is not None
+        self._low, self._high = parameter.minimum, parameter.maximum
+        self._integer = isinstance(parameter.default, int)
+        step = parameter.step or 1
+        self._power = 3 if (self._high - self._low) / step > _WIDE else 1
+        self._slider = QSlider(Qt.Orientation.Horizontal)
+        self._slider.setRange(0, _TICKS)
+        self._slider.setMinimumWidth(60)
+        self._box: QSpinBox | QDoubleSpinBox
+        if self._integer:
+            self._box = QSpinBox()
+            self._box.setRange(int(self._low), int(self._high))
+            self._box.setSingleStep(int(step))
+        else:
+            self._box = QDoubleSpinBox()
+            self._box.setRange(self._low, self._high)
+            self._box.setSingleStep(step)
+            self._box.setDecimals(2 if step < 0.1 else 1 if step >= 0.5 else 2)
+        self._box.setKeyboardTracking(False)
+        if parameter.unit:
+            self._box.setSuffix(f" {parameter.unit}")
+        self._box.setMinimumWidth(78)
+        for part in (self._slider, self._box):
+            part.setAccessibleName(parameter.label)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._slider, 1)
+        layout.addWidget(self._box)
+        self.setValue(parameter.default)
+        self._slider.valueChanged.connect(self._on_slider)
+        self._box.valueChanged.connect(self._on_box)
+
+    def value(self) -> Any:
+        """Return the number."""
+        return self._box.value()
+
+    def setValue(self, value: Any) -> None:
+        """Set the number."""
+        self._box.setValue(int(value) if self._integer else float(value))
+        self._place_slider()
+
+    def _place_slider(self) -> None:
+        share = (self._box.value() - self._low) / (self._high - self._low)
+        with QSignalBlocker(self._slider):
+            self._slider.setValue(round(_TICKS * share ** (1 / self._power)))
+
+    def _on_slider(self, tick: int) -> None:
+        value = self._low + (self._high - self._low) * (tick / _TICKS) ** self._power
+        with QSignalBlocker(self._box):
+            self._box.setValue(round(value) if self._integer else value)
+        self.valueChanged.emit(self.value())
+
+    def _on_box(self, _: Any) -> None:
+        self._place_slider()
+        self.valueChanged.emit(self.value())
+
+
+class Choice(QComboBox):
+    """A choice among words."""
+
+    valueChanged = Signal(object)
+
+    def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.addItems(list(parameter.choices or ()))
+        self.setValue(parameter.default)
+        self.currentTextChanged.connect(self.valueChanged.emit)
+
+    def value(self) -> str:
+        """Return the chosen word."""
+        return self.currentText()
+
+    def setValue(self, value: str) -> None:
+        """Choose a word."""
+        self.setCurrentText(value)
+
+
+class Tick(QCheckBox):
+    """Yes or no."""
+
+    valueChanged = Signal(object)
+
+    def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setValue(parameter.default)
+        self.toggled.connect(self.valueChanged.emit)
+
+    def value(self) -> bool:
+        """Return whether it is ticked."""
+        return self.isChecked()
+
+    def setValue(self, value: bool) -> None:
+        """Tick it, or not."""
+        self.setChecked(value)
+
+
+def editor(parameter: Parameter) -> NumberSlider | Choice | Tick:
+    """Return the editor that fits a setting, with its tooltip."""
+    made: NumberSlider | Choice | Tick
+    if parameter.choices is not None:
+        made = Choice(parameter)
+    elif isinstance(parameter.default, bool):
+        made = Tick(parameter)
+    else:
+        made = NumberSlider(parameter)
+    made.setToolTip(parameter.tooltip)
+    made.setAccessibleName(parameter.label)
+    return made
+
+
+class ConfigForm(QWidget):
+    """A form for some settings of a configuration class; keeps the rest as they are.
+
+    Parameters
+    ----------
+    config
+        Instance of a dataclass of :mod:`core.config` with the first values.
+    names
+        Settings to show, in this order.
+    object_names
+        Qt object names of their editors, where not the setting's name.
+    """
+
+    valueChanged = Signal(object)
+
+    def __init__(
+        self,
+        config: Any,
+        names: Sequence[str],
+        object_names: Mapping[str, str] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._config = config
+        self.editors: dict[str, NumberSlider | Choice | Tick] = {}
+        layout = QFormLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        described = parameters(config)
+        for name in names:
+            parameter = described[name]
+            made = editor(parameter)
+            made.setObjectName((object_names or {}).get(name, name))
+            made.valueChanged.connect(self._on_change)
+            layout.addRow(parameter.label, made)
+            layout.labelForField(made).setToolTip(parameter.tooltip)
+            self.editors[name] = made
+
+    def value(self) -> Any:
+        """Return the configuration as the form shows it."""
+        values = {name: made.value() for name, made in self.editors.items()}
+        return dataclasses.replace(self._config, **values)
+
+    def setValue(self, config: Any) -> None:
+        """Show a configuration; emits once."""
+        self._config = config
+        for name, made in self.editors.items():
+            with QSignalBlocker(_as_object(made)):
+                made.setValue(getattr(config, name))
+        self.valueChanged.emit(self.value())
+
+    def _on_change(self, _: Any) -> None:
+        self.valueChanged.emit(self.value())
+
+
+def _as_object(widget: QWidget) -> QObject:
+    return widget

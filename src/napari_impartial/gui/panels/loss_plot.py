@@ -1,0 +1,92 @@
+"""The live loss curves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPalette
+from qtpy.QtWidgets import QWidget
+
+from ...core.results import TrainingProgress
+
+_CURVES = {
+    "training": ("#4c9be8", 2, Qt.PenStyle.SolidLine),
+    "held out": ("#ff9f1c", 2, Qt.PenStyle.SolidLine),
+    "scribble": ("#4c9be8", 1, Qt.PenStyle.DashLine),
+    "reconstruction": ("#2fd06a", 1, Qt.PenStyle.DashLine),
+}
+
+
+class LossPlot(pg.PlotWidget):  # type: ignore[misc]
+    """Training and held-out loss against time, with the parts of the former."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent, background=None)
+        self.setObjectName("loss_plot")
+        self.setAccessibleName("Loss curves")
+        self.setToolTip(
+            "How wrong the network is, over the seconds of training: on the strokes it learns "
+            "from, and on strokes that are held out. Falling is good; held out rising again "
+            "means more strokes would help."
+        )
+        self.setFixedHeight(130)
+        self.setMouseEnabled(False, False)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.getPlotItem().setContentsMargins(0, 4, 6, 0)
+        self.setLabel("bottom", "seconds")
+        legend = self.addLegend(offset=(-4, 2), verSpacing=-8, labelTextSize="8pt", colCount=2)
+        legend.setParentItem(self.getPlotItem().getViewBox())
+        self._curves = {
+            name: self.plot([], [], name=name, pen=pg.mkPen(colour, width=width, style=style))
+            for name, (colour, width, style) in _CURVES.items()
+        }
+        self.clear_points()
+        self._made = True
+
+    def clear_points(self) -> None:
+        """Begin anew."""
+        self._points: dict[str, list[tuple[float, float]]] = {name: [] for name in _CURVES}
+        for curve in self._curves.values():
+            curve.setData([], [])
+
+    def add(self, progress: TrainingProgress) -> None:
+        """Add the state of training to the curves."""
+        now = progress.elapsed_s
+        self._points["training"].append((now, progress.training.total))
+        self._points["scribble"].append((now, progress.training.scribble))
+        self._points["reconstruction"].append((now, progress.training.reconstruction))
+        if progress.validation is not None:
+            self._points["held out"].append((now, progress.validation.total))
+        for name, points in self._points.items():
+            if points:
+                x, y = zip(*points, strict=True)
+                self._curves[name].setData(x, y)
+
+    def values(self, name: str) -> list[float]:
+        """Return the losses of one curve so far."""
+        return [y for _, y in self._points[name]]
+
+    def changeEvent(self, event: Any) -> None:
+        """Follow the theme: axes in the colour of text."""
+        super().changeEvent(event)
+        # Qt calls this while the widget is being made, too.
+        if getattr(self, "_made", False) and event.type() in (
+            event.Type.PaletteChange,
+            event.Type.StyleChange,
+        ):
+            self._follow_theme()
+
+    def showEvent(self, event: Any) -> None:
+        """Take the theme's colours when first seen."""
+        super().showEvent(event)
+        self._follow_theme()
+
+    def _follow_theme(self) -> None:
+        text = self.palette().color(QPalette.ColorRole.WindowText)
+        for side in ("left", "bottom"):
+            axis = self.getAxis(side)
+            axis.setPen(text)
+            axis.setTextPen(text)

@@ -1,0 +1,88 @@
+"""Step 4: predict, and cut the probability into objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from ...core.config import InstanceConfig
+from .forms import ConfigForm
+from .object_table import ObjectTable, Table
+
+_SHOWN = ("threshold", "min_size_px", "split", "split_strength", "smooth_px")
+_NAMES = {
+    "threshold": "threshold_slider",
+    "min_size_px": "min_size_slider",
+    "split": "split_combo",
+    "split_strength": "split_strength_slider",
+    "smooth_px": "smooth_slider",
+}
+
+
+class ResultPanel(QWidget):
+    """Predict button, the sliders that cut objects, their number, and their table.
+
+    Signals
+    -------
+    valueChanged
+        :class:`InstanceConfig`.
+    predict_wanted
+        The image in view should be predicted.
+    """
+
+    valueChanged = Signal(object)
+    predict_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._predict = QPushButton("Predict")
+        self._predict.setObjectName("predict_button")
+        self._predict.setToolTip("Segment the image in view with the current model.")
+        self._count = QLabel("")
+        self._count.setObjectName("count_label")
+        self._form = ConfigForm(InstanceConfig(), _SHOWN, _NAMES)
+        self.table = ObjectTable()
+        top = QHBoxLayout()
+        top.addWidget(self._predict)
+        top.addWidget(self._count, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 0, 4, 0)
+        layout.addLayout(top)
+        layout.addWidget(self._form)
+        layout.addWidget(self.table)
+        self._predict.clicked.connect(self.predict_wanted)
+        self._form.valueChanged.connect(self._on_form)
+        self._follow_split()
+        self.set_ready(False)
+
+    def value(self) -> InstanceConfig:
+        """Return how objects are cut."""
+        config: InstanceConfig = self._form.value()
+        return config
+
+    def setValue(self, config: InstanceConfig) -> None:
+        """Show how objects are cut."""
+        self._form.setValue(config)
+
+    def set_ready(self, can_predict: bool) -> None:
+        """Enable what can work."""
+        self._predict.setEnabled(can_predict)
+
+    def set_count(self, n: int | None) -> None:
+        """Show how many objects there are; None: nothing is predicted yet."""
+        self._count.setText("" if n is None else "1 object" if n == 1 else f"{n} objects")
+        self._form.setEnabled(n is not None)
+
+    def set_table(self, table: Table) -> None:
+        """Show the measurements of the objects."""
+        self.table.set_table(table)
+
+    def _on_form(self, config: Any) -> None:
+        self._follow_split()
+        self.valueChanged.emit(config)
+
+    def _follow_split(self) -> None:
+        """How strongly to split matters only where there is splitting."""
+        self._form.editors["split_strength"].setEnabled(self.value().split == "watershed")

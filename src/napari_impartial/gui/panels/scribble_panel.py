@@ -1,0 +1,159 @@
+"""Step 2: paint, or take strokes over from masks."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...core.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED, Scribbles
+from ..layers.scribbles import COLOURS
+
+_BRUSHES = (
+    (BACKGROUND, "Background", "Q", "Paint background: where there is no cell."),
+    (FOREGROUND, "Cell", "W", "Paint the inside of cells; a short stroke in each is enough."),
+    (NOT_ANNOTATED, "Eraser", "E", "Take strokes away."),
+)
+
+
+class ScribblePanel(QWidget):
+    """Makes the scribble layer, hands out brushes, counts, and takes over masks.
+
+    Signals
+    -------
+    new_wanted
+        A scribble layer is asked for.
+    brush_wanted
+        Label to paint with; 0 is the eraser.
+    import_wanted
+        Name of the Labels layer whose objects should become scribbles.
+    roi_file_wanted
+        A file of ImageJ ROIs should become scribbles.
+    """
+
+    new_wanted = Signal()
+    brush_wanted = Signal(int)
+    import_wanted = Signal(str)
+    roi_file_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._new = QPushButton("New scribbles")
+        self._new.setObjectName("new_scribbles_button")
+        self._new.setToolTip("Make a layer to paint on, or go back to the one there is.")
+        self._counts = QLabel()
+        self._counts.setObjectName("counts_label")
+        self._counts.setWordWrap(True)
+        self._brushes = self._make_brushes()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 0, 4, 0)
+        layout.addWidget(self._new)
+        layout.addLayout(self._brush_row)
+        layout.addWidget(self._counts)
+        layout.addLayout(self._make_import_row())
+        self._new.clicked.connect(self.new_wanted)
+        self.set_ready(False, False)
+        self.set_counts({})
+
+    def set_ready(self, has_image: bool, has_scribbles: bool) -> None:
+        """Enable what can work."""
+        self._new.setEnabled(has_image)
+        self._roi_button.setEnabled(has_image)
+        for button in self._brushes.values():
+            button.setEnabled(has_scribbles)
+        self._import_button.setEnabled(has_image and self._labels.count() > 0)
+
+    def set_brush(self, label: int | None) -> None:
+        """Show which brush is in hand."""
+        for value, button in self._brushes.items():
+            with QSignalBlocker(button):
+                button.setChecked(value == label)
+
+    def set_label_layers(self, names: list[str]) -> None:
+        """Offer layers whose objects could become scribbles."""
+        before = self._labels.currentText()
+        with QSignalBlocker(self._labels):
+            self._labels.clear()
+            self._labels.addItems(names)
+            if before in names:
+                self._labels.setCurrentText(before)
+
+    def set_counts(self, planes: dict[str, Scribbles]) -> None:
+        """Show strokes and pixels of each class, over the planes given."""
+        pixels: dict[int, int] = {}
+        strokes: dict[int, int] = {}
+        for scribbles in planes.values():
+            for label, n in scribbles.counts().items():
+                pixels[label] = pixels.get(label, 0) + n
+            for label, n in scribbles.strokes().items():
+                strokes[label] = strokes.get(label, 0) + n
+        lines = []
+        for label in sorted(set(pixels) | {BACKGROUND, FOREGROUND}):
+            name = _class_name(label)
+            colour = COLOURS.get(label, "gray")
+            n, px = strokes.get(label, 0), pixels.get(label, 0)
+            lines.append(
+                f"<span style='color:{colour}'>&#9632;</span> {name}: "
+                f"{n} {'stroke' if n == 1 else 'strokes'}, {px} px"
+            )
+        self._counts.setText("<br>".join(lines))
+
+    def _make_brushes(self) -> dict[int, QPushButton]:
+        self._brush_row = QHBoxLayout()
+        # One brush is in hand at a time, or none while the user pans.
+        self._group = QButtonGroup(self)
+        self._group.setExclusive(False)
+        brushes = {}
+        for label, name, key, tip in _BRUSHES:
+            button = QPushButton(f"{name} ({key})")
+            button.setObjectName(f"brush_{name.lower()}_button")
+            button.setCheckable(True)
+            button.setToolTip(f"{tip} Key: {key}, while the scribble layer is selected.")
+            colour = COLOURS.get(label)
+            if colour:
+                button.setStyleSheet(f"QPushButton:checked {{ border: 2px solid {colour}; }}")
+            button.clicked.connect(lambda _=False, value=label: self.brush_wanted.emit(value))
+            self._group.addButton(button)
+            self._brush_row.addWidget(button)
+            brushes[label] = button
+        return brushes
+
+    def _make_import_row(self) -> QGridLayout:
+        self._labels = QComboBox()
+        self._labels.setObjectName("import_combo")
+        self._labels.setToolTip("A Labels layer in which some cells are outlined as objects.")
+        self._labels.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self._labels.setMinimumContentsLength(8)
+        self._import_button = QPushButton("Take over")
+        self._import_button.setObjectName("import_button")
+        self._import_button.setToolTip(
+            "Turn the objects of that layer into scribbles; the rest stays not annotated."
+        )
+        self._roi_button = QPushButton("ROI file...")
+        self._roi_button.setObjectName("roi_button")
+        self._roi_button.setToolTip("Turn ImageJ ROIs (.zip or .roi) into scribbles.")
+        row = QGridLayout()
+        row.addWidget(QLabel("From masks"), 0, 0)
+        row.addWidget(self._labels, 0, 1)
+        row.addWidget(self._import_button, 0, 2)
+        row.addWidget(self._roi_button, 0, 3)
+        row.setColumnStretch(1, 1)
+        self._import_button.clicked.connect(
+            lambda: self.import_wanted.emit(self._labels.currentText())
+        )
+        self._roi_button.clicked.connect(self.roi_file_wanted)
+        return row
+
+
+def _class_name(label: int) -> str:
+    return {BACKGROUND: "Background", FOREGROUND: "Cell"}.get(label, f"Class {label}")

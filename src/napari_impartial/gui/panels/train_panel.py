@@ -1,0 +1,224 @@
+"""Step 3: train, watch, pause, stop, go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...core.config import PRESETS, TrainingConfig, parameters
+from ...core.results import TrainingProgress
+from ..session import Activity
+from .loss_plot import LossPlot
+
+
+@dataclass(frozen=True)
+class TrainingChoice:
+    """What the user chose for the next training."""
+
+    preset: str
+    time_budget_s: float
+    device: str
+
+
+class TrainPanel(QWidget):
+    """Preset, time and device; buttons; progress and curves.
+
+    Signals
+    -------
+    valueChanged
+        :class:`TrainingChoice`.
+    train_wanted, continue_wanted
+        Train from scratch; go on from the current model.
+    pause_wanted
+        True to pause, False to go on.
+    stop_wanted
+        Stop and keep the best so far.
+    """
+
+    valueChanged = Signal(object)
+    train_wanted = Signal(object)
+    continue_wanted = Signal(object)
+    pause_wanted = Signal(bool)
+    stop_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._described = parameters(TrainingConfig)
+        self._preset = QComboBox()
+        self._preset.setObjectName("preset_combo")
+        for preset in PRESETS.values():
+            self._preset.addItem(preset.label, preset.name)
+            self._preset.setItemData(
+                self._preset.count() - 1, preset.tooltip, Qt.ItemDataRole.ToolTipRole
+            )
+        self._time = self._make_time()
+        self._device = QComboBox()
+        self._device.setObjectName("device_combo")
+        for name in self._described["device"].choices or ():
+            self._device.addItem(name, name)
+        self._make_buttons()
+        self._bar = QProgressBar()
+        self._bar.setObjectName("progress_bar")
+        self._bar.setRange(0, 1000)
+        self._bar.setTextVisible(False)
+        self._bar.setFixedHeight(12)
+        self._left = QLabel()
+        self._left.setObjectName("time_left_label")
+        self._left.setWordWrap(True)
+        self.plot = LossPlot()
+        self._lay_out()
+        self._preset.currentIndexChanged.connect(self._on_preset)
+        self._time.valueChanged.connect(lambda: self.valueChanged.emit(self.value()))
+        self._device.currentIndexChanged.connect(lambda: self.valueChanged.emit(self.value()))
+        self.setValue(
+            TrainingChoice("balanced", PRESETS["balanced"].training.time_budget_s, "auto")
+        )
+        self.set_state(Activity.IDLE, can_train=False, can_continue=False)
+
+    def value(self) -> TrainingChoice:
+        """Return what is chosen."""
+        return TrainingChoice(
+            self._preset.currentData(), self._time.value(), self._device.currentData()
+        )
+
+    def setValue(self, choice: TrainingChoice) -> None:
+        """Choose."""
+        with QSignalBlocker(self._preset):
+            self._preset.setCurrentIndex(self._preset.findData(choice.preset))
+        self._preset.setToolTip(PRESETS[choice.preset].tooltip)
+        self._time.setValue(choice.time_budget_s)
+        self._device.setCurrentIndex(self._device.findData(choice.device))
+
+    def set_devices(self, devices: tuple[tuple[str, str], ...]) -> None:
+        """Offer the devices that the machine has, with what they are; `auto` is the first."""
+        before = self._device.currentData()
+        with QSignalBlocker(self._device):
+            self._device.clear()
+            self._device.addItem(f"auto: {devices[0][0]} ({devices[0][1]})", "auto")
+            for name, text in devices:
+                self._device.addItem(f"{name} ({text})", name)
+            self._device.setCurrentIndex(max(0, self._device.findData(before)))
+
+    def set_state(self, activity: Activity, can_train: bool, can_continue: bool) -> None:
+        """Enable what can work."""
+        training = activity in (Activity.TRAINING, Activity.PAUSED)
+        idle = activity is Activity.IDLE
+        self._train.setEnabled(idle and can_train)
+        self._continue.setEnabled(idle and can_train and can_continue)
+        self._pause.setEnabled(training)
+        self._stop.setEnabled(training)
+        with QSignalBlocker(self._pause):
+            self._pause.setChecked(activity is Activity.PAUSED)
+        self._pause.setText("Resume" if activity is Activity.PAUSED else "Pause")
+        for editor in (self._preset, self._time, self._device):
+            editor.setEnabled(not training)
+        if activity is Activity.STOPPING:
+            self._left.setText("Stopping...")
+        elif activity is Activity.PAUSED:
+            self._left.setText("Paused.")
+
+    def begin(self) -> None:
+        """Empty curves and progress for a new training."""
+        self.plot.clear_points()
+        self._bar.setValue(0)
+        self._left.setText("Starting...")
+
+    def show_progress(self, progress: TrainingProgress, budget_s: float) -> None:
+        """Show how the running training stands."""
+        self.plot.add(progress)
+        self._bar.setValue(round(1000 * progress.fraction))
+        left = max(0.0, budget_s * (1 - progress.fraction))
+        self._left.setText(f"{_duration(left)} left, {progress.step} steps")
+
+    def show_fraction(self, fraction: float, text: str) -> None:
+        """Show the progress of something else."""
+        self._bar.setValue(round(1000 * fraction))
+        self._left.setText(text)
+
+    def end(self, text: str) -> None:
+        """Say how it ended."""
+        self._bar.setValue(0)
+        self._left.setText(text)
+
+    def _make_time(self) -> QDoubleSpinBox:
+        described = self._described["time_budget_s"]
+        box = QDoubleSpinBox()
+        box.setObjectName("time_budget_spin")
+        box.setRange(described.minimum or 0.0, described.maximum or 1e9)
+        box.setDecimals(0)
+        box.setSingleStep(5)
+        box.setSuffix(f" {described.unit}")
+        box.setToolTip(described.tooltip)
+        box.setAccessibleName(described.label)
+        return box
+
+    def _make_buttons(self) -> None:
+        def button(text: str, name: str, tip: str) -> QPushButton:
+            made = QPushButton(text)
+            made.setObjectName(name)
+            made.setToolTip(tip)
+            return made
+
+        self._train = button("Train", "train_button", "Learn from the scribbles, from scratch.")
+        self._continue = button(
+            "Continue",
+            "continue_button",
+            "Learn on from the current model, with the scribbles as they are now.",
+        )
+        self._pause = button("Pause", "pause_button", "Hold training; the time stands still.")
+        self._pause.setCheckable(True)
+        self._stop = button("Stop", "stop_button", "End training and keep the best so far.")
+        self._train.clicked.connect(lambda: self.train_wanted.emit(self.value()))
+        self._continue.clicked.connect(lambda: self.continue_wanted.emit(self.value()))
+        self._pause.toggled.connect(self.pause_wanted)
+        self._stop.clicked.connect(self.stop_wanted)
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        for name, editor in (
+            ("preset", self._preset),
+            ("time_budget_s", self._time),
+            ("device", self._device),
+        ):
+            form.addRow(self._described[name].label, editor)
+            form.labelForField(editor).setToolTip(self._described[name].tooltip)
+            editor.setAccessibleName(self._described[name].label)
+            if not editor.toolTip():
+                editor.setToolTip(self._described[name].tooltip)
+        self._device.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        buttons = QHBoxLayout()
+        for part in (self._train, self._continue, self._pause, self._stop):
+            buttons.addWidget(part)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 0, 4, 0)
+        layout.addLayout(form)
+        layout.addLayout(buttons)
+        layout.addWidget(self._bar)
+        layout.addWidget(self._left)
+        layout.addWidget(self.plot)
+
+    def _on_preset(self, _: int) -> None:
+        preset = PRESETS[self._preset.currentData()]
+        self._preset.setToolTip(preset.tooltip)
+        self._time.setValue(preset.training.time_budget_s)
+        self.valueChanged.emit(self.value())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,305 @@
+"""Predict, cut into objects, measure, suggest: what follows from a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from ..core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from ..core.errors import ImPartialError
+from ..core.images import Image
+from ..core.instances import to_instances
+from ..core.measurements import measure
+from ..core.results import Prediction, Preview
+from ..core.uncertainty import Suggestion, suggest
+from . import messages, notify
+from .jobs import Job, Latest
+from .layers import Role
+from .layers.view import go_to
+from .process import TrainingProcess
+from .session import Activity, PlaneIndex, TrainingItem
+from .workspace import Workspace
+
+SLIDER_PAUSE_MS = 40
+
+
+@dataclass(frozen=True)
+class Place:
+    """A suggestion, and where it lies in the session."""
+
+    key: int
+    plane: PlaneIndex
+    suggestion: Suggestion
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What a thread is given to cut a prediction into objects, and what it found."""
+
+    key: int
+    plane: PlaneIndex
+    prediction: Prediction
+    config: InstanceConfig
+    image: Image
+    annotated: npt.NDArray[np.bool_] | None
+    suggest: bool
+    labels: npt.NDArray[np.int32] | None = None
+    suggestions: tuple[Suggestion, ...] = ()
+
+    def work_out(self) -> _Cut:
+        labels = to_instances(self.prediction.foreground, self.config)
+        if not self.suggest:
+            return replace(self, labels=labels)
+        found = suggest(
+            self.prediction.entropy,
+            self.annotated,
+            SuggestionConfig(),
+            probability=self.prediction.probability,
+            mutual_information=self.prediction.mutual_information,
+            instances=labels,
+            image=self.image.name,
+        )
+        return replace(self, labels=labels, suggestions=tuple(found))
+
+    def measure(self) -> tuple[_Cut, dict[str, npt.NDArray[Any]]]:
+        assert self.labels is not None
+        table = measure(
+            self.labels, self.image, self.prediction.probability, self.prediction.entropy
+        )
+        return self, table
+
+
+class ResultControl(QObject):
+    """Keeps the results of each plane up to date.
+
+    Signals
+    -------
+    predicting
+        Share of the running prediction that is done.
+    counted
+        Number of objects in the plane in view; None where nothing is predicted.
+    measured
+        Table of these objects (:func:`measure`).
+    suggested
+        List of :class:`Place`, the most promising first.
+    image_wanted
+        Key of an image that should be brought to the front.
+    """
+
+    predicting = Signal(float)
+    counted = Signal(object)
+    measured = Signal(object)
+    suggested = Signal(object)
+    image_wanted = Signal(int)
+
+    def __init__(
+        self, workspace: Workspace, process: TrainingProcess, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._workspace = workspace
+        self._session = workspace.session
+        self._process = process
+        self._job: Job | None = None
+        self.places: list[Place] = []
+        self._cutting = Latest(self)
+        self._cutting.done.connect(self._on_cut)
+        self._measuring = Latest(self)
+        self._measuring.done.connect(self._on_measured)
+        self._previewing = Latest(self)
+        self._previewing.done.connect(self._show_preview)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(SLIDER_PAUSE_MS)
+        self._pause.timeout.connect(self._cut)
+        workspace.plane_changed.connect(self._show_plane)
+
+    def predict(self, samples: int | None = None) -> None:
+        """Predict the plane in view with the current model."""
+        if self._session.busy:
+            return
+        missing = self._session.missing_for_prediction()
+        if missing:
+            notify.show_warning(missing)
+            return
+        key, plane = self._session.current, self._session.plane_index
+        assert key is not None and self._session.card is not None
+        try:
+            image = self._workspace.image(key, plane)
+        except ImPartialError as error:
+            notify.show_warning(str(error))
+            return
+        config = PredictionConfig(device=self._session.card.training.device)
+        if samples is not None:
+            config = replace(config, samples=samples)
+        make = partial(
+            messages.Predict, image=image, model_path=str(self._session.model_path), config=config
+        )
+        self._job = Job(self._process, make, "ImPartial: predicting", self)
+        self._job.when_cancelled(self.cancel)
+        self._job.progressed.connect(self.predicting.emit)
+        self._job.ended.connect(partial(self._on_end, key, plane))
+        self._session.activity = Activity.PREDICTING
+
+    def cancel(self) -> None:
+        """Give the running prediction up."""
+        if self._job is not None:
+            self._job.send(messages.Cancel)
+
+    def set_config(self, config: InstanceConfig) -> None:
+        """Cut the plane in view anew, once the slider rests for a moment."""
+        self._session.instance_config = config
+        self._pause.start()
+
+    def preview(self, item: TrainingItem, request: Preview, prediction: Prediction) -> None:
+        """Show the objects of a field that a running training has predicted."""
+        config = self._session.instance_config
+
+        def work_out() -> Any:
+            return item, request, to_instances(prediction.foreground, config)
+
+        self._previewing.request(work_out)
+
+    def go_to_place(self, place: Place) -> None:
+        """Centre a place and put the brush in the user's hand."""
+        if place.key != self._session.current:
+            self.image_wanted.emit(place.key)
+        source = self._workspace.sources[place.key]
+        y0, x0, y1, x1 = place.suggestion.box
+        extent = 3 * max(y1 - y0, x1 - x0)
+        go_to(
+            self._workspace.viewer,
+            source,
+            place.plane,
+            (y0 + y1 - 1) / 2,
+            (x0 + x1 - 1) / 2,
+            extent,
+        )
+        self._session.images[place.key].plane(place.plane).visited.add(
+            (place.suggestion.y, place.suggestion.x)
+        )
+        if self._workspace.scribbles.find(source) is not None:
+            self._workspace.new_scribbles()
+
+    def go_to_object(self, y: float, x: float, area_px: float) -> None:
+        """Centre an object of the plane in view."""
+        source = self._workspace.source
+        if source is not None:
+            extent = max(60.0, 6 * float(np.sqrt(area_px)))
+            go_to(self._workspace.viewer, source, self._session.plane_index, y, x, extent)
+
+    def select_object(self, label: int) -> None:
+        """Make a label the selected one of the instances layer."""
+        source = self._workspace.source
+        layer = None if source is None else self._workspace.results.find(source, Role.INSTANCES)
+        if layer is not None:
+            layer.selected_label = label
+
+    def _on_end(self, key: int, plane: PlaneIndex, reply: messages.Final) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
+        self._job = None
+        self._session.activity = Activity.IDLE
+        if isinstance(reply, messages.Predicted):
+            self._keep(key, plane, reply.prediction)
+        elif isinstance(reply, messages.Failed):
+            notify.show_failure(reply, "predicting")
+
+    def _keep(self, key: int, plane: PlaneIndex, prediction: Prediction) -> None:
+        if key not in self._session.images:
+            notify.show_warning("The image was removed while it was being predicted.")
+            return
+        self._session.set_prediction(key, plane, prediction)
+        source = self._workspace.sources[key]
+        results = self._workspace.results
+        results.write(source, plane, Role.PROBABILITY, prediction.foreground)
+        results.write(source, plane, Role.UNCERTAINTY, prediction.entropy)
+        self._request_cut(key, plane, suggesting=True)
+
+    def _cut(self) -> None:
+        if self._session.plane is not None and self._session.current is not None:
+            self._request_cut(self._session.current, self._session.plane_index, suggesting=False)
+
+    def _request_cut(self, key: int, plane: PlaneIndex, suggesting: bool) -> None:
+        known = self._session.images[key].plane(plane)
+        if known.prediction is None:
+            return
+        annotated = None if known.scribbles is None else known.scribbles.labels > 0
+        # A slider that is moved before the first cut is done must not drop the suggestions.
+        suggesting = suggesting or (not known.suggestions and known.instances is None)
+        cut = _Cut(
+            key,
+            plane,
+            known.prediction,
+            self._session.instance_config,
+            self._workspace.image(key, plane),
+            annotated,
+            suggesting,
+        )
+        self._cutting.request(cut.work_out)
+
+    def _on_cut(self, cut: _Cut) -> None:
+        record = self._session.images.get(cut.key)
+        if record is None or record.plane(cut.plane).prediction is not cut.prediction:
+            return
+        assert cut.labels is not None
+        plane = record.plane(cut.plane)
+        plane.instances = cut.labels
+        source = self._workspace.sources[cut.key]
+        self._workspace.results.write(source, cut.plane, Role.INSTANCES, cut.labels)
+        if cut.suggest:
+            plane.suggestions = list(cut.suggestions)
+            self._show_suggestions()
+        if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
+            self.counted.emit(int(cut.labels.max(initial=0)))
+            self._measuring.request(cut.measure)
+        self._session.result_changed.emit(cut.key)
+
+    def _on_measured(self, result: tuple[_Cut, dict[str, npt.NDArray[Any]]]) -> None:
+        cut, table = result
+        if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
+            self.measured.emit(table)
+
+    def _show_preview(self, result: tuple[TrainingItem, Preview, npt.NDArray[np.int32]]) -> None:
+        item, request, labels = result
+        if item.key not in self._session.images:
+            return
+        source, results = self._workspace.sources[item.key], self._workspace.results
+        shown = results.read(source, item.plane, Role.INSTANCES)
+        if shown is not None:
+            # Labels of the field must not be those of objects outside of it.
+            labels = np.where(labels > 0, labels + int(shown.max(initial=0)), 0)
+        results.write_box(source, item.plane, Role.INSTANCES, labels, request.box)
+
+    def _show_plane(self) -> None:
+        """Show counts and table of the plane that is now in view."""
+        plane = self._session.plane
+        if plane is None or plane.prediction is None:
+            self.counted.emit(None)
+            self.measured.emit({})
+        else:
+            self._cut()
+
+    def _show_suggestions(self) -> None:
+        """Rank the suggestions of all images together, list and mark them."""
+        found = [
+            Place(key, index, suggestion)
+            for key, record in self._session.images.items()
+            for index, plane in record.planes.items()
+            for suggestion in plane.suggestions
+        ]
+        found.sort(key=lambda place: -place.suggestion.score)
+        self.places = [
+            replace(place, suggestion=replace(place.suggestion, rank=rank))
+            for rank, place in enumerate(found, start=1)
+        ]
+        for key in self._session.images:
+            source = self._workspace.sources[key]
+            marks = [(p.plane, p.suggestion) for p in self.places if p.key == key]
+            if marks or self._workspace.results.find(source, Role.SUGGESTIONS) is not None:
+                self._workspace.results.mark(source, marks)
+        self.suggested.emit(self.places)

@@ -1,0 +1,214 @@
+"""The training process: a child of the window that holds the network.
+
+Started as ``python -m napari_impartial.gui.training_process HANDLE``, where HANDLE is
+its end of a pipe. It runs at low priority, so that painting stays smooth while it
+computes, asks to be the first to go when memory runs out, and ends when the window does.
+It imports neither Qt nor napari.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from ..core.errors import ImPartialError
+from ..core.results import Command, TrainingProgress
+from . import messages
+
+if TYPE_CHECKING:
+    from ..core.model_file import TrainedModel
+
+# Progress is forwarded no more often: a small network does hundreds of steps a second.
+REPORT_EVERY_S = 0.1
+
+
+class Inbox:
+    """Reads the pipe on a thread of its own; ends the process when the window is gone."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.jobs: queue.SimpleQueue[messages.Job] = queue.SimpleQueue()
+        self.cancelled: set[int] = set()
+        self._connection = connection
+        self._commands: queue.SimpleQueue[tuple[int, Command]] = queue.SimpleQueue()
+        self._running = threading.Event()
+        self._running.set()
+        self._parent = os.getppid()
+        threading.Thread(target=self._read, name="inbox", daemon=True).start()
+
+    def next_command(self, job: int) -> Command | None:
+        """Return the next command to training, or None; waits while it is paused."""
+        while True:
+            try:
+                addressee, command = self._commands.get_nowait()
+            except queue.Empty:
+                if self._running.wait(0.1):
+                    return None
+                continue
+            if addressee == job:
+                return command
+
+    def _read(self) -> None:
+        try:
+            while True:
+                # Another plugin may have forked with our pipe open, and then its end
+                # would never be reported: look who the parent is, too.
+                while not self._connection.poll(1.0):
+                    if os.name == "posix" and os.getppid() != self._parent:
+                        os._exit(0)
+                self._sort(messages.receive(self._connection))
+        except (EOFError, OSError):
+            os._exit(0)
+
+    def _sort(self, request: messages.Request) -> None:
+        match request:
+            case messages.ToTraining(job, command):
+                self._commands.put((job, command))
+                self._running.set()
+            case messages.Pause(_, paused):
+                if paused:
+                    self._running.clear()
+                else:
+                    self._running.set()
+            case messages.Cancel(job):
+                self.cancelled.add(job)
+            case _:
+                self._running.set()
+                self.jobs.put(request)
+
+
+class Server:
+    """Does one job after the other and reports on each."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._inbox = Inbox(connection)
+        # The last model stays loaded: predicting right after training is the rule.
+        self._model: tuple[tuple[str, float], TrainedModel] | None = None
+
+    def serve(self) -> None:
+        """Work until the window ends."""
+        while True:
+            job = self._inbox.jobs.get()
+            try:
+                reply: messages.Reply = self._do(job)
+            except BaseException as error:
+                reply = messages.Failed(job.job, *explain(error))
+            self._reply(reply)
+
+    def _do(self, job: messages.Job) -> messages.Reply:
+        match job:
+            case messages.Hello():
+                return self._hello(job)
+            case messages.Train():
+                return self._train(job)
+            case messages.Predict():
+                return self._predict(job)
+
+    def _reply(self, reply: messages.Reply) -> None:
+        messages.send(self._connection, reply)
+
+    def _hello(self, job: messages.Hello) -> messages.Ready:
+        from ..core import prediction, training  # noqa: F401  (so that Train starts at once)
+        from ..core.device import describe_devices
+
+        return messages.Ready(job.job, tuple(describe_devices()))
+
+    def _train(self, job: messages.Train) -> messages.Trained:
+        from ..core.model_file import save_model
+        from ..core.training import fit
+
+        init = None if job.init_path is None else self._load(job.init_path)
+        steps = fit(job.images, job.scribbles, job.model, job.training, init)
+        command: Command | None = None
+        reported = 0.0
+        while True:
+            try:
+                progress: TrainingProgress = steps.send(command)
+            except StopIteration as end:
+                model: TrainedModel = end.value
+                break
+            if progress.preview is not None or time.monotonic() - reported >= REPORT_EVERY_S:
+                self._reply(messages.Progressed(job.job, progress))
+                reported = time.monotonic()
+            command = self._inbox.next_command(job.job)
+        save_model(model, job.model_path)
+        self._keep(job.model_path, model)
+        return messages.Trained(job.job, job.model_path, model.card)
+
+    def _predict(self, job: messages.Predict) -> messages.Predicted:
+        from ..core.prediction import predict
+
+        def report(fraction: float) -> bool:
+            self._reply(messages.Predicting(job.job, fraction))
+            return job.job in self._inbox.cancelled
+
+        prediction = predict(job.image, self._load(job.model_path), job.config, report)
+        return messages.Predicted(job.job, prediction)
+
+    def _load(self, path: str) -> TrainedModel:
+        from ..core.model_file import load_model
+
+        key = (path, os.path.getmtime(path))
+        if self._model is None or self._model[0] != key:
+            self._keep(path, load_model(path))
+        assert self._model is not None
+        return self._model[1]
+
+    def _keep(self, path: str, model: TrainedModel) -> None:
+        self._model = ((path, os.path.getmtime(path)), model)
+
+
+def explain(error: BaseException) -> tuple[str, str, str]:
+    """Return the kind, the plain words and the details of an error (see ``Failed``)."""
+    details = "".join(traceback.format_exception(error))
+    if type(error).__name__ == "Cancelled":
+        return "cancelled", str(error), ""
+    if isinstance(error, ImPartialError):
+        return "input", str(error), ""
+    if _is_out_of_memory(error):
+        return "memory", "", details
+    return "fault", f"{type(error).__name__}: {error}", details
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; torch has several ways to say it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    words = str(error).lower()
+    signs = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate")
+    return isinstance(error, (RuntimeError, OSError)) and any(sign in words for sign in signs)
+
+
+def yield_to_the_window() -> None:
+    """Lower this process's priority, and offer it to the system when memory runs out."""
+    if os.name == "posix":
+        os.nice(15)
+    # On Windows the window starts us with BELOW_NORMAL_PRIORITY_CLASS.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+
+
+def connect(handle: int) -> Connection:
+    """Return our end of the pipe, which the window made before it started us."""
+    if sys.platform == "win32":
+        from multiprocessing.connection import PipeConnection
+
+        return PipeConnection(handle)
+    return Connection(handle)
+
+
+def main() -> None:
+    """Serve the window whose pipe is named by the first argument."""
+    yield_to_the_window()
+    Server(connect(int(sys.argv[1]))).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Keeps the session and napari's layers in step."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import napari
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from ..core.errors import ImPartialError
+from ..core.images import Image
+from . import notify
+from .layers import ResultLayers, ScribbleLayers, Source, image_layers
+from .session import PlaneIndex, Session, TrainingItem
+
+# A stroke is a burst of events; what follows from it can wait for its end.
+PAINT_PAUSE_MS = 400
+
+
+class Workspace(QObject):
+    """Session, viewer and layers of one dock widget.
+
+    Signals
+    -------
+    layers_changed
+        The list of layers that could be an image.
+    painted
+        Scribbles have changed and have been read into the session.
+    plane_changed
+        Another plane of a stack is looked at, or another image was chosen.
+    """
+
+    layers_changed = Signal()
+    painted = Signal()
+    plane_changed = Signal()
+
+    def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.session = Session()
+        self.scribbles = ScribbleLayers(viewer)
+        self.results = ResultLayers(viewer)
+        self.sources: dict[int, Source] = {}
+        self._keys = itertools.count()
+        self._watched: set[Labels] = set()
+        self._removed: list[Layer] = []
+        self._paint_timer = _timer(self, PAINT_PAUSE_MS, self.read_scribbles)
+        # Closing the viewer removes all layers, too: after a moment we know which it was.
+        self._removal_timer = _timer(self, 100, self._tell_removals)
+        self._layers_timer = _timer(self, 0, self._look_at_layers)
+        layers = viewer.layers.events
+        layers.inserted.connect(self._on_inserted)
+        layers.removed.connect(self._on_removed)
+        viewer.dims.events.current_step.connect(self._on_plane)
+        for layer in viewer.layers:
+            layer.events.name.connect(self._on_renamed)
+
+    def disconnect_viewer(self) -> None:
+        """Stop listening to the viewer; the dock is going."""
+        for timer in (self._paint_timer, self._removal_timer, self._layers_timer):
+            timer.stop()
+        layers = self.viewer.layers.events
+        layers.inserted.disconnect(self._on_inserted)
+        layers.removed.disconnect(self._on_removed)
+        self.viewer.dims.events.current_step.disconnect(self._on_plane)
+        for layer in self.viewer.layers:
+            layer.events.name.disconnect(self._on_renamed)
+        for layer in self._watched:
+            layer.events.paint.disconnect(self._on_painted)
+            layer.events.data.disconnect(self._on_painted)
+        self._watched.clear()
+
+    @property
+    def source(self) -> Source | None:
+        """The image in front of the user."""
+        return None if self.session.current is None else self.sources[self.session.current]
+
+    def choose(self, source: Source | None) -> None:
+        """Put an image in front of the user."""
+        if source is None:
+            self.session.choose(None)
+            return
+        key = self.key_of(source.primary)
+        if key is None:
+            key = next(self._keys)
+        old = self.sources.get(key)
+        self.sources[key] = source
+        self.session.plane_index = source.plane_in_view(self.viewer)
+        self.session.choose(key, source.name, len(source.channel_names))
+        if old is not None and (old.layers, old.channels, old.axes) != (
+            source.layers,
+            source.channels,
+            source.axes,
+        ):
+            self.session.forget_copies(key)
+        self.read_scribbles()
+        self.plane_changed.emit()
+
+    def key_of(self, layer: Layer) -> int | None:
+        """Return the key of the image that is named after `layer`."""
+        for key, source in self.sources.items():
+            if source.primary == layer:
+                return key
+        return None
+
+    def new_scribbles(self) -> None:
+        """Give the image in front a scribble layer, and the user the brush."""
+        source = self.source
+        if source is None:
+            notify.show_warning("Open an image and choose it first.")
+            return
+        layer, how = self.scribbles.make(source)
+        self._watch(layer)
+        if how == "restored":
+            notify.show_info(f"'{layer.name}' is back with all its strokes.")
+        self.read_scribbles()
+
+    def read_scribbles(self) -> None:
+        """Copy the scribbles of all images into the session."""
+        for key, source in self.sources.items():
+            if key not in self.session.images:
+                continue
+            layer = self.scribbles.find(source)
+            if layer is not None:
+                self._watch(layer)
+            try:
+                self.session.set_scribbles(key, self.scribbles.read(source))
+            except ImPartialError as error:
+                self.session.set_scribbles(key, {})
+                notify.show_warning(str(error))
+        self.painted.emit()
+
+    def image(self, key: int, plane: PlaneIndex) -> Image:
+        """Return the copy of a plane's pixels, made when first asked for."""
+        known = self.session.images[key].plane(plane)
+        if known.image is None:
+            known.image = self.sources[key].read(plane)
+        return known.image
+
+    def training_set(self) -> list[TrainingItem]:
+        """Copy what there is to train on.
+
+        Raises
+        ------
+        ImPartialError
+            If that is nothing, or something does not fit.
+        """
+        self.read_scribbles()
+        missing = self.session.missing_for_training()
+        if missing:
+            raise ImPartialError(missing)
+        return [
+            TrainingItem(key, plane, self.image(key, plane), scribbles)
+            for key, plane, scribbles in self.session.scribbled()
+        ]
+
+    def _watch(self, layer: Labels) -> None:
+        if layer not in self._watched:
+            self._watched.add(layer)
+            layer.events.paint.connect(self._on_painted)
+            layer.events.data.connect(self._on_painted)
+
+    def _on_painted(self, _: Any = None) -> None:
+        self._paint_timer.start()
+
+    def _on_plane(self, _: Any = None) -> None:
+        source = self.source
+        if source is None or not source.stack_axes:
+            return
+        plane = source.plane_in_view(self.viewer)
+        if plane != self.session.plane_index:
+            self.session.plane_index = plane
+            self.plane_changed.emit()
+
+    def _on_inserted(self, event: Any) -> None:
+        event.value.events.name.connect(self._on_renamed)
+        self._layers_timer.start()
+
+    def _on_renamed(self, event: Any) -> None:
+        key = self.key_of(event.source)
+        if key is not None and key in self.session.images:
+            record = self.session.images[key]
+            self.results.rename(self.sources[key], record.name)
+            self.scribbles.rename(self.sources[key], record.name)
+            record.name = self.sources[key].name
+        self._layers_timer.start()
+
+    def _on_removed(self, event: Any) -> None:
+        event.value.events.name.disconnect(self._on_renamed)
+        self._removed.append(event.value)
+        self._removal_timer.start()
+        self._layers_timer.start()
+
+    def _look_at_layers(self) -> None:
+        present = image_layers(self.viewer)
+        for key, source in list(self.sources.items()):
+            if key in self.session.images and source.primary not in present:
+                self.session.remove(key)
+        self.layers_changed.emit()
+        self.read_scribbles()
+
+    def _tell_removals(self) -> None:
+        removed, self._removed = self._removed, []
+        if not len(self.viewer.layers):
+            return
+        for layer in removed:
+            if isinstance(layer, Labels) and self.scribbles.removed(layer):
+                notify.show_warning(
+                    f"'{layer.name}' was removed. Press New scribbles to bring it back with "
+                    "all its strokes."
+                )
+
+
+def _timer(parent: QObject, pause_ms: int, act: Any) -> QTimer:
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(pause_ms)
+    timer.timeout.connect(act)
+    return timer
