@@ -45,6 +45,7 @@ example:
   napari-impartial demo --headless --out demo-output --preset balanced"""
 
 _WINDOW_SAMPLE = "multiplex_tissue"
+_CLOSE_UP_PX = 160
 _SETTINGS = ("preset", "time_budget_s", "max_steps", "seed", "device")
 
 
@@ -234,10 +235,19 @@ def _figures(sample: Sample, result: Result) -> Iterator[Figure]:
         f"{len(result.table['label'])} cells found, outlined in yellow.",
         pictures.with_outlines(base, result.instances, factor),
     )
-    if sample.truth is not None:
+    if sample.truth is None:
+        field = pictures.crop_round(result.instances, _CLOSE_UP_PX)
+        yield Figure(
+            "Close-up",
+            f"The {_CLOSE_UP_PX} px with the most cells.",
+            pictures.with_outlines(
+                base[field], result.instances[field], pictures.zoom_factor((_CLOSE_UP_PX,) * 2)
+            ),
+        )
+    else:
         yield Figure(
             "Truth",
-            f"The {_count(sample.truth)} true cells, in green; the model has not seen them.",
+            f"The {_count(sample.truth)} true cells, in white; the model has not seen them.",
             pictures.with_outlines(base, sample.truth, factor, pictures.TRUTH_COLOUR),
         )
     probability = result.probability

@@ -19,8 +19,8 @@ Rgb = NDArray[np.uint8]
 BACKGROUND_COLOUR = (64, 156, 255)
 FOREGROUND_COLOURS = ((255, 158, 27), (240, 80, 160), (120, 220, 90), (250, 235, 80))
 OUTLINE_COLOUR = (255, 235, 60)
-TRUTH_COLOUR = (80, 255, 140)
-BOX_COLOUR = (255, 255, 255)
+TRUTH_COLOUR = (255, 255, 255)
+BOX_COLOUR = (60, 225, 255)
 
 # One tint a channel, bright ones first; added where channels overlap.
 _TINTS = ((0, 0.45, 1), (0.1, 0.9, 0.2), (1, 0.1, 0.3), (0.8, 0.7, 0), (0.6, 0, 0.8), (0, 0.7, 0.7))
@@ -95,18 +95,38 @@ def with_outlines(
     """Enlarge and draw thin outlines round the cells."""
     out = enlarge(picture, factor).copy()
     big = _enlarge_labels(labels, factor)
-    out[find_boundaries(big, mode="inner")] = colour
+    # one pixel of an enlarged picture would be lost where a browser shrinks it again
+    mode = "inner" if factor == 1 else "thick"
+    out[find_boundaries(big, mode=mode)] = colour
     return out
+
+
+def crop_round(labels: NDArray[np.integer], side: int) -> tuple[slice, slice]:
+    """Return the square of at most `side` pixels that holds the most labelled pixels."""
+    size = [min(side, length) for length in labels.shape]
+    # sums over all windows of that size, from cumulative sums
+    total = np.pad((labels > 0).astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    height, width = size
+    inside = (
+        total[height:, width:]
+        - total[:-height, width:]
+        - total[height:, :-width]
+        + total[:-height, :-width]
+    )
+    y, x = (int(i) for i in np.unravel_index(int(inside.argmax()), inside.shape))
+    return slice(y, y + height), slice(x, x + width)
 
 
 def with_suggestions(picture: Rgb, suggestions: Sequence[Suggestion], factor: int) -> Rgb:
     """Enlarge and draw numbered boxes round the suggested places."""
     canvas = Pillow.fromarray(enlarge(picture, factor))
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=max(12, canvas.width // 45))
+    font = ImageFont.load_default(size=max(12, canvas.width // 34))
     for suggestion in suggestions:
         y0, x0, y1, x1 = (factor * edge for edge in suggestion.box)
-        draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=BOX_COLOUR, width=2)
+        # dark round light: visible on the black and on the pale end of the heatmap
+        draw.rectangle((x0 - 1, y0 - 1, x1, y1), outline=(0, 0, 0), width=5)
+        draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=BOX_COLOUR, width=3)
         text = str(suggestion.rank)
         left, top, right, bottom = draw.textbbox((x0 + 5, y0 + 2), text, font=font)
         draw.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill=(0, 0, 0))

@@ -22,7 +22,7 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 40px 24px 64px; }
+main { max-width: 1160px; margin: 0 auto; padding: 40px 24px 64px; }
 h1 { font-size: 30px; line-height: 1.2; margin: 0 0 8px; }
 h2 { font-size: 22px; margin: 0 0 4px; }
 h3 { font-size: 15px; margin: 24px 0 8px; }
@@ -34,8 +34,8 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .facts div { border: 1px solid var(--line); border-radius: 8px; padding: 8px 14px; }
 .facts dt { color: var(--soft); font-size: 12.5px; }
 .facts dd { margin: 0; font-size: 18px; font-weight: 600; font-variant-numeric: tabular-nums; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr));
-  gap: 18px; }
+.pictures { display: grid; gap: 22px;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)); }
 figure { margin: 0; }
 figure img { width: 100%; display: block; border-radius: 6px; background: #000; }
 figcaption { font-size: 13.5px; color: var(--soft); margin-top: 6px; }

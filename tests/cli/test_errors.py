@@ -1,0 +1,257 @@
+"""Bad input ends with status 2 and one line that says what is wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_impartial.cli.main import describe_error, main
+from napari_impartial.cli.output import ProgressBar, markdown_table, to_json
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io import write_tiff
+
+from .conftest import Cli, Files, Trained
+
+
+@pytest.fixture
+def bad(files: Files, tmp_path: Path) -> dict[str, str]:
+    """Return paths of good and bad files, by name."""
+    paths = {
+        "image": files.image,
+        "scribbles": files.scribbles,
+        "test": files.test_image,
+        "set": files.folder,
+        "missing": tmp_path / "missing.tif",
+        "small": tmp_path / "small.tif",
+        "background": tmp_path / "background.tif",
+        "blank": tmp_path / "blank.tif",
+        "one_channel": tmp_path / "one_channel.tif",
+        "text": tmp_path / "text.tif",
+        "plain": tmp_path / "plain.impartial",
+        "empty_set": tmp_path / "empty",
+        "out": tmp_path / "out",
+        "under_file": tmp_path / "text.tif" / "out",
+        "model": tmp_path / "new.impartial",
+        "folder": tmp_path,
+    }
+    shape = files.train.image.shape
+    write_tiff(paths["small"], np.ones((8, 8), np.uint8), "YX")
+    write_tiff(paths["background"], np.ones(shape, np.uint8), "YX")
+    write_tiff(paths["blank"], np.zeros(shape, np.uint8), "YX")
+    write_tiff(paths["one_channel"], files.train.image.channels[:1], "CYX")
+    paths["text"].write_text("no image", encoding="utf-8")
+    paths["plain"].write_text("no model", encoding="utf-8")
+    paths["empty_set"].mkdir()
+    return {name: str(path) for name, path in paths.items()}
+
+
+TRAIN = ["train", "{image}", "--scribbles", "{scribbles}", "--model", "{model}"]
+CASES = {
+    "no command": ([], "COMMAND"),
+    "unknown command": (["fly"], "fly"),
+    "unknown option": ([*TRAIN, "--fast"], "--fast"),
+    "not a number": ([*TRAIN, "--time-budget-s", "long"], "'long' is not a number"),
+    "not finite": ([*TRAIN, "--time-budget-s", "nan"], "between 1 and"),
+    "out of bounds": ([*TRAIN, "--dropout", "0.95"], "between 0 and 0.9"),
+    "unknown preset": ([*TRAIN, "--preset", "slow"], "balanced"),
+    "image missing": (
+        ["train", "{missing}", "--scribbles", "{scribbles}", "--model", "{model}"],
+        "does not exist",
+    ),
+    "scribbles missing": (
+        ["train", "{image}", "--scribbles", "{missing}", "--model", "{model}"],
+        "does not exist",
+    ),
+    "counts differ": (
+        ["train", "{image}", "{image}", "--scribbles", "{scribbles}", "--model", "{model}"],
+        "2 images but 1 scribble file",
+    ),
+    "shapes differ": (
+        ["train", "{image}", "--scribbles", "{small}", "--model", "{model}"],
+        "8 x 8",
+    ),
+    "one class": (
+        ["train", "{image}", "--scribbles", "{background}", "--model", "{model}"],
+        "Only background",
+    ),
+    "nothing painted": (
+        ["train", "{image}", "--scribbles", "{blank}", "--model", "{model}"],
+        "Nothing is painted",
+    ),
+    "channels differ": (
+        [
+            "train", "{image}", "{one_channel}", "--scribbles", "{scribbles}", "{scribbles}",
+            "--model", "{model}",
+        ],
+        "2 channels (nucleus, membrane)",
+    ),
+    "no such channel": ([*TRAIN, "--channels", "CD8"], "CD8"),
+    "channel twice": ([*TRAIN, "--channels", "0,0"], "twice"),
+    "wrong axes": ([*TRAIN, "--axes", "ZZZ"], "repeat"),
+    "not an image": (
+        ["train", "{text}", "--scribbles", "{scribbles}", "--model", "{model}"],
+        "cannot be read",
+    ),
+    "model is a folder": (
+        ["train", "{image}", "--scribbles", "{scribbles}", "--model", "{folder}"],
+        "folder",
+    ),
+    "model cannot be written": (
+        ["train", "{image}", "--scribbles", "{scribbles}", "--model", "{under_file}/m.impartial"],
+        "{text}",
+    ),
+    "network of a model": (
+        [*TRAIN, "--init", "{trained}", "--base-features", "8"],
+        "--base-features",
+    ),
+    "not a model": (
+        ["predict", "{test}", "--model", "{plain}", "--out", "{out}"],
+        "not a model",
+    ),
+    "truncated model": (
+        ["predict", "{test}", "--model", "{truncated}", "--out", "{out}"],
+        "damaged",
+    ),
+    "model missing": (["info", "{missing}"], "no model file"),
+    "channels of the model": (
+        ["predict", "{one_channel}", "--model", "{trained}", "--out", "{out}"],
+        "--channels",
+    ),
+    "same name twice": (
+        ["predict", "{test}", "{test}", "--model", "{trained}", "--out", "{out}"],
+        "called b",
+    ),
+    "out cannot be made": (
+        ["predict", "{test}", "--model", "{trained}", "--out", "{under_file}"],
+        "{text}",
+    ),
+    "pred and truth differ": (
+        ["evaluate", "--pred", "{small}", "--truth", "{blank}"],
+        "same grid",
+    ),
+    "pred and truth counts": (
+        ["evaluate", "--pred", "{small}", "{small}", "--truth", "{small}"],
+        "2 predictions but 1 truths",
+    ),
+    "fraction": (["simulate", "{small}", "--fraction", "2", "--out", "{out}"], "between"),
+    "no cells": (["simulate", "{blank}", "--out", "{out}"], "no cell"),
+    "no set": (["benchmark", "{missing}"], "no folder"),
+    "empty set": (["benchmark", "{empty_set}"], "holds no image"),
+    "unknown method": (["benchmark", "{set}", "--methods", "magic"], "magic"),
+    "bad percent": (["benchmark", "{set}", "--percent", "0"], "between 1 and 100"),
+    "bad seeds": (["benchmark", "{set}", "--seeds", "a"], "'a'"),
+    "unknown policy": (["refine", "{set}", "--policy", "best"], "best"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_error(
+    case: str,
+    bad: dict[str, str],
+    trained: Trained,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments, said = CASES[case]
+    truncated = tmp_path / "truncated.impartial"
+    truncated.write_bytes(trained.path.read_bytes()[:-500])
+    paths = {**bad, "trained": str(trained.path), "truncated": str(truncated)}
+    before = sorted(tmp_path.rglob("*"))
+    status = main([argument.format(**paths) for argument in arguments])
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("napari-impartial")
+    assert said.format(**paths) in lines[0]
+    assert status == 2
+    assert captured.out == ""
+    left = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and path not in before]
+    assert left == []
+
+
+def test_error_in_a_process_of_its_own(cli: Cli, bad: dict[str, str], trained: Trained) -> None:
+    done = cli("train", bad["image"], "--scribbles", bad["small"], "--model", bad["model"])
+    assert done.status == 2
+    assert "same grid" in done.one_line()
+    assert done.out == ""
+    # argparse's own exits, too
+    done = cli("train")
+    assert done.status == 2
+    assert "--scribbles" in done.one_line()
+    # errors that come up where torch is at work
+    done = cli("predict", bad["text"], "--model", trained.path, "--out", bad["out"])
+    assert done.status == 2
+    assert "cannot be read" in done.one_line()
+
+
+def test_a_full_disk_is_one_line() -> None:
+    status, text = describe_error(OSError(28, "No space left on device", "/x/a.tif"))
+    assert (status, text) == (2, "No space left on device (/x/a.tif).")
+    status, text = describe_error(ImPartialError("Paint more."))
+    assert (status, text) == (2, "Paint more.")
+    assert describe_error(KeyboardInterrupt())[0] == 130
+    status, text = describe_error(IndexError("x"))
+    assert status == 1
+    assert "IndexError: x" in text
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_output_that_cannot_be_printed(environment: dict[str, str], trained: Trained) -> None:
+    import subprocess
+    import sys
+
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "napari_impartial", "info", str(trained.path)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["napari-impartial info: No space left on device."]
+
+
+def test_json_has_no_nan() -> None:
+    value = {
+        "nan": float("nan"),
+        "inf": np.float32(np.inf),
+        "array": np.array([1.5, np.nan]),
+        "path": Path("a"),
+        "flag": np.bool_(True),
+        "whole": np.int64(3),
+        "set": (1, None),
+    }
+    expected = (
+        '{"nan": null, "inf": null, "array": [1.5, null], "path": "a", "flag": true, '
+        '"whole": 3, "set": [1, null]}'
+    )
+    assert to_json(value) == expected
+    with pytest.raises(TypeError, match="object"):
+        to_json(object())
+
+
+def test_markdown_table() -> None:
+    assert markdown_table([["a", "bcd"], ["123", "4"]]) == (
+        "| a   | bcd |\n|-----|-----|\n| 123 | 4   |"
+    )
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_for_terminals_only() -> None:
+    quiet, loud = io.StringIO(), _Terminal()
+    for stream in (quiet, loud):
+        with ProgressBar("training", stream) as bar:
+            bar.update(0.5, "step 7")
+    assert quiet.getvalue() == ""
+    assert "training [############............]  50%" in loud.getvalue()
+    assert loud.getvalue().endswith("\r\x1b[K")

@@ -1,0 +1,291 @@
+"""The way of the user: train, predict, evaluate on files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_impartial.cli.main import main
+from napari_impartial.core.metrics import evaluate
+from napari_impartial.core.model_card import read_card
+from napari_impartial.core.scribbles import simulate
+from napari_impartial.core.tissue import tissue
+from napari_impartial.io import read_images, read_labels, write_tiff
+
+from .conftest import FEW, Cli, Files, Trained
+
+
+def test_train_reports_what_it_did(trained: Trained) -> None:
+    report = trained.report
+    card = read_card(trained.path)
+    assert report["model"] == str(trained.path)
+    assert report["steps"] == card.steps == 120
+    assert report["seconds"] > 0
+    assert report["device"] == card.device
+    assert report["parameters"] == card.parameters > 1000
+    assert report["best_validation_loss"] == pytest.approx(card.best_validation_loss)
+    assert card.channel_names == ("nucleus", "membrane")
+    assert (card.model.base_features, card.training.max_steps) == (8, 120)
+
+
+@pytest.fixture(scope="module")
+def predicted(
+    cli: Cli, trained: Trained, files: Files, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("predicted") / "new" / "folder"
+    done = cli(
+        "predict", files.test_image, "--model", trained.path, "--out", out, "--samples", "2",
+        "--suggestions", "4", "--json",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert done.err == ""
+    (entry,) = done.json["images"]
+    assert entry["n_cells"] == read_labels(out / "b_instances.tif").max()
+    return out
+
+
+def test_predict_writes_five_files(predicted: Path) -> None:
+    names = {
+        "b_instances.tif", "b_probability.tif", "b_entropy.tif", "b_suggestions.json",
+        "b_measurements.csv",
+    }  # fmt: skip
+    assert {path.name for path in predicted.iterdir()} == names
+
+
+def test_predicted_maps(predicted: Path) -> None:
+    instances = tifffile.imread(predicted / "b_instances.tif")
+    probability = tifffile.imread(predicted / "b_probability.tif")
+    entropy = tifffile.imread(predicted / "b_entropy.tif")
+    assert instances.dtype == np.int32
+    assert instances.shape == probability.shape == entropy.shape == (128, 160)
+    assert probability.dtype == entropy.dtype == np.float32
+    assert probability.min() >= 0
+    assert probability.max() <= 1
+    # foreground, not background: higher inside of the cells
+    assert probability[instances > 0].mean() > 0.5 > probability[instances == 0].mean()
+    assert entropy.min() >= 0
+    assert entropy.max() <= 1
+    assert set(np.unique(instances)) == set(range(instances.max() + 1))
+
+
+def test_measurements_are_those_of_the_instances(predicted: Path, files: Files) -> None:
+    instances = tifffile.imread(predicted / "b_instances.tif")
+    with open(predicted / "b_measurements.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["label"]) for row in rows] == list(range(1, instances.max() + 1))
+    areas = np.bincount(instances.ravel())[1:]
+    assert [int(row["area_px"]) for row in rows] == areas.tolist()
+    nucleus = files.test.image.channels[0]
+    assert float(rows[0]["mean_nucleus"]) == pytest.approx(nucleus[instances == 1].mean(), rel=1e-4)
+
+
+def test_suggestions_are_ranked_places(predicted: Path) -> None:
+    places = json.loads((predicted / "b_suggestions.json").read_text(encoding="utf-8"))
+    assert 1 <= len(places) <= 4
+    assert [place["rank"] for place in places] == list(range(1, len(places) + 1))
+    scores = [place["score"] for place in places]
+    assert scores == sorted(scores, reverse=True)
+    for place in places:
+        assert 0 <= place["y"] < 128
+        assert 0 <= place["x"] < 160
+        assert place["reason"]
+
+
+def test_the_model_has_learned(predicted: Path, cli: Cli, files: Files) -> None:
+    done = cli(
+        "evaluate", "--pred", predicted / "b_instances.tif", "--truth", files.test_truth, "--json"
+    )
+    assert done.status == 0, done.err
+    expected = evaluate([files.test.truth], [read_labels(predicted / "b_instances.tif")])
+    for name in ("f1", "ap", "map", "miou", "mdice", "n_true", "n_pred"):
+        assert done.json[name] == pytest.approx(getattr(expected, name)), name
+    assert done.json["f1"] > 0.3
+
+
+def test_evaluate_pools_over_images_and_prints_a_table(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_truth = files.folder / "train" / "a_truth.tif"
+    both = [str(files.test_truth), str(train_truth)]
+    assert main(["evaluate", "--pred", *both, "--truth", *both]) == 0
+    out = capsys.readouterr().out
+    n_cells = files.train.truth.max() + files.test.truth.max()
+    assert f"| {n_cells} " in out
+    assert "| 1.000" in out
+
+
+def test_threshold_and_size_act_on_the_instances(
+    trained: Trained, files: Files, predicted: Path, tmp_path: Path
+) -> None:
+    arguments = ["predict", str(files.test_image), "--model", str(trained.path), "--samples", "2"]
+    assert main([*arguments, "--out", str(tmp_path), "--min-size-px", "100000"]) == 0
+    assert read_labels(tmp_path / "b_instances.tif").max() == 0
+    assert (tmp_path / "b_measurements.csv").read_text(encoding="utf-8").count("\n") == 1
+    # the same probability all the same
+    maps = [tifffile.imread(folder / "b_probability.tif") for folder in (predicted, tmp_path)]
+    np.testing.assert_array_equal(*maps)
+
+
+def test_named_channels_are_found_in_any_order(
+    trained: Trained, files: Files, predicted: Path, tmp_path: Path
+) -> None:
+    swapped = tmp_path / "b.tif"
+    channels = files.test.image.channels
+    extra = np.stack([channels[1], np.zeros_like(channels[0]), channels[0]])
+    write_tiff(swapped, extra, "CYX", ("membrane", "empty", "nucleus"))
+    out = tmp_path / "out"
+    arguments = ["predict", str(swapped), "--model", str(trained.path), "--samples", "2"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    expected = tifffile.imread(predicted / "b_probability.tif")
+    np.testing.assert_array_equal(tifffile.imread(out / "b_probability.tif"), expected)
+
+
+def test_channels_can_be_picked_by_number(
+    trained: Trained, files: Files, predicted: Path, tmp_path: Path
+) -> None:
+    nameless = tmp_path / "b.tif"
+    write_tiff(nameless, files.test.image.channels[::-1], "CYX")
+    out = tmp_path / "out"
+    arguments = ["predict", str(nameless), "--model", str(trained.path), "--samples", "2"]
+    assert main([*arguments, "--out", str(out), "--channels", "1,0"]) == 0
+    expected = tifffile.imread(predicted / "b_probability.tif")
+    np.testing.assert_array_equal(tifffile.imread(out / "b_probability.tif"), expected)
+
+
+def test_stacks_and_several_images(cli: Cli, tmp_path: Path) -> None:
+    planes = [tissue((64, 72), 1, seed=seed) for seed in range(3)]
+    stack = np.stack([plane.image.channels for plane in planes[:2]])
+    painted = [simulate(p.truth, 0.5, np.random.default_rng(0))[0].labels for p in planes]
+    painted[1][...] = 0  # a plane may be left blank
+    write_tiff(tmp_path / "stack.tif", stack, "ZCYX")
+    write_tiff(tmp_path / "stack_s.tif", np.stack(painted[:2]), "ZYX")
+    write_tiff(tmp_path / "single.tif", planes[2].image.channels, "CYX")
+    write_tiff(tmp_path / "single_s.tif", painted[2], "YX")
+    model = tmp_path / "m.impartial"
+    done = cli(
+        "train", tmp_path / "stack.tif", tmp_path / "single.tif", "--scribbles",
+        tmp_path / "stack_s.tif", tmp_path / "single_s.tif", "--model", model, "--json", *FEW,
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert done.json["images"] == 3
+    done = cli(
+        "predict", tmp_path / "stack.tif", "--model", model, "--out", tmp_path / "out", "--samples",
+        "0", "--threshold", "0.01", "--json",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    for name, dtype in (("instances", np.int32), ("probability", np.float32)):
+        with tifffile.TiffFile(tmp_path / "out" / f"stack_{name}.tif") as file:
+            assert file.series[0].axes == "ZYX"
+            assert file.series[0].shape == (2, 64, 72)
+            assert file.series[0].dtype == dtype
+    with open(tmp_path / "out" / "stack_measurements.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == done.json["images"][0]["n_cells"]
+    assert {row["z"] for row in rows} <= {"0", "1"}
+
+
+def test_going_on_from_a_model(cli: Cli, trained: Trained, files: Files, tmp_path: Path) -> None:
+    again = tmp_path / "again.impartial"
+    done = cli(
+        "train", files.image, "--scribbles", files.scribbles, "--init", trained.path, "--model",
+        again, "--max-steps", "2", "--json",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert done.json["steps"] == 2
+    card = read_card(again)
+    assert card.rounds == 2
+    assert card.model == read_card(trained.path).model
+    assert card.training.learning_rate == 0.01
+
+
+def test_partial_instance_masks(files: Files, tmp_path: Path) -> None:
+    truth = files.train.truth
+    masks = np.where(np.isin(truth, np.unique(truth)[1:12]), truth + 1000, 0).astype(np.int32)
+    write_tiff(tmp_path / "masks.tif", masks, "YX")
+    model = tmp_path / "m.impartial"
+    arguments = ["train", str(files.image), "--scribbles", str(tmp_path / "masks.tif")]
+    arguments += ["--model", str(model), *FEW]
+    assert main([*arguments, "--partial-masks"]) == 0
+    assert read_card(model).n_classes == 2
+
+
+def test_info(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(trained.path)]) == 0
+    text = capsys.readouterr().out
+    assert "nucleus, membrane" in text
+    assert "base_features 8" in text
+    assert main(["info", str(trained.path), "--json"]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card["channel_names"] == ["nucleus", "membrane"]
+    assert card["steps"] == 120
+    assert card["history"][-1]["step"] == 120
+
+
+def test_simulate(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = files.folder / "train" / "a_truth.tif"
+    found = []
+    for folder, seed in (("x", "3"), ("y", "3"), ("z", "4")):
+        out = tmp_path / folder
+        arguments = ["simulate", str(truth), "--fraction", "0.2", "--out", str(out), "--json"]
+        assert main([*arguments, "--seed", seed]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["annotated"] == round(0.2 * report["cells"])
+        found.append(tifffile.imread(out / "a_scribbles.tif"))
+    assert found[0].shape == files.train.truth.shape
+    assert set(np.unique(found[0])) == {0, 1, 2}
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (found[0] != found[2]).any()
+    # foreground strokes lie in cells
+    assert (files.train.truth[found[0] == 2] > 0).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_ctrl_c_keeps_the_best_weights(
+    environment: dict[str, str], files: Files, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.impartial"
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "napari_impartial", "train", str(files.image), "--scribbles",
+            str(files.scribbles), "--model", str(model), "--time-budget-s", "600",
+            "--base-features", "4", "--depth", "1", "--json",
+        ],
+        env={**environment, "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = ""
+    try:
+        deadline = time.monotonic() + 90
+        while "step" not in shown:
+            assert time.monotonic() < deadline, shown
+            shown += os.read(ours, 4096).decode()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        out = process.stdout.read()
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        os.close(ours)
+    assert "training [" in shown
+    report = json.loads(out.splitlines()[-1])
+    assert report["stopped"] is True
+    assert read_card(model).steps == report["steps"] > 0
+    (image,) = read_images(files.image)
+    assert read_card(model).n_channels == image.n_channels
