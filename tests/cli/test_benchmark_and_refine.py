@@ -1,0 +1,212 @@
+"""Data sets, the benchmark, the forest, and rounds of refinement."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_impartial.cli.annotator import Annotator
+from napari_impartial.cli.benchmark import describe, summarize
+from napari_impartial.cli.dataset import open_data_set, training_part
+from napari_impartial.cli.main import main
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.metrics import evaluate
+from napari_impartial.io import read_labels
+
+from .conftest import FEW, Cli, Files
+
+FIGURES = ("f1", "ap", "map", "miou", "mdice")
+
+
+def test_a_data_set_is_listed(files: Files) -> None:
+    data = open_data_set(files.folder)
+    assert data.name == "tissue"
+    (train,), (test,) = data.train, data.test
+    assert (train.name, test.name) == ("a", "b")
+    assert train.scribbles == {10: files.scribbles}
+    assert test.scribbles == {}
+
+
+def test_scribbles_are_read_or_simulated(files: Files) -> None:
+    data = open_data_set(files.folder)
+    _, (read,) = training_part(data, 10, seed=0)
+    np.testing.assert_array_equal(read.labels, read_labels(files.scribbles))
+    made = [training_part(data, 50, seed)[1][0].labels for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(made[0], made[1])
+    assert (made[0] != made[2]).any()
+    annotated = np.unique(files.train.truth[made[0] == 2])
+    assert annotated.size == round(0.5 * files.train.truth.max())
+
+
+def test_incomplete_data_sets(files: Files, tmp_path: Path) -> None:
+    for missing, said in (
+        ("train/a_truth.tif", "no truth to simulate"),
+        ("test/b_truth.tif", "has no truth"),
+    ):
+        folder = tmp_path / missing.replace("/", "_")
+        shutil.copytree(files.folder, folder)
+        (folder / missing).unlink()
+        with pytest.raises(ImPartialError, match=said):
+            training_part(open_data_set(folder), 50, 0)
+
+
+def test_benchmark_of_both_methods(cli: Cli, files: Files) -> None:
+    pytest.importorskip("sklearn")
+    done = cli("benchmark", files.folder, "--seeds", "0", "--json", "--best-cut", *FEW)
+    assert done.status == 0, done.err
+    assert done.err == ""
+    results = {result["method"]: result for result in done.json["results"]}
+    assert list(results) == ["impartial", "forest", "forest+best-cut"]
+    for result in results.values():
+        assert (result["set"], result["percent"], result["seed"]) == ("tissue", 10, 0)
+        assert result["n_true"] == files.test.truth.max()
+        for name in FIGURES:
+            assert 0 <= result[name] <= 1
+        assert result["train_s"] > 0
+        assert result["predict_s"] > 0
+    # the memory is the run's own: torch weighs more than the forest, and both some
+    assert results["impartial"]["peak_rss_mb"] > results["forest"]["peak_rss_mb"] > 50
+    assert results["forest+best-cut"]["f1"] >= results["forest"]["f1"] > 0.3
+    assert "| tissue | 10 | forest " in done.out
+    assert done.json["settings"]["training"]["max_steps"] == 3
+
+
+def test_a_failing_run_leaves_the_others(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sklearn")
+    broken = tmp_path / "broken"
+    shutil.copytree(files.folder, broken)
+    shutil.copy(files.folder / "train" / "a_truth.tif", broken / "test" / "b_truth.tif")
+    arguments = ["benchmark", str(broken), str(files.folder), "--methods", "forest"]
+    assert main([*arguments, "--seeds", "0", "--json"]) == 2
+    captured = capsys.readouterr()
+    report = json.loads(captured.out.splitlines()[-1])
+    assert [result["set"] for result in report["results"]] == ["tissue"]
+    assert [failure["set"] for failure in report["failures"]] == ["broken"]
+    (line,) = captured.err.splitlines()
+    assert "same grid" in line
+
+
+def test_summary_is_mean_and_deviation() -> None:
+    costs = {"train_s": 1.0, "predict_s": 2.0, "peak_rss_mb": 300.0}
+    runs = [
+        {"set": "s", "method": "m", "percent": 10, **dict.fromkeys(FIGURES, value), **costs}
+        for value in (0.5, 0.7)
+    ]
+    (row,) = summarize(runs)
+    assert row["f1"] == pytest.approx(0.6)
+    assert row["f1_std"] == pytest.approx(0.02**0.5)
+    assert row["runs"] == 2
+    table = describe({"summary": [row]})
+    assert "0.600 ± 0.141" in table
+    assert summarize(runs[:1])[0]["f1_std"] is None
+
+
+def test_forest_learns_and_repeats(files: Files) -> None:
+    pytest.importorskip("sklearn")
+    from napari_impartial.core.instances import to_instances
+    from napari_impartial.peers.forest import (
+        best_cut,
+        cuts,
+        features,
+        forest_probability,
+        n_features,
+        train_forest,
+    )
+
+    data = open_data_set(files.folder)
+    images, scribbles = training_part(data, 10, seed=0)
+    assert features(images[0]).shape == (*images[0].shape, n_features(2))
+    test = files.test.image
+    maps = [
+        forest_probability(test, train_forest(images, scribbles, seed, n_jobs=1))
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(maps[0], maps[1])
+    assert (maps[0] != maps[2]).any()
+    np.testing.assert_allclose(maps[0].sum(axis=0), 1, atol=1e-5)
+    foreground = 1 - maps[0][0]
+    assert foreground[files.test.truth > 0].mean() > foreground[files.test.truth == 0].mean() + 0.3
+    assert len(cuts()) == len(set(cuts())) == 24
+    config, labels = best_cut([files.test.truth], [foreground])
+    np.testing.assert_array_equal(labels[0], to_instances(foreground, config))
+    best = evaluate([files.test.truth], labels).f1
+    others = [
+        evaluate([files.test.truth], [to_instances(foreground, cut)]).f1 for cut in cuts()[::5]
+    ]
+    assert best >= max(others)
+
+
+def test_filter_responses_of_a_parabola() -> None:
+    pytest.importorskip("sklearn")
+    from napari_impartial.peers.forest import _responses
+
+    y, _ = np.mgrid[:41, :41].astype(np.float32)
+    sigma = 1.6
+    _, gradient, larger, smaller, dog = _responses((y - 20) ** 2, sigma)
+    # away from the border: derivative 2 (y - 20), second derivatives 2 and 0
+    assert gradient[25, 20] == pytest.approx(sigma * 10, rel=1e-3)
+    assert larger[20, 20] == pytest.approx(sigma**2 * 2, rel=1e-3)
+    assert smaller[20, 20] == pytest.approx(0, abs=1e-3)
+    # smoothing by sigma adds sigma**2 to a parabola
+    assert dog[20, 20] == pytest.approx(sigma**2 - (1.6 * sigma) ** 2, rel=0.02)
+
+
+def test_forest_without_scikit_learn(monkeypatch: pytest.MonkeyPatch, files: Files) -> None:
+    import sys
+
+    from napari_impartial.peers.forest import check_available
+
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    with pytest.raises(ImPartialError, match=r"napari-impartial\[bench\]"):
+        check_available()
+
+
+def test_annotator_annotates_whole_cells_at_places() -> None:
+    truth = np.zeros((40, 60), np.int32)
+    truth[5:15, 5:15] = 7
+    truth[5:15, 16:26] = 9
+    truth[25:35, 40:50] = 3
+    annotator = Annotator([truth], box_px=16)
+    assert annotator.n_all == 3
+    assert annotator.cell_at((0, 10, 10)) == 7
+    assert annotator.cell_at((0, 35, 10)) is None
+    # the cell at the place, a background stroke, the cell near the place
+    assert annotator.annotate([(0, 10, 10), (0, 35, 10), (0, 23, 45)], 2) == 2
+    assert annotator.cells == [{7, 3}]
+    (painted,) = annotator.scribbles()
+    labels = painted.labels
+    assert set(np.unique(truth[labels == 2])) == {7, 3}
+    assert labels[35, 10] == 1
+    # no background over the neighbour that is not annotated
+    assert not (labels[truth == 9] == 1).any()
+    assert (labels[truth == 0] == 1).any()
+    # an annotated cell is not offered again; its neighbour is
+    assert annotator.cell_at((0, 10, 10)) == 9
+    other = annotator.copy()
+    other.annotate([(0, 10, 10)], 1)
+    assert (annotator.n_cells, other.n_cells) == (2, 3)
+    assert list(other.random_cells(np.random.default_rng(0))) == []
+
+
+def test_refine_compares_policies_at_equal_cells(cli: Cli, files: Files) -> None:
+    done = cli(
+        "refine", files.folder, "--rounds", "1", "--start-percent", "6", "--add-percent", "6",
+        "--samples", "2", "--json", *FEW,
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    results = done.json["results"]
+    by_round = {(r["round"], r["policy"]): r for r in results}
+    assert set(by_round) == {(n, p) for n in (0, 1) for p in ("entropy", "random")}
+    step = max(1, round(0.06 * files.train.truth.max()))
+    for policy in ("entropy", "random"):
+        assert by_round[0, policy]["cells"] == step
+        assert by_round[1, policy]["cells"] == 2 * step
+    assert by_round[0, "entropy"]["f1"] == by_round[0, "random"]["f1"]
+    assert "| round | cells |" in done.out
+    assert "F1 entropy" in done.out
