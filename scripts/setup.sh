@@ -72,7 +72,10 @@ fi
 extras="$(printf '%s\n' $installed "$@" | grep -vx -e base -e '' | sort -u | paste -sd, || true)"
 say "Installing napari-impartial${extras:+ with $extras} (a few minutes the first time)"
 rm -f "$stamp"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+quiet="-qq"
+[ -t 2 ] && quiet="" # someone is watching: show what pip does
+# shellcheck disable=SC2086
+"$venv/bin/python" -m pip install $quiet --disable-pip-version-check --no-input \
     --root-user-action=ignore -c constraints.txt -e ".${extras:+[$extras]}" \
     || fail "pip could not install the packages; its message is above."
 printf '%s\n' "$wanted_hash" "base ${extras//,/ }" >"$stamp"
