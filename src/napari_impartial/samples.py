@@ -87,7 +87,12 @@ def immunohistochemistry_layers() -> list[LayerData]:
 
 
 def multiplex_tissue_layers() -> list[LayerData]:
-    """Return procedural tissue as napari layers: an image a channel, scribbles, truth."""
+    """Return procedural tissue as napari layers: an image a channel, truth, scribbles.
+
+    A layer a channel, each in its colour, shows all channels at once, where a single
+    layer would hide them behind a slider. An image of several layers is named after the
+    first one, and so are its scribbles.
+    """
     image, scribbles, truth = multiplex_tissue((512, 512), 3)
     layers: list[LayerData] = []
     for position, (channel, name) in enumerate(
@@ -95,14 +100,15 @@ def multiplex_tissue_layers() -> list[LayerData]:
     ):
         low, high = (float(v) for v in np.percentile(channel, (1, 99.8)))
         options = {
-            "name": f"{name} [{image.name}]",
+            "name": name,
             "colormap": _COLORMAPS[position % len(_COLORMAPS)],
             "blending": "additive",
             "contrast_limits": (low, high),
         }
         layers.append((channel, options, "image"))
-    layers.append((truth, {"name": f"truth [{image.name}]", "visible": False}, "labels"))
-    layers.append(_scribble_layer(scribbles, image.name))
+    first = image.channel_names[0]
+    layers.append((truth, {"name": f"truth [{first}]", "visible": False}, "labels"))
+    layers.append(_scribble_layer(scribbles, first))
     return layers
 
 

@@ -113,7 +113,7 @@ def tissue(
     if n_cells is not None:
         if n_cells < 1:
             raise ImPartialError("Tissue needs at least one cell.")
-        cell_diameter_px = float(np.sqrt(height * width * _OCCUPIED / n_cells))
+        cell_diameter_px = _spacing_for(n_cells, height, width)
     if cell_diameter_px < 4 or not noise >= 0:
         raise ImPartialError("Cells need 4 px of diameter or more, and noise is not negative.")
     # Streams of their own, so that a further channel leaves the others as they are
@@ -125,6 +125,14 @@ def tissue(
         rng = np.random.default_rng(one)
         channel[...] = _expose(_stain(cells, kind, rng), cell_diameter_px, noise, rng)
     return Tissue(Image(channels, names, name), cells.truth)
+
+
+def _spacing_for(n_cells: int, height: int, width: int) -> float:
+    """Return the distance of cells at which about `n_cells` lie in the image."""
+    # cells at the rim lie partly outside: n = occupied (h / s + rim) (w / s + rim)
+    rim = 0.7
+    a, b = n_cells / _OCCUPIED - rim**2, rim * (height + width)
+    return float((b + np.sqrt(b**2 + 4 * a * height * width)) / (2 * a))
 
 
 def _names(n_channels: int) -> tuple[str, ...]:

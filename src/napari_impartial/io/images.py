@@ -370,7 +370,9 @@ def _read_numpy(file: Path) -> NDArray[Any]:
 
 def _read_picture(file: Path) -> _Content:
     """Read a PNG, JPEG or BMP picture."""
-    array = np.asarray(iio.imread(file))
+    # opened here, since the library leaves a file open that it cannot make sense of
+    with file.open("rb") as stream:
+        array = np.asarray(iio.imread(stream, plugin="pillow"))
     if array.ndim == 2:
         return _Content(array, "YX")
     if array.ndim == 3 and array.shape[2] == 2:

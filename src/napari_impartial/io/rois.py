@@ -102,12 +102,13 @@ def _pixels(
             *middle, (roi.bottom - roi.top) / 2, (roi.right - roi.left) / 2, shape=shape
         )
         return rows, columns
+    outlines = [points - 0.5 for points in roi.coordinates(multi=True) if len(points) >= 3]
+    if len(outlines) == 1:
+        rows, columns = polygon(outlines[0][:, 1], outlines[0][:, 0], shape)
+        return rows, columns
     inside = np.zeros(shape, dtype=bool)
-    for outline in roi.coordinates(multi=True):
-        if len(outline) < 3:
-            continue
-        rows, columns = polygon(outline[:, 1] - 0.5, outline[:, 0] - 0.5, shape)
+    for points in outlines:
         # outlines within outlines are holes
-        inside[rows, columns] ^= True
+        inside[polygon(points[:, 1], points[:, 0], shape)] ^= True
     rows, columns = np.nonzero(inside)
     return rows, columns
