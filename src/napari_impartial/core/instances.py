@@ -28,10 +28,12 @@ Instances = npt.NDArray[np.int32]
 _LEVELS = (0.0, 0.33, 0.67)
 # Smoothing of the landscape over the typical radius, and its bounds in px: below the
 # first, steps of single pixels make summits; the second bounds the time.
-_SMOOTHING, _LEAST_SMOOTHING, _MOST_SMOOTHING = 0.35, 0.7, 4.0
-# So that split_strength 0.5 joins hills whose pass reaches 0.7 of the lower summit, and
+_SMOOTHING, _LEAST_SMOOTHING, _MOST_SMOOTHING = 0.25, 0.7, 4.0
+# From this typical radius in px on, half the resolution is enough for distances.
+_LARGE_RADIUS = 14.0
+# So that split_strength 0.5 joins hills whose pass reaches 0.8 of the lower summit, and
 # 0 and 1 join all and none.
-_STRENGTH_POWER = 0.515
+_STRENGTH_POWER = 0.322
 
 
 def to_instances(
@@ -120,18 +122,49 @@ def _bounding_window(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
 def _watershed(p: Probability, threshold: float, strength: float) -> Instances:
     """Split the foreground at waists and dips; at least one pixel of it exists."""
     mask = p >= threshold
-    height = np.zeros(p.shape, np.float32)
-    for level in _LEVELS:
-        height += _distance(p >= threshold + level * (1.0 - threshold))
-    height /= np.float32(len(_LEVELS))
-    # Over a disc the mean distance to the outline is a third of the radius.
-    radius = 3.0 * float(height[mask].mean())
+    height, radius = _heights(p, mask, threshold)
     sigma = min(max(_SMOOTHING * radius, _LEAST_SMOOTHING), _MOST_SMOOTHING)
     height = ndimage.gaussian_filter(height, sigma, truncate=3.0)
     regions, summits = find_hills(height, mask)
     pairs, passes = find_passes(regions, height)
     number = join_hills(pairs, passes, summits, strength**_STRENGTH_POWER)
     return np.asarray(number[regions])
+
+
+def _heights(
+    p: Probability, mask: npt.NDArray[np.bool_], threshold: float
+) -> tuple[npt.NDArray[np.float32], float]:
+    """Distance in px to the outline, averaged over the levels, and the typical radius.
+
+    Where objects are large, distances are taken on blocks of 2 x 2 px: that is four times
+    as quick, and the blocks vanish in the smoothing that such objects get.
+    """
+    halved = _halve(p)
+    coarse = _distance(halved >= threshold)
+    radius = _mean_radius(2.0 * coarse[coarse > 0]) if coarse.any() else 0.0
+    if radius < _LARGE_RADIUS or min(p.shape) < 4:
+        height = np.zeros(p.shape, np.float32)
+        for level in _LEVELS:
+            height += _distance(p >= threshold + level * (1.0 - threshold))
+        height /= np.float32(len(_LEVELS))
+        return height, _mean_radius(height[mask])
+    for level in _LEVELS[1:]:
+        coarse += _distance(halved >= threshold + level * (1.0 - threshold))
+    coarse *= np.float32(2.0 / len(_LEVELS))
+    height = coarse.repeat(2, axis=0).repeat(2, axis=1)[: p.shape[0], : p.shape[1]]
+    return height, _mean_radius(height[mask])
+
+
+def _mean_radius(distances: npt.NDArray[np.float32]) -> float:
+    """Radius in px: over a disc the mean distance to the outline is a third of it."""
+    return 3.0 * float(distances.mean(dtype=np.float64))
+
+
+def _halve(p: Probability) -> Probability:
+    """Mean of each block of 2 x 2 px; an odd last row or column is doubled first."""
+    even = np.pad(p, [(0, n % 2) for n in p.shape], mode="edge")
+    total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+    return np.asarray(total / np.float32(4.0))
 
 
 def _distance(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
