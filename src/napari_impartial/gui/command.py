@@ -6,8 +6,9 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 
-from ..core.config import InstanceConfig, get_preset
-from ..core.model_card import ModelCard
+from napari_impartial.core.config import InstanceConfig, get_preset
+from napari_impartial.core.model_card import ModelCard
+
 from .layers import Source
 from .layers.scribbles import scribble_name
 

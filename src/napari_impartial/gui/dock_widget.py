@@ -9,21 +9,19 @@ from typing import Any
 
 import napari
 from napari.layers import Labels
-from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QApplication,
     QFileDialog,
-    QFrame,
     QLabel,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 from superqt.utils import create_worker
 
-from ..core.errors import ImPartialError
-from ..core.model_card import ModelCard, read_card
-from ..io.atomic import atomic_path
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.model_card import ModelCard, read_card
+from napari_impartial.io.atomic import atomic_path
+
 from . import mask_import, notify
 from .command import command
 from .layers import Source
@@ -34,7 +32,7 @@ from .panels.model_row import ModelRow
 from .panels.refine_panel import RefinePanel
 from .panels.result_panel import ResultPanel
 from .panels.scribble_panel import ScribblePanel
-from .panels.step import Step
+from .panels.step import Step, VerticalScrollArea
 from .panels.train_panel import TrainPanel
 from .process import TrainingProcess
 from .result_control import Place, ResultControl
@@ -73,10 +71,6 @@ class ImPartialWidget(QWidget):
         self.image_panel.refresh()
         self._update()
 
-    def sizeHint(self) -> QSize:
-        """Return a width that shows all of it."""
-        return QSize(370, 700)
-
     def shut_down(self) -> None:
         """End the training process and let go of the viewer."""
         self.process.close()
@@ -113,18 +107,11 @@ class ImPartialWidget(QWidget):
         for step in self.steps.values():
             column.addWidget(step)
         column.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(inside)
-        self._area = area
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(area, 1)
+        layout.addWidget(VerticalScrollArea(inside), 1)
         layout.addWidget(self.model_row)
         layout.addWidget(self.status)
-        self.setMinimumWidth(330)
 
     def _wire_panels(self) -> None:
         workspace, training, results = self.workspace, self.training, self.results
@@ -310,7 +297,10 @@ class ImPartialWidget(QWidget):
         keys = dict.fromkeys(key for key, _, _ in self.session.scribbled())
         sources = [self.workspace.sources[key] for key in keys]
         text = command(card, sources, self.session.instance_config, "model.impartial")
-        QApplication.clipboard().setText(text)
+        clipboard = QApplication.clipboard()
+        if clipboard is None:
+            return
+        clipboard.setText(text)
         notify.show_info("The command is on the clipboard. Save the layers it names as files.")
 
     def _update(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from napari.layers import Labels
 
-from ..core.errors import ImPartialError
-from ..core.scribbles import from_instances
-from ..io.rois import read_roi_zip
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.scribbles import from_instances
+from napari_impartial.io.rois import read_roi_zip
+
 from . import notify
 from .layers.scribbles import scribble_name
 from .layers.source import OURS

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ..core.config import ModelConfig, PredictionConfig, TrainingConfig
-from ..core.images import Image
-from ..core.model_card import ModelCard
-from ..core.results import Command, Prediction, TrainingProgress
-from ..core.scribbles import Scribbles
+from napari_impartial.core.config import ModelConfig, PredictionConfig, TrainingConfig
+from napari_impartial.core.images import Image
+from napari_impartial.core.model_card import ModelCard
+from napari_impartial.core.results import Command, Prediction, TrainingProgress
+from napari_impartial.core.scribbles import Scribbles
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,11 @@ def send(connection: Connection, message: Request | Reply) -> None:
 
 def receive(connection: Connection) -> Any:
     """Read one message; raises EOFError or OSError if the other end is gone."""
-    body, sizes = pickle.loads(connection.recv_bytes())
+    # The other end of the pipe is this program; nobody else has it.
+    body, sizes = pickle.loads(connection.recv_bytes())  # noqa: S301
     # bytearray, so that the arrays over it are writable: torch warns of others.
     buffers = [bytearray(size) for size in sizes]
     for buffer in buffers:
         if buffer:
             connection.recv_bytes_into(buffer)
-    return pickle.loads(body, buffers=buffers)
+    return pickle.loads(body, buffers=buffers)  # noqa: S301

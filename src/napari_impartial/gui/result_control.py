@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ..core.config import InstanceConfig, PredictionConfig, SuggestionConfig
-from ..core.errors import ImPartialError
-from ..core.images import Image
-from ..core.instances import to_instances
-from ..core.measurements import measure
-from ..core.results import Prediction, Preview
-from ..core.uncertainty import Suggestion, suggest
+from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.images import Image
+from napari_impartial.core.instances import to_instances
+from napari_impartial.core.measurements import measure
+from napari_impartial.core.results import Prediction, Preview
+from napari_impartial.core.uncertainty import Suggestion, suggest
+
 from . import messages, notify
 from .jobs import Job, Latest
 from .layers import Role
@@ -127,7 +128,8 @@ class ResultControl(QObject):
             notify.show_warning(missing)
             return
         key, plane = self._session.current, self._session.plane_index
-        assert key is not None and self._session.card is not None
+        assert key is not None
+        assert self._session.card is not None
         try:
             image = self._workspace.image(key, plane)
         except ImPartialError as error:

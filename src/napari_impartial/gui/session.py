@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
-from ..core.config import InstanceConfig
-from ..core.errors import ImPartialError
-from ..core.images import Image
-from ..core.model_card import ModelCard
-from ..core.results import Prediction
-from ..core.scribbles import Scribbles, check_trainable
-from ..core.uncertainty import Suggestion
+from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.images import Image
+from napari_impartial.core.model_card import ModelCard
+from napari_impartial.core.results import Prediction
+from napari_impartial.core.scribbles import Scribbles, check_trainable
+from napari_impartial.core.uncertainty import Suggestion
 
 PlaneIndex = tuple[int, ...]
 """Positions along the T and Z axes of a stack; () in 2D."""

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ..core.config import TrainingConfig, get_preset
-from ..core.errors import ImPartialError
-from ..core.model_card import ModelCard
-from ..core.results import NewScribbles, Prediction, Preview, Stop, TrainingProgress
+from napari_impartial.core.config import TrainingConfig, get_preset
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.model_card import ModelCard
+from napari_impartial.core.results import NewScribbles, Prediction, Preview, Stop, TrainingProgress
+
 from . import messages, notify
 from .jobs import Job
 from .layers import Role

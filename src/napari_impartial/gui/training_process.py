@@ -18,12 +18,13 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from ..core.errors import ImPartialError
-from ..core.results import Command, TrainingProgress
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.results import Command, TrainingProgress
+
 from . import messages
 
 if TYPE_CHECKING:
-    from ..core.model_file import TrainedModel
+    from napari_impartial.core.model_file import TrainedModel
 
 # Progress is forwarded no more often: a small network does hundreds of steps a second.
 REPORT_EVERY_S = 0.1
@@ -115,14 +116,14 @@ class Server:
         messages.send(self._connection, reply)
 
     def _hello(self, job: messages.Hello) -> messages.Ready:
-        from ..core import prediction, training  # noqa: F401  (so that Train starts at once)
-        from ..core.device import describe_devices
+        from napari_impartial.core import prediction, training  # noqa: F401  (so that Train starts at once)
+        from napari_impartial.core.device import describe_devices
 
         return messages.Ready(job.job, tuple(describe_devices()))
 
     def _train(self, job: messages.Train) -> messages.Trained:
-        from ..core.model_file import save_model
-        from ..core.training import fit
+        from napari_impartial.core.model_file import save_model
+        from napari_impartial.core.training import fit
 
         init = None if job.init_path is None else self._load(job.init_path)
         steps = fit(job.images, job.scribbles, job.model, job.training, init)
@@ -143,7 +144,7 @@ class Server:
         return messages.Trained(job.job, job.model_path, model.card)
 
     def _predict(self, job: messages.Predict) -> messages.Predicted:
-        from ..core.prediction import predict
+        from napari_impartial.core.prediction import predict
 
         def report(fraction: float) -> bool:
             self._reply(messages.Predicting(job.job, fraction))
@@ -153,7 +154,7 @@ class Server:
         return messages.Predicted(job.job, prediction)
 
     def _load(self, path: str) -> TrainedModel:
-        from ..core.model_file import load_model
+        from napari_impartial.core.model_file import load_model
 
         key = (path, os.path.getmtime(path))
         if self._model is None or self._model[0] != key:

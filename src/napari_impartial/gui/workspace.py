@@ -9,8 +9,9 @@ import napari
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ..core.errors import ImPartialError
-from ..core.images import Image
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.images import Image
+
 from . import notify
 from .layers import ResultLayers, ScribbleLayers, Source, image_layers
 from .session import PlaneIndex, Session, TrainingItem

@@ -1,6 +1,6 @@
 """Layers to arrays and back: the only reader and writer of napari layers."""
 
-from .results import Role, ResultLayers
+from .results import ResultLayers, Role
 from .scribbles import ScribbleLayers
 from .source import Source, image_layers, preselected
 

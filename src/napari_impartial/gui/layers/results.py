@@ -13,8 +13,9 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer, Shapes
 from napari.utils.colormaps import Colormap
 
-from ...core.results import Box
-from ...core.uncertainty import Suggestion
+from napari_impartial.core.results import Box
+from napari_impartial.core.uncertainty import Suggestion
+
 from .grid import Grid
 from .scribbles import scribble_name
 from .source import OURS, PlaneIndex, Source
@@ -32,13 +33,16 @@ class Role(StrEnum):
 # From the bottom up.
 _ORDER = [Role.PROBABILITY, Role.UNCERTAINTY, Role.INSTANCES, Role.SUGGESTIONS]
 
+# Seen on the heatmap, the scribbles and most images.
+_MARK = "#00e5ff"
+
 # Clear where there is nothing to see, so that the image shows through.
 _COLORMAPS = {
     Role.PROBABILITY: Colormap(
         [[0.0, 0.8, 0.5, 0.0], [0.2, 1.0, 0.6, 0.75]], name="impartial probability"
     ),
     Role.UNCERTAINTY: Colormap(
-        [[0.4, 0.0, 0.6, 0.0], [0.9, 0.2, 0.5, 0.45], [1.0, 0.85, 0.2, 0.9]],
+        [[0.3, 0.0, 0.6, 0.0], [0.5, 0.0, 0.7, 0.1], [0.95, 0.3, 0.4, 0.5], [1.0, 0.9, 0.2, 0.8]],
         name="impartial uncertainty",
     ),
 }
@@ -82,7 +86,7 @@ class ResultLayers:
         y0, x0, y1, x1 = box
         grid.plane(layer.data, plane)[y0:y1, x0:x1] = values
         layer.refresh()
-        return layer  # type: ignore[no-any-return]
+        return layer
 
     def read(self, source: Source, plane: PlaneIndex, role: Role) -> npt.NDArray[Any] | None:
         """Return what is shown of one plane, or None."""
@@ -109,20 +113,20 @@ class ResultLayers:
         if rectangles:
             layer.add_rectangles(
                 rectangles,
-                edge_color="#ffd60a",
+                edge_color=_MARK,
                 face_color="transparent",
                 edge_width=max(1.0, min(source.plane_shape) / 300),
             )
             layer.features = features
             layer.text = {
                 "string": "{rank}",
-                "color": "#ffd60a",
+                "color": _MARK,
                 "size": 10,
                 "anchor": "upper_left",
                 "translation": [-2.0] * len(grid.shape),
             }
             layer.selected_data = set()
-        return layer  # type: ignore[no-any-return]
+        return layer
 
     def rename(self, source: Source, old_name: str) -> None:
         """Let the layers' names follow that of their image, where they still had it."""

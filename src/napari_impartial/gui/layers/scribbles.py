@@ -9,8 +9,9 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-from ...core.errors import ImPartialError
-from ...core.scribbles import BACKGROUND, FOREGROUND, Scribbles, from_labels
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND, Scribbles, from_labels
+
 from .grid import Grid
 from .source import OURS, PlaneIndex, Source
 
@@ -26,6 +27,11 @@ COLOURS = {
 }
 
 
+def _brush_size(source: Source) -> int:
+    """Return a size that fits into a cell: cells are small where the image is."""
+    return int(np.clip(min(source.plane_shape) // 100, 3, 12))
+
+
 def scribble_name(name: str) -> str:
     """Name of the scribble layer of an image."""
     return f"scribbles [{name}]"
@@ -33,7 +39,9 @@ def scribble_name(name: str) -> str:
 
 def colormap() -> DirectLabelColormap:
     """Colours of the classes; what is not annotated is clear."""
-    return DirectLabelColormap(color_dict={None: "white", 0: "transparent", **COLOURS})
+    colours: dict[int | None, str] = {None: "white", 0: "transparent"}
+    colours.update(COLOURS)
+    return DirectLabelColormap(color_dict=colours)
 
 
 class ScribbleLayers:
@@ -72,7 +80,8 @@ class ScribbleLayers:
                 layer, how = self._new(source), "made"
             self._viewer.add_layer(layer)
             self._adopt(source, layer)
-        self.activate(layer)
+        # Whoever is painting keeps the brush they have.
+        self.activate(layer, None if layer.mode == "paint" else FOREGROUND)
         return layer, how
 
     def activate(self, layer: Labels, label: int | None = None) -> None:
@@ -150,6 +159,7 @@ class ScribbleLayers:
             layer.selected_label = FOREGROUND
         if self._layers.get(source.primary) is not layer:
             self._layers[source.primary] = layer
+            layer.brush_size = _brush_size(source)
             self._bind_keys(layer)
         return layer
 
@@ -163,7 +173,6 @@ class ScribbleLayers:
             metadata={OURS: {"role": "scribbles"}},
             **grid.placement(),
         )
-        layer.brush_size = int(np.clip(min(source.plane_shape) // 100, 3, 12))
         layer.selected_label = FOREGROUND
         return layer
 

@@ -10,8 +10,8 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 
-from ...core.errors import ImPartialError
-from ...core.images import Image, check_axes, from_array, guess_axes
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.images import Image, check_axes, from_array, guess_axes
 
 PlaneIndex = tuple[int, ...]
 """Positions along the T and Z axes, in the order of the source's axes; () in 2D."""
@@ -219,7 +219,7 @@ def _layer_axes(layer: ImageLayer, axes: str) -> str:
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Number names that occur again."""
+    """Return the names, those that occur again with a number."""
     seen: list[str] = []
     for name in names:
         candidate, n = name, 2

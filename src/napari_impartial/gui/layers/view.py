@@ -10,8 +10,8 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
-from ...core.results import Box
-from .grid import Grid
+from napari_impartial.core.results import Box
+
 from .source import PlaneIndex, Source
 
 # A preview should take a tenth of a second or so, also on a laptop.

@@ -13,12 +13,13 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QSlider,
     QSpinBox,
     QWidget,
 )
 
-from ...core.config import Parameter, parameters
+from napari_impartial.core.config import Parameter, parameters
 
 _TICKS = 1000
 # Above this many steps a slider's middle is given to the small values.
@@ -36,7 +37,8 @@ class NumberSlider(QWidget):
 
     def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        assert parameter.minimum is not None and parameter.maximum is not None
+        assert parameter.minimum is not None
+        assert parameter.maximum is not None
         self._low, self._high = parameter.minimum, parameter.maximum
         self._integer = isinstance(parameter.default, int)
         step = parameter.step or 1
@@ -74,8 +76,14 @@ class NumberSlider(QWidget):
 
     def setValue(self, value: Any) -> None:
         """Set the number."""
-        self._box.setValue(int(value) if self._integer else float(value))
+        self._set_box(float(value))
         self._place_slider()
+
+    def _set_box(self, value: float) -> None:
+        if isinstance(self._box, QSpinBox):
+            self._box.setValue(round(value))
+        else:
+            self._box.setValue(value)
 
     def _place_slider(self) -> None:
         share = (self._box.value() - self._low) / (self._high - self._low)
@@ -85,7 +93,7 @@ class NumberSlider(QWidget):
     def _on_slider(self, tick: int) -> None:
         value = self._low + (self._high - self._low) * (tick / _TICKS) ** self._power
         with QSignalBlocker(self._box):
-            self._box.setValue(round(value) if self._integer else value)
+            self._set_box(value)
         self.valueChanged.emit(self.value())
 
     def _on_box(self, _: Any) -> None:
@@ -180,8 +188,7 @@ class ConfigForm(QWidget):
             made = editor(parameter)
             made.setObjectName((object_names or {}).get(name, name))
             made.valueChanged.connect(self._on_change)
-            layout.addRow(parameter.label, made)
-            layout.labelForField(made).setToolTip(parameter.tooltip)
+            layout.addRow(labelled(parameter), made)
             self.editors[name] = made
 
     def value(self) -> Any:
@@ -199,6 +206,13 @@ class ConfigForm(QWidget):
 
     def _on_change(self, _: Any) -> None:
         self.valueChanged.emit(self.value())
+
+
+def labelled(parameter: Parameter) -> QLabel:
+    """Return the label of a setting, with its tooltip."""
+    label = QLabel(parameter.label)
+    label.setToolTip(parameter.tooltip)
+    return label
 
 
 def _as_object(widget: QWidget) -> QObject:

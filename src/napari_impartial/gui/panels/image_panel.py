@@ -16,10 +16,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...core.errors import ImPartialError
-from ...core.images import check_axes
-from ..layers import Source, image_layers, preselected
-from ..layers.source import axes_of, companions, data_of, names_of_channels
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.images import check_axes
+from napari_impartial.gui.layers import Source, image_layers, preselected
+from napari_impartial.gui.layers.source import axes_of, companions, data_of, names_of_channels
 
 # Rows of the lists that are seen without scrolling.
 _ROWS = 5
@@ -95,10 +95,8 @@ class ImagePanel(QWidget):
         axes = self._checked_axes()
         if layer is None or axes is None:
             return None
-        ticked = [
-            self._channels.item(i).checkState() == Qt.CheckState.Checked
-            for i in range(self._channels.count())
-        ]
+        items = [self._channels.item(i) for i in range(self._channels.count())]
+        ticked = [item is not None and item.checkState() == Qt.CheckState.Checked for item in items]
         own = len(ticked) - len(self._further)
         channels = tuple(i for i in range(own) if ticked[i])
         further = [other for other, on in zip(self._further, ticked[own:], strict=True) if on]

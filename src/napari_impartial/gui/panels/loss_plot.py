@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QWidget
 
-from ...core.results import TrainingProgress
+from napari_impartial.core.results import TrainingProgress
 
 _CURVES = {
     "training": ("#4c9be8", 2, Qt.PenStyle.SolidLine),
@@ -19,7 +19,16 @@ _CURVES = {
 }
 
 
-class LossPlot(pg.PlotWidget):  # type: ignore[misc]
+def legend() -> str:
+    """Return the names of the curves in their colours, as rich text."""
+    parts = [
+        f"<span style='color:{colour}'>{'&#9632;' if width == 2 else '&#9633;'}</span> {name}"
+        for name, (colour, width, _) in _CURVES.items()
+    ]
+    return f"<small>{'&nbsp; '.join(parts)}</small>"
+
+
+class LossPlot(pg.PlotWidget):
     """Training and held-out loss against time, with the parts of the former."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -31,16 +40,13 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
             "from, and on strokes that are held out. Falling is good; held out rising again "
             "means more strokes would help."
         )
-        self.setFixedHeight(130)
+        self.setFixedHeight(110)
         self.setMouseEnabled(False, False)
         self.setMenuEnabled(False)
         self.hideButtons()
         self.getPlotItem().setContentsMargins(0, 4, 6, 0)
-        self.setLabel("bottom", "seconds")
-        legend = self.addLegend(offset=(-4, 2), verSpacing=-8, labelTextSize="8pt", colCount=2)
-        legend.setParentItem(self.getPlotItem().getViewBox())
         self._curves = {
-            name: self.plot([], [], name=name, pen=pg.mkPen(colour, width=width, style=style))
+            name: self.plot([], [], pen=pg.mkPen(colour, width=width, style=style))
             for name, (colour, width, style) in _CURVES.items()
         }
         self.clear_points()

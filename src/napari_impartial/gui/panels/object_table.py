@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 Table = dict[str, npt.NDArray[Any]]
@@ -106,11 +106,13 @@ class ObjectTable(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setSortingEnabled(True)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
+        rows = QHeaderView(Qt.Orientation.Vertical, self)
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setDefaultSectionSize(self.fontMetrics().height() + 6)
+        self.setVerticalHeader(rows)
+        rows.hide()
         self.setFixedHeight(150)
-        self.selectionModel().currentRowChanged.connect(self._on_row)
+        self._from_outside = False
 
     def set_table(self, table: Table) -> None:
         """Show another table."""
@@ -118,7 +120,9 @@ class ObjectTable(QTableView):
         self._model.set_table(table)
         if table and list(table) != before:
             # From the first rows only: all of them would take a while.
-            self.horizontalHeader().setResizeContentsPrecision(20)
+            columns = self.horizontalHeader()
+            if columns is not None:
+                columns.setResizeContentsPrecision(20)
             self.resizeColumnsToContents()
 
     def select(self, label: int) -> None:
@@ -126,14 +130,15 @@ class ObjectTable(QTableView):
         row = self._model.row_of(label)
         if row is None:
             return
-        with QSignalBlocker(self.selectionModel()):
-            self.selectRow(row)
+        self._from_outside = True
+        self.selectRow(row)
+        self._from_outside = False
         self.scrollTo(self._model.index(row, 0))
-        # The view listens to the signals that were held back.
-        self.viewport().update()
 
-    def _on_row(self, current: QModelIndex, _: QModelIndex) -> None:
-        if current.isValid():
+    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
+        """Ask to be taken to the object of the row that became the current one."""
+        super().currentChanged(current, previous)
+        if current.isValid() and current.row() != previous.row() and not self._from_outside:
             value = self._model.value
             row = current.row()
             self.object_chosen.emit(

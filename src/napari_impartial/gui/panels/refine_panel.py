@@ -25,7 +25,7 @@ class RefinePanel(QWidget):
         self._list.setAccessibleName("Suggestions")
         self._list.setToolTip("Places where strokes promise most; click one to go there.")
         self._list.setFixedHeight(110)
-        self._next = QPushButton("Next place (N)")
+        self._next = QPushButton("Next place  (N)")
         self._next.setObjectName("next_button")
         self._next.setToolTip(
             "Go to the next place, with the brush in hand. Key: N. Paint there, then Continue."
@@ -64,9 +64,9 @@ class RefinePanel(QWidget):
         self._list.setCurrentRow(row)
 
     def _on_row(self, row: int) -> None:
-        if row < 0:
-            return
         item = self._list.item(row)
+        if item is None:
+            return
         item.setForeground(QColor(128, 128, 128))
         item.setData(Qt.ItemDataRole.UserRole, True)
         self.place_chosen.emit(row)

@@ -7,7 +7,8 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from ...core.config import InstanceConfig
+from napari_impartial.core.config import InstanceConfig
+
 from .forms import ConfigForm
 from .object_table import ObjectTable, Table
 

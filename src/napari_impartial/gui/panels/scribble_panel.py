@@ -14,8 +14,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...core.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED, Scribbles
-from ..layers.scribbles import COLOURS
+from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED, Scribbles
+from napari_impartial.gui.layers.scribbles import COLOURS
 
 _BRUSHES = (
     (BACKGROUND, "Background", "Q", "Paint background: where there is no cell."),
@@ -113,7 +113,7 @@ class ScribblePanel(QWidget):
         self._group.setExclusive(False)
         brushes = {}
         for label, name, key, tip in _BRUSHES:
-            button = QPushButton(f"{name} ({key})")
+            button = QPushButton(name)
             button.setObjectName(f"brush_{name.lower()}_button")
             button.setCheckable(True)
             button.setToolTip(f"{tip} Key: {key}, while the scribble layer is selected.")
@@ -144,10 +144,11 @@ class ScribblePanel(QWidget):
         self._roi_button.setToolTip("Turn ImageJ ROIs (.zip or .roi) into scribbles.")
         row = QGridLayout()
         row.addWidget(QLabel("From masks"), 0, 0)
-        row.addWidget(self._labels, 0, 1)
-        row.addWidget(self._import_button, 0, 2)
-        row.addWidget(self._roi_button, 0, 3)
+        row.addWidget(self._labels, 0, 1, 1, 2)
+        row.addWidget(self._import_button, 1, 1)
+        row.addWidget(self._roi_button, 1, 2)
         row.setColumnStretch(1, 1)
+        row.setColumnStretch(2, 1)
         self._import_button.clicked.connect(
             lambda: self.import_wanted.emit(self._labels.currentText())
         )

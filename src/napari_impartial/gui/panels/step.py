@@ -6,8 +6,19 @@ wrapped text that grows later; hiding the content needs no heights.
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from typing import Any
+
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtWidgets import (
+    QFrame,
+    QLabel,
+    QScrollArea,
+    QScrollBar,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 
 class Step(QFrame):
@@ -62,3 +73,35 @@ class Step(QFrame):
         self._button.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
         self._content.setVisible(opened)
         self._hint.setVisible(opened and bool(self._hint.text()))
+
+
+class VerticalScrollArea(QScrollArea):
+    """Scrolls up and down only, and is never narrower than what it holds.
+
+    A plain scroll area would cut its content off at the right: the content's width is
+    known only once the theme is applied.
+    """
+
+    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(content)
+        self._content = content
+        self._bar_width = QScrollBar(Qt.Orientation.Vertical).sizeHint().width()
+        content.installEventFilter(self)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the width of the content, and a height of a few lines."""
+        return QSize(self._content.minimumSizeHint().width() + self._bar_width, 150)
+
+    def sizeHint(self) -> QSize:
+        """Return a size to begin with."""
+        return QSize(self.minimumSizeHint().width(), 600)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Follow the content when it needs another width."""
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))

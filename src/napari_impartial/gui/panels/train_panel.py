@@ -9,7 +9,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
-    QHBoxLayout,
+    QGridLayout,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -17,10 +17,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...core.config import PRESETS, TrainingConfig, parameters
-from ...core.results import TrainingProgress
-from ..session import Activity
-from .loss_plot import LossPlot
+from napari_impartial.core.config import PRESETS, TrainingConfig, parameters
+from napari_impartial.core.results import TrainingProgress
+from napari_impartial.gui.session import Activity
+
+from .forms import labelled
+from .loss_plot import LossPlot, legend
 
 
 @dataclass(frozen=True)
@@ -192,17 +194,16 @@ class TrainPanel(QWidget):
             ("time_budget_s", self._time),
             ("device", self._device),
         ):
-            form.addRow(self._described[name].label, editor)
-            form.labelForField(editor).setToolTip(self._described[name].tooltip)
+            form.addRow(labelled(self._described[name]), editor)
             editor.setAccessibleName(self._described[name].label)
             if not editor.toolTip():
                 editor.setToolTip(self._described[name].tooltip)
         self._device.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        buttons = QHBoxLayout()
-        for part in (self._train, self._continue, self._pause, self._stop):
-            buttons.addWidget(part)
+        buttons = QGridLayout()
+        for place, part in enumerate((self._train, self._continue, self._pause, self._stop)):
+            buttons.addWidget(part, place // 2, place % 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.addLayout(form)
@@ -210,6 +211,9 @@ class TrainPanel(QWidget):
         layout.addWidget(self._bar)
         layout.addWidget(self._left)
         layout.addWidget(self.plot)
+        names = QLabel(legend())
+        names.setToolTip(self.plot.toolTip())
+        layout.addWidget(names)
 
     def _on_preset(self, _: int) -> None:
         preset = PRESETS[self._preset.currentData()]
