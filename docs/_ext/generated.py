@@ -64,13 +64,12 @@ class CommandLine(Generated):
         lines: list[str] = []
         for name, command in _commands(parser).items():
             text = (command.description or "").strip()
-            lines += [f"## {name}", "", "```text", text, "```", "", "```text"]
-            lines += [_usage(command), "```", ""]
+            lines += [f"## {name}", "", "```text", _usage(command), "", text, "```", ""]
             for group in command._action_groups:
                 rows = [
                     [f"`{_spelling(action)}`", _help(command, action)]
                     for action in group._group_actions
-                    if action.help != argparse.SUPPRESS
+                    if action.help != argparse.SUPPRESS and action.dest != "help"
                 ]
                 if rows:
                     lines += [f"**{(group.title or '').capitalize()}**", ""]
