@@ -177,6 +177,29 @@ class TrainingConfig:
         minimum=0.0,
         maximum=1.0,
     )
+    zoom_jitter: float = setting(
+        0.3,
+        "Zoom jitter",
+        "Patches are enlarged or shrunk by up to e to the power of this.",
+        minimum=0.0,
+        maximum=1.5,
+    )
+    blur_jitter_px: float = setting(
+        1.5,
+        "Blur jitter",
+        "Half of the patches are smoothed by up to this standard deviation.",
+        minimum=0.0,
+        maximum=10.0,
+        unit="px",
+    )
+    noise_jitter: float = setting(
+        0.2,
+        "Noise jitter",
+        "Half of the patches get noise of up to this standard deviation, as a share of the "
+        "image's intensity range.",
+        minimum=0.0,
+        maximum=2.0,
+    )
     validation_fraction: float = setting(
         0.15,
         "Held-out share",
@@ -276,7 +299,7 @@ class InstanceConfig:
         step=0.01,
     )
     min_size_px: int = setting(
-        20, "Smallest size", "Smaller objects are dropped.", minimum=0, maximum=100000, unit="px"
+        30, "Smallest size", "Smaller objects are dropped.", minimum=0, maximum=100000, unit="px"
     )
     split_strength: float = setting(
         0.5,
@@ -334,9 +357,12 @@ def _paper() -> Preset:
         TrainingConfig(
             preset="paper",
             time_budget_s=1200.0,
-            blind_spot_fraction=0.05,
+            blind_spot_fraction=0.2,
             scribble_patch_fraction=0.6,
             intensity_jitter=0.0,
+            zoom_jitter=0.0,
+            blur_jitter_px=0.0,
+            noise_jitter=0.0,
             learning_rate=5e-4,
             weight_decay=1e-4,
             optimizer="adam",

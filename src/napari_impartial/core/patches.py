@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .config import TrainingConfig
@@ -124,20 +126,22 @@ class PatchSampler:
         """Draw one batch.
 
         A share of the patches has a random annotated pixel at a random place inside,
-        each class equally often; the others lie anywhere. All are flipped and turned at
-        random, and their intensities jittered channel by channel.
+        each class equally often; the others lie anywhere. All are zoomed, flipped and
+        turned at random, and their intensities, sharpness and noise varied: what the
+        network may rely on is what a few strokes in one image share with the next image.
         """
         config = self.config
-        size = config.patch_size
         images, labels = [], []
         for _ in range(config.batch_size):
-            index, y, x = self._corner(rng)
+            zoom = math.exp(config.zoom_jitter * float(rng.uniform(-1, 1)))
+            index, y, x, side = self._corner(round(config.patch_size / zoom), rng)
             turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-            window = (slice(y, y + size), slice(x, x + size))
-            images.append(_turn(self.images[index][(slice(None), *window)], turns, flip))
-            labels.append(_turn(self.train_labels[index][window], turns, flip))
-        stacked = torch.stack(images)
-        return Patches(self._jitter(stacked, rng), torch.stack(labels).long())
+            window = (slice(y, y + side), slice(x, x + side))
+            image = _resize(self.images[index][(slice(None), *window)], config.patch_size)
+            label = _resample(self.train_labels[index][window], config.patch_size)
+            images.append(_turn(image, turns, flip))
+            labels.append(_turn(label, turns, flip))
+        return Patches(self._jitter(torch.stack(images), rng), torch.stack(labels).long())
 
     def validation(self) -> list[Patches]:
         """Return the held-out patches in batches, the same at each call; may be empty."""
@@ -160,33 +164,46 @@ class PatchSampler:
             for at in range(0, len(order), step)
         ]
 
-    def _corner(self, rng: np.random.Generator) -> tuple[int, int, int]:
-        """Choose an image and the upper left corner of a patch in it."""
-        size = self.config.patch_size
+    def _corner(self, side: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+        """Choose an image, the upper left corner of a patch in it, and the side it can have."""
         if self._places and rng.random() < self.config.scribble_patch_fraction:
             classes = sorted(self._places)
             rows = self._places[classes[int(rng.integers(len(classes)))]]
             index, y, x = (int(v) for v in rows[int(rng.integers(len(rows)))])
-            offset_y, offset_x = (int(v) for v in rng.integers(size, size=2))
+            side = min(side, *self.images[index].shape[-2:])
+            offset_y, offset_x = (int(v) for v in rng.integers(side, size=2))
             y, x = y - offset_y, x - offset_x
         else:
             index = int(rng.choice(len(self.images), p=self._image_chance))
             height, width = self.images[index].shape[-2:]
-            y = int(rng.integers(height - size + 1))
-            x = int(rng.integers(width - size + 1))
+            side = min(side, height, width)
+            y = int(rng.integers(height - side + 1))
+            x = int(rng.integers(width - side + 1))
         height, width = self.images[index].shape[-2:]
-        return index, min(max(y, 0), height - size), min(max(x, 0), width - size)
+        return index, min(max(y, 0), height - side), min(max(x, 0), width - side), side
 
     def _jitter(self, patches: Tensor, rng: np.random.Generator) -> Tensor:
-        """Vary gain and offset of each channel of each patch."""
-        strength = self.config.intensity_jitter
-        if strength == 0:
-            return patches
-        shape = (*patches.shape[:2], 1, 1)
-        gain = np.exp(rng.normal(0.0, strength, shape)).astype(np.float32)
-        offset = rng.normal(0.0, strength / 2, shape).astype(np.float32)
-        gain_t, offset_t = (torch.from_numpy(a).to(patches.device) for a in (gain, offset))
-        return patches * gain_t + offset_t
+        """Vary gain and offset of each channel, blur some patches and add noise to some."""
+        config = self.config
+        if config.intensity_jitter > 0:
+            shape = (*patches.shape[:2], 1, 1)
+            gain = np.exp(rng.normal(0.0, config.intensity_jitter, shape)).astype(np.float32)
+            offset = rng.normal(0.0, config.intensity_jitter / 2, shape).astype(np.float32)
+            gain_t, offset_t = (torch.from_numpy(a).to(patches.device) for a in (gain, offset))
+            patches = patches * gain_t + offset_t
+        if config.blur_jitter_px > 0:
+            sigmas = config.blur_jitter_px * np.maximum(rng.uniform(-1, 1, len(patches)), 0)
+            patches = torch.stack([_blur(p, float(s)) for p, s in zip(patches, sigmas, strict=True)])
+        if config.noise_jitter > 0:
+            strength = config.noise_jitter * np.maximum(rng.uniform(-1, 1, len(patches)), 0)
+            noise = rng.standard_normal(patches.shape, dtype=np.float32)
+            grain = torch.from_numpy(noise).to(patches.device)
+            # Grain of one to several pixels: noise that optics or resampling has smeared.
+            for number in range(len(patches)):
+                rough = _blur(grain[number], float(rng.uniform(0, config.blur_jitter_px)))
+                spread = rough.std().clamp(min=1e-6)
+                patches[number] += rough * (float(strength[number]) / spread)
+        return patches
 
     def _on_device(self, labels: npt.NDArray[np.uint8], index: int) -> Tensor:
         """Return labels as a tensor, filled up with 0 to the size of the mirrored image."""
@@ -207,6 +224,35 @@ def _cover(labels: npt.NDArray[np.uint8], size: int) -> list[tuple[int, int]]:
         corners.append((y, x))
         left[y : y + size, x : x + size] = False
     return corners
+
+
+def _resize(patch: Tensor, size: int) -> Tensor:
+    """Scale a patch (C, S, S) to `size` bilinearly."""
+    if patch.shape[-1] == size:
+        return patch
+    return F.interpolate(patch[None], size=(size, size), mode="bilinear", align_corners=False)[0]
+
+
+def _resample(labels: Tensor, size: int) -> Tensor:
+    """Scale labels (S, S) to `size` by picking the nearest."""
+    side = labels.shape[-1]
+    if side == size:
+        return labels
+    at = ((torch.arange(size, device=labels.device) + 0.5) * (side / size)).long()
+    return labels[at[:, None], at]
+
+
+def _blur(patch: Tensor, sigma: float) -> Tensor:
+    """Smooth a patch (C, P, P) with a Gaussian of `sigma` pixels."""
+    if sigma < 0.3:
+        return patch
+    reach = math.ceil(2.5 * sigma)
+    kernel = torch.arange(-reach, reach + 1, dtype=patch.dtype, device=patch.device)
+    kernel = torch.exp(-0.5 * (kernel / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(patch[:, None], (reach, reach, reach, reach), mode="reflect")
+    rows = F.conv2d(padded, kernel.view(1, 1, -1, 1))
+    return F.conv2d(rows, kernel.view(1, 1, 1, -1))[:, 0]
 
 
 def _turn(patch: Tensor, turns: int, flip: bool) -> Tensor:
