@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "_ext"))
-
-# Not installed, or broken: then the pages generated from the code would be empty, and
-# the build has to fail.
+# Not installed, or broken: then the pages made from the code would be empty, so that the
+# build has to fail here.
 import napari_impartial
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "napari-impartial"
 author = "napari-impartial contributors"

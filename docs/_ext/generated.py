@@ -94,9 +94,7 @@ def _usage(command: argparse.ArgumentParser) -> str:
     for action in command._actions:
         if isinstance(action, argparse._HelpAction):
             continue
-        if not action.option_strings:
-            words.append(_spelling(action))
-        elif action.required:
+        if not action.option_strings or action.required:
             words.append(_spelling(action))
         else:
             optional = True
