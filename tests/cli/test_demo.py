@@ -113,3 +113,10 @@ def test_report_escapes_what_it_shows() -> None:
         assert raw not in page
     assert "&lt;i&gt;" in page
     assert report.loss_curve([]) == ""
+
+
+def test_a_window_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "_LAUNCH", "import sys; sys.exit('no luck with {}')")
+    assert screen.open_window("x") == "napari could not open its window (no luck with x)"
+    monkeypatch.setattr(screen, "_LAUNCH", "pass")
+    assert screen.open_window("x") is None

@@ -232,7 +232,7 @@ def _figures(sample: Sample, result: Result) -> Iterator[Figure]:
     )
     yield Figure(
         "Cells",
-        f"{len(result.table['label'])} cells found, outlined in yellow.",
+        f"Found: {len(result.table['label'])}, outlined in yellow.",
         pictures.with_outlines(base, result.instances, factor),
     )
     if sample.truth is None:

@@ -7,11 +7,14 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 
 # A Qt that finds no screen aborts its whole process, so it is tried in another one.
 _PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
 _PROBE_SECONDS = 60
-_LAUNCHER = "napari_impartial.gui.launch"
+_LAUNCH = "import sys; from napari_impartial.gui.launch import main; sys.exit(main(sample={!r}))"
+# A window that was open for so long has been seen, however its process ended.
+_SEEN_SECONDS = 60
 
 
 def why_headless(args: argparse.Namespace) -> str | None:
@@ -73,13 +76,14 @@ def open_window(sample: str) -> str | None:
         Why it could not be opened, or None if it was.
     """
     # In a process of its own: the command line shares no code with the window.
+    started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", _LAUNCHER, "--sample", sample],
+        [sys.executable, "-c", _LAUNCH.format(sample)],
         stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
-    if done.returncode == 0:
+    if done.returncode == 0 or time.monotonic() - started > _SEEN_SECONDS:
         return None
     return "napari could not open its window" + _last_words(done.stderr)
 
