@@ -1,0 +1,114 @@
+"""A real viewer with a real dock widget, and a guard against child processes left behind."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+# A machine that is busy with other things may take its time.
+PATIENCE_MS = 60_000
+SCALE, TRANSLATE = (0.5, 0.25), (10.0, 20.0)
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Record the child processes; those that outlive the viewer fail the test."""
+    from napari_impartial.gui.process import TrainingProcess
+
+    started: list[subprocess.Popen[bytes]] = []
+    spawn = TrainingProcess._spawn
+
+    def recorded(self: TrainingProcess, theirs: Any) -> subprocess.Popen[bytes]:
+        started.append(spawn(self, theirs))
+        return started[-1]
+
+    monkeypatch.setattr(TrainingProcess, "_spawn", recorded)
+    yield started
+    left = [child.pid for child in started if child.poll() is None]
+    for child in started:
+        child.kill()
+        child.wait()
+    assert not left, f"child processes outlive the viewer: {left}"
+
+
+@pytest.fixture
+def viewer(children: list[Any], make_napari_viewer_proxy: Callable[[], Any]) -> Any:
+    from napari.utils.notifications import notification_manager
+
+    notification_manager.records.clear()
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def notes() -> Callable[[], list[str]]:
+    """Return what the user has been told so far."""
+    from napari.utils.notifications import notification_manager
+
+    return lambda: [str(note.message) for note in notification_manager.records]
+
+
+@pytest.fixture
+def widget(viewer: Any) -> Any:
+    from napari_impartial.gui.dock_widget import ImPartialWidget
+
+    made = ImPartialWidget(viewer)
+    viewer.window.add_dock_widget(made, name="ImPartial", area="right")
+    return made
+
+
+@pytest.fixture
+def find(widget: Any) -> Callable[[str], Any]:
+    """Find a part of the dock widget by its object name."""
+    from qtpy.QtWidgets import QWidget
+
+    def found(name: str) -> Any:
+        part = widget.findChild(QWidget, name)
+        assert part is not None, name
+        return part
+
+    return found
+
+
+@pytest.fixture
+def add_tissue(viewer: Any, tiny_tissue: Any) -> Callable[..., Any]:
+    """Add the tiny tissue as a layer with a channel axis, scaled and moved."""
+
+    def add(name: str = "tissue") -> Any:
+        return viewer.add_image(
+            tiny_tissue.image.channels,
+            name=name,
+            scale=(1.0, *SCALE),
+            translate=(0.0, *TRANSLATE),
+            axis_labels=("c", "y", "x"),
+            units=("pixel", "um", "um"),
+        )
+
+    return add
+
+
+@pytest.fixture
+def scribbled(
+    widget: Any, find: Any, add_tissue: Any, tiny_scribbles: Any, qtbot: Any, viewer: Any
+) -> Any:
+    """Tissue with its scribbles painted, ready to train; returns the scribble layer."""
+    add_tissue()
+    qtbot.waitUntil(lambda: find("new_scribbles_button").isEnabled())
+    find("new_scribbles_button").click()
+    layer = next(layer for layer in viewer.layers if layer.name == "scribbles [tissue]")
+    layer.data_setitem(
+        np.nonzero(tiny_scribbles.labels), tiny_scribbles.labels[tiny_scribbles.labels > 0]
+    )
+    find("preset_combo").setCurrentIndex(0)
+    find("time_budget_spin").setValue(3)
+    qtbot.waitUntil(lambda: find("train_button").isEnabled())
+    return layer
+
+
+@pytest.fixture
+def wait_for(qtbot: Any) -> Callable[[Callable[[], Any]], None]:
+    """Wait until something is true, as long as a busy machine may need."""
+    return lambda condition: qtbot.waitUntil(condition, timeout=PATIENCE_MS)

@@ -1,0 +1,264 @@
+"""Panels: what is set is what is read, and what is enabled can work."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_impartial.core.config import PRESETS, InstanceConfig, parameters
+from napari_impartial.core.results import Losses, TrainingProgress
+from napari_impartial.core.scribbles import Scribbles
+from napari_impartial.gui.layers import Source
+from napari_impartial.gui.panels.forms import ConfigForm, NumberSlider
+from napari_impartial.gui.panels.image_panel import ImagePanel
+from napari_impartial.gui.panels.object_table import ObjectTable, ObjectTableModel
+from napari_impartial.gui.panels.refine_panel import RefinePanel
+from napari_impartial.gui.panels.result_panel import ResultPanel
+from napari_impartial.gui.panels.scribble_panel import ScribblePanel
+from napari_impartial.gui.panels.step import Step
+from napari_impartial.gui.panels.train_panel import TrainingChoice, TrainPanel
+from napari_impartial.gui.session import Activity
+
+
+@pytest.fixture
+def panel(qtbot: Any) -> Any:
+    """Register a panel, so that it is closed after the test."""
+
+    def register(made: Any) -> Any:
+        qtbot.addWidget(made)
+        return made
+
+    return register
+
+
+def progress(**changes: Any) -> TrainingProgress:
+    losses = Losses(1.0, 0.9, 0.1, 0.0)
+    first = TrainingProgress(10, 5.0, 0.25, losses, None, None, 0, 1e-3)
+    return dataclasses.replace(first, **changes)
+
+
+def test_a_form_returns_what_it_was_given(panel: Any) -> None:
+    names = [name for name in parameters(InstanceConfig)]
+    form = panel(ConfigForm(InstanceConfig(), names))
+    assert form.value() == InstanceConfig()
+    seen: list[Any] = []
+    form.valueChanged.connect(seen.append)
+    other = InstanceConfig("components", 0.3, 137, 0.25, 2.5, 4)
+    form.setValue(other)
+    assert form.value() == other
+    assert seen == [other], "one change, one signal"
+
+
+def test_a_form_has_the_words_and_bounds_of_the_settings(panel: Any) -> None:
+    form = panel(ConfigForm(InstanceConfig(), ["threshold", "min_size_px"]))
+    described = parameters(InstanceConfig)
+    for name, editor in form.editors.items():
+        assert editor.toolTip() == described[name].tooltip
+        editor.setValue(described[name].maximum * 10)
+        assert editor.value() == described[name].maximum
+        editor.setValue(-1)
+        assert editor.value() == described[name].minimum
+
+
+def test_a_wide_slider_gives_room_to_small_values(panel: Any) -> None:
+    slider = panel(NumberSlider(parameters(InstanceConfig)["min_size_px"]))
+    seen: list[int] = []
+    slider.valueChanged.connect(seen.append)
+    slider._slider.setValue(100)
+    assert seen == [100], "a tenth of the way is a thousandth of the range"
+    slider._slider.setValue(slider._slider.maximum())
+    assert slider.value() == 100_000
+
+
+def test_training_choice_round_trip(panel: Any) -> None:
+    made = panel(TrainPanel())
+    assert made.value().preset == "balanced"
+    for choice in (TrainingChoice("paper", 7.0, "cpu"), TrainingChoice("fast", 99.0, "auto")):
+        made.setValue(choice)
+        assert made.value() == choice
+    made._preset.setCurrentIndex(made._preset.findData("best"))
+    assert made.value().time_budget_s == PRESETS["best"].training.time_budget_s
+    made.set_devices((("cuda", "A card"), ("cpu", "2 threads")))
+    assert made.value().device == "auto"
+    assert "A card" in made._device.itemText(0)
+
+
+def test_only_what_can_work_is_enabled(panel: Any) -> None:
+    made = panel(TrainPanel())
+
+    def enabled() -> str:
+        parts = (made._train, made._continue, made._pause, made._stop)
+        return "".join("x" if part.isEnabled() else "-" for part in parts)
+
+    assert enabled() == "----"
+    made.set_state(Activity.IDLE, can_train=True, can_continue=False)
+    assert enabled() == "x---"
+    made.set_state(Activity.IDLE, can_train=True, can_continue=True)
+    assert enabled() == "xx--"
+    made.set_state(Activity.TRAINING, can_train=True, can_continue=True)
+    assert enabled() == "--xx"
+    made.set_state(Activity.PAUSED, can_train=True, can_continue=True)
+    assert enabled() == "--xx"
+    assert made._pause.text() == "Resume"
+    made.set_state(Activity.STOPPING, can_train=True, can_continue=True)
+    assert enabled() == "----"
+
+
+def test_progress_is_shown(panel: Any) -> None:
+    made = panel(TrainPanel())
+    made.begin()
+    made.show_progress(progress(), budget_s=40)
+    made.show_progress(
+        progress(step=20, elapsed_s=6.0, validation=Losses(0.5, 0.5, 0, 0)), budget_s=40
+    )
+    assert made._bar.value() == 250
+    assert made._left.text().startswith("30 s left")
+    assert made.plot.values("training") == [1.0, 1.0]
+    assert made.plot.values("held out") == [0.5]
+    made.begin()
+    assert made.plot.values("training") == []
+
+
+def test_the_table_sorts_and_keeps_its_order(panel: Any) -> None:
+    model = ObjectTableModel()
+    table = {"label": np.array([1, 2, 3]), "area_px": np.array([30.0, 10.0, 20.0])}
+    model.set_table(table)
+    model.sort(1, Qt.SortOrder.DescendingOrder)
+    assert [model.value(row, "label") for row in range(3)] == [1, 3, 2]
+    assert model.row_of(2) == 2
+    assert model.row_of(9) is None
+    assert model.data(model.index(1, 1)) == "20"
+    assert model.headerData(1, Qt.Orientation.Horizontal) == "area px"
+    model.set_table({"label": np.array([4, 5]), "area_px": np.array([1.0, 2.0])})
+    assert [model.value(row, "label") for row in range(2)] == [5, 4], "sorted as before"
+    model.set_table({})
+    assert (model.rowCount(), model.columnCount()) == (0, 0)
+
+
+def test_the_table_leads_to_objects_and_back(panel: Any) -> None:
+    view = panel(ObjectTable())
+    n = 20_000
+    rng = np.random.default_rng(0)
+    table = {
+        "label": np.arange(1, n + 1),
+        "centroid_y": rng.random(n),
+        "centroid_x": rng.random(n),
+        "area_px": rng.random(n),
+    }
+    view.set_table(table)
+    seen: list[Any] = []
+    view.object_chosen.connect(lambda *values: seen.append(values))
+    view.select(777)
+    assert view.currentIndex().row() == 776
+    assert seen == [], "a click in the picture does not move the picture"
+    view.selectRow(5)
+    assert [values[0] for values in seen] == [6]
+    assert seen[0][1] == table["centroid_y"][5]
+
+
+def test_scribble_counts_and_brushes(panel: Any) -> None:
+    made = panel(ScribblePanel())
+    assert not made._new.isEnabled()
+    labels = np.zeros((20, 20), np.uint8)
+    labels[2, 2:7], labels[10, 2:7], labels[15, 3] = 1, 1, 2
+    made.set_counts({"a": Scribbles(labels), "b": Scribbles(labels)})
+    text = made._counts.text()
+    assert "Background: 4 strokes, 20 px" in text
+    assert "Cell: 2 strokes, 2 px" in text
+    made.set_ready(True, True)
+    seen: list[int] = []
+    made.brush_wanted.connect(seen.append)
+    for button in made._brushes.values():
+        button.click()
+    assert seen == [1, 2, 0]
+
+
+def test_next_goes_round_the_list(panel: Any) -> None:
+    made = panel(RefinePanel())
+    assert not made._next.isEnabled()
+    made.setValue(["a", "b"])
+    assert made.value() is None
+    seen: list[int] = []
+    made.place_chosen.connect(seen.append)
+    for _ in range(3):
+        made.go_next()
+    assert seen == [0, 1, 0]
+    made.setValue(["only"])
+    made.go_next()
+    made.go_next()
+    assert seen[3:] == [0, 0], "one place can be gone back to"
+
+
+def test_split_strength_matters_only_where_there_is_splitting(panel: Any) -> None:
+    made = panel(ResultPanel())
+    made.set_count(3)
+    strength = made._form.editors["split_strength"]
+    assert strength.isEnabled()
+    made.setValue(dataclasses.replace(InstanceConfig(), split="components"))
+    assert not strength.isEnabled()
+
+
+def test_a_step_hides_its_content_and_says_what_it_needs(panel: Any) -> None:
+    content = ScribblePanel()
+    step = panel(Step("2  Scribble", content))
+    step.set_hint("Needs an image.")
+    assert step.hint() == "Needs an image."
+    assert not content.isHidden()
+    step.set_open(False)
+    assert content.isHidden()
+    step.set_summary("done")
+    assert step._button.text() == "2  Scribble: done"
+
+
+def test_image_choice_round_trip(panel: Any) -> None:
+    from napari.components import ViewerModel
+
+    viewer = ViewerModel()
+    made = panel(ImagePanel(viewer))
+    made.refresh()
+    assert made.value() is None
+    stack = viewer.add_image(np.zeros((3, 40, 50)), name="stack")
+    flat = viewer.add_image(np.zeros((40, 50)), name="flat")
+    made.refresh()
+    seen: list[Any] = []
+    made.valueChanged.connect(seen.append)
+    for source in (
+        Source((stack,), "CYX", (0, 2)),
+        Source((stack, flat), "CYX", (1,)),
+        Source((flat,), "YX", (0,)),
+        Source((stack, flat), "ZYX", (0,)),
+    ):
+        made.setValue(source)
+        if source.axes == "ZYX":
+            # A flat layer has no planes to be a channel of a stack's.
+            assert made.value() == Source((stack,), "ZYX", (0,))
+        else:
+            assert made.value() == source
+            assert seen[-1] == source
+    made.setValue(Source((flat,), "YX", (0,)))
+    made._combo.setCurrentIndex(0)
+    assert made.value() == Source((stack,), "ZYX", (0,)), "the choice is remembered"
+
+
+def test_wrong_axes_are_told_and_not_taken(panel: Any) -> None:
+    from napari.components import ViewerModel
+
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((3, 40, 50)), name="stack")
+    made = panel(ImagePanel(viewer))
+    made.refresh()
+    for text in ("YX", "CYY", "QYX"):
+        made._axes.setText(text)
+        made._axes.editingFinished.emit()
+        assert made.value() is None
+        assert made._note.text()
+    made._axes.setText("zyx")
+    made._axes.editingFinished.emit()
+    assert made.value() is not None
+    assert made.value().axes == "ZYX"
+    assert made._note.text() == ""
+    assert made._channels.count() == 1

@@ -1,0 +1,270 @@
+"""The training process and its pipe, without a window."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from multiprocessing import Pipe
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_impartial.core.config import PRESETS, ModelConfig, PredictionConfig, TrainingConfig
+from napari_impartial.core.images import Image
+from napari_impartial.core.results import NewScribbles, Preview, Stop
+from napari_impartial.core.scribbles import Scribbles
+from napari_impartial.gui import messages
+from napari_impartial.gui.messages import Failed, Predicted, Progressed, Ready, Trained
+from napari_impartial.gui.process import TrainingProcess
+
+SMALL = ModelConfig(base_features=4, depth=2)
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="uses /proc or prlimit")
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[TrainingProcess]:
+    made = TrainingProcess()
+    yield made
+    made.close()
+
+
+def finish(steps: Any, each: Any = None) -> Any:
+    """Run a job to its end and return its last word."""
+    while True:
+        try:
+            news = next(steps)
+        except StopIteration as end:
+            return end.value
+        if each is not None and news is not None:
+            each(news)
+
+
+def train_job(
+    process: TrainingProcess, image: Image, scribbles: Scribbles, seconds: float = 60.0, **more: Any
+) -> Any:
+    config = TrainingConfig(
+        time_budget_s=seconds, patch_size=32, batch_size=2, device="cpu", precision="float32"
+    )
+    return partial(
+        messages.Train,
+        images=(image,),
+        scribbles=(scribbles,),
+        model=SMALL,
+        training=config,
+        model_path=str(process.new_model_path()),
+        **more,
+    )
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_messages_arrive_as_they_were_sent() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.random((3, 300, 200), dtype=np.float32)
+    image = Image(pixels, ("a", "b", "c"), "picture", (0.5, 0.25), "um")
+    labels = Scribbles(np.asfortranarray(rng.integers(0, 3, (300, 200), dtype=np.uint8)))
+    empty = Scribbles(np.zeros((0, 5), np.uint8))
+    sent = messages.Train(7, (image,), (labels, empty), SMALL, TrainingConfig(), "there")
+    ours, theirs = Pipe()
+    # More than fits into a pipe, so somebody has to read while it is written.
+    writer = threading.Thread(target=messages.send, args=(ours, sent))
+    writer.start()
+    got = messages.receive(theirs)
+    writer.join()
+    assert (got.job, got.model, got.training, got.model_path) == (7, SMALL, TrainingConfig(), "there")
+    np.testing.assert_array_equal(got.images[0].channels, pixels)
+    np.testing.assert_array_equal(got.scribbles[0].labels, labels.labels)
+    assert got.scribbles[1].labels.shape == (0, 5)
+    assert got.images[0].channels.flags.writeable
+    assert got.images[0].pixel_size == (0.5, 0.25)
+    ours.close()
+    with pytest.raises(EOFError):
+        messages.receive(theirs)
+    theirs.close()
+
+
+def test_trains_previews_stops_and_predicts(
+    process: TrainingProcess, tiny_tissue: Any, tiny_scribbles: Any
+) -> None:
+    commands: SimpleQueue[Any] = SimpleQueue()
+    seen: list[Any] = []
+    asked: list[str] = []
+
+    def each(news: Progressed) -> None:
+        seen.append(news.progress)
+        to = partial(messages.ToTraining, news.job)
+        if len(seen) == 1:
+            commands.put(to(Preview(0, (10, 20, 60, 90))))
+            commands.put(to(NewScribbles((tiny_scribbles,))))
+        if news.progress.preview is not None and not asked:
+            asked.append("stop")
+            commands.put(to(Stop()))
+
+    job = train_job(process, tiny_tissue.image, tiny_scribbles, seconds=600.0)
+    trained = finish(process.run(job, commands), each)
+    assert isinstance(trained, Trained), trained
+    previews = [p for p in seen if p.preview is not None]
+    assert previews[0].preview.entropy.shape == (50, 70)
+    assert previews[0].preview_request.box == (10, 20, 60, 90)
+    assert trained.card.channel_names == tiny_tissue.image.channel_names
+    assert seen[-1].elapsed_s < 600
+    assert Path(trained.model_path).stat().st_size > 0
+    make = partial(
+        messages.Predict,
+        image=tiny_tissue.image,
+        model_path=trained.model_path,
+        config=PredictionConfig(samples=2, device="cpu"),
+    )
+    shares: list[float] = []
+    predicted = finish(process.run(make), lambda news: shares.append(news.fraction))
+    assert isinstance(predicted, Predicted), predicted
+    assert predicted.prediction.probability.shape == (2, 96, 96)
+    assert predicted.prediction.n_samples == 2
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_paused_training_stands_still(
+    process: TrainingProcess, tiny_tissue: Any, tiny_scribbles: Any
+) -> None:
+    commands: SimpleQueue[Any] = SimpleQueue()
+    steps = process.run(train_job(process, tiny_tissue.image, tiny_scribbles), commands)
+    news = next(news for news in steps if news is not None)
+    commands.put(messages.Pause(news.job, True))
+    # What was under way when the message arrived is still reported.
+    deadline = time.monotonic() + 1.5
+    while time.monotonic() < deadline:
+        next(steps)
+    still = time.monotonic() + 1.0
+    while time.monotonic() < still:
+        assert next(steps) is None
+    commands.put(messages.Pause(news.job, False))
+    after = next(news for news in steps if news is not None)
+    assert after.progress.step > news.progress.step
+    commands.put(messages.Pause(news.job, True))
+    commands.put(messages.ToTraining(news.job, Stop()))
+    assert isinstance(finish(steps), Trained), "Stop has to end a paused training, too"
+
+
+def test_bad_input_is_told_in_the_words_of_the_core(
+    process: TrainingProcess, tiny_tissue: Any
+) -> None:
+    nothing = Scribbles(np.zeros((96, 96), np.uint8))
+    failed = finish(process.run(train_job(process, tiny_tissue.image, nothing)))
+    assert isinstance(failed, Failed)
+    assert failed.kind == "input"
+    assert failed.message.endswith(".")
+    assert "Traceback" not in failed.message
+
+
+def test_a_killed_child_is_reported_and_replaced(
+    process: TrainingProcess, tiny_tissue: Any, tiny_scribbles: Any
+) -> None:
+    steps = process.run(train_job(process, tiny_tissue.image, tiny_scribbles))
+    next(news for news in steps if news is not None)
+    first = process.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    failed = finish(steps)
+    assert isinstance(failed, Failed)
+    assert (failed.kind, failed.message) == ("ended", "killed")
+    ready = finish(process.warm_up())
+    assert isinstance(ready, Ready)
+    assert "cpu" in dict(ready.devices)
+    assert process.pid not in (None, first)
+
+
+@linux_only
+def test_lack_of_memory_is_told_as_such(process: TrainingProcess, tiny_scribbles: Any) -> None:
+    import resource
+
+    assert isinstance(finish(process.warm_up()), Ready)
+    assert process.pid is not None
+    used = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.prlimit(process.pid, resource.RLIMIT_AS)
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (used + 150 * 2**20, limits[1]))
+    try:
+        image = Image(np.ones((2, 96, 96), np.float32), ("a", "b"))
+        huge = partial(
+            messages.Train,
+            images=(image,),
+            scribbles=(tiny_scribbles,),
+            model=PRESETS["paper"].model,
+            training=TrainingConfig(patch_size=512, batch_size=64, device="cpu"),
+            model_path=str(process.new_model_path()),
+        )
+        failed = finish(process.run(huge))
+    finally:
+        process.kill()
+    assert isinstance(failed, Failed)
+    assert failed.kind == "memory", failed
+
+
+@linux_only
+def test_the_child_yields_and_offers_itself(process: TrainingProcess) -> None:
+    assert isinstance(finish(process.warm_up()), Ready)
+    assert process.pid is not None
+    nice = os.getpriority(os.PRIO_PROCESS, process.pid)
+    assert nice >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + 15)
+    assert Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000"
+
+
+@linux_only
+def test_the_child_ends_when_its_parent_is_killed() -> None:
+    program = """
+import os, signal, sys
+from napari_impartial.gui.process import TrainingProcess
+process = TrainingProcess()
+steps = process.warm_up()
+try:
+    while True:
+        next(steps)
+except StopIteration:
+    pass
+print(process.pid, process.folder, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    pid, folder = ended.stdout.split()
+    deadline = time.monotonic() + 20
+    while alive(int(pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(int(pid))
+    # Nobody was left to remove it.
+    for file in Path(folder).iterdir():
+        file.unlink()
+    Path(folder).rmdir()
+
+
+def test_closing_ends_the_child_and_further_jobs() -> None:
+    process = TrainingProcess()
+    steps = process.warm_up()
+    next(steps)
+    child = process._child
+    folder = process.folder
+    process.close()
+    assert child is None or child.poll() is not None
+    assert finish(steps) is None
+    assert not folder.exists()
+    failed = finish(process.run(messages.Hello))
+    assert (failed.kind, failed.message) == ("ended", "closed")
