@@ -193,6 +193,16 @@ def test_a_full_disk_is_one_line() -> None:
     assert (status, text) == (2, "No space left on device (/x/a.tif).")
     status, text = describe_error(ImPartialError("Paint more."))
     assert (status, text) == (2, "Paint more.")
+    for error in (
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ):
+        status, text = describe_error(error)
+        assert status == 2
+        assert "not enough memory" in text
+    status, text = describe_error(FileNotFoundError(2, "No such file or directory", "/x"))
+    assert (status, text) == (2, "There is no file or folder /x.")
     assert describe_error(KeyboardInterrupt())[0] == 130
     status, text = describe_error(IndexError("x"))
     assert status == 1

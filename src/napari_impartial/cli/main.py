@@ -85,12 +85,16 @@ def describe_error(error: BaseException) -> tuple[int, str]:
         return 130, "stopped."
     if isinstance(error, ImPartialError):
         return 2, str(error)
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and error.filename:
         return 2, f"There is no file or folder {error.filename}."
     if isinstance(error, OSError):
         place = f" ({error.filename})" if error.filename else ""
         return 2, f"{error.strerror or error}{place}."
-    if isinstance(error, MemoryError):
+    # torch reports exhausted memory, the CPU's and the GPU's, as a RuntimeError
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(words in str(error) for words in ("out of memory", "can't allocate memory"))
+    ):
         return 2, "There is not enough memory; try smaller images, patches or tiles."
     return 1, (
         f"internal error: {type(error).__name__}: {error} "
