@@ -17,6 +17,7 @@ apt_command() { # the line a person would type to install these packages
 
 install_packages() { # Debian packages, where we may; never asks
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+    say "Installing system packages: $*"
     export DEBIAN_FRONTEND=noninteractive
     local log
     log="$(mktemp)"

@@ -16,7 +16,6 @@ if [ "$headless" = no ]; then
     (cd "$here" && bash scripts/setup.sh all)
     missing="$("$venv/bin/python" "$here/scripts/system_libraries.py" window)"
     if [ -n "$missing" ]; then
-        say "Installing the system libraries that Qt needs"
         # shellcheck disable=SC2086
         if ! install_packages $missing; then
             say "The window needs system libraries that are missing. To have it, run:"

@@ -53,7 +53,6 @@ make_venv() {
     if ! "$python" -c "import ensurepip, venv" 2>/dev/null; then
         # Debian and Ubuntu keep ensurepip in a package of its own.
         package="python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
-        say "Installing $package, which this Python lacks"
         install_packages "$package" || fail "This Python cannot make virtual environments. Run" \
             "  $(apt_command "$package")" "and then this command again."
     fi

@@ -10,7 +10,6 @@ bash scripts/setup.sh all test bench
 
 missing="$("$venv/bin/python" scripts/system_libraries.py tests)"
 if [ -n "$missing" ]; then
-    say "Installing the system libraries that the window's tests need"
     # shellcheck disable=SC2086
     install_packages $missing || fail "The window's tests need system packages that are missing. Run" \
         "  $(apt_command $missing)" "and then this command again."
