@@ -44,6 +44,8 @@ def test_demo_without_a_screen_writes_a_report(cli: Cli, tmp_path: Path) -> None
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     assert "<polyline" in page
     assert "F1 at IoU 0.5" in page
+    assert "--preset fast --max-steps 2" in page
+    assert "2 steps of training" in page
 
 
 def test_why_headless(monkeypatch: pytest.MonkeyPatch) -> None:

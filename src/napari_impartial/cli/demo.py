@@ -23,9 +23,10 @@ from napari_impartial.core.config import (
     PredictionConfig,
     SuggestionConfig,
     TrainingConfig,
+    get_preset,
 )
 
-from .options import add_settings, training_settings
+from .options import add_settings, flag, training_settings
 from .output import ProgressBar, ensure_folder, markdown_table, number_text
 from .screen import open_window, why_headless
 
@@ -144,7 +145,7 @@ def write_report(out: Path, model: ModelConfig, training: TrainingConfig) -> dic
         "alone, predicts the whole image, and says where it is unsure. Made by "
         f"napari-impartial {__version__} in {time.perf_counter() - started:.0f} seconds on "
         f"{os.cpu_count()} processor cores ({entries[0]['device']}), preset "
-        f"{training.preset}, {training.time_budget_s:g} s of training for each sample."
+        f"{training.preset}, {_budget(training)} of training for each sample."
     )
     report = out / "report.html"
     with atomic_path(report) as temporary:
@@ -153,6 +154,24 @@ def write_report(out: Path, model: ModelConfig, training: TrainingConfig) -> dic
             encoding="utf-8",
         )
     return {"out": out, "report": report, "samples": entries}
+
+
+def _budget(training: TrainingConfig) -> str:
+    """Say what ends the training."""
+    if training.max_steps:
+        return f"{training.max_steps} steps"
+    return f"{training.time_budget_s:g} s"
+
+
+def _training_options(training: TrainingConfig) -> str:
+    """Return the options that give these settings."""
+    usual = get_preset(training.preset).training
+    words = [flag("preset"), training.preset]
+    for name in _SETTINGS:
+        value = getattr(training, name)
+        if value != getattr(usual, name):
+            words += [flag(name), f"{value:g}" if isinstance(value, float) else str(value)]
+    return " ".join(words)
 
 
 def _run_sample(
@@ -318,7 +337,7 @@ def _chapter(
     name = sample.name
     commands = (
         f"napari-impartial train {name}.tif --scribbles {name}_scribbles.tif "
-        f"--model {name}.impartial --preset {model.card.training.preset}\n"
+        f"--model {name}.impartial {_training_options(model.card.training)}\n"
         f"napari-impartial predict {name}.tif --model {name}.impartial --out results"
     )
     if sample.truth is not None:

@@ -130,7 +130,7 @@ def with_suggestions(picture: Rgb, suggestions: Sequence[Suggestion], factor: in
         text = str(suggestion.rank)
         left, top, right, bottom = draw.textbbox((x0 + 5, y0 + 2), text, font=font)
         draw.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill=(0, 0, 0))
-        draw.text((x0 + 5, y0 + 2), text, fill=BOX_COLOUR, font=font)
+        draw.text((x0 + 5, y0 + 2), text, fill=(255, 255, 255), font=font)
     return np.asarray(canvas)
 
 
