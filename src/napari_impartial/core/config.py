@@ -62,7 +62,7 @@ class ModelConfig:
     """Shape of the network (see :mod:`napari_impartial.core.unet`)."""
 
     base_features: int = setting(
-        24,
+        16,
         "Features",
         "Feature maps at the first level; each level down has twice as many.",
         minimum=4,
@@ -84,6 +84,11 @@ class ModelConfig:
         minimum=0.0,
         maximum=0.9,
         step=0.05,
+    )
+    image_pyramid: bool = setting(
+        True,
+        "Image pyramid",
+        "Show the shrunken image to each level of the network, not to the first alone.",
     )
     components_per_class: int = setting(
         2,
@@ -131,7 +136,7 @@ class TrainingConfig:
         0.9, "Scribble weight", "Weight of the scribble loss.", minimum=0.0, maximum=10.0
     )
     reconstruction_weight: float = setting(
-        0.1,
+        3.0,
         "Reconstruction weight",
         "Weight of the blind-spot reconstruction loss.",
         minimum=0.0,
@@ -147,7 +152,7 @@ class TrainingConfig:
     patch_size: int = setting(
         128, "Patch size", "Side of a training patch.", minimum=16, maximum=1024, unit="px"
     )
-    batch_size: int = setting(8, "Batch size", "Patches in a step.", minimum=1, maximum=256)
+    batch_size: int = setting(4, "Batch size", "Patches in a step.", minimum=1, maximum=256)
     scribble_patch_fraction: float = setting(
         0.75,
         "Patches at scribbles",
@@ -185,15 +190,15 @@ class TrainingConfig:
         maximum=1.5,
     )
     blur_jitter_px: float = setting(
-        1.5,
+        2.0,
         "Blur jitter",
-        "Half of the patches are smoothed by up to this standard deviation.",
+        "A quarter of the patches are smoothed by up to this standard deviation.",
         minimum=0.0,
         maximum=10.0,
         unit="px",
     )
     noise_jitter: float = setting(
-        0.2,
+        0.05,
         "Noise jitter",
         "Half of the patches get noise of up to this standard deviation, as a share of the "
         "image's intensity range.",
@@ -229,9 +234,7 @@ class TrainingConfig:
         minimum=0.0,
         maximum=0.9999,
     )
-    seed: int = setting(
-        0, "Seed", "Same seed, device and number of steps: same model.", minimum=0
-    )
+    seed: int = setting(0, "Seed", "Same seed, device and number of steps: same model.", minimum=0)
     device: str = setting(
         "auto",
         "Device",
@@ -259,8 +262,18 @@ class PredictionConfig:
         maximum=256,
     )
     tile_size: int = setting(
-        512, "Tile size", "Side of the tiles a large image is cut into.", minimum=64, maximum=8192,
+        512,
+        "Tile size",
+        "Side of the tiles a large image is cut into.",
+        minimum=64,
+        maximum=8192,
         unit="px",
+    )
+    second_opinion: bool = setting(
+        True,
+        "Second opinion",
+        "Also look at the image at half its size, to deny specks and fill holes that noise "
+        "and texture make.",
     )
     reconstruction: bool = setting(
         False, "Reconstruction", "Also return the denoised, quantized image."
@@ -302,7 +315,7 @@ class InstanceConfig:
         30, "Smallest size", "Smaller objects are dropped.", minimum=0, maximum=100000, unit="px"
     )
     split_strength: float = setting(
-        0.5,
+        0.6,
         "Split strength",
         "0 keeps touching cells together, 1 cuts at the slightest waist.",
         minimum=0.0,
@@ -319,7 +332,11 @@ class InstanceConfig:
         unit="px",
     )
     grow_px: int = setting(
-        0, "Grow", "Grow each object by so many pixels without merging.", minimum=0, maximum=50,
+        0,
+        "Grow",
+        "Grow each object by so many pixels without merging.",
+        minimum=0,
+        maximum=50,
         unit="px",
     )
 
@@ -353,10 +370,11 @@ def _paper() -> Preset:
         "paper",
         "Paper",
         "The authors' published settings; meant for a GPU, slow without one.",
-        ModelConfig(base_features=64, norm="none", dropout=0.5),
+        ModelConfig(base_features=64, norm="none", dropout=0.5, image_pyramid=False),
         TrainingConfig(
             preset="paper",
             time_budget_s=1200.0,
+            reconstruction_weight=0.1,
             blind_spot_fraction=0.2,
             scribble_patch_fraction=0.6,
             intensity_jitter=0.0,

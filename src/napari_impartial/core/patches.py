@@ -21,6 +21,11 @@ BoolMask = npt.NDArray[np.bool_]
 _BLOCK_SIDES = (64, 32)
 _MIN_BLOCKS = 8
 _MAX_VALIDATION_PATCHES = 16
+# Shares of the patches that are blurred and that get noise; range and grain of the noise.
+_BLUR_SHARE = 0.25
+_NOISE_SHARE = 0.5
+_NOISE_DECADES = 2.0
+_COARSEST_GRAIN_PX = 1.5
 
 
 @dataclass(frozen=True)
@@ -191,19 +196,26 @@ class PatchSampler:
             offset = rng.normal(0.0, config.intensity_jitter / 2, shape).astype(np.float32)
             gain_t, offset_t = (torch.from_numpy(a).to(patches.device) for a in (gain, offset))
             patches = patches * gain_t + offset_t
-        if config.blur_jitter_px > 0:
-            sigmas = config.blur_jitter_px * np.maximum(rng.uniform(-1, 1, len(patches)), 0)
-            patches = torch.stack([_blur(p, float(s)) for p, s in zip(patches, sigmas, strict=True)])
-        if config.noise_jitter > 0:
-            strength = config.noise_jitter * np.maximum(rng.uniform(-1, 1, len(patches)), 0)
-            noise = rng.standard_normal(patches.shape, dtype=np.float32)
-            grain = torch.from_numpy(noise).to(patches.device)
-            # Grain of one to several pixels: noise that optics or resampling has smeared.
-            for number in range(len(patches)):
-                rough = _blur(grain[number], float(rng.uniform(0, config.blur_jitter_px)))
-                spread = rough.std().clamp(min=1e-6)
-                patches[number] += rough * (float(strength[number]) / spread)
+        for number in range(len(patches)):
+            if rng.random() < _BLUR_SHARE:
+                sigma = float(rng.uniform(0, config.blur_jitter_px))
+                patches[number] = _blur(patches[number], sigma)
+            if rng.random() < _NOISE_SHARE:
+                patches[number] += self._noise(patches[number], rng)
         return patches
+
+    def _noise(self, patch: Tensor, rng: np.random.Generator) -> Tensor:
+        """Draw noise of a random strength and grain for a patch (C, P, P).
+
+        The strength is drawn evenly on a logarithmic scale: mostly far below what is seen
+        by eye, so that faint structures stay, and now and then strong. Grain of several
+        pixels is noise that optics or resampling has smeared.
+        """
+        strongest = max(self.config.noise_jitter, 1e-9)
+        strength = strongest * math.exp(-_NOISE_DECADES * math.log(10) * float(rng.random()))
+        noise = torch.from_numpy(rng.standard_normal(patch.shape, dtype=np.float32))
+        rough = _blur(noise.to(patch.device), float(rng.uniform(0, _COARSEST_GRAIN_PX)))
+        return rough * (strength / rough.std().clamp(min=1e-6))
 
     def _on_device(self, labels: npt.NDArray[np.uint8], index: int) -> Tensor:
         """Return labels as a tensor, filled up with 0 to the size of the mirrored image."""

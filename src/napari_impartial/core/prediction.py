@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .config import PredictionConfig, validate
@@ -16,6 +17,7 @@ from .errors import ImPartialError
 from .images import Image, normalize
 from .model_file import TrainedModel
 from .results import Prediction
+from .uncertainty import entropy as normalized_entropy
 from .unet import Halo, UNet
 
 ProgressCallback = Callable[[float], bool | None]
@@ -23,6 +25,10 @@ ProgressCallback = Callable[[float], bool | None]
 
 # Pixels that a batch of Monte-Carlo passes may have in all: bounds the memory.
 _BATCH_PIXELS = 1 << 20
+# The second opinion, at half size: foreground is denied in proportion below the first
+# figure, filled in from the second on, up to the third.
+_DENIED_BELOW, _FILLED_FROM, _FILLED_TO = 0.4, 0.8, 0.7
+_SMALLEST_SECOND_OPINION_PX = 64
 
 
 class Cancelled(ImPartialError):
@@ -79,7 +85,6 @@ def predict(
     )
 
 
-@torch.inference_mode()
 def predict_normalized(
     network: UNet,
     channels: npt.NDArray[np.float32],
@@ -89,8 +94,74 @@ def predict_normalized(
     """Predict a normalized (C, Y, X) float32 array with a network in evaluation mode.
 
     All tiles see the same dropout masks and all the context they depend on, so that the
-    result does not depend on the tile size.
+    result does not depend on the tile size. Where the configuration asks for it, the
+    image at half its size is predicted too, and has a say (:func:`_second_opinion`).
     """
+    if not config.second_opinion or min(channels.shape[1:]) < _SMALLEST_SECOND_OPINION_PX:
+        return _predict_at_one_scale(network, channels, config, progress)
+    # A quarter of the pixels: a fifth of the work in all.
+    first = None if progress is None else (lambda done: progress(0.8 * done))
+    second = None if progress is None else (lambda done: progress(0.8 + 0.2 * done))
+    fine = _predict_at_one_scale(network, channels, config, first)
+    coarse_config = replace(config, reconstruction=False)
+    coarse = _predict_at_one_scale(network, _halve(channels), coarse_config, second)
+    return _second_opinion(fine, coarse.probability)
+
+
+def _halve(channels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Mean of each block of 2 x 2 px; an odd last row or column is doubled first."""
+    even = np.pad(channels, [(0, 0), *((0, n % 2) for n in channels.shape[1:])], mode="edge")
+    total = even[:, ::2, ::2] + even[:, 1::2, ::2]
+    total += even[:, ::2, 1::2]
+    total += even[:, 1::2, 1::2]
+    total *= np.float32(0.25)
+    return np.asarray(total)
+
+
+def _second_opinion(fine: Prediction, coarse: npt.NDArray[np.float32]) -> Prediction:
+    """Let the prediction at half size correct what only shows at full size.
+
+    Noise and texture that look like small objects, or like holes in large ones, average
+    out at half size; outlines and gaps between neighbours do not survive there. So the
+    coarse view may deny foreground that it sees none of, and fill in where it sees
+    nothing else, but draws no outline.
+
+    Parameters
+    ----------
+    fine : Prediction
+    coarse : (K, Y/2, X/2) float32
+        Class probabilities at half size.
+    """
+    probability = fine.probability
+    size = probability.shape[1:]
+    spread = F.interpolate(
+        torch.from_numpy(coarse)[None], scale_factor=2, mode="bilinear", align_corners=False
+    )[0, :, : size[0], : size[1]].numpy()
+    seen = 1.0 - spread[0]
+    denied = probability[1:] * np.minimum(seen / _DENIED_BELOW, 1.0)
+    sure = np.clip((seen - _FILLED_FROM) / (1.0 - _FILLED_FROM), 0.0, 1.0)
+    share = _FILLED_TO * sure
+    foreground = np.maximum(denied, share * spread[1:] / np.maximum(seen, 1e-6))
+    # Each class was raised or lowered by itself; together they stay a probability.
+    foreground /= np.maximum(foreground.sum(axis=0), 1.0)
+    combined = np.concatenate([1.0 - foreground.sum(axis=0, keepdims=True), foreground])
+    combined = combined.astype(np.float32, copy=False)
+    before = fine.entropy - fine.mutual_information
+    entropy = normalized_entropy(combined)
+    information = fine.mutual_information
+    if fine.n_samples > 1:
+        information = np.minimum(np.maximum(entropy - before, 0.0), information)
+    return replace(fine, probability=combined, entropy=entropy, mutual_information=information)
+
+
+@torch.inference_mode()
+def _predict_at_one_scale(
+    network: UNet,
+    channels: npt.NDArray[np.float32],
+    config: PredictionConfig,
+    progress: ProgressCallback | None,
+) -> Prediction:
+    """Predict a normalized (C, Y, X) float32 array as it is."""
     if not network.dropouts():
         config = replace(config, samples=0)
     device = next(network.parameters()).device
@@ -159,11 +230,7 @@ class _Sums:
     def result(self) -> Prediction:
         """Return the means over the passes."""
         most = np.float32(np.log(self.network.n_classes))
-        entropy = np.zeros_like(self.entropy)
-        for p in self.probability:
-            # Written without temporaries of K maps: images may be large.
-            entropy -= p * np.log(np.maximum(p, 1e-12))
-        entropy = np.clip(entropy / most, 0.0, 1.0)
+        entropy = normalized_entropy(self.probability)
         if self.samples > 1:
             information = np.clip(entropy - self.entropy / most, 0.0, 1.0)
         else:
@@ -171,9 +238,7 @@ class _Sums:
         reconstruction = None
         if self.membership is not None:
             colours = self.colours / np.maximum(self.weights, 1e-6)[:, None]
-            reconstruction = np.einsum(
-                "myx,mc->cyx", self.membership, colours.astype(np.float32)
-            )
+            reconstruction = np.einsum("myx,mc->cyx", self.membership, colours.astype(np.float32))
         return Prediction(self.probability, entropy, information, reconstruction, self.samples)
 
 
@@ -187,7 +252,10 @@ def _tiles(
         for x0 in range(0, padded[1], size):
             y1, x1 = min(y0 + size, padded[0]), min(x0 + size, padded[1])
             sides = (
-                min(halo, y0), min(halo, padded[0] - y1), min(halo, x0), min(halo, padded[1] - x1)
+                min(halo, y0),
+                min(halo, padded[0] - y1),
+                min(halo, x0),
+                min(halo, padded[1] - x1),
             )
             yield _Tile(
                 (slice(y0, min(y1, shape[0])), slice(x0, min(x1, shape[1]))),

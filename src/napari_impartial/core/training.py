@@ -274,9 +274,7 @@ class Trainer:
 
     def result(self) -> TrainedModel:
         """Return the best weights with their card."""
-        loss, weights = (
-            (self.best[0], self.best[2]) if self.best else (None, _state(self.averaged))
-        )
+        loss, weights = (self.best[0], self.best[2]) if self.best else (None, _state(self.averaged))
         before = self.init.card if self.init else None
         card = ModelCard(
             channel_names=self.channel_names,

@@ -85,9 +85,13 @@ class UNet(nn.Module):
         widths = [config.base_features * 2**level for level in range(config.depth + 1)]
         # The first level has no dropout: it sees the picture, not an opinion on it.
         rates = [0.0] + [config.dropout] * config.depth
+        self.pyramid = config.image_pyramid
+        extra = in_channels if config.image_pyramid else 0
         self.encoder = nn.ModuleList(
             DoubleConvolution(n_in, n_out, config.norm, rate)
-            for n_in, n_out, rate in zip([in_channels, *widths[:-1]], widths, rates, strict=True)
+            for n_in, n_out, rate in zip(
+                [in_channels, *(width + extra for width in widths[:-1])], widths, rates, strict=True
+            )
         )
         levels = range(config.depth - 1, -1, -1)
         # Halving the features before upsampling is a third less work for the decoder.
@@ -147,8 +151,15 @@ class UNet(nn.Module):
         dropout, so that what all samples share is computed once.
         """
         skips: list[Tensor] = []
+        image = x
         for level, block in enumerate(self.encoder):
-            x = block(F.max_pool2d(x, 2) if level else x)
+            if level:
+                x = F.max_pool2d(x, 2)
+                if self.pyramid:
+                    # Local mean intensities, which would take long to learn, for nothing.
+                    image = F.avg_pool2d(image, 2)
+                    x = torch.cat([x, image.to(x.dtype).expand(x.shape[0], -1, -1, -1)], dim=1)
+            x = block(x)
             skips.append(x)
         margins = self._margins()
         x = skips.pop()
