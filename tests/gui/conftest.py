@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,22 @@ def notes() -> Callable[[], list[str]]:
 
 
 @pytest.fixture
-def widget(viewer: Any) -> Any:
+def widget(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the dock widget; its presets train a network that is quick on a busy machine."""
+    from napari_impartial.core import config
+    from napari_impartial.gui import training_control
     from napari_impartial.gui.dock_widget import ImPartialWidget
+
+    def small(name: str) -> config.Preset:
+        return replace(
+            config.get_preset(name),
+            model=config.ModelConfig(base_features=8, depth=2),
+            training=config.TrainingConfig(
+                preset=name, patch_size=48, batch_size=4, precision="float32"
+            ),
+        )
+
+    monkeypatch.setattr(training_control, "get_preset", small)
 
     made = ImPartialWidget(viewer)
     viewer.window.add_dock_widget(made, name="ImPartial", area="right")
@@ -111,4 +126,4 @@ def scribbled(
 @pytest.fixture
 def wait_for(qtbot: Any) -> Callable[[Callable[[], Any]], None]:
     """Wait until something is true, as long as a busy machine may need."""
-    return lambda condition: qtbot.waitUntil(condition, timeout=PATIENCE_MS)
+    return lambda condition: qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE_MS)

@@ -49,7 +49,9 @@ def test_axes(data: np.ndarray, options: dict[str, Any], axes: str) -> None:
 
 def test_reads_chosen_channels_of_a_plane() -> None:
     data = ramp(4, 3, 6, 7)
-    layer = ImageLayer(data, name="stack", scale=(2, 1, 0.5, 0.25), units=("um", "pixel", "um", "um"))
+    layer = ImageLayer(
+        data, name="stack", scale=(2, 1, 0.5, 0.25), units=("um", "pixel", "um", "um")
+    )
     image = source_of(layer, (0, 2), "ZCYX").read((3,))
     np.testing.assert_array_equal(image.channels, data[3, [0, 2]])
     assert image.name == "stack [z=3]"
@@ -244,6 +246,7 @@ def test_the_view_goes_to_a_place_in_the_world(viewer: ViewerModel) -> None:
 
 def test_field_in_view_is_cut_to_the_image_and_a_size() -> None:
     layer = ImageLayer(np.zeros((3, 400, 900), np.float32))
+    assert field_in_view(source_of(layer, (0,), "CYX"), 1000) == (0, 0, 400, 900), "not drawn yet"
     layer.corner_pixels = np.array([[0, -20, 100], [0, 500, 850]])
     source = source_of(layer, (0,), "CYX")
     assert field_in_view(source, 1000) == (0, 100, 400, 851)

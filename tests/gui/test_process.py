@@ -85,7 +85,12 @@ def test_messages_arrive_as_they_were_sent() -> None:
     writer.start()
     got = messages.receive(theirs)
     writer.join()
-    assert (got.job, got.model, got.training, got.model_path) == (7, SMALL, TrainingConfig(), "there")
+    assert (got.job, got.model, got.training, got.model_path) == (
+        7,
+        SMALL,
+        TrainingConfig(),
+        "there",
+    )
     np.testing.assert_array_equal(got.images[0].channels, pixels)
     np.testing.assert_array_equal(got.scribbles[0].labels, labels.labels)
     assert got.scribbles[1].labels.shape == (0, 5)

@@ -21,10 +21,12 @@ LARGEST_PREVIEW_PX = 512
 def field_in_view(source: Source, largest_px: int = LARGEST_PREVIEW_PX) -> Box | None:
     """Return the part of the image that is in view, cut to `largest_px` round its middle.
 
-    None if the image is out of sight.
+    None if the image is out of sight. Before it was ever drawn, all of it counts as seen.
     """
     axes = source.axes
-    corners = source.primary.corner_pixels
+    corners = np.array(source.primary.corner_pixels)
+    if not corners.any():
+        corners[1] = np.iinfo(corners.dtype).max // 2
     edges = []
     for letter, length in zip("YX", source.plane_shape, strict=True):
         first, last = sorted(int(v) for v in corners[:, axes.index(letter)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPalette
@@ -28,11 +29,16 @@ def legend() -> str:
     return f"<small>{'&nbsp; '.join(parts)}</small>"
 
 
-class LossPlot(pg.PlotWidget):
-    """Training and held-out loss against time, with the parts of the former."""
+class LossPlot(pg.GraphicsLayoutWidget):
+    """Training and held-out loss against time, with the parts of the former.
+
+    Put together from axes and a view box: pyqtgraph's ready-made plot brings menus along
+    that nobody needs here and that outlive it.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=None)
+        super().__init__(parent)
+        self.setBackground(None)
         self.setObjectName("loss_plot")
         self.setAccessibleName("Loss curves")
         self.setToolTip(
@@ -40,15 +46,19 @@ class LossPlot(pg.PlotWidget):
             "from, and on strokes that are held out. Falling is good; held out rising again "
             "means more strokes would help."
         )
-        self.setFixedHeight(110)
-        self.setMouseEnabled(False, False)
-        self.setMenuEnabled(False)
-        self.hideButtons()
-        self.getPlotItem().setContentsMargins(0, 4, 6, 0)
-        self._curves = {
-            name: self.plot([], [], pen=pg.mkPen(colour, width=width, style=style))
-            for name, (colour, width, style) in _CURVES.items()
-        }
+        self.setFixedHeight(125)
+        box = pg.ViewBox(enableMenu=False, enableMouse=False, defaultPadding=0.03)
+        self._axes = [pg.AxisItem("left", linkView=box), pg.AxisItem("bottom", linkView=box)]
+        self._axes[1].setLabel("seconds")
+        self.addItem(self._axes[0], 0, 0)
+        self.addItem(box, 0, 1)
+        self.addItem(self._axes[1], 1, 1)
+        self.ci.setContentsMargins(0, 4, 8, 0)
+        self.ci.setSpacing(0)
+        self._curves = {}
+        for name, (colour, width, style) in _CURVES.items():
+            self._curves[name] = pg.PlotCurveItem(pen=pg.mkPen(colour, width=width, style=style))
+            box.addItem(self._curves[name])
         self.clear_points()
         self._made = True
 
@@ -68,7 +78,7 @@ class LossPlot(pg.PlotWidget):
             self._points["held out"].append((now, progress.validation.total))
         for name, points in self._points.items():
             if points:
-                x, y = zip(*points, strict=True)
+                x, y = np.transpose(points)
                 self._curves[name].setData(x, y)
 
     def values(self, name: str) -> list[float]:
@@ -92,7 +102,6 @@ class LossPlot(pg.PlotWidget):
 
     def _follow_theme(self) -> None:
         text = self.palette().color(QPalette.ColorRole.WindowText)
-        for side in ("left", "bottom"):
-            axis = self.getAxis(side)
+        for axis in self._axes:
             axis.setPen(text)
             axis.setTextPen(text)
