@@ -53,7 +53,13 @@ def notes() -> Callable[[], list[str]]:
 
 
 @pytest.fixture
-def widget(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def max_steps() -> list[int]:
+    """Steps after which a training ends, to be changed; 0: the time alone decides."""
+    return [0]
+
+
+@pytest.fixture
+def widget(viewer: Any, max_steps: list[int], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the dock widget; its presets train a network that is quick on a busy machine."""
     from napari_impartial.core import config
     from napari_impartial.gui import training_control
@@ -64,7 +70,11 @@ def widget(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
             config.get_preset(name),
             model=config.ModelConfig(base_features=8, depth=2),
             training=config.TrainingConfig(
-                preset=name, patch_size=48, batch_size=4, precision="float32"
+                preset=name,
+                patch_size=48,
+                batch_size=4,
+                precision="float32",
+                max_steps=max_steps[0],
             ),
         )
 

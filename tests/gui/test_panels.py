@@ -42,7 +42,7 @@ def progress(**changes: Any) -> TrainingProgress:
 
 
 def test_a_form_returns_what_it_was_given(panel: Any) -> None:
-    names = [name for name in parameters(InstanceConfig)]
+    names = list(parameters(InstanceConfig))
     form = panel(ConfigForm(InstanceConfig(), names))
     assert form.value() == InstanceConfig()
     seen: list[Any] = []

@@ -54,8 +54,10 @@ def test_the_whole_loop(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     notes: Any,
+    max_steps: list[int],
 ) -> None:
-    find("time_budget_spin").setValue(8)
+    # So many steps give the same result on a machine that is busy with other things.
+    max_steps[0] = 200
     find("train_button").click()
     assert not find("train_button").isEnabled()
     plot = find("loss_plot")
@@ -119,6 +121,7 @@ def test_the_whole_loop(
 
     # Again and again: layers are updated, not piled up.
     layers, rounds = names(viewer), len(widget.session.rounds)
+    max_steps[0] = 10
     for button in ("continue_button", "predict_button"):
         find(button).click()
         wait_for(lambda: idle(widget))
