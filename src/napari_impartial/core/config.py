@@ -315,7 +315,7 @@ class InstanceConfig:
         30, "Smallest size", "Smaller objects are dropped.", minimum=0, maximum=100000, unit="px"
     )
     split_strength: float = setting(
-        0.6,
+        0.7,
         "Split strength",
         "0 keeps touching cells together, 1 cuts at the slightest waist.",
         minimum=0.0,

@@ -148,6 +148,15 @@ class PatchSampler:
             labels.append(_turn(label, turns, flip))
         return Patches(self._jitter(torch.stack(images), rng), torch.stack(labels).long())
 
+    def plain(self, count: int, rng: np.random.Generator) -> Tensor:
+        """Draw (count, C, P, P) patches from where training looks, without augmentation."""
+        size = self.config.patch_size
+        images = []
+        for _ in range(count):
+            index, y, x, _ = self._corner(size, rng)
+            images.append(self.images[index][:, y : y + size, x : x + size])
+        return torch.stack(images)
+
     def validation(self) -> list[Patches]:
         """Return the held-out patches in batches, the same at each call; may be empty."""
         size = self.config.patch_size

@@ -37,7 +37,9 @@ from .unet import UNet
 # Seconds between two reports: often enough for a live window, rare enough to cost nothing.
 _REPORT_EVERY_S = 0.25
 # Times the held-out patches are looked at over a budget.
-_VALIDATIONS = 20
+_VALIDATIONS = 12
+# Unaugmented patches that the normalization layers' statistics are taken from.
+_CALIBRATION_PATCHES = 48
 _WARM_UP = 0.05
 _PAPER_DECAY, _PAPER_DECAY_STEPS = 0.96, 200
 
@@ -224,6 +226,7 @@ class Trainer:
     def validate(self) -> None:
         """Judge the averaged weights on the held-out scribbles, and keep the best."""
         self.validations = max(self.validations + 1, int(self.fraction() * _VALIDATIONS))
+        self._calibrate()
         batches = self.sampler.validation()
         entry: dict[str, Any] = {
             "step": self.steps,
@@ -256,6 +259,7 @@ class Trainer:
         """Predict one field with the averaged weights."""
         y0, x0, y1, x1 = request.box
         field = self.normalized[request.image_index][:, y0:y1, x0:x1]
+        self._calibrate()
         config = PredictionConfig(samples=request.samples, precision=self.config.precision)
         return predict_normalized(self.averaged, field, config)
 
@@ -330,6 +334,30 @@ class Trainer:
         values = torch.stack([total, scribble, reconstruction, variation]).tolist()
         return total, Losses(*values)
 
+    @torch.no_grad()
+    def _calibrate(self) -> None:
+        """Take the averaged network's normalization statistics from pictures as they are.
+
+        Those gathered in training are of augmented patches and of weights that have moved
+        on; averaged weights need statistics of their own.
+        """
+        layers = [m for m in self.averaged.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        if not layers:
+            return
+        rng = np.random.default_rng(self.config.seed)
+        patches = self.sampler.plain(_CALIBRATION_PATCHES, rng)
+        # With dropout on: the Monte-Carlo passes are what the statistics are for.
+        self.averaged.train()
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # a plain mean over the batches
+        step = self.config.batch_size
+        for at in range(0, len(patches), step):
+            x = patches[at : at + step].contiguous(memory_format=torch.channels_last)
+            with computing_in(self.precision, self.device):
+                self.averaged.features(x)
+        self.averaged.eval()
+
     def _optimizer(self) -> torch.optim.Optimizer:
         kind = torch.optim.AdamW if self.config.optimizer == "adamw" else torch.optim.Adam
         return kind(
@@ -345,13 +373,8 @@ class Trainer:
         decay = min(self.config.ema_decay, (1 + self.steps) / (10 + self.steps))
         if self.config.ema_decay == 0:
             decay = 0.0
-        averaged = list(self.averaged.parameters())
-        torch._foreach_lerp_(averaged, list(self.network.parameters()), 1 - decay)
-        for mean, now in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - decay)
-            else:
-                mean.copy_(now)
+        for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(now, 1 - decay)
 
 
 def _check(

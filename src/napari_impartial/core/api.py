@@ -1,0 +1,66 @@
+"""The three steps of the program for scripts: train, predict, cut into objects.
+
+:func:`train` is here; :func:`~napari_impartial.core.prediction.predict` and
+:func:`~napari_impartial.core.instances.to_instances` are handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .config import ModelConfig, TrainingConfig
+from .images import Image
+from .instances import to_instances
+from .model_file import TrainedModel
+from .prediction import predict
+from .results import Command, TrainingProgress
+from .scribbles import Scribbles
+from .training import fit
+
+__all__ = ["predict", "to_instances", "train"]
+
+
+def train(
+    images: Sequence[Image],
+    scribbles: Sequence[Scribbles],
+    config: TrainingConfig | None = None,
+    model: ModelConfig | None = None,
+    init: TrainedModel | None = None,
+    on_progress: Callable[[TrainingProgress], Command | None] | None = None,
+) -> TrainedModel:
+    """Train a network on scribbled images and wait for it.
+
+    Parameters
+    ----------
+    images : sequence of Image
+        All with the same channels.
+    scribbles : sequence of Scribbles
+        One for each image.
+    config : TrainingConfig, optional
+        Defaults to the *balanced* preset.
+    model : ModelConfig, optional
+        Defaults to the network of the preset.
+    init : TrainedModel, optional
+        Continue from this model.
+    on_progress : callable, optional
+        Called several times a second; what it returns is handed to
+        :func:`~napari_impartial.core.training.fit`, so that returning ``Stop()`` ends
+        training and keeps the best weights.
+
+    Returns
+    -------
+    TrainedModel
+
+    Raises
+    ------
+    ImPartialError
+        If there is nothing to learn from, or shapes or channels do not match.
+    """
+    running = fit(images, scribbles, model, config, init)
+    command: Command | None = None
+    while True:
+        try:
+            progress = running.send(command)
+        except StopIteration as finished:
+            return finished.value  # type: ignore[no-any-return]
+        command = on_progress(progress) if on_progress else None

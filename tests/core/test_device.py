@@ -1,0 +1,67 @@
+"""Devices and precision: the best there is, and a sentence where there is none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_impartial.core.device import (
+    computing_in,
+    describe_devices,
+    resolve_device,
+    resolve_precision,
+)
+from napari_impartial.core.errors import ImPartialError
+
+CPU = torch.device("cpu")
+
+
+def test_auto_takes_a_gpu_where_there_is_one() -> None:
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.backends.mps.is_available():
+        expected = "mps"
+    assert resolve_device("auto").type == expected
+    assert resolve_device("cpu") == CPU
+    assert describe_devices()[0][0] == expected
+    assert describe_devices()[-1][0] == "cpu"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(ImPartialError, match="no device 'cuda'.*cpu"):
+        resolve_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"avx512_f": True, "amx_bf16": False}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_bfloat16_only_where_the_cpu_has_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert resolve_precision("auto", CPU) is expected
+    assert resolve_precision("float32", CPU) is torch.float32
+    assert resolve_precision("bfloat16", CPU) is torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16)]
+)
+def test_precision_on_cuda_follows_the_generation(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert resolve_precision("auto", torch.device("cuda")) is expected
+
+
+def test_convolutions_run_in_the_precision_asked_for() -> None:
+    layer, x = torch.nn.Conv2d(1, 1, 3), torch.zeros(1, 1, 8, 8)
+    for precision in (torch.float32, torch.bfloat16):
+        with computing_in(precision, CPU):
+            assert layer(x).dtype is precision

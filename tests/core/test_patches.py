@@ -1,0 +1,201 @@
+"""Patches: where they come from, what is done to them, what is held out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_impartial.core.config import TrainingConfig
+from napari_impartial.core.patches import PatchSampler, choose_held_out
+from napari_impartial.core.scribbles import Scribbles
+
+PLAIN = TrainingConfig(
+    patch_size=16,
+    batch_size=8,
+    intensity_jitter=0.0,
+    zoom_jitter=0.0,
+    blur_jitter_px=0.0,
+    noise_jitter=0.0,
+    validation_fraction=0.0,
+    scribble_patch_fraction=1.0,
+)
+
+
+def numbered(size: int = 64) -> torch.Tensor:
+    """An image whose second channel names the pixel, and whose first is its label."""
+    return torch.arange(size * size, dtype=torch.float32).view(1, size, size)
+
+
+def dots(size: int = 64) -> Scribbles:
+    labels = np.zeros((size, size), np.uint8)
+    labels[10, 10:14] = 1
+    labels[40:44, 50] = 2
+    return Scribbles(labels)
+
+
+def test_image_and_labels_stay_together() -> None:
+    scribbles = dots()
+    sampler = PatchSampler([numbered()], [scribbles], PLAIN)
+    batch = sampler.sample(np.random.default_rng(0))
+    assert batch.images.shape == (8, 1, 16, 16)
+    assert batch.labels.dtype == torch.int64
+    expected = torch.from_numpy(scribbles.labels.ravel())[batch.images[:, 0].long()]
+    assert torch.equal(batch.labels, expected.long())
+
+
+def test_patches_at_scribbles_hold_some_and_each_class_gets_its_share() -> None:
+    sampler = PatchSampler([numbered()], [dots()], PLAIN)
+    rng = np.random.default_rng(0)
+    labels = torch.cat([sampler.sample(rng).labels for _ in range(50)])
+    has = [(labels == k).any(dim=2).any(dim=1).float().mean().item() for k in (1, 2)]
+    assert (labels > 0).any(dim=2).any(dim=1).all()
+    assert has[0] == pytest.approx(0.5, abs=0.08)
+    assert has[1] == pytest.approx(0.5, abs=0.08)
+
+
+def test_patches_elsewhere_cover_the_image() -> None:
+    config = replace(PLAIN, scribble_patch_fraction=0.0)
+    sampler = PatchSampler([numbered()], [dots()], config)
+    rng = np.random.default_rng(0)
+    seen = torch.cat([sampler.sample(rng).images.flatten() for _ in range(60)])
+    assert len(seen.unique()) == 64 * 64
+
+
+def test_patches_are_turned_and_mirrored_in_all_eight_ways() -> None:
+    config = replace(PLAIN, patch_size=16)
+    sampler = PatchSampler([numbered(16)], [dots_at(3, 3, 16)], config)
+    rng = np.random.default_rng(0)
+    patches = torch.cat([sampler.sample(rng).images[:, 0] for _ in range(20)])
+    assert len(patches.unique(dim=0)) == 8
+
+
+def dots_at(y: int, x: int, size: int) -> Scribbles:
+    labels = np.zeros((size, size), np.uint8)
+    labels[y, x], labels[y, x + 1] = 1, 2
+    return Scribbles(labels)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (5, 7), (33, 12)])
+def test_images_smaller_than_a_patch_are_mirrored(shape: tuple[int, int]) -> None:
+    image = torch.rand(3, *shape)
+    labels = np.zeros(shape, np.uint8)
+    labels[0, 0] = 2
+    sampler = PatchSampler([image], [Scribbles(labels)], PLAIN)
+    batch = sampler.sample(np.random.default_rng(0))
+    assert batch.images.shape == (8, 3, 16, 16)
+    assert set(batch.images.flatten().tolist()) <= set(image.flatten().tolist())
+    # What is annotated once is annotated once, not again in each mirror image.
+    assert (batch.labels == 2).sum(dim=(1, 2)).max() == 1
+
+
+@pytest.mark.parametrize(
+    "jitter",
+    [
+        {"intensity_jitter": 0.3},
+        {"blur_jitter_px": 3.0},
+        {"noise_jitter": 0.5},
+        {"zoom_jitter": 0.7},
+    ],
+)
+def test_each_jitter_changes_images_and_zero_does_not(jitter: dict[str, float]) -> None:
+    torch.manual_seed(0)
+    image = torch.rand(2, 64, 64)
+    sampler = PatchSampler([image], [dots()], replace(PLAIN, **jitter))
+    batch = sampler.sample(np.random.default_rng(0))
+    known = set(image.flatten().tolist())
+    assert not set(batch.images.flatten().tolist()) <= known
+    assert torch.isfinite(batch.images).all()
+    plain = PatchSampler([image], [dots()], PLAIN).sample(np.random.default_rng(0))
+    assert set(plain.images.flatten().tolist()) <= known
+
+
+def test_zoom_keeps_labels_on_their_pixels() -> None:
+    labels = np.ones((64, 64), np.uint8)
+    labels[:, 32:] = 2
+    image = torch.from_numpy(labels.astype(np.float32))[None]
+    sampler = PatchSampler([image], [Scribbles(labels)], replace(PLAIN, zoom_jitter=0.7))
+    batch = sampler.sample(np.random.default_rng(0))
+    # Bilinear at the border of the two halves, the nearest there: never half a step apart.
+    assert (batch.images[:, 0] - batch.labels).abs().max() <= 0.5 + 1e-6
+
+
+def test_seeded() -> None:
+    config = replace(TrainingConfig(), patch_size=16)
+    sampler = PatchSampler([torch.rand(2, 64, 64)], [dots()], config)
+    first, again, other = (sampler.sample(np.random.default_rng(s)).images for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def crowded(rng: np.random.Generator, size: int = 512) -> Scribbles:
+    labels = np.zeros((size, size), np.uint8)
+    for k in (1, 2):
+        ys, xs = rng.integers(0, size, (2, 200))
+        labels[ys, xs] = k
+    return Scribbles(labels)
+
+
+def test_held_out_scribbles_are_not_trained_on_and_all_others_are() -> None:
+    rng = np.random.default_rng(0)
+    scribbles = crowded(rng)
+    config = replace(PLAIN, validation_fraction=0.2)
+    sampler = PatchSampler([torch.rand(1, 512, 512)], [scribbles], config)
+    held_out = sampler.held_out[0]
+    train = sampler.train_labels[0].numpy()
+    assert not train[held_out].any()
+    assert np.array_equal(train[~held_out], scribbles.labels[~held_out])
+    share = (scribbles.labels[held_out] > 0).sum() / (scribbles.labels > 0).sum()
+    assert share == pytest.approx(0.2, abs=0.05)
+    checked = torch.cat([batch.labels for batch in sampler.validation()])
+    assert (checked > 0).any()
+    assert len(checked) <= 16
+
+
+def test_validation_patches_are_the_same_each_time() -> None:
+    config = replace(PLAIN, validation_fraction=0.2)
+    scribbles = crowded(np.random.default_rng(0))
+    sampler = PatchSampler([torch.rand(1, 512, 512)], [scribbles], config)
+    for a, b in zip(sampler.validation(), sampler.validation(), strict=True):
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.labels, b.labels)
+
+
+def test_each_class_keeps_half_of_its_strokes_for_training() -> None:
+    rng = np.random.default_rng(0)
+    labels = crowded(rng).labels.copy()
+    labels[labels == 2] = 0
+    labels[100:110, 100:110] = 2  # one stroke of foreground: never held out
+    held_out = choose_held_out(labels, 0.5, rng)
+    assert held_out.any()
+    assert not held_out[100:110, 100:110].any()
+
+
+def test_few_strokes_are_all_trained_on() -> None:
+    assert not choose_held_out(dots().labels, 0.5, np.random.default_rng(0)).any()
+    sampler = PatchSampler([numbered()], [dots()], replace(PLAIN, validation_fraction=0.5))
+    assert sampler.validation() == []
+
+
+def test_new_scribbles_replace_the_old_and_the_held_out_regions_stay() -> None:
+    config = replace(PLAIN, validation_fraction=0.2)
+    scribbles = crowded(np.random.default_rng(0))
+    sampler = PatchSampler([torch.rand(1, 512, 512)], [scribbles], config)
+    before = sampler.held_out[0].copy()
+    more = scribbles.labels.copy()
+    more[200:210, 200:210] = 3
+    sampler.set_scribbles([Scribbles(more)])
+    assert np.array_equal(sampler.held_out[0], before)
+    kept = sampler.train_labels[0].numpy()
+    assert (kept == 3).sum() == (~before[200:210, 200:210]).sum()
+
+
+def test_an_image_without_strokes_may_stand_beside_a_scribbled_one() -> None:
+    empty = Scribbles(np.zeros((64, 64), np.uint8))
+    config = replace(PLAIN, scribble_patch_fraction=0.5)
+    sampler = PatchSampler([numbered(), -1 - numbered()], [dots(), empty], config)
+    images = torch.cat([sampler.sample(np.random.default_rng(s)).images for s in range(10)])
+    assert (images < 0).any()
+    assert (images > 0).any()

@@ -1,0 +1,162 @@
+"""Prediction: tiles, sizes, Monte-Carlo passes, the second opinion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from napari_impartial.core import api
+from napari_impartial.core.config import ModelConfig, PredictionConfig, TrainingConfig
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.images import Image, normalize
+from napari_impartial.core.model_file import TrainedModel
+from napari_impartial.core.prediction import Cancelled, predict_normalized
+from napari_impartial.core.scribbles import Scribbles
+from napari_impartial.core.tissue import Tissue
+from napari_impartial.core.unet import UNet
+
+PLAIN = PredictionConfig(second_opinion=False)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> TrainedModel:
+    config = TrainingConfig(max_steps=80, patch_size=64)
+    return api.train([tiny_tissue.image], [tiny_scribbles], config, ModelConfig(base_features=8))
+
+
+def scene(shape: tuple[int, int], seed: int = 0) -> Image:
+    rng = np.random.default_rng(seed)
+    smooth = [ndimage.gaussian_filter(rng.normal(size=shape), 2) for _ in range(2)]
+    return Image(np.stack(smooth).astype(np.float32), ("a", "b"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+@pytest.mark.parametrize("samples", [0, 3])
+@pytest.mark.parametrize("second_opinion", [False, True])
+def test_tiles_leave_no_trace(
+    model: TrainedModel, samples: int, precision: str, second_opinion: bool
+) -> None:
+    image = scene((250, 333))
+    config = PredictionConfig(
+        samples=samples, precision=precision, tile_size=4096, second_opinion=second_opinion
+    )
+    whole = api.predict(image, model, config)
+    assert whole.probability[1].std() > 0.05
+    for tile_size in (64, 112):
+        tiled = api.predict(image, model, replace(config, tile_size=tile_size))
+        for name in ("probability", "entropy", "mutual_information"):
+            np.testing.assert_allclose(
+                getattr(tiled, name), getattr(whole, name), atol=1e-3, err_msg=name
+            )
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (17, 3), (16, 16), (65, 130)])
+@pytest.mark.parametrize("samples", [0, 1, 2])
+def test_any_size(model: TrainedModel, shape: tuple[int, int], samples: int) -> None:
+    found = api.predict(scene(shape), model, PredictionConfig(samples=samples))
+    assert found.probability.shape == (2, *shape)
+    assert found.probability.dtype == np.float32
+    np.testing.assert_allclose(found.probability.sum(0), 1.0, atol=1e-5)
+    for map_ in (found.entropy, found.mutual_information):
+        assert map_.shape == shape
+        assert map_.min() >= 0
+        assert map_.max() <= 1
+    assert found.n_samples == samples
+    assert np.array_equal(found.foreground, 1 - found.probability[0])
+
+
+def test_passes_are_averaged_as_if_one_by_one(model: TrainedModel) -> None:
+    network = model.network()
+    x = normalize(scene((48, 48)))
+    config = replace(PLAIN, samples=3, precision="float32")
+    found = predict_normalized(network, x, config)
+    generator = torch.Generator().manual_seed(config.seed)
+    masks = [layer.draw(3, generator) for layer in network.dropouts()]
+    passes = []
+    for sample in range(3):
+        for layer, mask in zip(network.dropouts(), masks, strict=True):
+            layer.mask = mask[sample : sample + 1]
+        with torch.no_grad():
+            logits, _ = network(torch.from_numpy(x)[None])
+            passes.append(network.log_probability(logits)[0].exp().numpy())
+    mean = np.mean(passes, axis=0)
+
+    def entropy(p: np.ndarray) -> np.ndarray:
+        return -(p * np.log(p)).sum(0) / np.log(2)
+
+    np.testing.assert_allclose(found.probability, mean, atol=1e-4)
+    np.testing.assert_allclose(found.entropy, entropy(mean), atol=1e-3)
+    information = entropy(mean) - np.mean([entropy(p) for p in passes], axis=0)
+    np.testing.assert_allclose(found.mutual_information, information, atol=1e-3)
+    assert information.max() > 0.01
+
+
+def test_no_dropout_layer_means_one_pass() -> None:
+    network = UNet(1, 2, ModelConfig(base_features=4, depth=1, dropout=0.0)).eval()
+    found = predict_normalized(network, np.zeros((1, 20, 20), np.float32), PLAIN)
+    np.testing.assert_allclose(found.probability.sum(0), 1.0, atol=1e-5)
+    assert found.n_samples == 0
+
+
+def test_seeded(model: TrainedModel) -> None:
+    image = scene((64, 64))
+    one, again, other = (
+        api.predict(image, model, replace(PLAIN, seed=seed)).probability for seed in (0, 0, 1)
+    )
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+
+
+def test_reconstruction_is_quantized_and_close_to_the_image(
+    model: TrainedModel, tiny_tissue: Tissue
+) -> None:
+    config = PredictionConfig(samples=0, reconstruction=True)
+    found = api.predict(tiny_tissue.image, model, config).reconstruction
+    assert found is not None
+    target = normalize(tiny_tissue.image)
+    assert found.shape == target.shape
+    assert np.corrcoef(found[0].ravel(), target[0].ravel())[0, 1] > 0.3
+    # Everywhere a mixture of M = 4 colours, weights adding up to one: rank 4 at most.
+    assert np.linalg.matrix_rank(found.reshape(2, -1), tol=1e-3) <= 4
+    assert api.predict(tiny_tissue.image, model).reconstruction is None
+
+
+def test_second_opinion_denies_specks_and_fills_holes() -> None:
+    from napari_impartial.core.prediction import _second_opinion
+    from napari_impartial.core.results import Prediction
+
+    fine = np.zeros((8, 8), np.float32)
+    fine[1, 1] = 0.9  # a speck that the coarse view does not see
+    fine[4:, 4:] = 0.9
+    fine[6, 6] = 0.2  # a hole that it does not see either
+    coarse = np.zeros((4, 4), np.float32)
+    coarse[2:, 2:] = 1.0
+    zeros = np.zeros((8, 8), np.float32)
+    before = Prediction(np.stack([1 - fine, fine]), zeros, zeros, None, 0)
+    after = _second_opinion(before, np.stack([1 - coarse, coarse]))
+    assert after.foreground[1, 1] < 0.1
+    assert after.foreground[6, 6] > 0.5
+    assert after.foreground[7, 7] == pytest.approx(0.9)
+    assert after.foreground[0, 7] == pytest.approx(0.0)
+    np.testing.assert_allclose(after.probability.sum(0), 1.0, atol=1e-6)
+
+
+def test_wrong_number_of_channels_is_said(model: TrainedModel) -> None:
+    with pytest.raises(ImPartialError, match="has 1 channel"):
+        api.predict(scene((20, 20)).select([0]), model)
+
+
+def test_progress_and_cancelling(model: TrainedModel) -> None:
+    image, config = scene((130, 130)), replace(PLAIN, tile_size=64)
+    seen: list[float] = []
+    api.predict(image, model, config, lambda done: seen.append(done))
+    assert seen == sorted(seen)
+    assert seen[0] == 0.0
+    assert seen[-1] == 1.0
+    assert len(seen) > 4
+    with pytest.raises(Cancelled):
+        api.predict(image, model, config, lambda done: done > 0.4)

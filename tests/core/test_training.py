@@ -1,0 +1,268 @@
+"""Training: it learns, and can be watched, paused, fed, stopped and continued."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_impartial.core import api
+from napari_impartial.core.config import ModelConfig, TrainingConfig, get_preset
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.images import Image
+from napari_impartial.core.metrics import evaluate
+from napari_impartial.core.model_file import TrainedModel
+from napari_impartial.core.results import NewScribbles, Preview, Stop, TrainingProgress
+from napari_impartial.core.scribbles import Scribbles
+from napari_impartial.core.tissue import Tissue, tissue
+from napari_impartial.core.training import Clock, Trainer, fit
+
+SMALL = ModelConfig(base_features=8, depth=2)
+QUICK = TrainingConfig(patch_size=32, max_steps=12, validation_fraction=0.0)
+
+
+def run(
+    running: Generator[TrainingProgress, Any, TrainedModel], commands: dict[int, Any] | None = None
+) -> tuple[list[TrainingProgress], TrainedModel]:
+    """Drive a training, sending `commands` by the number of the report they answer."""
+    seen: list[TrainingProgress] = []
+    command = None
+    while True:
+        try:
+            seen.append(running.send(command))
+        except StopIteration as finished:
+            return seen, finished.value
+        command = (commands or {}).get(len(seen) - 1)
+
+
+@pytest.fixture
+def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Report after each step, however quick it is."""
+    monkeypatch.setattr("napari_impartial.core.training._REPORT_EVERY_S", 0.0)
+
+
+def test_it_learns_the_procedural_tissue_in_seconds() -> None:
+    made = tissue(shape=(320, 320), n_channels=3, seed=3)
+    config = TrainingConfig(time_budget_s=20.0, max_steps=150)
+    model = api.train([made.image], [made.scribbles(0.1, seed=0)], config)
+    unseen = tissue(shape=(320, 320), n_channels=3, seed=4)
+    cells = api.to_instances(api.predict(unseen.image, model).foreground)
+    assert evaluate([unseen.truth], [cells]).f1 >= 0.75
+
+
+def test_same_seed_same_model(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
+    def weights(seed: int) -> torch.Tensor:
+        config = replace(QUICK, seed=seed)
+        model = api.train([tiny_tissue.image], [tiny_scribbles], config, SMALL)
+        return torch.cat([w.flatten().float() for w in model.weights.values()])
+
+    first = weights(1)
+    assert torch.equal(first, weights(1))
+    assert not torch.equal(first, weights(2))
+
+
+@pytest.mark.usefixtures("every_step")
+def test_reports_count_up_to_the_budget(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
+    seen, model = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK))
+    assert [p.step for p in seen] == list(range(1, 13))
+    assert [p.fraction for p in seen] == pytest.approx([i / 12 for i in range(1, 13)])
+    assert all(a.elapsed_s <= b.elapsed_s for a, b in zip(seen, seen[1:], strict=False))
+    assert model.card.steps == 12
+    assert model.card.history[-1]["step"] == 12
+    assert model.card.channel_names == tiny_tissue.image.channel_names
+
+
+@pytest.mark.usefixtures("every_step")
+def test_stop_returns_what_was_learned(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
+    seen, model = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {3: Stop()})
+    assert len(seen) == 4
+    assert model.card.steps == 4
+    start = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None).averaged
+    moved = [
+        not torch.equal(w, model.weights[name])
+        for name, w in start.state_dict().items()
+        if name.endswith("weight")
+    ]
+    assert all(moved)
+
+
+@pytest.mark.usefixtures("every_step")
+def test_a_pause_does_not_count(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
+    running = fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK)
+    before = next(running).elapsed_s
+    time.sleep(1.0)
+    after = next(running).elapsed_s
+    running.close()
+    assert after - before < 0.9
+
+
+def test_clock_counts_only_while_it_runs() -> None:
+    clock = Clock()
+    clock.stop()
+    held = clock.seconds()
+    time.sleep(0.05)
+    assert clock.seconds() == held
+    clock.start()
+    time.sleep(0.05)
+    assert clock.seconds() >= held + 0.05
+
+
+def test_time_budget_is_kept(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
+    config = replace(QUICK, max_steps=0, time_budget_s=1.5)
+    seen, model = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, config))
+    assert seen[-1].fraction == 1.0
+    assert 1.5 <= model.card.seconds < 4.0
+
+
+@pytest.mark.usefixtures("every_step")
+def test_preview_answers_with_the_field_asked_for(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    request = Preview(0, (10, 20, 43, 70))
+    seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: request})
+    answered = [p for p in seen if p.preview is not None]
+    assert [p.step for p in answered] == [4]
+    preview = answered[0].preview
+    assert preview is not None
+    assert answered[0].preview_request is request
+    assert preview.probability.shape == (2, 33, 50)
+    np.testing.assert_allclose(preview.probability.sum(0), 1.0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("every_step")
+def test_new_strokes_join_the_running_training(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    more = tiny_scribbles.labels.copy()
+    more[:20] = 1
+    trainer.set_scribbles([Scribbles(more)])
+    assert (trainer.sampler.train_labels[0][:20, :96] == 1).all()
+    third = more.copy()
+    third[30:40] = 3
+    with pytest.raises(ImPartialError, match="Class 3"):
+        trainer.set_scribbles([Scribbles(third)])
+    command = {1: NewScribbles([Scribbles(more)])}
+    seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), command)
+    assert seen[-1].step == 12
+
+
+def test_it_goes_on_from_a_model(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
+    images, scribbles = [tiny_tissue.image], [tiny_scribbles]
+    first = api.train(images, scribbles, replace(QUICK, max_steps=60), SMALL)
+    second = api.train(images, scribbles, replace(QUICK, max_steps=3), init=first)
+    assert (second.card.rounds, second.card.steps) == (2, 63)
+    assert len(second.card.history) > len(first.card.history)
+    fresh = api.train(images, scribbles, replace(QUICK, max_steps=3), SMALL)
+    continued = second.card.history[-1]["training"]["scribble"]
+    assert continued < fresh.card.history[-1]["training"]["scribble"]
+
+
+def test_the_best_weights_are_kept_not_the_last(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    everything = np.ones((96, 96), bool)
+    trainer.sampler.held_out = [everything]
+    trainer.sampler.set_scribbles([tiny_scribbles])
+    trainer.step()
+    trainer.validate()
+    assert trainer.best is not None
+    best = trainer.best[0]
+    for parameter in trainer.averaged.parameters():
+        parameter.data.normal_(std=3.0)
+    trainer.validate()
+    assert trainer.validation is not None
+    assert trainer.validation.total > best
+    assert trainer.result().card.best_validation_loss == best
+
+
+@pytest.mark.parametrize("objective", ["joint", "scribble", "reconstruction"])
+def test_objectives_learn_from_their_parts_only(
+    objective: str, tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    config = replace(QUICK, objective=objective, max_steps=2)
+    seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, config))
+    losses = seen[-1].training
+    assert (losses.scribble > 0) == (objective != "reconstruction")
+    assert (losses.reconstruction > 0) == (objective != "scribble")
+
+
+def test_loss_is_the_weighted_sum_of_its_parts(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    config = replace(QUICK, total_variation_weight=0.7, precision="float32", max_steps=1)
+    seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, config))
+    parts = seen[-1].training
+    expected = (
+        config.scribble_weight * parts.scribble
+        + config.reconstruction_weight * parts.reconstruction
+        + 0.7 * parts.total_variation
+    )
+    assert parts.total == pytest.approx(expected, rel=1e-5)
+
+
+def test_learning_rate_warms_up_and_falls_to_nothing(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    trainer = Trainer(
+        [tiny_tissue.image], [tiny_scribbles], SMALL, replace(QUICK, max_steps=1000), None
+    )
+    rates = []
+    for step in (0, 25, 50, 525, 1000):
+        trainer.steps = step
+        rates.append(trainer.learning_rate() / QUICK.learning_rate)
+    assert rates == pytest.approx([0.05, 0.5, 1.0, 0.5, 0.001], abs=1e-3)
+
+
+def test_the_papers_schedule(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
+    config = replace(get_preset("paper").training, patch_size=32)
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, config, None)
+    assert type(trainer.optimizer) is torch.optim.Adam
+    assert trainer.learning_rate() == pytest.approx(5e-4)
+    trainer.steps = 400
+    assert trainer.learning_rate() == pytest.approx(5e-4 * 0.96**2)
+
+
+@pytest.mark.parametrize("channels", [1, 5, 100])
+def test_any_number_of_channels_and_classes(channels: int) -> None:
+    rng = np.random.default_rng(0)
+    image = Image(
+        rng.normal(size=(channels, 40, 40)).astype(np.float32),
+        tuple(f"c{i}" for i in range(channels)),
+    )
+    labels = np.zeros((40, 40), np.uint8)
+    labels[5], labels[15], labels[25] = 1, 2, 3
+    model = api.train([image], [Scribbles(labels)], replace(QUICK, max_steps=2), SMALL)
+    assert model.card.class_names == ("background", "foreground 1", "foreground 2")
+    assert api.predict(image, model).probability.shape == (3, 40, 40)
+
+
+def test_input_that_cannot_be_learned_from(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
+    image = tiny_tissue.image
+    one_class = Scribbles(np.where(tiny_scribbles.labels == 1, 1, 0).astype(np.uint8))
+    small = Scribbles(tiny_scribbles.labels[:-1])
+    cases: list[tuple[list[Image], list[Scribbles], str]] = [
+        ([], [], "no image"),
+        ([image], [], "scribble layer"),
+        ([image], [small], "same size"),
+        ([image], [one_class], "background"),
+        ([image, image.select([0])], [tiny_scribbles] * 2, "same channels"),
+    ]
+    for images, scribbles, message in cases:
+        with pytest.raises(ImPartialError, match=message):
+            next(fit(images, scribbles, SMALL, QUICK))
+
+
+def test_a_model_of_other_channels_cannot_be_continued(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    image = tiny_tissue.image
+    model = api.train([image], [tiny_scribbles], replace(QUICK, max_steps=1), SMALL)
+    with pytest.raises(ImPartialError, match="2 channel"):
+        next(fit([image.select([0])], [tiny_scribbles], training=QUICK, init=model))

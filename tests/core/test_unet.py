@@ -1,0 +1,74 @@
+"""The network: shapes, the halo, dropout with fixed masks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_impartial.core.config import ModelConfig
+from napari_impartial.core.unet import UNet
+
+SMALL = ModelConfig(base_features=4, depth=2, components_per_class=2)
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 3), (100, 2)])
+def test_output_shapes(channels: int, classes: int, norm: str) -> None:
+    config = ModelConfig(base_features=4, depth=2, norm=norm, components_per_class=3)
+    network = UNet(channels, classes, config)
+    logits, means = network(torch.randn(2, channels, 16, 24))
+    assert logits.shape == (2, 3 * classes, 16, 24)
+    assert means.shape == (2, 3 * classes, channels, 16, 24)
+    assert network.log_probability(logits).shape == (2, classes, 16, 24)
+    assert network.head.out_channels == 3 * classes * (1 + channels)
+
+
+def test_no_dropout_at_the_first_level() -> None:
+    network = UNet(1, 2, ModelConfig(base_features=4, depth=3, dropout=0.5))
+    assert {layer.features for layer in network.dropouts()} == {8, 16, 32}
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_the_halo_holds_all_that_a_core_depends_on(depth: int) -> None:
+    torch.manual_seed(0)
+    network = UNet(1, 2, ModelConfig(base_features=4, depth=depth, norm="none")).eval()
+    network = network.double()
+    halo, stride = network.halo, network.stride
+    core = 2 * stride
+    x = torch.randn(1, 1, 2 * halo + core + 64, 2 * halo + core + 32, dtype=torch.float64)
+    y0, x0 = halo + stride, halo
+    with torch.no_grad():
+        whole = network(x)[0][..., y0 : y0 + core, x0 : x0 + core]
+        part = x[..., y0 - halo : y0 + core + halo, x0 - halo : x0 + core + halo]
+        tile = network(part, (halo, halo, halo, halo))[0]
+        short = halo - stride
+        less = x[..., y0 - short : y0 + core + short, x0 - short : x0 + core + short]
+        near = network(less, (short,) * 4)[0]
+    assert tile.shape == whole.shape
+    torch.testing.assert_close(tile, whole, rtol=0, atol=1e-12)
+    if depth > 1:  # the halo is not wider than it has to be
+        assert not torch.allclose(near, whole, rtol=0, atol=1e-12)
+
+
+def test_fixed_masks_make_dropout_repeatable_and_fan_one_image_out() -> None:
+    torch.manual_seed(0)
+    network = UNet(1, 2, SMALL).eval()
+    x = torch.randn(1, 1, 16, 16)
+    generator = torch.Generator().manual_seed(0)
+    for layer in network.dropouts():
+        layer.mask = layer.draw(3, generator)
+    with torch.no_grad():
+        three = network(x)[0]
+        assert three.shape[0] == 3
+        for layer in network.dropouts():
+            assert layer.mask is not None
+            layer.mask = layer.mask[1:2]
+        torch.testing.assert_close(network(x)[0], three[1:2])
+    assert not torch.allclose(three[0], three[1])
+
+
+def test_drawn_masks_keep_the_expected_share_and_scale() -> None:
+    layer = UNet(1, 2, ModelConfig(base_features=64, depth=2, dropout=0.25)).dropouts()[0]
+    mask = layer.draw(200, torch.Generator().manual_seed(0))
+    assert mask.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert mask.mean().item() == pytest.approx(1.0, abs=0.02)
