@@ -28,7 +28,7 @@ def test_auto_takes_a_gpu_where_there_is_one() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(ImPartialError, match="no device 'cuda'.*cpu"):
+    with pytest.raises(ImPartialError, match=r"no device 'cuda'.*cpu"):
         resolve_device("cuda")
 
 

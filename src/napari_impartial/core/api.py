@@ -62,5 +62,5 @@ def train(
         try:
             progress = running.send(command)
         except StopIteration as finished:
-            return finished.value  # type: ignore[no-any-return]
+            return finished.value
         command = on_progress(progress) if on_progress else None

@@ -206,7 +206,7 @@ class TrainingConfig:
         maximum=2.0,
     )
     validation_fraction: float = setting(
-        0.15,
+        0.1,
         "Held-out share",
         "Share of the scribbled area that is kept out of training to judge the weights.",
         minimum=0.0,
@@ -312,10 +312,10 @@ class InstanceConfig:
         step=0.01,
     )
     min_size_px: int = setting(
-        30, "Smallest size", "Smaller objects are dropped.", minimum=0, maximum=100000, unit="px"
+        40, "Smallest size", "Smaller objects are dropped.", minimum=0, maximum=100000, unit="px"
     )
     split_strength: float = setting(
-        0.7,
+        0.6,
         "Split strength",
         "0 keeps touching cells together, 1 cuts at the slightest waist.",
         minimum=0.0,
@@ -365,7 +365,7 @@ class Preset:
 
 
 def _paper() -> Preset:
-    """Settings as published, for comparison (science page, *paper* preset)."""
+    """Return the settings as published, for comparison (science page, *paper* preset)."""
     return Preset(
         "paper",
         "Paper",

@@ -52,7 +52,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 def _cpu_has_bfloat16() -> bool:
     """Whether bfloat16 is computed by the CPU itself; emulated, it is slower than float32."""
     # Older torch cannot say; float32 is then the safe answer.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 

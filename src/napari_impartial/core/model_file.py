@@ -10,7 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..io.atomic import atomic_path
+from napari_impartial.io.atomic import atomic_path
+
 from .errors import ModelFileError
 from .model_card import FORMAT, ModelCard, read_card
 from .unet import UNet
@@ -34,7 +35,7 @@ class TrainedModel:
         """Build the network with these weights, in evaluation mode."""
         network = UNet(self.card.n_channels, self.card.n_classes, self.card.model)
         network.load_state_dict(self.weights)
-        return network.to(device, memory_format=torch.channels_last).eval()
+        return network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 
 def save_model(model: TrainedModel, path: str | Path) -> Path:

@@ -202,11 +202,9 @@ class _Sums:
         self.samples = config.samples
         self.probability = np.zeros((network.n_classes, *shape), np.float32)
         self.entropy = np.zeros(shape, np.float32)
-        self.membership = self.colours = self.weights = None
-        if config.reconstruction:
-            m, c = network.n_components, network.in_channels
-            self.membership = np.zeros((m, *shape), np.float32)
-            self.colours, self.weights = np.zeros((m, c)), np.zeros(m)
+        m = network.n_components
+        self.membership = np.zeros((m, *shape), np.float32) if config.reconstruction else None
+        self.colours, self.weights = np.zeros((m, network.in_channels)), np.zeros(m)
 
     def add(self, core: tuple[slice, slice], logits: Tensor, means: Tensor) -> None:
         """Add a batch of passes over one tile."""

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import __version__
+from napari_impartial import __version__
+
 from .blind_spot import BlindSpotBatch, hide_pixels
 from .config import ModelConfig, PredictionConfig, TrainingConfig, get_preset, validate
 from .device import computing_in, resolve_device, resolve_precision
@@ -41,6 +42,8 @@ _VALIDATIONS = 12
 # Unaugmented patches that the normalization layers' statistics are taken from.
 _CALIBRATION_PATCHES = 48
 _WARM_UP = 0.05
+# Rise of the held-out loss over its best from which the last weights are given up.
+_TOLERATED_RISE = 1.5
 _PAPER_DECAY, _PAPER_DECAY_STEPS = 0.96, 200
 
 
@@ -78,7 +81,8 @@ def fit(
     Returns
     -------
     TrainedModel
-        Best weights on the held-out scribbles, or the last where nothing is held out.
+        The last averaged weights; those of the lowest loss on the held-out scribbles where
+        the last do clearly worse, and always with the paper's schedule.
 
     Raises
     ------
@@ -107,7 +111,10 @@ def fit(
                 preview = (trainer.preview(command), command)
             elif isinstance(command, NewScribbles):
                 trainer.set_scribbles(command.scribbles)
-            if finished or isinstance(command, Stop):
+            if finished:
+                break
+            if isinstance(command, Stop):
+                trainer.validate()
                 break
     return trainer.result()
 
@@ -162,7 +169,7 @@ class Trainer:
             self.network = init.network(self.device).train()
         else:
             network = UNet(len(self.channel_names), n_classes, model)
-            self.network = network.to(self.device, memory_format=torch.channels_last)
+            self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network).eval()
         self.optimizer = self._optimizer()
         self.scaler = torch.amp.GradScaler(
@@ -297,6 +304,20 @@ class Trainer:
             history=(*(before.history if before else ()), *self.history),
         )
         return TrainedModel(card, weights)
+
+    def _chosen(self) -> tuple[float | None, dict[str, Tensor]]:
+        """Return the weights to hand out and their held-out loss.
+
+        The paper keeps those of the lowest held-out loss. A schedule that falls to zero
+        ends on better ones than a noisy loss over a handful of strokes can pick, so there
+        the last are kept, unless they do clearly worse.
+        """
+        if self.best is None or self.validation is None:
+            return None, _state(self.averaged)
+        tolerated = 1.0 if self.config.schedule == "exponential" else _TOLERATED_RISE
+        if self.validation.total <= tolerated * self.best[0]:
+            return self.validation.total, _state(self.averaged)
+        return self.best[0], self.best[2]
 
     def _losses(
         self, network: UNet, patches: Patches, generator: torch.Generator
