@@ -132,9 +132,9 @@ def test_the_whole_loop(
 
     # A saved model does the same again.
     path = tmp_path / "model.impartial"
-    widget.save_model(path)
+    widget.models.save(path)
     assert read_card(path) == widget.session.card
-    widget.load_model(path)
+    widget.models.load(path)
     wait_for(lambda: idle(widget))
     find("copy_command_button").click()
     from qtpy.QtWidgets import QApplication
@@ -280,7 +280,7 @@ def test_a_file_that_is_no_model_is_refused(
 ) -> None:
     path = tmp_path / "broken.impartial"
     path.write_bytes(b"no model")
-    widget.load_model(path)
+    widget.models.load(path)
     assert "not a model" in notes()[-1]
     assert widget.session.card is None
     assert not find("save_model_button").isEnabled()
@@ -331,3 +331,37 @@ def test_the_manifest_opens_the_widget_and_the_samples(
     assert source.name == "nucleus"
     assert len(source.channel_names) == 3, "layers of one sample are channels of one image"
     qtbot.waitUntil(lambda: made.session.missing_for_training() == "")
+
+
+def test_the_dock_is_closed_and_opened_again(
+    widget: Any, viewer: Any, find: Any, scribbled: Any, children: Any, wait_for: Any
+) -> None:
+    from napari_impartial.gui.dock_widget import ImPartialWidget
+
+    wait_for(lambda: children)
+    viewer.window.remove_dock_widget(widget)
+    widget.deleteLater()
+    wait_for(lambda: children[-1].poll() is not None)
+    # Nobody is listening any more, and nothing was lost.
+    scribbled.paint((50, 50), 1)
+    viewer.add_image(np.zeros((9, 9)))
+    again = ImPartialWidget(viewer)
+    viewer.window.add_dock_widget(again, name="ImPartial again")
+    again.image_panel._combo.setCurrentText("tissue")
+    assert again.session.missing_for_training() == ""
+    assert again.workspace.scribbles.find(again.workspace.source) == scribbled
+
+
+def test_the_brush_in_hand_is_shown(widget: Any, find: Any, scribbled: Any) -> None:
+    buttons = [find(f"brush_{name}_button") for name in ("background", "cell", "eraser")]
+
+    def shown() -> list[bool]:
+        return [button.isChecked() for button in buttons]
+
+    assert shown() == [False, True, False]
+    buttons[0].click()
+    assert (scribbled.mode, scribbled.selected_label) == ("paint", 1)
+    scribbled.mode = "erase"
+    assert shown() == [False, False, True]
+    scribbled.mode = "pan_zoom"
+    assert shown() == [False, False, False]

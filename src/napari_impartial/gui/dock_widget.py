@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import napari
 from napari.layers import Labels
 from qtpy.QtWidgets import (
-    QApplication,
     QFileDialog,
     QLabel,
     QVBoxLayout,
@@ -18,15 +15,11 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import create_worker
 
-from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.model_card import ModelCard, read_card
-from napari_impartial.io.atomic import atomic_path
-
-from . import mask_import, notify
-from .command import command
+from . import mask_import
 from .layers import Source
 from .layers.source import is_ours
 from .layers.view import on_click
+from .model_control import ModelControl
 from .panels.image_panel import ImagePanel
 from .panels.model_row import ModelRow
 from .panels.refine_panel import RefinePanel
@@ -63,6 +56,7 @@ class ImPartialWidget(QWidget):
         self._budget_s = 0.0
         self.training = TrainingControl(self.workspace, self.process, self)
         self.results = ResultControl(self.workspace, self.process, self)
+        self.models = ModelControl(self.workspace, self.process, self.results)
         self._make_panels()
         self._lay_out()
         self._wire_panels()
@@ -70,14 +64,6 @@ class ImPartialWidget(QWidget):
         self._wire_viewer()
         self.image_panel.refresh()
         self._update()
-
-    def shut_down(self) -> None:
-        """End the training process and let go of the viewer."""
-        self.process.close()
-        self.workspace.disconnect_viewer()
-        self._forget_clicks()
-        self._viewer.bind_key(NEXT_KEY, None, overwrite=True)
-        self._viewer.layers.selection.events.active.disconnect(self._on_active_layer)
 
     def _make_panels(self) -> None:
         self.image_panel = ImagePanel(self._viewer)
@@ -129,14 +115,15 @@ class ImPartialWidget(QWidget):
         self.result_panel.valueChanged.connect(results.set_config)
         self.result_panel.table.object_chosen.connect(self._on_object)
         self.refine_panel.place_chosen.connect(lambda row: results.go_to_place(results.places[row]))
-        self.model_row.save_wanted.connect(self.save_model)
-        self.model_row.load_wanted.connect(self.load_model)
-        self.model_row.command_wanted.connect(self._copy_command)
+        self.model_row.save_wanted.connect(self.models.save)
+        self.model_row.load_wanted.connect(self.models.load)
+        self.model_row.command_wanted.connect(self.models.copy_command)
 
     def _wire_state(self) -> None:
         training, results = self.training, self.results
         self.session.changed.connect(self._update)
         self.workspace.painted.connect(self._show_scribbles)
+        self.workspace.brush_changed.connect(self._on_active_layer)
         self.workspace.layers_changed.connect(self.image_panel.refresh)
         self.workspace.layers_changed.connect(self._offer_masks)
         training.started.connect(lambda _: self.train_panel.begin())
@@ -160,7 +147,18 @@ class ImPartialWidget(QWidget):
         self._viewer.layers.selection.events.active.connect(self._on_active_layer)
         self._viewer.bind_key(NEXT_KEY, lambda _: self.refine_panel.go_next(), overwrite=True)
         # Not a method of ours: when this is emitted there is no widget any more.
-        self.destroyed.connect(partial(_close, self.process))
+        viewer, process, workspace = self._viewer, self.process, self.workspace
+        forget_clicks, selection = self._forget_clicks, self._viewer.layers.selection.events
+        on_active_layer = self._on_active_layer
+
+        def let_go() -> None:
+            process.close()
+            workspace.disconnect_viewer()
+            forget_clicks()
+            selection.active.disconnect(on_active_layer)
+            viewer.bind_key(NEXT_KEY, None, overwrite=True)
+
+        self.destroyed.connect(let_go)
 
     def _on_source(self, source: Source | None) -> None:
         self.workspace.choose(source)
@@ -261,48 +259,6 @@ class ImPartialWidget(QWidget):
         self.scribble_panel.set_counts(planes)
         self._update()
 
-    def save_model(self, path: Path) -> None:
-        """Write the current model to a file, whole or not at all."""
-        if self.session.model_path is None:
-            notify.show_warning("There is no model to save yet.")
-            return
-        try:
-            with atomic_path(path) as temporary:
-                shutil.copyfile(self.session.model_path, temporary)
-        except ImPartialError as error:
-            notify.show_error(str(error))
-            return
-        notify.show_info(f"The model was saved as {path}.")
-
-    def load_model(self, path: Path) -> None:
-        """Take over a model from a file, and predict the image in view if it fits."""
-        try:
-            card: ModelCard = read_card(path)
-            own = self.process.new_model_path()
-            shutil.copyfile(path, own)
-        except (ImPartialError, OSError) as error:
-            notify.show_error(str(error))
-            return
-        self.session.set_model(own, card)
-        missing = self.session.missing_for_prediction()
-        if missing and self.session.record is not None:
-            notify.show_warning(missing)
-        elif not missing:
-            self.results.predict()
-
-    def _copy_command(self) -> None:
-        card = self.session.card
-        if card is None:
-            return
-        keys = dict.fromkeys(key for key, _, _ in self.session.scribbled())
-        sources = [self.workspace.sources[key] for key in keys]
-        text = command(card, sources, self.session.instance_config, "model.impartial")
-        clipboard = QApplication.clipboard()
-        if clipboard is None:
-            return
-        clipboard.setText(text)
-        notify.show_info("The command is on the clipboard. Save the layers it names as files.")
-
     def _update(self) -> None:
         """Enable what can work, and say what each step still needs."""
         session = self.session
@@ -330,7 +286,7 @@ class ImPartialWidget(QWidget):
         self.status.setText(
             _STATUS.get(session.activity)
             or training_needs
-            or prediction_needs
+            or ("Press Train." if session.card is None else prediction_needs)
             or "Ready. Follow the suggestions, paint there, and press Continue."
         )
 
@@ -345,7 +301,3 @@ _STATUS = {
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def _close(process: TrainingProcess, *_: object) -> None:
-    process.close()

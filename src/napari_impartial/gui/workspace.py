@@ -29,12 +29,15 @@ class Workspace(QObject):
         The list of layers that could be an image.
     painted
         Scribbles have changed and have been read into the session.
+    brush_changed
+        Another tool or label is in hand.
     plane_changed
         Another plane of a stack is looked at, or another image was chosen.
     """
 
     layers_changed = Signal()
     painted = Signal()
+    brush_changed = Signal()
     plane_changed = Signal()
 
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
@@ -71,6 +74,8 @@ class Workspace(QObject):
         for layer in self._watched:
             layer.events.paint.disconnect(self._on_painted)
             layer.events.data.disconnect(self._on_painted)
+            layer.events.mode.disconnect(self._on_brush)
+            layer.events.selected_label.disconnect(self._on_brush)
         self._watched.clear()
 
     @property
@@ -116,6 +121,7 @@ class Workspace(QObject):
         self._watch(layer)
         if how == "restored":
             notify.show_info(f"'{layer.name}' is back with all its strokes.")
+        self.brush_changed.emit()
         self.read_scribbles()
 
     def read_scribbles(self) -> None:
@@ -162,6 +168,11 @@ class Workspace(QObject):
             self._watched.add(layer)
             layer.events.paint.connect(self._on_painted)
             layer.events.data.connect(self._on_painted)
+            layer.events.mode.connect(self._on_brush)
+            layer.events.selected_label.connect(self._on_brush)
+
+    def _on_brush(self, _: Any = None) -> None:
+        self.brush_changed.emit()
 
     def _on_painted(self, _: Any = None) -> None:
         self._paint_timer.start()
