@@ -135,6 +135,7 @@ class ImPartialWidget(QWidget):
         results.predicting.connect(
             lambda share: self.train_panel.show_fraction(share, "Predicting...")
         )
+        results.ended.connect(lambda: self.train_panel.end(self._last_round()))
         results.counted.connect(self.result_panel.set_count)
         results.measured.connect(self.result_panel.set_table)
         results.suggested.connect(self._on_suggestions)
@@ -192,16 +193,22 @@ class ImPartialWidget(QWidget):
     def _on_progress(self, progress: Any) -> None:
         self.train_panel.show_progress(progress, self._budget_s)
 
-    def _on_trained(self, made: Round) -> None:
-        card = made.card
-        held_out = card.best_validation_loss
-        judged = "" if held_out is None else f", held-out loss {held_out:.3f}"
-        self.train_panel.end(f"Round {made.number}: {card.steps} steps{judged}.")
+    def _on_trained(self, _: Round) -> None:
+        self.train_panel.end(self._last_round())
         for name in ("result", "refine"):
             self.steps[name].set_open(True)
         self.steps["image"].set_open(False)
         if not self.session.missing_for_prediction():
             self.results.predict()
+
+    def _last_round(self) -> str:
+        """Say how the last training went."""
+        if not self.session.rounds:
+            return ""
+        last = self.session.rounds[-1]
+        held_out = last.card.best_validation_loss
+        judged = "" if held_out is None else f", held-out loss {held_out:.3f}"
+        return f"Round {last.number}: {last.card.steps} steps{judged}."
 
     def _on_suggestions(self, places: list[Place]) -> None:
         several = len(self.session.images) > 1

@@ -82,6 +82,8 @@ class ResultControl(QObject):
     -------
     predicting
         Share of the running prediction that is done.
+    ended
+        The prediction is over, one way or another.
     counted
         Number of objects in the plane in view; None where nothing is predicted.
     measured
@@ -93,6 +95,7 @@ class ResultControl(QObject):
     """
 
     predicting = Signal(float)
+    ended = Signal()
     counted = Signal(object)
     measured = Signal(object)
     suggested = Signal(object)
@@ -206,6 +209,7 @@ class ResultControl(QObject):
             self._job.deleteLater()
         self._job = None
         self._session.activity = Activity.IDLE
+        self.ended.emit()
         if isinstance(reply, messages.Predicted):
             self._keep(key, plane, reply.prediction)
         elif isinstance(reply, messages.Failed):

@@ -40,7 +40,8 @@ def scribble_name(name: str) -> str:
 def colormap() -> DirectLabelColormap:
     """Colours of the classes; what is not annotated is clear."""
     colours: dict[int | None, str] = {None: "white", 0: "transparent"}
-    colours.update(COLOURS)
+    for label, colour in COLOURS.items():
+        colours[label] = colour
     return DirectLabelColormap(color_dict=colours)
 
 
