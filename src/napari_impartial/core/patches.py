@@ -17,9 +17,10 @@ from .scribbles import Scribbles
 
 BoolMask = npt.NDArray[np.bool_]
 
-# Held-out blocks: the largest of these sides at which enough blocks are annotated.
-_BLOCK_SIDES = (64, 32)
-_MIN_BLOCKS = 8
+# Side of the blocks that are held out or not, and how many have to be annotated for any
+# to be: of fewer, each is missed more (F1 fell by 0.02 to 0.08) than the check is worth.
+_BLOCK_SIDE = 64
+_MIN_BLOCKS = 40
 _MAX_VALIDATION_PATCHES = 16
 # Shares of the patches that are blurred and that get noise; range and grain of the noise.
 _BLUR_SHARE = 0.25
@@ -60,11 +61,9 @@ def choose_held_out(
     held_out = np.zeros(labels.shape, dtype=bool)
     if fraction <= 0:
         return held_out
-    for side in _BLOCK_SIDES:
-        blocks = np.unique(np.argwhere(labels) // side, axis=0)
-        if len(blocks) >= _MIN_BLOCKS:
-            break
-    else:
+    side = _BLOCK_SIDE
+    blocks = np.unique(np.argwhere(labels) // side, axis=0)
+    if len(blocks) < _MIN_BLOCKS:
         return held_out
     available = np.bincount(labels.ravel(), minlength=256) // 2
     available[0] = labels.size
