@@ -37,8 +37,8 @@ def wait(condition: Callable[[], Any] = lambda: False, at_most_s: float = PATIEN
 
 
 def save(picture: Any, path: Path) -> None:
-    """Write a picture in 256 colours: a quarter of the size, and no difference to see."""
-    PIL.Image.fromarray(picture).convert("RGB").quantize(256).save(path, optimize=True)
+    """Write a picture without its alpha channel."""
+    PIL.Image.fromarray(picture).convert("RGB").save(path, optimize=True)
 
 
 class Tour:
@@ -65,7 +65,7 @@ class Tour:
         """Save the whole window."""
         wait(at_most_s=1)
         path = self.folder / f"{name}.png"
-        save(self.viewer.window.screenshot(canvas_only=False), path)
+        save(self.viewer.window.screenshot(flash=False, canvas_only=False), path)
         print(f"{path}: {self.part('status_label').text()}")
 
     def panel_picture(self, name: str) -> None:

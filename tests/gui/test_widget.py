@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.model_card import read_card
 
 RESULTS = ["probability [tissue]", "uncertainty [tissue]", "instances [tissue]"]
@@ -92,7 +93,7 @@ def test_the_whole_loop(
     wait_for(lambda: find("count_label").text() == before)
     find("min_size_slider").setValue(10_000)
     wait_for(lambda: find("count_label").text() == "0 objects")
-    find("min_size_slider").setValue(20)
+    find("min_size_slider").setValue(InstanceConfig().min_size_px)
     wait_for(lambda: find("count_label").text() == before)
     assert not asked
     monkeypatch.undo()
