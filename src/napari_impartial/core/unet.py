@@ -114,15 +114,16 @@ class UNet(nn.Module):
         """How far the network sees, in pixels, rounded up to a multiple of :attr:`stride`."""
         radius = self._margins()[-1] + 2
         for _ in range(self.depth):
-            radius = 2 * radius + 1 + 2
+            radius = 2 * radius + 2
         return -(-radius // self.stride) * self.stride
 
     def _margins(self) -> list[int]:
         """Per level, the pixels round the core that the decoder's output has to be right in."""
         margins = [0]
         for _ in range(self.depth):
-            # Two convolutions, then bilinear upsampling, whose outermost pixel is a guess.
-            margins.append(-(-(margins[-1] + 2) // 2) + 1)
+            # Two convolutions, then bilinear upsampling, whose outermost pixel is a guess:
+            # the least d with 2 d - 1 >= margin + 2.
+            margins.append((margins[-1] + 4) // 2)
         return margins
 
     def forward(self, x: Tensor, halo: Halo = NO_HALO) -> tuple[Tensor, Tensor]:

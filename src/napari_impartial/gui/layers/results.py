@@ -70,7 +70,8 @@ class ResultLayers:
         self, source: Source, plane: PlaneIndex, role: Role, values: npt.NDArray[Any]
     ) -> Layer:
         """Show `values` (Y, X) as the result of one plane."""
-        return self.write_box(source, plane, role, values, (0, 0, *values.shape))
+        height, width = values.shape
+        return self.write_box(source, plane, role, values, (0, 0, height, width))
 
     def write_box(
         self, source: Source, plane: PlaneIndex, role: Role, values: npt.NDArray[Any], box: Box
