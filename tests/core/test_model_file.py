@@ -91,7 +91,8 @@ def test_foreign_files(path: Path, model: TrainedModel, tmp_path: Path) -> None:
     for name in ("text", "pickle", "torch"):
         with pytest.raises(ModelFileError, match="not a model of napari-impartial"):
             load_model(tmp_path / name)
-    save_file(dict(model.weights), tmp_path / "foreign")
+    foreign = {name: weight.contiguous() for name, weight in model.weights.items()}
+    save_file(foreign, tmp_path / "foreign")
     with pytest.raises(ModelFileError, match="holds weights"):
         load_model(tmp_path / "foreign")
 

@@ -208,7 +208,7 @@ class PatchSampler:
             if rng.random() < _BLUR_SHARE:
                 sigma = float(rng.uniform(0, config.blur_jitter_px))
                 patches[number] = _blur(patches[number], sigma)
-            if rng.random() < _NOISE_SHARE:
+            if config.noise_jitter > 0 and rng.random() < _NOISE_SHARE:
                 patches[number] += self._noise(patches[number], rng)
         return patches
 
@@ -219,8 +219,9 @@ class PatchSampler:
         by eye, so that faint structures stay, and now and then strong. Grain of several
         pixels is noise that optics or resampling has smeared.
         """
-        strongest = max(self.config.noise_jitter, 1e-9)
-        strength = strongest * math.exp(-_NOISE_DECADES * math.log(10) * float(rng.random()))
+        strength = self.config.noise_jitter * math.exp(
+            -_NOISE_DECADES * math.log(10) * float(rng.random())
+        )
         noise = torch.from_numpy(rng.standard_normal(patch.shape, dtype=np.float32))
         rough = _blur(noise.to(patch.device), float(rng.uniform(0, _COARSEST_GRAIN_PX)))
         return rough * (strength / rough.std().clamp(min=1e-6))

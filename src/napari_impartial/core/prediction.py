@@ -186,7 +186,7 @@ def _predict_at_one_scale(
                 # Logits steer everything after, so the last, cheap layer is exact.
                 with torch.autocast(device.type, enabled=False):
                     logits, means = network.split(network.head(features.float()))
-                sums.add(tile.core, logits, means)
+                    sums.add(tile.core, logits, means)
     _set_masks(network, [], slice(0))
     if progress is not None:
         progress(1.0)
