@@ -115,7 +115,10 @@ def test_card_that_does_not_fit_the_weights(path: Path) -> None:
         load_model(path)
 
 
-@pytest.mark.parametrize("change", [{"surprise": 1}, {"model": {"wrong": 1}}, {"history": None}])
+@pytest.mark.parametrize(
+    "change",
+    [{"surprise": 1}, {"model": {"wrong": 1}}, {"history": None}, {"model": {"depth": 40}}],
+)
 def test_broken_card(path: Path, change: dict[str, object]) -> None:
     rewrite(path, change)
     with pytest.raises(ModelFileError, match="description cannot be read"):

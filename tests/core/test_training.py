@@ -146,8 +146,10 @@ def test_new_strokes_join_the_running_training(
     assert (trainer.sampler.train_labels[0][:20, :96] == 1).all()
     third = more.copy()
     third[30:40] = 3
-    with pytest.raises(ImPartialError, match="Class 3"):
-        trainer.set_scribbles([Scribbles(third)])
+    # What cannot be learned from is left aside, and the training survives it.
+    for useless in (third, np.where(more == 1, 0, more), np.zeros_like(more)):
+        trainer.set_scribbles([Scribbles(useless.astype(np.uint8))])
+        assert (trainer.sampler.train_labels[0][:20, :96] == 1).all()
     command = {1: NewScribbles([Scribbles(more)])}
     seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), command)
     assert seen[-1].step == 12
@@ -181,6 +183,37 @@ def test_the_best_weights_are_kept_not_the_last(
     assert trainer.validation is not None
     assert trainer.validation.total > best
     assert trainer.result().card.best_validation_loss == best
+
+
+def test_slightly_worse_last_weights_are_preferred_to_a_lucky_best(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    trainer.sampler.held_out = [np.ones((96, 96), bool)]
+    trainer.sampler.set_scribbles([tiny_scribbles])
+    trainer.step()
+    trainer.validate()
+    assert trainer.validation is not None
+    old = {name: torch.zeros_like(w) for name, w in trainer.averaged.state_dict().items()}
+    last = trainer.validation.total
+    trainer.best = (last / 1.2, 1, old)
+    assert trainer.result().card.best_validation_loss == last
+    trainer.config = replace(QUICK, schedule="exponential")
+    assert trainer.result().card.best_validation_loss == last / 1.2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"patch_size": 18}, "multiple of 4"),
+        ({"objective": "reconstruction", "reconstruction_weight": 0.0}, "no weight"),
+    ],
+)
+def test_settings_that_do_not_go_together(
+    change: dict[str, Any], message: str, tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    with pytest.raises(ImPartialError, match=message):
+        next(fit([tiny_tissue.image], [tiny_scribbles], SMALL, replace(QUICK, **change)))
 
 
 @pytest.mark.parametrize("objective", ["joint", "scribble", "reconstruction"])

@@ -118,7 +118,10 @@ class TrainingConfig:
         unit="s",
     )
     max_steps: int = setting(
-        0, "Most steps", "Stop after so many steps; 0 means the time alone decides.", minimum=0
+        0,
+        "Most steps",
+        "Train so many steps, whatever time they take; 0 means the time budget decides.",
+        minimum=0,
     )
     objective: str = setting(
         "joint",

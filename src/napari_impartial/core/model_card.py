@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import ModelConfig, TrainingConfig
+from .config import ModelConfig, TrainingConfig, validate
 from .errors import ModelFileError
 
 FORMAT = "napari-impartial"
@@ -94,12 +94,14 @@ class ModelCard:
                     f"This model was saved by a newer version of the program "
                     f"({values.get('program_version')}); update napari-impartial to open it."
                 )
-            values["model"] = ModelConfig(**values["model"])
-            values["training"] = TrainingConfig(**values["training"])
+            values["model"] = validate(ModelConfig(**values["model"]))
+            values["training"] = validate(TrainingConfig(**values["training"]))
             for name in ("channel_names", "class_names", "normalization", "history"):
                 values[name] = tuple(values[name])
             return cls(**values)
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except ModelFileError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ModelFileError(f"The model's description cannot be read ({error}).") from error
 
 

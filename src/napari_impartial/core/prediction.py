@@ -174,23 +174,32 @@ def _predict_at_one_scale(
     )
     sums = _Sums(network, (height, width), config)
     tiles = list(_tiles(padded.shape[1:], (height, width), config.tile_size, network))
-    for number, tile in enumerate(tiles):
-        if progress is not None and progress(number / len(tiles)):
-            raise Cancelled("The prediction was cancelled.")
-        source = np.ascontiguousarray(padded[(slice(None), *tile.source)])
-        x = torch.from_numpy(source)[None].to(device, memory_format=torch.channels_last)
-        with computing_in(precision, device):
+    try:
+        for number, tile in enumerate(tiles):
+            if progress is not None and progress(number / len(tiles)):
+                raise Cancelled("The prediction was cancelled.")
+            source = np.ascontiguousarray(padded[(slice(None), *tile.source)])
+            x = torch.from_numpy(source)[None].to(device, memory_format=torch.channels_last)
             for chosen in _batches(config.samples, x.shape[-2] * x.shape[-1]):
                 _set_masks(network, masks, chosen)
-                features = network.features(x, tile.halo)
+                with computing_in(precision, device):
+                    features = network.features(x, tile.halo)
                 # Logits steer everything after, so the last, cheap layer is exact.
-                with torch.autocast(device.type, enabled=False):
-                    logits, means = network.split(network.head(features.float()))
-                    sums.add(tile.core, logits, means)
-    _set_masks(network, [], slice(0))
+                sums.add(tile.core, *_head(network, features.float(), config.reconstruction))
+    finally:
+        _set_masks(network, [], slice(0))
     if progress is not None:
         progress(1.0)
     return sums.result()
+
+
+def _head(network: UNet, features: Tensor, means: bool) -> tuple[Tensor, Tensor | None]:
+    """Return logits, and the mean maps where they are wanted: of 100 channels, 400 maps."""
+    if means:
+        return network.split(network.head(features))
+    m = network.n_components
+    bias = None if network.head.bias is None else network.head.bias[:m]
+    return F.conv2d(features, network.head.weight[:m], bias), None
 
 
 class _Sums:
@@ -206,7 +215,7 @@ class _Sums:
         self.membership = np.zeros((m, *shape), np.float32) if config.reconstruction else None
         self.colours, self.weights = np.zeros((m, network.in_channels)), np.zeros(m)
 
-    def add(self, core: tuple[slice, slice], logits: Tensor, means: Tensor) -> None:
+    def add(self, core: tuple[slice, slice], logits: Tensor, means: Tensor | None) -> None:
         """Add a batch of passes over one tile."""
         inside = (
             slice(0, core[0].stop - core[0].start),
@@ -218,7 +227,7 @@ class _Sums:
         self.probability[(slice(None), *core)] += (p.sum(0) / self.passes).cpu().numpy()
         entropy = -(p * log_p).sum(dim=(0, 1)) / self.passes
         self.entropy[core] += entropy.cpu().numpy()
-        if self.membership is not None:
+        if self.membership is not None and means is not None:
             membership = logits.softmax(dim=1)
             self.membership[(slice(None), *core)] += (membership.sum(0) / self.passes).cpu().numpy()
             weighted = torch.einsum("tmyx,tmcyx->mc", membership, means[(..., *inside)])

@@ -98,7 +98,7 @@ class TrainingProgress:
     training, validation : Losses
         Running mean over recent batches; latest on the held-out scribbles, if any.
     best_validation_loss : float or None
-        Lowest so far; its weights are the ones returned.
+        Lowest so far, where anything is held out.
     best_step : int
         Step of `best_validation_loss`.
     learning_rate : float

@@ -154,6 +154,7 @@ class Trainer:
         self.clock = Clock()
         self.config, self.model_config, self.init = training, model, init
         n_classes = _check(images, scribbles, init)
+        _check_settings(model, training)
         self.images, self.n_classes = list(images), n_classes
         self.channel_names = images[0].channel_names
         self.device = resolve_device(training.device)
@@ -252,14 +253,21 @@ class Trainer:
         self.history.append(entry)
 
     def set_scribbles(self, scribbles: Sequence[Scribbles]) -> None:
-        """Take over new strokes; what was best before them has to prove itself again."""
-        n_classes = check_trainable(scribbles)
-        if n_classes > self.n_classes:
-            raise ImPartialError(
-                f"Class {n_classes} was added during training; train again to learn it."
-            )
+        """Take over new strokes; what was best before them has to prove itself again.
+
+        Strokes that cannot be learned from now (a class erased for a moment, or a class
+        the network has no output for) are left aside, and training goes on with those it
+        has: hours of it are not worth an eraser's slip.
+        """
+        try:
+            learnable = check_trainable(scribbles) <= self.n_classes
+        except ImPartialError:
+            learnable = False
+        if not learnable:
+            return
         _check_shapes(self.images, scribbles)
         self.sampler.set_scribbles(scribbles)
+        self.validation = None
         self.best = None
 
     def preview(self, request: Preview) -> Prediction:
@@ -284,8 +292,8 @@ class Trainer:
         )
 
     def result(self) -> TrainedModel:
-        """Return the best weights with their card."""
-        loss, weights = (self.best[0], self.best[2]) if self.best else (None, _state(self.averaged))
+        """Return the chosen weights with their card."""
+        loss, weights = self._chosen()
         before = self.init.card if self.init else None
         card = ModelCard(
             channel_names=self.channel_names,
@@ -431,6 +439,26 @@ def _check(
             f"{init.card.n_classes}; train a new model to learn the new class."
         )
     return init.card.n_classes
+
+
+def _check_settings(model: ModelConfig, training: TrainingConfig) -> None:
+    """Check what no single setting's bounds can."""
+    stride = 1 << model.depth
+    if training.patch_size % stride:
+        raise ImPartialError(
+            f"patch_size is {training.patch_size}; a network of depth {model.depth} needs a "
+            f"multiple of {stride}."
+        )
+    weight = {
+        "scribble": training.scribble_weight,
+        "reconstruction": training.reconstruction_weight,
+        "joint": training.scribble_weight + training.reconstruction_weight,
+    }[training.objective]
+    if weight <= 0:
+        raise ImPartialError(
+            f"The objective {training.objective} has no weight; raise scribble_weight or "
+            "reconstruction_weight above 0."
+        )
 
 
 def _check_shapes(images: Sequence[Image], scribbles: Sequence[Scribbles]) -> None:

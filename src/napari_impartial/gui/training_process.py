@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.results import Command, TrainingProgress
+from napari_impartial.core.results import Command, Stop, TrainingProgress
 
 from . import messages
 
@@ -71,7 +71,8 @@ class Inbox:
         match request:
             case messages.ToTraining(job, command):
                 self._commands.put((job, command))
-                self._running.set()
+                if isinstance(command, Stop):
+                    self._running.set()
             case messages.Pause(_, paused):
                 if paused:
                     self._running.clear()
