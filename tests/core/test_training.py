@@ -202,6 +202,26 @@ def test_slightly_worse_last_weights_are_preferred_to_a_lucky_best(
     assert trainer.result().card.best_validation_loss == last / 1.2
 
 
+@pytest.mark.parametrize(("schedule", "ends"), [("exponential", True), ("budget", False)])
+def test_the_papers_schedule_stops_when_the_held_out_loss_does_not_fall(
+    schedule: str, ends: bool, tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    config = replace(QUICK, schedule=schedule, max_steps=1000)
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, config, None)
+    trainer.sampler.held_out = [np.ones((96, 96), bool)]
+    trainer.sampler.set_scribbles([tiny_scribbles])
+    trainer.step()
+    trainer.validate()
+    assert not trainer.finished()
+    assert trainer.best is not None
+    trainer.best = (0.0, *trainer.best[1:])
+    for _ in range(3):
+        trainer.validate()
+    assert not trainer.finished()
+    trainer.validate()
+    assert trainer.finished() is ends
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -41,6 +41,8 @@ _REPORT_EVERY_S = 0.25
 _VALIDATIONS = 12
 # Unaugmented patches that the normalization layers' statistics are taken from.
 _CALIBRATION_PATCHES = 48
+# Of these, how many in a row may pass without a new best under the paper's schedule.
+_PATIENCE = 4
 _WARM_UP = 0.05
 # Rise of the held-out loss over its best from which the last weights are given up.
 _TOLERATED_RISE = 1.5
@@ -180,6 +182,7 @@ class Trainer:
         self.recent = Losses(0.0, 0.0, 0.0, 0.0)
         self.validation: Losses | None = None
         self.validations = 0
+        self.best_validation = 0
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
         self.history: list[dict[str, Any]] = []
 
@@ -209,8 +212,18 @@ class Trainer:
         return min(self.clock.seconds() / self.config.time_budget_s, 1.0)
 
     def finished(self) -> bool:
-        """Whether the budget is spent."""
-        return self.fraction() >= 1.0
+        """Whether the budget is spent, or the paper's way of training has come to its end."""
+        return self.fraction() >= 1.0 or self._out_of_patience()
+
+    def _out_of_patience(self) -> bool:
+        """Whether the held-out loss has not fallen for long, under the paper's schedule.
+
+        A schedule that ends with the budget needs no such rule, and would be cut short
+        before its best part.
+        """
+        if self.config.schedule != "exponential" or self.best is None:
+            return False
+        return self.validations - self.best_validation >= _PATIENCE
 
     def learning_rate(self) -> float:
         """Return the rate for the next step.
@@ -250,6 +263,7 @@ class Trainer:
             entry["validation"] = _as_dict(self.validation)
             if self.best is None or self.validation.total <= self.best[0]:
                 self.best = (self.validation.total, self.steps, _state(self.averaged))
+                self.best_validation = self.validations
         self.history.append(entry)
 
     def set_scribbles(self, scribbles: Sequence[Scribbles]) -> None:
