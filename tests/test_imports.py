@@ -30,14 +30,19 @@ QT_AND_NAPARI = (
 )
 CORE_WITHOUT_TORCH = (
     "config",
+    "dismissal",
     "errors",
     "images",
     "instances",
+    "lessons",
     "measurements",
     "metrics",
     "model_card",
     "results",
+    "review",
+    "rounds",
     "scribbles",
+    "table_filter",
     "tissue",
     "uncertainty",
 )

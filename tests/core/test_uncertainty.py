@@ -128,6 +128,40 @@ def test_reasons() -> None:
     assert u.suggest(heat, None, config, probability=kinds)[0].reason == u.KIND
 
 
+def test_reasons_of_objects() -> None:
+    config = SuggestionConfig(count=1)
+    instances = np.zeros((200, 240), np.int32)
+    instances[40:80, 40:80] = 1
+
+    def reason(heat: np.ndarray) -> str:
+        return u.suggest(heat.astype(np.float32), None, config, instances=instances)[0].reason
+
+    heat = np.zeros(instances.shape)
+    heat[130:150, 170:190] = 0.9
+    assert reason(heat) == u.MISSED
+    assert reason((instances > 0) * 0.8) == u.DOUBTFUL
+    line = np.zeros(instances.shape)
+    line[40:80, 58:62] = 0.9
+    assert reason(line) == u.TOUCHING
+    rim = np.zeros(instances.shape)
+    rim[39:81, 39:81] = 0.9
+    rim[42:78, 42:78] = 0
+    assert reason(rim) == u.BOUNDARY
+
+
+def test_dismissed_places_do_not_come_back_nor_close_by() -> None:
+    heat = np.random.default_rng(1).random((300, 310), dtype=np.float32)
+    config = SuggestionConfig(count=30, box_px=32)
+    first = u.suggest(heat, config=config)
+    gone = [(s.y, s.x) for s in first[:3]]
+    found = u.suggest(heat, config=config, dismissed=gone)
+    assert found
+    for s in found:
+        assert all(max(abs(s.y - y), abs(s.x - x)) >= 40 for y, x in gone)
+    everything = [(y, x) for y in range(0, 300, 30) for x in range(0, 310, 30)]
+    assert u.suggest(heat, config=config, dismissed=everything) == []
+
+
 def test_several_images_are_ranked_together() -> None:
     a = u.suggest(blobs((60, 60, 0.5), (140, 180, 0.9)), image="a")
     b = u.suggest(blobs((60, 60, 0.7)), image="b")

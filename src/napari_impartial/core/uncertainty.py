@@ -24,12 +24,15 @@ Box = tuple[int, int, int, int]
 BOUNDARY = "unsure: foreground or background"
 KIND = "unsure: which kind of cell"
 TOUCHING = "two cells or one"
+MISSED = "perhaps a missed cell"
+DOUBTFUL = "perhaps not a cell"
 UNLIKE = "unlike anything annotated"
 
 # Boxes' centres keep at least so many box sides apart, along y or x.
 _SEPARATION = 1.25
 # Below this mean entropy (of 1) nothing is worth a person's time.
 _LEAST_SCORE = 1e-3
+_EXTREMA = (ndimage.minimum_filter, ndimage.maximum_filter)
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def suggest(
     mutual_information: npt.ArrayLike | None = None,
     instances: npt.ArrayLike | None = None,
     image: str = "",
+    dismissed: Iterable[tuple[int, int]] = (),
 ) -> list[Suggestion]:
     """Pick the places where a few strokes promise most.
 
@@ -144,9 +148,12 @@ def suggest(
     mutual_information : (Y, X) array, optional
         Tells pixels unlike the annotated ones from ambiguous ones.
     instances : (Y, X) integer array, optional
-        Tells lines where objects touch.
+        Tells lines where objects touch, missed cells, and objects that may be none.
     image : str
         Name put into the suggestions.
+    dismissed : iterable of (y, x)
+        Places that were looked at and found fine; suggestions keep as far from these as
+        from each other.
 
     Returns
     -------
@@ -170,7 +177,7 @@ def suggest(
         None if instances is None else _fitting(instances, heat.shape, "instances"),
     )
     found: list[Suggestion] = []
-    for y, x, score in _peaks(_smooth(heat, config.box_px), free, config):
+    for y, x, score in _peaks(_smooth(heat, config.box_px), free, config, dismissed):
         box = box_round(y, x, config.box_px, heat.shape)
         found.append(Suggestion(len(found) + 1, y, x, box, score, _reason(box, maps), image))
     return found
@@ -244,13 +251,18 @@ def _smooth(heat: Map, box_px: int) -> Map:
 
 
 def _peaks(
-    smoothed: Map, free: npt.NDArray[np.bool_], config: SuggestionConfig
+    smoothed: Map,
+    free: npt.NDArray[np.bool_],
+    config: SuggestionConfig,
+    dismissed: Iterable[tuple[int, int]] = (),
 ) -> list[tuple[int, int, float]]:
     """Greedy non-maximum suppression over the best free pixel of each small block."""
     if smoothed.size == 0:
         return []
     y, x, score = _block_maxima(np.where(free, smoothed, -1.0), max(1, config.box_px // 8))
     apart = _SEPARATION * config.box_px
+    for at in dismissed:
+        score[np.maximum(np.abs(y - at[0]), np.abs(x - at[1])) < apart] = -1.0
     peaks: list[tuple[int, int, float]] = []
     while len(peaks) < config.count:
         best = int(np.argmax(score))
@@ -298,6 +310,22 @@ def _reason(box: Box, maps: _Maps) -> str:
         two = np.argpartition(p, -2, axis=0)[-2:]
         if float(heat[(two > 0).all(axis=0)].sum()) > total / 2:
             return KIND
+    return BOUNDARY if maps.instances is None else _of_objects(heat, maps.instances[window])
+
+
+def _of_objects(heat: Map, labels: npt.NDArray[np.generic]) -> str:
+    """Say whether entropy lies in the background, at outlines, or inside of objects."""
+    ids = labels.astype(np.int64)
+    lowest, highest = (f(ids, size=5, mode="nearest") for f in _EXTREMA)
+    alone = lowest == highest  # no border within 2 px
+    total = float(heat.sum())
+    if float(heat[alone & (ids == 0)].sum()) > total / 2:
+        return MISSED
+    inside = alone & (ids > 0)
+    if float(heat[inside].sum()) > total / 2:
+        # A whole object that is doubted, or a line through one that is not?
+        spread = float((heat[inside] > heat[inside].max() / 2).mean())
+        return DOUBTFUL if spread > 0.5 else TOUCHING
     return BOUNDARY
 
 

@@ -1,0 +1,111 @@
+"""Comparing rounds, and knowing when to stop."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from napari_impartial.core import rounds
+from napari_impartial.core.metrics import evaluate
+from napari_impartial.core.model_card import ModelCard
+
+
+def cells() -> np.ndarray:
+    labels = np.zeros((40, 60), np.int32)
+    labels[5:15, 5:15] = 1
+    labels[5:15, 25:35] = 2
+    labels[25:35, 5:15] = 3
+    return labels
+
+
+def test_what_changed_by_hand() -> None:
+    before = cells()
+    after = np.zeros_like(before)
+    after[5:15, 5:15] = 8  # the same, by another name
+    after[5:15, 25:32] = 5  # smaller: IoU 0.7
+    after[25:35, 45:55] = 6  # new; 3 is gone
+    changes = rounds.compare(before, after)
+    assert changes.gained.tolist() == [6]
+    assert changes.lost.tolist() == [3]
+    assert changes.changed.tolist() == [5]
+    assert changes.n_same == 1
+    assert changes.agreement == pytest.approx(4 / 6)
+    assert changes.describe() == "1 new, 1 gone, 1 changed, 1 the same"
+    drawn = rounds.picture(changes, before, after)
+    np.testing.assert_array_equal(drawn == rounds.GAINED, after == 6)
+    np.testing.assert_array_equal(drawn == rounds.LOST, before == 3)
+    np.testing.assert_array_equal(drawn == rounds.CHANGED, after == 5)
+
+
+def test_nothing_changed() -> None:
+    before = cells()
+    changes = rounds.compare(before, np.where(before > 0, before + 7, 0))
+    assert (changes.n_same, changes.agreement) == (3, 1.0)
+    assert not rounds.picture(changes, before, before).any()
+    empty = np.zeros_like(before)
+    assert rounds.compare(empty, empty).agreement == 1.0
+    assert rounds.compare(empty, before).agreement == 0.0
+
+
+def test_an_object_halved_has_one_counterpart() -> None:
+    before, after = cells(), cells()
+    after[10:15, 5:15] = 9  # two halves of IoU 0.5 each
+    changes = rounds.compare(before, after)
+    assert len(changes.gained) + len(changes.lost) == 1
+    assert len(changes.changed) == 1
+
+
+def test_agreement_is_the_f1_score() -> None:
+    rng = np.random.default_rng(0)
+    before = cells()
+    after = np.roll(before, rng.integers(-4, 4, 2), (0, 1))
+    after[30:33, 40:44] = 9
+    assert rounds.compare(before, after).agreement == pytest.approx(
+        evaluate([before], [after]).f1, abs=1e-9
+    )
+
+
+def card(best: float | None, *entries: tuple[float, float] | None) -> ModelCard:
+    history = [
+        {"validation": None if e is None else {"total": e[0], "scribble": e[1]}} for e in entries
+    ]
+    made: Any = SimpleNamespace(best_validation_loss=best, history=tuple(history))
+    return cast(ModelCard, made)
+
+
+def test_the_score_is_that_of_the_weights_in_the_file() -> None:
+    entries = ((0.5, 0.4), None, (0.3, 0.1), (0.4, 0.2))
+    assert rounds.held_out_score(card(0.3, *entries)) == pytest.approx(math.exp(-0.1))
+    assert rounds.held_out_score(card(0.4, *entries)) == pytest.approx(math.exp(-0.2))
+    assert rounds.held_out_score(card(None, None)) is None
+    assert rounds.held_out_score(card(0.9, *entries)) is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "agreement", "stop"),
+    [
+        ([], None, False),
+        ([0.9], 1.0, False),  # one round says nothing
+        ([None, None], 0.97, True),
+        ([None, None], 0.9, False),
+        ([0.80, 0.805], 0.97, True),
+        ([0.80, 0.85], 0.97, False),  # still learning
+        ([0.80, 0.80], 0.9, False),  # still changing
+        ([0.80, 0.80], None, False),  # two scores of a few strokes are not enough
+        ([0.80, 0.86, 0.865], None, True),
+        ([0.80, 0.86, 0.90], None, False),
+        ([0.80, 0.86, None], None, False),
+    ],
+)
+def test_when_more_scribbles_no_longer_help(
+    scores: list[float | None], agreement: float | None, stop: bool
+) -> None:
+    words = rounds.judge(scores, agreement)
+    assert bool(words) == stop
+    if stop:
+        assert words.endswith(".")
+        assert "hardly help" in words
