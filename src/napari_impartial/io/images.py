@@ -18,8 +18,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_impartial.core.axes import AXES, check_axes
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.images import AXES, Image, check_axes, planes
+from napari_impartial.core.images import Image, planes
 
 from .atomic import atomic_path
 
