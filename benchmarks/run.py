@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from benchmarks import measures
 from benchmarks.measures import Row
+from napari_impartial.core.threads import wait_passively
 
 SUBJECTS = ("training", "passes", "large", "after", "metrics")
 
@@ -31,6 +32,7 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown subject {unknown[0]}; choose from {', '.join(SUBJECTS)}")
     small = args.small
+    wait_passively(os.environ)
 
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores\n", flush=True)
     print("| what | value | unit | ratio | of |\n|---|---|---|---|---|", flush=True)

@@ -29,6 +29,7 @@ QT_AND_NAPARI = (
     "PySide6",
 )
 CORE_WITHOUT_TORCH = (
+    "axes",
     "config",
     "dismissal",
     "errors",
@@ -42,7 +43,9 @@ CORE_WITHOUT_TORCH = (
     "review",
     "rounds",
     "scribbles",
+    "setting",
     "table_filter",
+    "threads",
     "tissue",
     "uncertainty",
 )

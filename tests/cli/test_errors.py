@@ -89,6 +89,15 @@ CASES = {
         ],
         "2 channels (nucleus, membrane)",
     ),
+    "scribbles of prediction do not count up": (
+        ["predict", "{test}", "--model", "{trained}", "--out", "{out}", "--scribbles", "{small}",
+         "{small}"],
+        "1 image but 2 scribble files",
+    ),
+    "scribbles of prediction do not fit": (
+        ["predict", "{test}", "--model", "{trained}", "--out", "{out}", "--scribbles", "{small}"],
+        "8 x 8",
+    ),
     "no such channel": ([*TRAIN, "--channels", "CD8"], "CD8"),
     "channel twice": ([*TRAIN, "--channels", "0,0"], "twice"),
     "wrong axes": ([*TRAIN, "--axes", "ZZZ"], "repeat"),

@@ -102,6 +102,27 @@ def test_suggestions_are_ranked_places(predicted: Path) -> None:
         assert place["reason"]
 
 
+def test_suggestions_stay_clear_of_what_is_annotated(
+    trained: Trained, files: Files, predicted: Path, tmp_path: Path
+) -> None:
+    before = json.loads((predicted / "b_suggestions.json").read_text(encoding="utf-8"))
+    painted = np.zeros(files.test.image.shape, np.uint8)
+    y0, x0, y1, x1 = before[0]["box"]
+    painted[y0:y1, x0:x1] = 1
+    write_tiff(tmp_path / "s.tif", painted, "YX")
+    write_tiff(tmp_path / "masks.tif", painted.astype(np.int32) * 900, "YX")
+    arguments = ["predict", str(files.test_image), "--model", str(trained.path), "--samples", "2"]
+    for drawn in (["s.tif"], ["masks.tif", "--partial-masks"]):
+        out = tmp_path / drawn[0].removesuffix(".tif")
+        drawn = ["--scribbles", str(tmp_path / drawn[0]), *drawn[1:]]
+        assert main([*arguments, *drawn, "--out", str(out), "--suggestions", "4"]) == 0
+        after = json.loads((out / "b_suggestions.json").read_text(encoding="utf-8"))
+        assert [before[0]["y"], before[0]["x"]] not in [[s["y"], s["x"]] for s in after]
+        if "--partial-masks" not in drawn:
+            assert not any(painted[s["y"], s["x"]] for s in after)
+            assert after[0]["score"] < before[0]["score"]
+
+
 def test_the_model_has_learned(predicted: Path, cli: Cli, files: Files) -> None:
     done = cli(
         "evaluate", "--pred", predicted / "b_instances.tif", "--truth", files.test_truth, "--json"

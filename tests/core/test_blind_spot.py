@@ -22,11 +22,19 @@ def test_only_masked_pixels_change_and_all_of_them_do() -> None:
     patches = numbered()
     batch = hide_pixels(patches, 0.2, 10, generator())
     changed = (batch.masked_input != patches).any(1)
-    # Mirrored at the border, a neighbour may turn out to be the pixel itself.
-    inner = (slice(None), slice(5, -5), slice(5, -5))
-    assert torch.equal(changed[inner], batch.mask[inner])
-    assert not (changed & ~batch.mask).any()
+    assert torch.equal(changed, batch.mask)
     assert batch.target is patches
+
+
+@pytest.mark.parametrize(("size", "window"), [(32, 10), (7, 10), (2, 10), (5, 3)])
+def test_no_pixel_stands_in_for_itself_up_to_the_border(size: int, window: int) -> None:
+    patches = numbered(batch=40, size=size)
+    batch = hide_pixels(patches, 0.9, window, generator())
+    changed = (batch.masked_input != patches).any(1)
+    assert torch.equal(changed, batch.mask)
+    border = torch.ones(size, size, dtype=torch.bool)
+    border[1:-1, 1:-1] = False
+    assert batch.mask[:, border].any()
 
 
 @pytest.mark.parametrize("window", [2, 3, 10])
@@ -38,10 +46,12 @@ def test_stand_ins_come_from_the_window_and_all_channels_from_one_pixel(window: 
     values = batch.masked_input[b, :, y, x].long()
     assert (values[:, 1] - values[:, 0] == 10000).all()
     reach = window // 2
-    assert ((values[:, 0] // size - y).abs() <= reach).all()
-    assert ((values[:, 0] % size - x).abs() <= reach).all()
-    # Every place in the window but the centre is used.
     inner = (y >= reach) & (y < size - reach) & (x >= reach) & (x < size - reach)
+    for offset in (values[:, 0] // size - y, values[:, 0] % size - x):
+        assert (offset[inner].abs() <= reach).all()
+        # at the border the window is moved, and as wide as ever
+        assert (offset.abs() < max(window, 2)).all()
+    # Every place in the window but the centre is used.
     offsets = torch.stack([values[:, 0] // size - y, values[:, 0] % size - x])[:, inner]
     assert len(torch.unique(offsets, dim=1).T) == window**2 - 1
 
@@ -61,6 +71,8 @@ def test_nothing_hidden() -> None:
 def test_one_pixel() -> None:
     batch = hide_pixels(torch.ones(1, 2, 1, 1), 0.9, 10, generator(1))
     assert torch.equal(batch.masked_input, torch.ones(1, 2, 1, 1))
+    assert batch.mask.shape == (1, 1, 1)
+    assert not batch.mask.any()
 
 
 def test_seeded() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import time
 from collections.abc import Generator
 from dataclasses import replace
@@ -68,6 +70,46 @@ def test_same_seed_same_model(tiny_tissue: Tissue, tiny_scribbles: Scribbles) ->
 
 
 @pytest.mark.usefixtures("every_step")
+def test_torchs_global_random_state_is_the_callers(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    config = replace(QUICK, max_steps=3)
+    request = Preview(0, (0, 0, 32, 32), samples=2)
+    _, first = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, config), {0: request})
+    assert torch.equal(torch.get_rng_state(), before)
+    # nor does what the caller draws meanwhile, or looks at, change the model
+    running = fit([tiny_tissue.image], [tiny_scribbles], SMALL, config)
+    torch.manual_seed(8)
+    next(running)
+    torch.rand(1)
+    _, second = run(running)
+    for name, weights in first.weights.items():
+        assert torch.equal(weights, second.weights[name]), name
+
+
+def test_no_library_is_loaded_while_the_clock_runs(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    # torch's optimizers load their compiler, which takes seconds, when first used
+    code = (
+        "import sys, numpy as np\n"
+        "from napari_impartial.core import config, tissue, training\n"
+        "before = {m.split('.')[0] + '.' + (m + '.').split('.')[1] for m in sys.modules}\n"
+        "made = tissue.tissue((64, 64), 1)\n"
+        "settings = config.TrainingConfig(max_steps=2, patch_size=32)\n"
+        "network = config.ModelConfig(base_features=4, depth=1)\n"
+        "list(training.fit([made.image], [made.scribbles(0.5)], network, settings))\n"
+        "after = {m.split('.')[0] + '.' + (m + '.').split('.')[1] for m in sys.modules}\n"
+        "print(sorted(m for m in after - before if m.startswith(('torch.', 'scipy.', 'skimage.'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("every_step")
 def test_reports_count_up_to_the_budget(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
     seen, model = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK))
     assert [p.step for p in seen] == list(range(1, 13))
@@ -95,11 +137,12 @@ def test_stop_returns_what_was_learned(tiny_tissue: Tissue, tiny_scribbles: Scri
 @pytest.mark.usefixtures("every_step")
 def test_a_pause_does_not_count(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
     running = fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK)
-    before = next(running).elapsed_s
+    before, started = next(running).elapsed_s, time.perf_counter()
     time.sleep(1.0)
-    after = next(running).elapsed_s
+    after, passed = next(running).elapsed_s, time.perf_counter() - started
     running.close()
-    assert after - before < 0.9
+    # however long the step between them took
+    assert passed - (after - before) > 0.9
 
 
 def test_clock_counts_only_while_it_runs() -> None:
@@ -117,7 +160,9 @@ def test_time_budget_is_kept(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> 
     config = replace(QUICK, max_steps=0, time_budget_s=1.5)
     seen, model = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, config))
     assert seen[-1].fraction == 1.0
-    assert 1.5 <= model.card.seconds < 4.0
+    assert model.card.seconds >= 1.5
+    # it ends at the first step after the budget, however long that took
+    assert all(progress.elapsed_s < 1.5 for progress in seen[:-1])
 
 
 @pytest.mark.usefixtures("every_step")

@@ -201,12 +201,7 @@ def read_training_files(
     """
     from napari_impartial.core.scribbles import check_trainable
 
-    if len(images) != len(scribbles):
-        raise ImPartialError(
-            f"{_count(len(images), 'image')} but "
-            f"{_count(len(scribbles), 'scribble file')}; "
-            "give one scribble file for each image, in the same order."
-        )
+    check_one_each(images, scribbles)
     all_images: list[Image] = []
     all_scribbles: list[Scribbles] = []
     for image_path, scribbles_path in zip(images, scribbles, strict=True):
@@ -219,6 +214,21 @@ def read_training_files(
             )
     check_trainable(all_scribbles)
     return all_images, all_scribbles
+
+
+def check_one_each(images: Sequence[Path], scribbles: Sequence[Path]) -> None:
+    """Refuse another number of scribble files than of images.
+
+    Raises
+    ------
+    ImPartialError
+        With both numbers.
+    """
+    if len(images) != len(scribbles):
+        raise ImPartialError(
+            f"{_count(len(images), 'image')} but {_count(len(scribbles), 'scribble file')}; "
+            "give one scribble file for each image, in the same order."
+        )
 
 
 def _count(number: int, noun: str) -> str:

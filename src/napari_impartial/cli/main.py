@@ -14,6 +14,7 @@ from types import ModuleType
 
 from napari_impartial import __version__
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.threads import wait_passively
 
 from .options import Parser, add_json
 from .output import to_json, write_line
@@ -120,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = bool(os.environ.get(DEBUG_VARIABLE))
     if not debug:
         silence()
+    wait_passively(os.environ)
     prefix = PROGRAM
     try:
         args = build_parser().parse_args(argv)

@@ -22,7 +22,16 @@ from typing import TYPE_CHECKING, Any
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
 from napari_impartial.core.errors import ImPartialError
 
-from .inputs import ImageFile, check_distinct, fit_channels, position, read_image_file, stem
+from .inputs import (
+    ImageFile,
+    check_distinct,
+    check_one_each,
+    fit_channels,
+    position,
+    read_image_file,
+    read_scribbles,
+    stem,
+)
 from .options import add_reading, add_settings, override
 from .output import ProgressBar, ensure_folder, to_json
 
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_impartial.core.model_file import TrainedModel
+    from napari_impartial.core.scribbles import Scribbles
     from napari_impartial.core.uncertainty import Suggestion
 
 EPILOG = """\
@@ -88,6 +98,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="Folder for the results."
     )
+    parser.add_argument(
+        "--scribbles",
+        nargs="+",
+        type=Path,
+        metavar="S",
+        help="What is annotated already, one file for each image, in the same order: label "
+        "images as for train, or ImageJ ROI zips. Suggestions stay clear of it.",
+    )
+    parser.add_argument(
+        "--partial-masks",
+        action="store_true",
+        help="The scribble images are partial instance masks: some whole cells, an id each.",
+    )
     add_reading(parser)
     add_settings(parser, InstanceConfig, "cutting instances")
     add_settings(parser, PredictionConfig, "prediction", skip=_UNUSED)
@@ -102,25 +125,27 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         override(SuggestionConfig(), args),
     )
     check_distinct([stem(path) for path in args.images], "--out")
+    annotations = _annotations(args)
     from napari_impartial.core.model_card import read_card
 
     card = read_card(args.model)
     if len(args.images) > 1:
         # A long run should not end at the last file's channels.
-        for path in args.images:
-            _open(path, args, card.channel_names)
+        for path, drawn in zip(args.images, annotations, strict=True):
+            _annotated(_open(path, args, card.channel_names), drawn, args)
     out = ensure_folder(args.out)
 
     from napari_impartial.core.model_file import load_model
 
     model = load_model(args.model)
     entries = []
-    for number, path in enumerate(args.images):
+    for number, (path, drawn) in enumerate(zip(args.images, annotations, strict=True)):
         started = time.perf_counter()
         file = _open(path, args, card.channel_names)
+        annotated = _annotated(file, drawn, args)
         label = f"{file.name} ({number + 1}/{len(args.images)})"
         with ProgressBar(label) as bar:
-            result = predict_file(file, model, settings, bar.update)
+            result = predict_file(file, model, settings, bar.update, annotated)
         files = write(file, result, out)
         entries.append(
             {
@@ -132,6 +157,27 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             }
         )
     return {"model": args.model, "out": out, "images": entries}
+
+
+def _annotations(args: argparse.Namespace) -> list[Path | None]:
+    """Return the annotation file of each image, if any were given.
+
+    Raises
+    ------
+    ImPartialError
+        If there are not as many as images.
+    """
+    if args.scribbles is None:
+        return [None] * len(args.images)
+    check_one_each(args.images, args.scribbles)
+    return list(args.scribbles)
+
+
+def _annotated(
+    file: ImageFile, drawn: Path | None, args: argparse.Namespace
+) -> list[Scribbles] | None:
+    """Read what is annotated already in an image file, plane by plane."""
+    return None if drawn is None else read_scribbles(drawn, file, args.partial_masks)
 
 
 def _open(path: Path, args: argparse.Namespace, names: tuple[str, ...]) -> ImageFile:
@@ -147,6 +193,7 @@ def predict_file(
     model: TrainedModel,
     settings: Settings,
     report: Callable[[float], None],
+    annotated: list[Scribbles] | None = None,
 ) -> Result:
     """Predict all planes of a file.
 
@@ -158,6 +205,8 @@ def predict_file(
     settings : Settings
     report : callable
         Gets the share done, 0 to 1.
+    annotated : list of Scribbles, optional
+        One for each plane; suggestions stay clear of it.
     """
     import numpy as np
 
@@ -184,7 +233,7 @@ def predict_file(
         suggestions.append(
             suggest(
                 prediction.entropy,
-                None,
+                None if annotated is None else annotated[index].labels,
                 settings.suggestions,
                 probability=prediction.probability,
                 mutual_information=prediction.mutual_information,

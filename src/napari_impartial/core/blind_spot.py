@@ -37,8 +37,9 @@ def hide_pixels(
     fraction : float
         Chance that a pixel is hidden, 0 to 1.
     window : int
-        Side of the square the neighbour is drawn from, in pixels. The pixel itself is
-        never drawn; at the border the square is mirrored into the patch.
+        Side of the square round the pixel that the neighbour is drawn from. Near the
+        border the square is moved, and in patches smaller than it cut, to lie inside.
+        The pixel itself is never drawn, so that in a patch of one pixel none is hidden.
     generator : torch.Generator
         Source of all randomness, on the patches' device.
 
@@ -48,21 +49,17 @@ def hide_pixels(
     """
     batch, _, height, width = patches.shape
     device = patches.device
+    if height * width == 1:  # there is no neighbour
+        return BlindSpotBatch(patches, patches, torch.zeros_like(patches[:, 0], dtype=torch.bool))
     mask = torch.rand(batch, height, width, generator=generator, device=device) < fraction
     b, y, x = mask.nonzero(as_tuple=True)
-    # Offsets are numbered along the window with its centre left out.
-    n_offsets = window * window - 1
-    centre = (window // 2) * window + window // 2
-    offset = torch.randint(n_offsets, (b.numel(),), generator=generator, device=device)
-    offset = offset + (offset >= centre)
-    neighbour_y = _mirror(y + offset // window - window // 2, height)
-    neighbour_x = _mirror(x + offset % window - window // 2, width)
+    rows, columns = min(window, height), min(window, width)
+    top = (y - window // 2).clamp_(0, height - rows)
+    left = (x - window // 2).clamp_(0, width - columns)
+    # Places are numbered along the window with the pixel's own left out.
+    own = (y - top) * columns + (x - left)
+    place = torch.randint(rows * columns - 1, (b.numel(),), generator=generator, device=device)
+    place += place >= own
     masked = patches.clone()
-    masked[b, :, y, x] = patches[b, :, neighbour_y, neighbour_x]
+    masked[b, :, y, x] = patches[b, :, top + place // columns, left + place % columns]
     return BlindSpotBatch(masked, patches, mask)
-
-
-def _mirror(index: Tensor, size: int) -> Tensor:
-    """Reflect indices that lie outside ``[0, size)`` back inside."""
-    index = index.abs()
-    return torch.where(index >= size, 2 * (size - 1) - index, index).clamp_(0, size - 1)

@@ -183,7 +183,8 @@ class TrainingConfig:
     validation_fraction: float = setting(
         0.1,
         "Held-out share",
-        "Share of the scribbled area that is kept out of training to judge the weights.",
+        "Share of the scribbled blocks whose strokes are kept out of training to judge the "
+        "weights; none are where strokes are few, and there is no validation curve then.",
         minimum=0.0,
         maximum=0.5,
     )

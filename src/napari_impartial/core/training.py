@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
+
+# The first optimizer imports this, which takes seconds: here, they do not count as training.
+import torch._dynamo
 from torch import Tensor
 
 from napari_impartial import __version__
@@ -162,7 +165,6 @@ class Trainer:
         self.device = resolve_device(training.device)
         self.precision = resolve_precision(training.precision, self.device)
         self.normalized = [normalize(image) for image in images]
-        torch.manual_seed(training.seed)
         self.rng = np.random.default_rng(training.seed)
         self.generator = torch.Generator(self.device).manual_seed(training.seed)
         self.sampler = PatchSampler(
@@ -171,9 +173,14 @@ class Trainer:
         if init:
             self.network = init.network(self.device).train()
         else:
-            network = UNet(len(self.channel_names), n_classes, model)
+            # Layers draw their first weights from torch's global state, which is the caller's.
+            with torch.random.fork_rng(devices=()):
+                torch.random.default_generator.manual_seed(training.seed)
+                network = UNet(len(self.channel_names), n_classes, model)
             self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network).eval()
+        for layer in self.network.dropouts():
+            layer.generator = self.generator
         self.optimizer = self._optimizer()
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == torch.float16
@@ -389,7 +396,11 @@ class Trainer:
             return
         rng = np.random.default_rng(self.config.seed)
         patches = self.sampler.plain(_CALIBRATION_PATCHES, rng)
-        # With dropout on: the Monte-Carlo passes are what the statistics are for.
+        # With dropout on: the Monte-Carlo passes are what the statistics are for. From a
+        # generator of their own, so that a look at the network does not change its training.
+        generator = torch.Generator(self.device).manual_seed(self.config.seed)
+        for dropout in self.averaged.dropouts():
+            dropout.generator = generator
         self.averaged.train()
         for layer in layers:
             layer.reset_running_stats()

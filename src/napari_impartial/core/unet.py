@@ -27,6 +27,8 @@ class Dropout(nn.Module):
     ----------
     mask : (B, features, 1, 1) Tensor or None
         Where set, it is used in place of a fresh random one, in evaluation too.
+    generator : torch.Generator or None
+        Source of the fresh masks, on the device of the maps; None takes torch's global one.
     """
 
     def __init__(self, features: int, p: float) -> None:
@@ -34,17 +36,26 @@ class Dropout(nn.Module):
         self.features = features
         self.p = p
         self.mask: Tensor | None = None
+        self.generator: torch.Generator | None = None
 
-    def draw(self, samples: int, generator: torch.Generator) -> Tensor:
+    def draw(
+        self,
+        samples: int,
+        generator: torch.Generator | None,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
         """Draw a mask for each of `samples` passes: 0 or ``1 / (1 - p)`` a feature."""
-        keep = torch.rand(samples, self.features, 1, 1, generator=generator) >= self.p
+        shape = (samples, self.features, 1, 1)
+        keep = torch.rand(shape, generator=generator, device=device) >= self.p
         return keep / (1.0 - self.p)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply dropout to (B, features, H, W)."""
         if self.mask is not None:
             return x * self.mask.to(x.dtype)
-        return F.dropout2d(x, self.p, self.training)
+        if not self.training:
+            return x
+        return x * self.draw(x.shape[0], self.generator, x.device).to(x.dtype)
 
 
 class DoubleConvolution(nn.Sequential):

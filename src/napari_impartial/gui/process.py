@@ -20,6 +20,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from napari_impartial.core.threads import wait_passively
+
 from . import messages
 from .messages import Failed, Final, Job, Predicting, Progressed, Ready, Request
 
@@ -158,9 +160,7 @@ class TrainingProcess:
         ]
         # The child finds what we found, however our path came about.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        # At low priority beside other busy programs, threads that wait by spinning wait
-        # for each other's turn: steps then take two to three times as long, measured.
-        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        wait_passively(environment)
         with open(self.folder / "errors.txt", "wb") as errors:
             if sys.platform == "win32":
                 os.set_handle_inheritable(handle, True)
