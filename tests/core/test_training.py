@@ -15,11 +15,18 @@ import pytest
 import torch
 
 from napari_impartial.core import api
-from napari_impartial.core.config import ModelConfig, TrainingConfig, get_preset
+from napari_impartial.core.config import (
+    InstanceConfig,
+    ModelConfig,
+    TrainingConfig,
+    get_preset,
+)
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
+from napari_impartial.core.instances import to_instances
 from napari_impartial.core.metrics import evaluate
 from napari_impartial.core.model_file import TrainedModel
+from napari_impartial.core.preview_budget import PreviewBudget
 from napari_impartial.core.results import NewScribbles, Preview, Stop, TrainingProgress
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.tissue import Tissue, tissue
@@ -167,17 +174,32 @@ def test_time_budget_is_kept(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> 
 
 @pytest.mark.usefixtures("every_step")
 def test_preview_answers_with_the_field_asked_for(
-    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = Preview(0, (10, 20, 43, 70))
+    # A training of a few steps has no time to spare.
+    monkeypatch.setattr(PreviewBudget, "now_px", lambda *_: 10**6)
+    request = Preview(0, (10, 20, 43, 70), cut=InstanceConfig(min_size_px=0))
     seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: request})
     answered = [p for p in seen if p.preview is not None]
     assert [p.step for p in answered] == [4]
     preview = answered[0].preview
     assert preview is not None
-    assert answered[0].preview_request is request
-    assert preview.probability.shape == (2, 33, 50)
-    np.testing.assert_allclose(preview.probability.sum(0), 1.0, atol=1e-5)
+    assert preview.request == request
+    assert preview.prediction.probability.shape == (2, 33, 50)
+    np.testing.assert_allclose(preview.prediction.probability.sum(0), 1.0, atol=1e-5)
+    cut = to_instances(preview.prediction.foreground, InstanceConfig(min_size_px=0))
+    np.testing.assert_array_equal(preview.instances, cut)
+
+
+@pytest.mark.usefixtures("every_step")
+def test_a_preview_that_there_is_no_time_for_is_left_out(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PreviewBudget, "now_px", lambda *_: 0)
+    request = Preview(0, (0, 0, 90, 90))
+    seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: request})
+    assert all(p.preview is None for p in seen)
+    assert seen[-1].preview_s == 0.0
 
 
 @pytest.mark.usefixtures("every_step")

@@ -15,6 +15,7 @@ from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.panels.forms import ConfigForm, NumberSlider
 from napari_impartial.gui.panels.image_panel import ImagePanel
+from napari_impartial.gui.panels.loss_plot import MOST_POINTS, LossPlot
 from napari_impartial.gui.panels.object_table import ObjectTable, ObjectTableModel
 from napari_impartial.gui.panels.refine_panel import RefinePanel
 from napari_impartial.gui.panels.result_panel import ResultPanel
@@ -111,16 +112,24 @@ def test_only_what_can_work_is_enabled(panel: Any) -> None:
 def test_progress_is_shown(panel: Any) -> None:
     made = panel(TrainPanel())
     made.begin()
-    made.show_progress(progress(), budget_s=40)
-    made.show_progress(
-        progress(step=20, elapsed_s=6.0, validation=Losses(0.5, 0.5, 0, 0)), budget_s=40
-    )
+    made.show_progress(progress())
+    made.show_progress(progress(step=20, elapsed_s=10.0, validation=Losses(0.5, 0.5, 0, 0)))
     assert made._bar.value() == 250
     assert made._left.text().startswith("30 s left")
     assert made.plot.values("training") == [1.0, 1.0]
     assert made.plot.values("held out") == [0.5]
     made.begin()
     assert made.plot.values("training") == []
+
+
+def test_curves_of_a_long_training_stay_short(panel: Any) -> None:
+    plot = panel(LossPlot())
+    for i in range(5000):
+        plot.add(progress(step=i, elapsed_s=float(i)))
+    drawn = plot._curves["training"].xData
+    assert len(drawn) <= MOST_POINTS
+    assert (drawn[0], drawn[-1]) == (0, 4999)
+    assert np.all(np.diff(drawn) > 0)
 
 
 def test_the_table_sorts_and_keeps_its_order(panel: Any) -> None:

@@ -18,7 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_impartial.core.config import PRESETS, ModelConfig, PredictionConfig, TrainingConfig
+from napari_impartial.core.config import (
+    PRESETS,
+    InstanceConfig,
+    ModelConfig,
+    PredictionConfig,
+    TrainingConfig,
+)
 from napari_impartial.core.images import Image
 from napari_impartial.core.results import NewScribbles, Preview, Stop
 from napari_impartial.core.scribbles import Scribbles
@@ -113,9 +119,11 @@ def test_trains_previews_stops_and_predicts(
         seen.append(news.progress)
         to = partial(messages.ToTraining, news.job)
         if len(seen) == 1:
-            commands.put(to(Preview(0, (10, 20, 60, 90))))
             commands.put(to(NewScribbles((tiny_scribbles,))))
-        if news.progress.preview is not None and not asked:
+        if news.progress.preview_now_px > 50 * 70 and "preview" not in asked:
+            asked.append("preview")
+            commands.put(to(Preview(0, (10, 20, 60, 90), cut=InstanceConfig())))
+        if news.progress.preview is not None and "stop" not in asked:
             asked.append("stop")
             commands.put(to(Stop()))
 
@@ -123,8 +131,9 @@ def test_trains_previews_stops_and_predicts(
     trained = finish(process.run(job, commands), each)
     assert isinstance(trained, Trained), trained
     previews = [p for p in seen if p.preview is not None]
-    assert previews[0].preview.entropy.shape == (50, 70)
-    assert previews[0].preview_request.box == (10, 20, 60, 90)
+    assert previews[0].preview.prediction.entropy.shape == (50, 70)
+    assert previews[0].preview.instances.shape == (50, 70)
+    assert previews[0].preview.request.box == (10, 20, 60, 90)
     assert trained.card.channel_names == tiny_tissue.image.channel_names
     assert seen[-1].elapsed_s < 600
     assert Path(trained.model_path).stat().st_size > 0
@@ -141,6 +150,56 @@ def test_trains_previews_stops_and_predicts(
     assert predicted.prediction.n_samples == 2
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+def test_previews_come_soon_and_take_a_tenth_of_the_time_at_most(
+    process: TrainingProcess, tiny_scribbles: Scribbles
+) -> None:
+    image = Image(np.random.default_rng(0).random((1, 600, 700), np.float32), ("a",))
+    labels = np.zeros((600, 700), np.uint8)
+    labels[:96, :96] = tiny_scribbles.labels
+    commands: SimpleQueue[Any] = SimpleQueue()
+    asked: list[float] = []
+    waited: list[float] = []
+    last: list[Any] = []
+
+    def each(news: Progressed) -> None:
+        progress = news.progress
+        last[:] = [progress]
+        if progress.preview is not None:
+            waited.append(time.monotonic() - asked[-1])
+        # As greedy as can be: all of it, whenever the last one is there.
+        if len(waited) == len(asked) and progress.preview_now_px > 64 * 64:
+            asked.append(time.monotonic())
+            request = Preview(0, (0, 0, 600, 700), cut=InstanceConfig())
+            commands.put(messages.ToTraining(news.job, request))
+
+    finish(process.run(train_job(process, image, Scribbles(labels), seconds=8.0), commands), each)
+    assert len(waited) >= 3
+    # 2 s on a machine that is busy with nothing else; the median forgives it a hiccup.
+    assert np.median(waited) < 4.0
+    # By construction a tenth, and what one preview may take longer than foretold.
+    assert 0 < last[0].preview_s <= 0.15 * last[0].elapsed_s
+
+
+def test_a_stroke_does_not_wake_a_paused_training(
+    process: TrainingProcess, tiny_tissue: Any, tiny_scribbles: Any
+) -> None:
+    commands: SimpleQueue[Any] = SimpleQueue()
+    steps = process.run(train_job(process, tiny_tissue.image, tiny_scribbles), commands)
+    job = next(news for news in steps if news is not None).job
+    commands.put(messages.Pause(job, True))
+    heard = time.monotonic()
+    # What was under way when the message arrived is still reported.
+    while time.monotonic() - heard < 2:
+        heard = heard if next(steps) is None else time.monotonic()
+    commands.put(messages.ToTraining(job, NewScribbles((tiny_scribbles,))))
+    commands.put(messages.ToTraining(job, Preview(0, (0, 0, 64, 64))))
+    still = time.monotonic() + 2
+    while time.monotonic() < still:
+        assert next(steps) is None, "a stroke or a look at it is no wish to go on"
+    commands.put(messages.ToTraining(job, Stop()))
+    assert isinstance(finish(steps), Trained)
 
 
 def test_paused_training_stands_still(

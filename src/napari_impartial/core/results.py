@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .config import InstanceConfig
 from .scribbles import Scribbles
 
 Box = tuple[int, int, int, int]
@@ -66,11 +67,42 @@ class Stop:
 
 @dataclass(frozen=True)
 class Preview:
-    """Ask training for a prediction of one field with the current weights."""
+    """Ask training for a prediction of one field with the current weights.
+
+    Attributes
+    ----------
+    image_index : int
+        Of the images in training.
+    box : Box
+        A field that would take more time than previews may have is cut round its middle.
+    samples : int
+        Monte-Carlo passes.
+    cut : InstanceConfig or None
+        How to cut the field into objects, if they are wanted.
+    """
 
     image_index: int
     box: Box
     samples: int = 2
+    cut: InstanceConfig | None = None
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """The answer to a :class:`Preview`.
+
+    Attributes
+    ----------
+    request : Preview
+        As asked, but for `box`, which is the field that was predicted.
+    prediction : Prediction
+    instances : (Y, X) int32 or None
+        Objects of the field, 1 to N; 0 between them.
+    """
+
+    request: Preview
+    prediction: Prediction
+    instances: npt.NDArray[np.int32] | None
 
 
 @dataclass(frozen=True)
@@ -103,8 +135,13 @@ class TrainingProgress:
         Step of `best_validation_loss`.
     learning_rate : float
         Of the last step.
-    preview : Prediction or None
-        Answer to the last :class:`Preview`, of the box that `preview_request` names.
+    preview : Previewed or None
+        Answer to the last :class:`Preview`.
+    preview_s : float
+        Seconds of `elapsed_s` that went into previews.
+    preview_now_px, preview_most_px : int
+        Pixels that a preview may have at this moment, and at any: previews are kept to a
+        tenth of the time.
     """
 
     step: int
@@ -115,5 +152,14 @@ class TrainingProgress:
     best_validation_loss: float | None
     best_step: int
     learning_rate: float
-    preview: Prediction | None = None
-    preview_request: Preview | None = None
+    preview: Previewed | None = None
+    preview_s: float = 0.0
+    preview_now_px: int = 0
+    preview_most_px: int = 0
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds of training left, at the rate so far; infinite before the first step."""
+        if self.fraction <= 0:
+            return float("inf")
+        return self.elapsed_s * (1 - self.fraction) / self.fraction

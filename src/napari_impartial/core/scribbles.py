@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,11 +51,20 @@ class Scribbles:
 
     def counts(self) -> dict[int, int]:
         """Return the number of annotated pixels of each class label, 1 to K."""
-        totals = np.bincount(self.labels.ravel(), minlength=self.n_classes + 1)
-        return {label: int(totals[label]) for label in range(1, self.n_classes + 1)}
+        return dict(self._counts)
 
     def strokes(self) -> dict[int, int]:
         """Return the number of connected pieces of each class label, 1 to K."""
+        return dict(self._strokes)
+
+    # Worked out once: a window asks for them at each of its updates.
+    @cached_property
+    def _counts(self) -> dict[int, int]:
+        totals = np.bincount(self.labels.ravel(), minlength=self.n_classes + 1)
+        return {label: int(totals[label]) for label in range(1, self.n_classes + 1)}
+
+    @cached_property
+    def _strokes(self) -> dict[int, int]:
         return {
             label: int(ndimage.label(self.labels == label, structure=_EIGHT)[1])
             for label in range(1, self.n_classes + 1)

@@ -24,6 +24,7 @@ from .config import ModelConfig, PredictionConfig, TrainingConfig, get_preset, v
 from .device import computing_in, resolve_device, resolve_precision
 from .errors import ImPartialError
 from .images import Image, normalize
+from .instances import to_instances
 from .losses import (
     component_means,
     reconstruction_loss,
@@ -34,7 +35,8 @@ from .model_card import ModelCard
 from .model_file import TrainedModel
 from .patches import Patches, PatchSampler
 from .prediction import predict_normalized
-from .results import Command, Losses, NewScribbles, Prediction, Preview, Stop, TrainingProgress
+from .preview_budget import PreviewBudget, shrink
+from .results import Command, Losses, NewScribbles, Preview, Previewed, Stop, TrainingProgress
 from .scribbles import Scribbles, check_trainable
 from .unet import UNet
 
@@ -43,7 +45,7 @@ _REPORT_EVERY_S = 0.25
 # Times the held-out patches are looked at over a budget.
 _VALIDATIONS = 12
 # Unaugmented patches that the normalization layers' statistics are taken from.
-_CALIBRATION_PATCHES = 48
+_CALIBRATION_PATCHES, _PREVIEW_CALIBRATION_PATCHES = 48, 16
 # Of these, how many in a row may pass without a new best under the paper's schedule.
 _PATIENCE = 4
 _WARM_UP = 0.05
@@ -98,22 +100,20 @@ def fit(
     model = validate(init.card.model if init else model or get_preset(training.preset).model)
     trainer = Trainer(images, scribbles, model, training, init)
     reported = trainer.clock.seconds()
-    preview: tuple[Prediction, Preview] | None = None
+    preview: Previewed | None = None
     while True:
         trainer.step()
         finished = trainer.finished()
         if finished or trainer.validation_due():
             trainer.validate()
         if finished or preview or trainer.clock.seconds() - reported >= _REPORT_EVERY_S:
-            progress = trainer.progress()
-            if preview:
-                progress = replace(progress, preview=preview[0], preview_request=preview[1])
+            progress = replace(trainer.progress(), preview=preview)
             trainer.clock.stop()
             command = yield progress
             trainer.clock.start()
             reported, preview = trainer.clock.seconds(), None
             if isinstance(command, Preview):
-                preview = (trainer.preview(command), command)
+                preview = trainer.preview(command)
             elif isinstance(command, NewScribbles):
                 trainer.set_scribbles(command.scribbles)
             if finished:
@@ -185,6 +185,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == torch.float16
         )
+        self.previews = PreviewBudget(training.batch_size * training.patch_size**2)
         self.steps = 0
         self.recent = Losses(0.0, 0.0, 0.0, 0.0)
         self.validation: Losses | None = None
@@ -291,25 +292,44 @@ class Trainer:
         self.validation = None
         self.best = None
 
-    def preview(self, request: Preview) -> Prediction:
-        """Predict one field with the averaged weights."""
-        y0, x0, y1, x1 = request.box
+    def preview(self, request: Preview) -> Previewed | None:
+        """Predict one field with the averaged weights, as much of it as there is time for.
+
+        None where there is time for nothing at all; whoever asks looks at
+        `preview_now_px` first.
+        """
+        began, step_s = self.clock.seconds(), self._step_s()
+        box = shrink(request.box, self.previews.now_px(began, step_s))
+        if box is None:
+            return None
+        y0, x0, y1, x1 = box
         field = self.normalized[request.image_index][:, y0:y1, x0:x1]
-        self._calibrate()
+        self._calibrate(_PREVIEW_CALIBRATION_PATCHES)
         config = PredictionConfig(samples=request.samples, precision=self.config.precision)
-        return predict_normalized(self.averaged, field, config)
+        prediction = predict_normalized(self.averaged, field, config)
+        cut = None if request.cut is None else to_instances(prediction.foreground, request.cut)
+        self.previews.add((y1 - y0) * (x1 - x0), self.clock.seconds() - began, step_s)
+        return Previewed(replace(request, box=box), prediction, cut)
+
+    def _step_s(self) -> float:
+        """Return the mean seconds of a step so far, what else there is to do included."""
+        return self.clock.seconds() / max(self.steps, 1)
 
     def progress(self) -> TrainingProgress:
         """Return the state now."""
+        now, step_s = self.clock.seconds(), self._step_s()
         return TrainingProgress(
             step=self.steps,
-            elapsed_s=self.clock.seconds(),
+            elapsed_s=now,
             fraction=self.fraction(),
             training=self.recent,
             validation=self.validation,
             best_validation_loss=self.best[0] if self.best else None,
             best_step=self.best[1] if self.best else self.steps,
             learning_rate=self.learning_rate(),
+            preview_s=self.previews.spent_s,
+            preview_now_px=self.previews.now_px(now, step_s),
+            preview_most_px=self.previews.most_px(step_s),
         )
 
     def result(self) -> TrainedModel:
@@ -385,7 +405,7 @@ class Trainer:
         return total, Losses(*values)
 
     @torch.no_grad()
-    def _calibrate(self) -> None:
+    def _calibrate(self, n_patches: int = _CALIBRATION_PATCHES) -> None:
         """Take the averaged network's normalization statistics from pictures as they are.
 
         Those gathered in training are of augmented patches and of weights that have moved
@@ -395,7 +415,7 @@ class Trainer:
         if not layers:
             return
         rng = np.random.default_rng(self.config.seed)
-        patches = self.sampler.plain(_CALIBRATION_PATCHES, rng)
+        patches = self.sampler.plain(n_patches, rng)
         # With dropout on: the Monte-Carlo passes are what the statistics are for. From a
         # generator of their own, so that a look at the network does not change its training.
         generator = torch.Generator(self.device).manual_seed(self.config.seed)

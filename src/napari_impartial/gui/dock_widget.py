@@ -53,7 +53,6 @@ class ImPartialWidget(QWidget):
         self.session = self.workspace.session
         self.process = TrainingProcess()
         self._warming: Any = None
-        self._budget_s = 0.0
         self.training = TrainingControl(self.workspace, self.process, self)
         self.results = ResultControl(self.workspace, self.process, self)
         self.models = ModelControl(self.workspace, self.process, self.results)
@@ -127,8 +126,7 @@ class ImPartialWidget(QWidget):
         self.workspace.layers_changed.connect(self.image_panel.refresh)
         self.workspace.layers_changed.connect(self._offer_masks)
         training.started.connect(lambda _: self.train_panel.begin())
-        training.started.connect(self._remember_budget)
-        training.progressed.connect(self._on_progress)
+        training.progressed.connect(self.train_panel.show_progress)
         training.previewed.connect(results.preview)
         training.finished.connect(self._on_trained)
         training.failed.connect(lambda: self.train_panel.end(""))
@@ -186,12 +184,6 @@ class ImPartialWidget(QWidget):
 
     def _train(self, choice: Any, go_on: bool) -> None:
         self.training.train(choice.preset, choice.time_budget_s, choice.device, go_on)
-
-    def _remember_budget(self, config: Any) -> None:
-        self._budget_s = config.time_budget_s
-
-    def _on_progress(self, progress: Any) -> None:
-        self.train_panel.show_progress(progress, self._budget_s)
 
     def _on_trained(self, _: Round) -> None:
         self.train_panel.end(self._last_round())

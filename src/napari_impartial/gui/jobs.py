@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import queue
 from collections.abc import Callable
 from typing import Any
 
 from napari.qt.threading import create_worker
 from napari.utils import cancelable_progress
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 from superqt.utils import create_worker as create_plain_worker
 
 from . import messages
@@ -72,7 +73,10 @@ class Job(QObject):
             return
         news: Any = reply.progress if isinstance(reply, Progressed) else reply.fraction
         fraction = news.fraction if isinstance(reply, Progressed) else news
-        self._bar.update(max(0, round(100 * fraction) - self._bar.n))
+        # Each update makes napari run its event loop, painting included: only where one
+        # would see a difference.
+        if (percent := round(100 * fraction)) > self._bar.n:
+            self._bar.update(percent - self._bar.n)
         self.progressed.emit(news)
 
     def _fault(self, error: Exception) -> None:
@@ -133,3 +137,35 @@ class Latest(QObject):
     def _failed(self, _: Exception) -> None:
         self._worker = None
         self._next()
+
+
+class OneByOne(QObject):
+    """Does things on the window's thread one at a time, with the window's turn in between.
+
+    Several layers redrawn at once make one long frame, which a painting hand feels; one
+    after the other they are short ones.
+    """
+
+    PAUSE_MS = 15
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._waiting: collections.deque[Callable[[], Any]] = collections.deque()
+        self._timer = QTimer(self)
+        self._timer.setInterval(self.PAUSE_MS)
+        self._timer.timeout.connect(self._next)
+
+    def add(self, act: Callable[[], Any]) -> None:
+        """Do something soon, after what was added before."""
+        self._waiting.append(act)
+        self._timer.start()
+
+    def clear(self) -> None:
+        """Forget what has not been done."""
+        self._waiting.clear()
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._waiting.popleft()()
+        if not self._waiting:
+            self._timer.stop()

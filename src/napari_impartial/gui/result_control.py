@@ -15,11 +15,11 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
 from napari_impartial.core.instances import to_instances
 from napari_impartial.core.measurements import measure
-from napari_impartial.core.results import Prediction, Preview
+from napari_impartial.core.results import Box, Prediction, Previewed
 from napari_impartial.core.uncertainty import Suggestion, suggest
 
 from . import messages, notify
-from .jobs import Job, Latest
+from .jobs import Job, Latest, OneByOne
 from .layers import Role
 from .layers.view import go_to
 from .process import TrainingProcess
@@ -114,8 +114,7 @@ class ResultControl(QObject):
         self._cutting.done.connect(self._on_cut)
         self._measuring = Latest(self)
         self._measuring.done.connect(self._on_measured)
-        self._previewing = Latest(self)
-        self._previewing.done.connect(self._show_preview)
+        self._drawing = OneByOne(self)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(SLIDER_PAUSE_MS)
@@ -160,14 +159,17 @@ class ResultControl(QObject):
         self._session.instance_config = config
         self._pause.start()
 
-    def preview(self, item: TrainingItem, request: Preview, prediction: Prediction) -> None:
-        """Show the objects of a field that a running training has predicted."""
-        config = self._session.instance_config
-
-        def work_out() -> Any:
-            return item, request, to_instances(prediction.foreground, config)
-
-        self._previewing.request(work_out)
+    def preview(self, item: TrainingItem, preview: Previewed) -> None:
+        """Show what a running training makes of a field."""
+        values = {
+            Role.PROBABILITY: preview.prediction.foreground,
+            Role.UNCERTAINTY: preview.prediction.entropy,
+            Role.INSTANCES: preview.instances,
+        }
+        self._drawing.clear()
+        for role, array in values.items():
+            if array is not None:
+                self._drawing.add(partial(self._draw_box, item, role, array, preview.request.box))
 
     def go_to_place(self, place: Place) -> None:
         """Centre a place and put the brush in the user's hand."""
@@ -221,6 +223,8 @@ class ResultControl(QObject):
             return
         self._session.set_prediction(key, plane, prediction)
         source = self._workspace.sources[key]
+        # A preview that was still to be drawn is older.
+        self._drawing.clear()
         results = self._workspace.results
         results.write(source, plane, Role.PROBABILITY, prediction.foreground)
         results.write(source, plane, Role.UNCERTAINTY, prediction.entropy)
@@ -270,16 +274,16 @@ class ResultControl(QObject):
         if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
             self.measured.emit(table)
 
-    def _show_preview(self, result: tuple[TrainingItem, Preview, npt.NDArray[np.int32]]) -> None:
-        item, request, labels = result
-        if item.key not in self._session.images:
+    def _draw_box(self, item: TrainingItem, role: Role, values: npt.NDArray[Any], box: Box) -> None:
+        record = self._session.images.get(item.key)
+        if record is None:
             return
-        source, results = self._workspace.sources[item.key], self._workspace.results
-        shown = results.read(source, item.plane, Role.INSTANCES)
-        if shown is not None:
+        known = record.plane(item.plane).instances
+        if role is Role.INSTANCES and known is not None:
             # Labels of the field must not be those of objects outside of it.
-            labels = np.where(labels > 0, labels + int(shown.max(initial=0)), 0)
-        results.write_box(source, item.plane, Role.INSTANCES, labels, request.box)
+            values = np.where(values > 0, values + int(known.max(initial=0)), 0)
+        source = self._workspace.sources[item.key]
+        self._workspace.results.write_box(source, item.plane, role, values, box)
 
     def _show_plane(self) -> None:
         """Show counts and table of the plane that is now in view."""

@@ -182,6 +182,11 @@ class Session:
             record.plane(index).scribbles = value
         self.changed.emit()
 
+    def set_plane_scribbles(self, key: int, index: PlaneIndex, scribbles: Scribbles | None) -> None:
+        """Replace what is known of the scribbles of one plane."""
+        self.images[key].plane(index).scribbles = scribbles
+        self.changed.emit()
+
     def scribbled(self) -> list[tuple[int, PlaneIndex, Scribbles]]:
         """Return the annotated planes that can be trained on together with the current image."""
         if self.record is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from functools import partial
@@ -12,20 +13,23 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_impartial.core.config import TrainingConfig, get_preset
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.model_card import ModelCard
-from napari_impartial.core.results import NewScribbles, Prediction, Preview, Stop, TrainingProgress
+from napari_impartial.core.preview_budget import shrink
+from napari_impartial.core.results import NewScribbles, Preview, Previewed, Stop, TrainingProgress
 
 from . import messages, notify
 from .jobs import Job
-from .layers import Role
 from .layers.view import field_in_view
 from .process import TrainingProcess
 from .session import Activity, TrainingItem
 from .workspace import Workspace
 
-# A preview may take a tenth of the time of training, and is not asked for more often
-# than anybody looks.
-PREVIEW_SHARE = 0.1
+# The same field is not predicted anew more often than anybody looks.
 PREVIEW_EVERY_S = 2.0
+# An answer that has not come by then is not waited for.
+ANSWER_WITHIN_S = 10.0
+# The first preview may be of the middle of the field, if that is at least so large:
+# something to see soon is worth more than all of it later.
+FIRST_PREVIEW_PX = 256 * 256
 
 
 class TrainingControl(QObject):
@@ -38,7 +42,7 @@ class TrainingControl(QObject):
     progressed
         :class:`TrainingProgress`, several times a second.
     previewed
-        ``(item, Preview, Prediction)`` of the field in view, with the weights so far.
+        ``(item, Previewed)`` of the field in view, with the weights so far.
     finished
         The :class:`Round` that was added.
     failed
@@ -47,7 +51,7 @@ class TrainingControl(QObject):
 
     started = Signal(object)
     progressed = Signal(object)
-    previewed = Signal(object, object, object)
+    previewed = Signal(object, object)
     finished = Signal(object)
     failed = Signal()
 
@@ -60,11 +64,12 @@ class TrainingControl(QObject):
         self._process = process
         self._job: Job | None = None
         self._items: list[TrainingItem] = []
-        self._asked_at = 0.0
-        self._waiting_for_preview = False
-        self._next_preview_at = 0.0
+        self._latest: TrainingProgress | None = None
+        self._asked_at = -math.inf
+        # The field of the last preview and when it was asked for.
+        self._previewed: tuple[Preview, float] | None = None
         self._preview_timer = QTimer(self)
-        self._preview_timer.setInterval(250)
+        self._preview_timer.setInterval(200)
         self._preview_timer.timeout.connect(self._ask_for_preview)
         workspace.painted.connect(self._send_scribbles)
 
@@ -113,8 +118,7 @@ class TrainingControl(QObject):
                 None if init is None else str(init),
             )
 
-        self._waiting_for_preview = False
-        self._next_preview_at = time.monotonic() + PREVIEW_EVERY_S
+        self._asked_at, self._previewed, self._latest = -math.inf, None, None
         self._job = Job(self._process, make, "ImPartial: training", self)
         self._job.when_cancelled(self.stop)
         self._job.progressed.connect(self._on_progress)
@@ -124,8 +128,9 @@ class TrainingControl(QObject):
         self.started.emit(config)
 
     def _on_progress(self, progress: TrainingProgress) -> None:
-        if progress.preview is not None and progress.preview_request is not None:
-            self._on_preview(progress.preview_request, progress.preview)
+        self._latest = progress
+        if progress.preview is not None:
+            self._on_preview(progress.preview)
         self.progressed.emit(progress)
 
     def _on_end(self, reply: messages.Final) -> None:
@@ -170,33 +175,39 @@ class TrainingControl(QObject):
         self._job.send(partial(messages.ToTraining, command=NewScribbles(tuple(latest))))
 
     def _ask_for_preview(self) -> None:
-        now = time.monotonic()
-        if (
-            self._job is None
-            or self._session.activity is not Activity.TRAINING
-            or self._waiting_for_preview
-            or now < self._next_preview_at
-        ):
+        """Ask for the field in view, as soon as training can spare the time for it."""
+        progress, now = self._latest, time.monotonic()
+        waiting = now - self._asked_at < ANSWER_WITHIN_S
+        training = self._session.activity is Activity.TRAINING
+        if self._job is None or progress is None or waiting or not training:
             return
+        field = self._field()
+        box = None if field is None else shrink(field.box, progress.preview_most_px)
+        if field is None or box is None:
+            return
+        affordable = (box[2] - box[0]) * (box[3] - box[1]) <= progress.preview_now_px
+        if self._previewed is None:
+            due = affordable or progress.preview_now_px >= FIRST_PREVIEW_PX
+        else:
+            last, at = self._previewed
+            due = affordable and (last != field or now - at >= PREVIEW_EVERY_S)
+        if due:
+            self._previewed, self._asked_at = (field, now), now
+            request = replace(field, box=box)
+            self._job.send(partial(messages.ToTraining, command=request))
+
+    def _field(self) -> Preview | None:
+        """Return the request for the field in view; None if that is not in training."""
         source = self._workspace.source
         place = (self._session.current, self._session.plane_index)
         numbers = [i for i, item in enumerate(self._items) if (item.key, item.plane) == place]
         box = None if source is None else field_in_view(source)
         if not numbers or box is None:
-            return
-        self._waiting_for_preview, self._asked_at = True, now
-        request = Preview(numbers[0], box)
-        self._job.send(partial(messages.ToTraining, command=request))
+            return None
+        return Preview(numbers[0], box, cut=self._session.instance_config)
 
-    def _on_preview(self, request: Preview, prediction: Prediction) -> None:
-        took = time.monotonic() - self._asked_at
-        self._waiting_for_preview = False
-        self._next_preview_at = time.monotonic() + max(PREVIEW_EVERY_S, took / PREVIEW_SHARE)
-        item = self._items[request.image_index]
-        if item.key not in self._session.images:
-            return
-        source = self._workspace.sources[item.key]
-        write = partial(self._workspace.results.write_box, source, item.plane, box=request.box)
-        write(role=Role.PROBABILITY, values=prediction.foreground)
-        write(role=Role.UNCERTAINTY, values=prediction.entropy)
-        self.previewed.emit(item, request, prediction)
+    def _on_preview(self, preview: Previewed) -> None:
+        self._asked_at = -math.inf
+        item = self._items[preview.request.image_index]
+        if item.key in self._session.images:
+            self.previewed.emit(item, preview)

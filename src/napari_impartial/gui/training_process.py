@@ -8,6 +8,7 @@ It imports neither Qt nor napari.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import queue
@@ -37,23 +38,29 @@ class Inbox:
         self.jobs: queue.SimpleQueue[messages.Job] = queue.SimpleQueue()
         self.cancelled: set[int] = set()
         self._connection = connection
-        self._commands: queue.SimpleQueue[tuple[int, Command]] = queue.SimpleQueue()
+        self._commands: collections.deque[tuple[int, Command]] = collections.deque()
         self._running = threading.Event()
         self._running.set()
         self._parent = os.getppid()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
     def next_command(self, job: int) -> Command | None:
-        """Return the next command to training, or None; waits while it is paused."""
-        while True:
-            try:
-                addressee, command = self._commands.get_nowait()
-            except queue.Empty:
-                if self._running.wait(0.1):
-                    return None
-                continue
+        """Return the next command to training, or None; waits while it is paused.
+
+        A stroke, or a look at the field in view, is no wish to go on: while training is
+        paused it waits, too. Of several of a kind in a row only the last counts.
+        """
+        while not self._running.wait(0.1):
+            pass
+        found: Command | None = None
+        while self._commands:
+            addressee, command = self._commands[0]
+            if addressee == job and found is not None and type(command) is not type(found):
+                break
+            self._commands.popleft()
             if addressee == job:
-                return command
+                found = command
+        return found
 
     def _read(self) -> None:
         try:
@@ -70,7 +77,7 @@ class Inbox:
     def _sort(self, request: messages.Request) -> None:
         match request:
             case messages.ToTraining(job, command):
-                self._commands.put((job, command))
+                self._commands.append((job, command))
                 if isinstance(command, Stop):
                     self._running.set()
             case messages.Pause(_, paused):

@@ -11,13 +11,15 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
+from napari_impartial.core.scribbles import Scribbles
 
 from . import notify
 from .layers import ResultLayers, ScribbleLayers, Source, image_layers
+from .scribble_reader import ScribbleReader, Spot
 from .session import PlaneIndex, Session, TrainingItem
 
-# A stroke is a burst of events; what follows from it can wait for its end.
-PAINT_PAUSE_MS = 400
+# All of a scribble layer's data was replaced, maybe for a whole stack.
+REPLACED_PAUSE_MS = 400
 
 
 class Workspace(QObject):
@@ -50,7 +52,10 @@ class Workspace(QObject):
         self._keys = itertools.count()
         self._watched: set[Labels] = set()
         self._removed: list[Layer] = []
-        self._paint_timer = _timer(self, PAINT_PAUSE_MS, self.read_scribbles)
+        self._replaced_timer = _timer(self, REPLACED_PAUSE_MS, self.read_scribbles)
+        self._reader = ScribbleReader(self._labels_at, self._known_at, self)
+        self._reader.read.connect(self._on_read)
+        self._reader.refused.connect(notify.show_warning)
         # Closing the viewer removes all layers, too: after a moment we know which it was.
         self._removal_timer = _timer(self, 100, self._tell_removals)
         self._layers_timer = _timer(self, 0, self._look_at_layers)
@@ -63,8 +68,9 @@ class Workspace(QObject):
 
     def disconnect_viewer(self) -> None:
         """Stop listening to the viewer; the dock is going."""
-        for timer in (self._paint_timer, self._removal_timer, self._layers_timer):
+        for timer in (self._replaced_timer, self._removal_timer, self._layers_timer):
             timer.stop()
+        self._reader.forget()
         layers = self.viewer.layers.events
         layers.inserted.disconnect(self._on_inserted)
         layers.removed.disconnect(self._on_removed)
@@ -73,7 +79,8 @@ class Workspace(QObject):
             layer.events.name.disconnect(self._on_renamed)
         for layer in self._watched:
             layer.events.paint.disconnect(self._on_painted)
-            layer.events.data.disconnect(self._on_painted)
+            layer.events.set_data.disconnect(self._on_painted)
+            layer.events.data.disconnect(self._on_replaced)
             layer.events.mode.disconnect(self._on_brush)
             layer.events.selected_label.disconnect(self._on_brush)
         self._watched.clear()
@@ -126,6 +133,7 @@ class Workspace(QObject):
 
     def read_scribbles(self) -> None:
         """Copy the scribbles of all images into the session."""
+        self._reader.forget()
         for key, source in self.sources.items():
             if key not in self.session.images:
                 continue
@@ -167,15 +175,39 @@ class Workspace(QObject):
         if layer not in self._watched:
             self._watched.add(layer)
             layer.events.paint.connect(self._on_painted)
-            layer.events.data.connect(self._on_painted)
+            # Undo and redo are told by nothing else.
+            layer.events.set_data.connect(self._on_painted)
+            layer.events.data.connect(self._on_replaced)
             layer.events.mode.connect(self._on_brush)
             layer.events.selected_label.connect(self._on_brush)
 
     def _on_brush(self, _: Any = None) -> None:
         self.brush_changed.emit()
 
-    def _on_painted(self, _: Any = None) -> None:
-        self._paint_timer.start()
+    def _on_painted(self, event: Any) -> None:
+        for key, source in self.sources.items():
+            if key in self.session.images and self.scribbles.find(source) is event.source:
+                self._reader.painted((key, source.plane_in_view(self.viewer)))
+
+    def _on_replaced(self, _: Any = None) -> None:
+        self._replaced_timer.start()
+
+    def _labels_at(self, spot: Spot) -> Any | None:
+        key, plane = spot
+        return (
+            None
+            if key not in self.session.images
+            else self.scribbles.view(self.sources[key], plane)
+        )
+
+    def _known_at(self, spot: Spot) -> Scribbles | None:
+        return self.session.images[spot[0]].plane(spot[1]).scribbles
+
+    def _on_read(self, found: dict[Spot, Scribbles | None]) -> None:
+        for (key, plane), scribbles in found.items():
+            if key in self.session.images:
+                self.session.set_plane_scribbles(key, plane, scribbles)
+        self.painted.emit()
 
     def _on_plane(self, _: Any = None) -> None:
         source = self.source

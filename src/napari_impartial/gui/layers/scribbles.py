@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import napari
 import numpy as np
 import numpy.typing as npt
@@ -118,12 +120,15 @@ class ScribbleLayers:
                 found[plane] = from_labels(part, source.plane_shape)
         return found
 
-    def read_plane(self, source: Source, plane: PlaneIndex) -> Scribbles | None:
-        """Copy the scribbles of one plane, or None where there is no layer that fits."""
+    def view(self, source: Source, plane: PlaneIndex) -> npt.NDArray[Any] | None:
+        """Return the labels (Y, X) of one plane as they lie in the layer, not a copy.
+
+        None where there is no layer that fits.
+        """
         layer = self.find(source)
         if layer is None or layer.data.shape != Grid(source).shape:
             return None
-        return from_labels(Grid(source).plane(np.asarray(layer.data), plane), source.plane_shape)
+        return np.asarray(Grid(source).plane(np.asarray(layer.data), plane))
 
     def add(self, source: Source, plane: PlaneIndex, labels: npt.NDArray[np.uint8]) -> None:
         """Paint `labels` (Y, X) where they are not 0, as one step of the layer's undo."""

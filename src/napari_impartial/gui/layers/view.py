@@ -10,16 +10,14 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
+from napari_impartial.core.preview_budget import SMALLEST_SIDE_PX
 from napari_impartial.core.results import Box
 
 from .source import PlaneIndex, Source
 
-# A preview should take a tenth of a second or so, also on a laptop.
-LARGEST_PREVIEW_PX = 512
 
-
-def field_in_view(source: Source, largest_px: int = LARGEST_PREVIEW_PX) -> Box | None:
-    """Return the part of the image that is in view, cut to `largest_px` round its middle.
+def field_in_view(source: Source) -> Box | None:
+    """Return the part of the image that is in view.
 
     None if the image is out of sight. Before it was ever drawn, all of it counts as seen.
     """
@@ -30,14 +28,9 @@ def field_in_view(source: Source, largest_px: int = LARGEST_PREVIEW_PX) -> Box |
     edges = []
     for letter, length in zip("YX", source.plane_shape, strict=True):
         first, last = sorted(int(v) for v in corners[:, axes.index(letter)])
-        first, last = max(first, 0), min(last + 1, length)
-        middle = (first + last) // 2
-        first = max(first, middle - largest_px // 2)
-        last = min(last, first + largest_px)
-        edges.append((first, last))
+        edges.append((max(first, 0), min(last + 1, length)))
     (y0, y1), (x0, x1) = edges
-    # 16 pixels are the least that means anything.
-    return (y0, x0, y1, x1) if min(y1 - y0, x1 - x0) >= 16 else None
+    return (y0, x0, y1, x1) if min(y1 - y0, x1 - x0) >= SMALLEST_SIDE_PX else None
 
 
 def go_to(

@@ -12,6 +12,8 @@ from qtpy.QtWidgets import QWidget
 
 from napari_impartial.core.results import TrainingProgress
 
+MOST_POINTS = 600
+
 _CURVES = {
     "training": ("#4c9be8", 2, Qt.PenStyle.SolidLine),
     "held out": ("#ff9f1c", 2, Qt.PenStyle.SolidLine),
@@ -69,7 +71,7 @@ class LossPlot(pg.GraphicsLayoutWidget):
             curve.setData([], [])
 
     def add(self, progress: TrainingProgress) -> None:
-        """Add the state of training to the curves."""
+        """Add the state of training to the curves; long ones are thinned out."""
         now = progress.elapsed_s
         self._points["training"].append((now, progress.training.total))
         self._points["scribble"].append((now, progress.training.scribble))
@@ -77,6 +79,10 @@ class LossPlot(pg.GraphicsLayoutWidget):
         if progress.validation is not None:
             self._points["held out"].append((now, progress.validation.total))
         for name, points in self._points.items():
+            if len(points) > MOST_POINTS:
+                # A plot is a few hundred pixels wide; an hour of training would else slow
+                # the window down more and more.
+                del points[1:-1:2]
             if points:
                 x, y = np.transpose(points)
                 self._curves[name].setData(x, y)

@@ -137,12 +137,11 @@ class TrainPanel(QWidget):
         self._bar.setValue(0)
         self._left.setText("Starting...")
 
-    def show_progress(self, progress: TrainingProgress, budget_s: float) -> None:
+    def show_progress(self, progress: TrainingProgress) -> None:
         """Show how the running training stands."""
         self.plot.add(progress)
         self._bar.setValue(round(1000 * progress.fraction))
-        left = max(0.0, budget_s * (1 - progress.fraction))
-        self._left.setText(f"{_duration(left)} left, {progress.step} steps")
+        self._left.setText(f"{_duration(progress.remaining_s)} left, {progress.step} steps")
 
     def show_fraction(self, fraction: float, text: str) -> None:
         """Show the progress of something else."""

@@ -1,0 +1,55 @@
+"""Previews stay within their share of the time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_impartial.core.preview_budget import LONGEST_S, PreviewBudget, shrink
+
+STEP_PX = 4 * 128 * 128
+
+
+@pytest.mark.parametrize("slower", [0.2, 1.0, 6.0])
+def test_the_share_is_kept_whatever_previews_cost(slower: float) -> None:
+    rng = np.random.default_rng(0)
+    budget = PreviewBudget(STEP_PX)
+    now, step_s, longest, taken = 0.0, 0.05, 0.0, 0
+    while now < 300:
+        now += step_s
+        pixels = min(budget.now_px(now, step_s), 1024 * 1024)
+        if pixels > 10_000:
+            took = slower * (1.5 + pixels / STEP_PX) * step_s * rng.uniform(0.5, 1.0)
+            budget.add(pixels, took, step_s)
+            now += took
+            longest, taken = max(longest, took), taken + 1
+            # One preview may take longer than foretold; the rest has to make up for it.
+            assert budget.spent_s <= 0.1 * now + longest
+    assert taken > 10
+    assert budget.spent_s > 0.05 * now, "the share is there to be used"
+
+
+def test_a_forecast_that_was_too_low_is_mended() -> None:
+    budget = PreviewBudget(STEP_PX)
+    assert budget.most_px(10.0) > 0, "a slow machine has previews, too"
+    before = budget.cost_s(STEP_PX, 0.1)
+    budget.add(STEP_PX, 4 * before, 0.1)
+    assert budget.cost_s(STEP_PX, 0.1) == pytest.approx(4 * before)
+    for _ in range(50):
+        budget.add(STEP_PX, before, 0.1)
+    assert budget.cost_s(STEP_PX, 0.1) == pytest.approx(before)
+
+
+def test_no_preview_takes_longer_than_is_bearable() -> None:
+    budget = PreviewBudget(STEP_PX)
+    assert budget.now_px(0.5, 0.05) == 0, "not before there is time for it"
+    assert budget.now_px(1e6, 0.05) == budget.most_px(0.05)
+    assert budget.cost_s(budget.most_px(0.05), 0.05) == pytest.approx(LONGEST_S, rel=0.01)
+
+
+def test_a_box_is_shrunk_round_its_middle() -> None:
+    assert shrink((0, 0, 100, 200), 20_000) == (0, 0, 100, 200)
+    assert shrink((0, 0, 100, 200), 5_000) == (25, 50, 75, 150)
+    assert shrink((10, 10, 110, 110), 16 * 16) == (52, 52, 68, 68)
+    assert shrink((10, 10, 110, 110), 15 * 15) is None
+    assert shrink((0, 0, 100, 100), 0) is None
