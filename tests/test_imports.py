@@ -44,6 +44,7 @@ CORE_WITHOUT_TORCH = (
     "rounds",
     "scribbles",
     "setting",
+    "speed",
     "table_filter",
     "threads",
     "tissue",

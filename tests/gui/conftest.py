@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,11 +60,24 @@ def max_steps() -> list[int]:
 
 
 @pytest.fixture
-def widget(viewer: Any, max_steps: list[int], monkeypatch: pytest.MonkeyPatch) -> Any:
+def measures_speed() -> bool:
+    """Whether the widget finds out how fast the machine is; seconds that few tests want."""
+    return False
+
+
+@pytest.fixture
+def widget(
+    viewer: Any,
+    max_steps: list[int],
+    measures_speed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Any:
     """Return the dock widget; its presets train a network that is quick on a busy machine."""
     from napari_impartial.core import config
     from napari_impartial.gui import training_control
     from napari_impartial.gui.dock_widget import ImPartialWidget
+    from napari_impartial.gui.speed_control import SpeedControl
 
     def small(name: str) -> config.Preset:
         return replace(
@@ -79,6 +93,9 @@ def widget(viewer: Any, max_steps: list[int], monkeypatch: pytest.MonkeyPatch) -
         )
 
     monkeypatch.setattr(training_control, "get_preset", small)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if not measures_speed:
+        monkeypatch.setattr(SpeedControl, "measure", lambda *_: None)
 
     made = ImPartialWidget(viewer)
     viewer.window.add_dock_widget(made, name="ImPartial", area="right")

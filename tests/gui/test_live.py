@@ -188,3 +188,27 @@ def test_time_left_is_true_within_a_quarter(
     assert len(compared) > 3
     wrong = [abs(left - true) / true for left, true in compared]
     assert np.median(wrong) < 0.25, compared
+
+
+class TestSpeed:
+    @pytest.fixture
+    def measures_speed(self) -> bool:
+        return True
+
+    def test_the_first_use_measures_and_training_does_not_wait_for_it(
+        self, widget: Any, find: Any, scribbled: Any, wait_for: Any, reports: list[Any], stop: Any
+    ) -> None:
+        wait_for(lambda: widget.speed._worker is not None)
+        find("time_budget_spin").setValue(600)
+        find("train_button").click()
+        wait_for(lambda: reports)
+        assert find("expectation_label").text() == "", "not measured yet"
+        stop()
+        wait_for(lambda: not widget.session.busy)
+        # Now there is time for it.
+        wait_for(lambda: find("expectation_label").text())
+        assert "on this machine" in find("expectation_label").text()
+        assert find("preset_combo").itemText(1) == "Balanced: about 60 s"
+        find("predict_button").click()
+        assert "Takes about" in find("predict_button").toolTip()
+        wait_for(lambda: not widget.session.busy and not widget.results._cutting.busy)

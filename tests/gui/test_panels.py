@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 from napari_impartial.core.config import PRESETS, InstanceConfig, parameters
 from napari_impartial.core.results import Losses, TrainingProgress
 from napari_impartial.core.scribbles import Scribbles
+from napari_impartial.core.speed import Speed
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.panels.forms import ConfigForm, NumberSlider
 from napari_impartial.gui.panels.image_panel import ImagePanel
@@ -107,6 +108,27 @@ def test_only_what_can_work_is_enabled(panel: Any) -> None:
     assert made._pause.text() == "Resume"
     made.set_state(Activity.STOPPING, can_train=True, can_continue=True)
     assert enabled() == "----"
+
+
+def test_times_are_told_as_they_are_on_this_machine(panel: Any) -> None:
+    made = panel(TrainPanel())
+    assert made._expected.text() == ""
+    names = list(PRESETS)
+    speed = Speed("cpu (2 cores)", dict.fromkeys(names, 20.0), dict.fromkeys(names, 1e6))
+    made.set_speed(speed)
+    index = made._preset.findData("balanced")
+    assert made._preset.itemText(index) == "Balanced: about 60 s"
+    assert "about 1,200 steps" in made._preset.itemData(index, Qt.ItemDataRole.ToolTipRole)
+    assert made._expected.text() == "60 s are about 1,200 steps on this machine."
+    made._time.setValue(5)
+    assert "few" in made._expected.text()
+    assert "20 steps of training a second" in made._device.toolTip()
+    asked: list[str] = []
+    made.device_chosen.connect(asked.append)
+    made.set_devices((("cuda", "a GPU, 8 GB"), ("cpu", "2 cores")))
+    made._device.setCurrentIndex(made._device.findData("cpu"))
+    assert asked == ["cpu"]
+    assert made._device.currentText() == "cpu (2 cores)"
 
 
 def test_progress_is_shown(panel: Any) -> None:

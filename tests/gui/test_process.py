@@ -332,3 +332,31 @@ def test_closing_ends_the_child_and_further_jobs() -> None:
     assert not folder.exists()
     failed = finish(process.run(messages.Hello))
     assert (failed.kind, failed.message) == ("ended", "closed")
+
+
+def test_a_measurement_gives_way_and_is_kept(
+    tiny_tissue: Any, tiny_scribbles: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    measure = partial(messages.Measure, device="cpu")
+    process = TrainingProcess()
+    try:
+        assert isinstance(finish(process.warm_up()), Ready)
+        first = process.run(measure, gives_way=True)
+        assert next(first) is None
+        ended: list[Any] = []
+        # Two workers, as in the window: the second one wants to train.
+        job = train_job(process, tiny_tissue.image, tiny_scribbles, seconds=1.0)
+        trains = threading.Thread(target=lambda: ended.append(finish(process.run(job))))
+        trains.start()
+        given_up = finish(first)
+        trains.join()
+        assert (given_up.kind, given_up.message) == ("cancelled", "The measurement was given up.")
+        assert isinstance(ended[0], Trained)
+        measured = finish(process.run(measure, gives_way=True))
+        assert measured.speed.device.startswith("cpu (")
+        began = time.monotonic()
+        assert finish(process.run(measure, gives_way=True)).speed == measured.speed
+        assert time.monotonic() - began < 2.5, "measured once, and read afterwards"
+    finally:
+        process.close()

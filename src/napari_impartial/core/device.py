@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -67,9 +68,24 @@ def describe_devices() -> list[tuple[str, str]]:
     """List the devices of this machine as ``(name, what it is)``, the preferred one first."""
     found: list[tuple[str, str]] = []
     if torch.cuda.is_available():
-        found.append(("cuda", torch.cuda.get_device_name()))
+        memory = torch.cuda.get_device_properties(0).total_memory
+        found.append(("cuda", f"{torch.cuda.get_device_name()}, {_gigabytes(memory)}"))
     if torch.backends.mps.is_available():
         found.append(("mps", "Apple GPU"))
     kind = "bfloat16" if _cpu_has_bfloat16() else "float32"
-    found.append(("cpu", f"{torch.get_num_threads()} threads, {kind}"))
+    n = torch.get_num_threads()
+    cores = "1 core" if n == 1 else f"{n} cores"
+    found.append(("cpu", ", ".join([cores, kind, *_memory()])))
     return found
+
+
+def _memory() -> list[str]:
+    """Return the machine's memory, where the system says how much it is."""
+    try:
+        return [_gigabytes(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))]
+    except (AttributeError, ValueError, OSError):
+        return []
+
+
+def _gigabytes(n_bytes: float) -> str:
+    return f"{n_bytes / 2**30:.0f} GB"

@@ -30,6 +30,7 @@ from .panels.train_panel import TrainPanel
 from .process import TrainingProcess
 from .result_control import Place, ResultControl
 from .session import Activity, Round
+from .speed_control import SpeedControl
 from .training_control import TrainingControl
 from .workspace import Workspace
 
@@ -53,6 +54,7 @@ class ImPartialWidget(QWidget):
         self.session = self.workspace.session
         self.process = TrainingProcess()
         self._warming: Any = None
+        self.speed = SpeedControl(self.session, self.process, self)
         self.training = TrainingControl(self.workspace, self.process, self)
         self.results = ResultControl(self.workspace, self.process, self)
         self.models = ModelControl(self.workspace, self.process, self.results)
@@ -110,6 +112,8 @@ class ImPartialWidget(QWidget):
         self.train_panel.continue_wanted.connect(partial(self._train, go_on=True))
         self.train_panel.pause_wanted.connect(training.pause)
         self.train_panel.stop_wanted.connect(training.stop)
+        self.train_panel.device_chosen.connect(self.speed.measure)
+        self.speed.measured.connect(self.train_panel.set_speed)
         self.result_panel.predict_wanted.connect(results.predict)
         self.result_panel.valueChanged.connect(results.set_config)
         self.result_panel.table.object_chosen.connect(self._on_object)
@@ -131,7 +135,7 @@ class ImPartialWidget(QWidget):
         training.finished.connect(self._on_trained)
         training.failed.connect(lambda: self.train_panel.end(""))
         results.predicting.connect(
-            lambda share: self.train_panel.show_fraction(share, "Predicting...")
+            lambda share: self.train_panel.show_fraction(share, self.speed.predicting(share))
         )
         results.ended.connect(lambda: self.train_panel.end(self._last_round()))
         results.counted.connect(self.result_panel.set_count)
@@ -171,6 +175,7 @@ class ImPartialWidget(QWidget):
     def _on_ready(self, ready: Any) -> None:
         if ready is not None:
             self.train_panel.set_devices(ready.devices)
+            self.speed.measure(self.train_panel.value().device)
 
     def _take_brush(self, label: int) -> None:
         source = self.workspace.source
@@ -277,6 +282,7 @@ class ImPartialWidget(QWidget):
             session.activity, not training_needs, session.card is not None and not prediction_needs
         )
         steps["train"].set_hint(training_needs)
+        self.result_panel.set_expected(self.speed.prediction_s())
         self.result_panel.set_ready(not prediction_needs and not session.busy)
         steps["result"].set_hint(prediction_needs)
         steps["refine"].set_hint("" if self.results.places else "Suggestions come with a result.")

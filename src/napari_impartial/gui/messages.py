@@ -19,6 +19,7 @@ from napari_impartial.core.images import Image
 from napari_impartial.core.model_card import ModelCard
 from napari_impartial.core.results import Command, Prediction, TrainingProgress
 from napari_impartial.core.scribbles import Scribbles
+from napari_impartial.core.speed import Speed
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class Predict:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """Say how fast a device is; measure it where that is not known yet."""
+
+    job: int
+    device: str
+
+
+@dataclass(frozen=True)
 class ToTraining:
     """Pass a command on to the running training."""
 
@@ -69,12 +78,12 @@ class Pause:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Give the running prediction up."""
+    """Give the running prediction or measurement up."""
 
     job: int
 
 
-Job = Hello | Train | Predict
+Job = Hello | Train | Predict | Measure
 Request = Job | ToTraining | Pause | Cancel
 
 
@@ -120,6 +129,14 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """How fast the device is that was asked for."""
+
+    job: int
+    speed: Speed
+
+
+@dataclass(frozen=True)
 class Failed:
     """The job could not be done.
 
@@ -137,7 +154,7 @@ class Failed:
     details: str = ""
 
 
-Final = Ready | Trained | Predicted | Failed
+Final = Ready | Trained | Predicted | Measured | Failed
 Reply = Final | Progressed | Predicting
 
 

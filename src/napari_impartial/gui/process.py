@@ -46,6 +46,8 @@ class TrainingProcess:
         self._one_job = threading.Lock()
         self._starting = threading.Lock()
         self._numbers = itertools.count(1)
+        # Jobs that wait and that others may have to give way to.
+        self._urgent: list[Callable[[int], Job]] = []
         self._closed = False
 
     @property
@@ -64,7 +66,10 @@ class TrainingProcess:
         return self.folder / f"model-{next(self._numbers)}.impartial"
 
     def run(
-        self, make_job: Callable[[int], Job], commands: Commands | None = None
+        self,
+        make_job: Callable[[int], Job],
+        commands: Commands | None = None,
+        gives_way: bool = False,
     ) -> Generator[Progressed | Predicting | None, None, Final]:
         """Do a job, after those that are under way.
 
@@ -74,6 +79,8 @@ class TrainingProcess:
             Makes the message from the number of the job.
         commands
             What is put in here is passed on to the child while the job runs.
+        gives_way
+            Give this job up as soon as another one is asked for.
 
         Returns
         -------
@@ -81,8 +88,14 @@ class TrainingProcess:
             The child's last word. A child that died answers :class:`Failed` of kind
             ``ended``; nothing is raised.
         """
-        while not self._one_job.acquire(timeout=POLL_S):
-            yield None
+        if not gives_way:
+            self._urgent.append(make_job)
+        try:
+            while not self._one_job.acquire(timeout=POLL_S):
+                yield None
+        finally:
+            if not gives_way:
+                self._urgent.remove(make_job)
         job = make_job(next(self._numbers))
         over = False
         try:
@@ -90,6 +103,9 @@ class TrainingProcess:
             messages.send(connection, job)
             while True:
                 _pass_on(commands, connection)
+                if gives_way and self._urgent:
+                    messages.send(connection, messages.Cancel(job.job))
+                    gives_way = False
                 if not connection.poll(POLL_S):
                     yield None
                     continue

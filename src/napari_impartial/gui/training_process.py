@@ -119,6 +119,8 @@ class Server:
                 return self._train(job)
             case messages.Predict():
                 return self._predict(job)
+            case messages.Measure():
+                return self._measure(job)
 
     def _reply(self, reply: messages.Reply) -> None:
         messages.send(self._connection, reply)
@@ -150,6 +152,21 @@ class Server:
         save_model(model, job.model_path)
         self._keep(job.model_path, model)
         return messages.Trained(job.job, job.model_path, model.card)
+
+    def _measure(self, job: messages.Measure) -> messages.Measured:
+        import torch
+
+        from napari_impartial.core.device import describe_devices, resolve_device
+        from napari_impartial.core.timing import measure_speed
+        from napari_impartial.io.speed_cache import cache_key, load_speed, save_speed
+
+        device = resolve_device(job.device).type
+        key = cache_key(f"{device} ({dict(describe_devices())[device]})", torch.__version__)
+        speed = load_speed(key)
+        if speed is None:
+            speed = measure_speed(device, stopped=lambda: job.job in self._inbox.cancelled)
+            save_speed(key, speed)
+        return messages.Measured(job.job, speed)
 
     def _predict(self, job: messages.Predict) -> messages.Predicted:
         from napari_impartial.core.prediction import predict

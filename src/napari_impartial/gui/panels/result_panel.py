@@ -8,10 +8,12 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.speed import duration
 
 from .forms import ConfigForm
 from .object_table import ObjectTable, Table
 
+_PREDICT_TIP = "Segment the image in view with the current model."
 _SHOWN = ("threshold", "min_size_px", "split", "split_strength", "smooth_px")
 _NAMES = {
     "threshold": "threshold_slider",
@@ -40,7 +42,7 @@ class ResultPanel(QWidget):
         super().__init__(parent)
         self._predict = QPushButton("Predict")
         self._predict.setObjectName("predict_button")
-        self._predict.setToolTip("Segment the image in view with the current model.")
+        self._predict.setToolTip(_PREDICT_TIP)
         self._count = QLabel("")
         self._count.setObjectName("count_label")
         self._form = ConfigForm(InstanceConfig(), _SHOWN, _NAMES)
@@ -66,6 +68,11 @@ class ResultPanel(QWidget):
     def setValue(self, config: InstanceConfig) -> None:
         """Show how objects are cut."""
         self._form.setValue(config)
+
+    def set_expected(self, seconds: float | None) -> None:
+        """Say how long predicting the image in view takes, where that is known."""
+        told = "" if seconds is None else f" Takes about {duration(max(1.0, seconds))}."
+        self._predict.setToolTip(_PREDICT_TIP + told)
 
     def set_ready(self, can_predict: bool) -> None:
         """Enable what can work."""

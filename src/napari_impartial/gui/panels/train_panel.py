@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_impartial.core.config import PRESETS, TrainingConfig, parameters
 from napari_impartial.core.results import TrainingProgress
+from napari_impartial.core.speed import Speed, duration
 from napari_impartial.gui.session import Activity
 
 from .forms import labelled
@@ -47,6 +48,8 @@ class TrainPanel(QWidget):
         True to pause, False to go on.
     stop_wanted
         Stop and keep the best so far.
+    device_chosen
+        Name of the device that the user chose.
     """
 
     valueChanged = Signal(object)
@@ -54,6 +57,7 @@ class TrainPanel(QWidget):
     continue_wanted = Signal(object)
     pause_wanted = Signal(bool)
     stop_wanted = Signal()
+    device_chosen = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -70,6 +74,11 @@ class TrainPanel(QWidget):
         self._device.setObjectName("device_combo")
         for name in self._described["device"].choices or ():
             self._device.addItem(name, name)
+        self._speed: Speed | None = None
+        self._expected = QLabel()
+        self._expected.setObjectName("expectation_label")
+        self._expected.setWordWrap(True)
+        self._expected.hide()
         self._make_buttons()
         self._bar = QProgressBar()
         self._bar.setObjectName("progress_bar")
@@ -82,8 +91,8 @@ class TrainPanel(QWidget):
         self.plot = LossPlot()
         self._lay_out()
         self._preset.currentIndexChanged.connect(self._on_preset)
-        self._time.valueChanged.connect(lambda: self.valueChanged.emit(self.value()))
-        self._device.currentIndexChanged.connect(lambda: self.valueChanged.emit(self.value()))
+        self._time.valueChanged.connect(self._on_time)
+        self._device.currentIndexChanged.connect(self._on_device)
         self.setValue(
             TrainingChoice("balanced", PRESETS["balanced"].training.time_budget_s, "auto")
         )
@@ -99,7 +108,7 @@ class TrainPanel(QWidget):
         """Choose."""
         with QSignalBlocker(self._preset):
             self._preset.setCurrentIndex(self._preset.findData(choice.preset))
-        self._preset.setToolTip(PRESETS[choice.preset].tooltip)
+        self._preset.setToolTip(self._preset.currentData(Qt.ItemDataRole.ToolTipRole))
         self._time.setValue(choice.time_budget_s)
         self._device.setCurrentIndex(self._device.findData(choice.device))
 
@@ -112,6 +121,22 @@ class TrainPanel(QWidget):
             for name, text in devices:
                 self._device.addItem(f"{name} ({text})", name)
             self._device.setCurrentIndex(max(0, self._device.findData(before)))
+
+    def set_speed(self, speed: Speed) -> None:
+        """Tell times as they are on this machine."""
+        self._speed = speed
+        for i, preset in enumerate(PRESETS.values()):
+            seconds = preset.training.time_budget_s
+            self._preset.setItemText(i, f"{preset.label}: about {duration(seconds)}")
+            tip = f"{preset.tooltip} {speed.expect(preset.name, seconds)}"
+            self._preset.setItemData(i, tip, Qt.ItemDataRole.ToolTipRole)
+        self._preset.setToolTip(self._preset.currentData(Qt.ItemDataRole.ToolTipRole))
+        rate = speed.steps_a_second[self._preset.currentData()]
+        self._device.setToolTip(
+            f"{self._described['device'].tooltip} Measured: {speed.device} does about "
+            f"{rate:.2g} steps of training a second."
+        )
+        self._show_expected()
 
     def set_state(self, activity: Activity, can_train: bool, can_continue: bool) -> None:
         """Enable what can work."""
@@ -141,7 +166,7 @@ class TrainPanel(QWidget):
         """Show how the running training stands."""
         self.plot.add(progress)
         self._bar.setValue(round(1000 * progress.fraction))
-        self._left.setText(f"{_duration(progress.remaining_s)} left, {progress.step} steps")
+        self._left.setText(f"{duration(progress.remaining_s)} left, {progress.step} steps")
 
     def show_fraction(self, fraction: float, text: str) -> None:
         """Show the progress of something else."""
@@ -206,6 +231,7 @@ class TrainPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.addLayout(form)
+        layout.addWidget(self._expected)
         layout.addLayout(buttons)
         layout.addWidget(self._bar)
         layout.addWidget(self._left)
@@ -214,14 +240,22 @@ class TrainPanel(QWidget):
         names.setToolTip(self.plot.toolTip())
         layout.addWidget(names)
 
-    def _on_preset(self, _: int) -> None:
-        preset = PRESETS[self._preset.currentData()]
-        self._preset.setToolTip(preset.tooltip)
-        self._time.setValue(preset.training.time_budget_s)
+    def _show_expected(self) -> None:
+        speed = self._speed
+        text = "" if speed is None else speed.expect(self._preset.currentData(), self._time.value())
+        self._expected.setText(text)
+        self._expected.setVisible(bool(text))
+
+    def _on_time(self, _: float) -> None:
+        self._show_expected()
         self.valueChanged.emit(self.value())
 
+    def _on_device(self, _: int) -> None:
+        self.device_chosen.emit(self._device.currentData())
+        self.valueChanged.emit(self.value())
 
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    def _on_preset(self, _: int) -> None:
+        preset = PRESETS[self._preset.currentData()]
+        self._preset.setToolTip(self._preset.currentData(Qt.ItemDataRole.ToolTipRole))
+        self._time.setValue(preset.training.time_budget_s)
+        self.valueChanged.emit(self.value())

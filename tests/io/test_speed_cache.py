@@ -1,0 +1,56 @@
+"""What was measured is kept for the same device and version, and for no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_impartial.core.speed import Speed
+from napari_impartial.io import speed_cache
+from napari_impartial.io.speed_cache import cache_key, load_speed, save_speed
+
+SPEED = Speed("cpu", {"fast": 20.0}, {"fast": 1e6})
+
+
+@pytest.fixture(autouse=True)
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "deep" / "speed.json"
+    monkeypatch.setattr(speed_cache, "cache_path", lambda: path)
+    return path
+
+
+def test_round_trip_by_device_and_version() -> None:
+    key = cache_key("cpu (2 cores)", "2.13")
+    assert load_speed(key) is None
+    save_speed(key, SPEED)
+    save_speed("other", Speed("gpu", {"fast": 1.0}, {"fast": 2.0}))
+    assert load_speed(key) == SPEED
+    assert load_speed(cache_key("cpu (2 cores)", "2.14")) is None
+    assert load_speed(cache_key("cpu (4 cores)", "2.13")) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"a": 3}',
+        '{"a": {"device": "cpu"}}',
+        '{"a": {"device": "cpu", "steps_a_second": {}, "pixels_a_second": {}}}',
+        '{"a": {"device": "cpu", "steps_a_second": {"x": 0}, "pixels_a_second": {"x": 1}}}',
+        '{"a": {"device": "cpu", "steps_a_second": {"x": "1"}, "pixels_a_second": {"x": 1}}}',
+    ],
+)
+def test_a_damaged_file_is_measured_anew(path: Path, text: str) -> None:
+    path.parent.mkdir()
+    path.write_text(text)
+    assert load_speed("a") is None
+    save_speed("a", SPEED)
+    assert load_speed("a") == SPEED
+
+
+def test_where_nothing_can_be_written_nothing_breaks(path: Path) -> None:
+    path.parent.write_text("in the way")
+    save_speed("a", SPEED)
+    assert load_speed("a") is None
