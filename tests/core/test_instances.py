@@ -9,11 +9,12 @@ from scipy import ndimage
 from napari_impartial.core.basins import find_hills, find_passes, join_hills
 from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances import classes_of, to_instances
+from napari_impartial.core.instances import Cutter, classes_of, to_instances
 from napari_impartial.core.metrics import match
+from napari_impartial.core.objectness import SMALLEST_PX
 
 COMPONENTS = InstanceConfig(split="components", smooth_px=0.0, min_size_px=0)
-WATERSHED = InstanceConfig(smooth_px=0.0, min_size_px=0)
+WATERSHED = InstanceConfig("watershed", smooth_px=0.0, min_size_px=0)
 
 
 def discs(*circles: tuple[int, int, int], shape: tuple[int, int] = (60, 90)) -> np.ndarray:
@@ -111,26 +112,27 @@ def test_crowd_is_counted(seed: int) -> None:
     assert split.f1 > joined.f1 + 0.2
 
 
-def test_stronger_splitting_never_gives_fewer() -> None:
+@pytest.mark.parametrize("split", ["automatic", "watershed"])
+def test_stronger_splitting_never_gives_fewer(split: str) -> None:
     rng = np.random.default_rng(3)
     noisy = as_probability(crowd()) - rng.random((128, 128), dtype=np.float32) * 0.4
     counts = [
-        to_instances(noisy, InstanceConfig(split_strength=s, min_size_px=0)).max()
+        to_instances(noisy, InstanceConfig(split, split_strength=s, min_size_px=0)).max()
         for s in (0.0, 0.25, 0.5, 0.75, 1.0)
     ]
     assert counts == sorted(counts)
-    assert counts[0] < counts[2] < counts[4]
+    assert counts[0] < counts[1] < counts[4]
 
 
 def test_no_splitting_equals_components() -> None:
     p = as_probability(crowd())
-    config = InstanceConfig(split_strength=0.0, smooth_px=0.0, min_size_px=0)
+    config = InstanceConfig("watershed", split_strength=0.0, smooth_px=0.0, min_size_px=0)
     pieces, count = ndimage.label(p >= 0.5, np.ones((3, 3)))
     scores = match(pieces, to_instances(p, config), 0.999)
     assert (scores.tp, scores.fp) == (count, 0)
 
 
-@pytest.mark.parametrize("split", ["watershed", "components"])
+@pytest.mark.parametrize("split", ["automatic", "watershed", "components"])
 @pytest.mark.parametrize(
     "turn", [np.flipud, np.fliplr, np.transpose, lambda a: np.pad(a, ((5, 11), (3, 0)))]
 )
@@ -142,13 +144,16 @@ def test_turned_and_moved_pictures(split: str, turn) -> None:  # type: ignore[no
     assert scores.tp > 1
 
 
-@pytest.mark.parametrize("split", ["watershed", "components"])
+@pytest.mark.parametrize("split", ["automatic", "watershed", "components"])
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (1, 1), (1, 7), (33, 2)])
 def test_degenerate_sizes(split: str, shape: tuple[int, int]) -> None:
     config = InstanceConfig(split=split, min_size_px=0)
     assert to_instances(np.zeros(shape), config).shape == shape
     full = to_instances(np.ones(shape), config)
-    assert full.tolist() == np.ones(shape, int).tolist()
+    if split == "automatic" and full.size < SMALLEST_PX:
+        assert not full.any()
+    else:
+        assert full.tolist() == np.ones(shape, int).tolist()
 
 
 def test_labels_are_consecutive_and_repeatable() -> None:
@@ -209,3 +214,70 @@ def test_a_plateau_is_one_hill() -> None:
     regions, summits = find_hills(np.ones((5, 7), np.float32), np.ones((5, 7), bool))
     assert regions.tolist() == np.ones((5, 7), int).tolist()
     assert summits.tolist() == [0, 1]
+
+
+def soft_disc(p: np.ndarray, y: float, x: float, radius: float, height: float) -> None:
+    """Draw a disc with soft edges into a map."""
+    yy, xx = np.indices(p.shape)
+    np.maximum(p, height / (1 + np.exp(np.hypot(yy - y, xx - x) - radius)), out=p)
+
+
+def bright_pair_and_dim_cell() -> np.ndarray:
+    """Two cells that part at 0.75 only, and one that never reaches 0.5."""
+    p = np.zeros((64, 128), np.float32)
+    soft_disc(p, 30, 30, 13, 0.97)
+    soft_disc(p, 30, 54, 13, 0.97)
+    soft_disc(p, 34, 98, 13, 0.46)
+    return p
+
+
+def test_each_object_has_an_outline_of_its_own() -> None:
+    p = bright_pair_and_dim_cell()
+    labels = to_instances(p)
+    assert labels.max() == 3
+    assert len({labels[30, 30], labels[30, 54], labels[34, 98]} - {0}) == 3
+    # One threshold for all loses the dim one.
+    assert to_instances(p, InstanceConfig(split="watershed")).max() == 2
+
+
+def test_a_cutter_gives_what_a_fresh_one_gives() -> None:
+    cutter = Cutter(bright_pair_and_dim_cell())
+    for config in (
+        InstanceConfig(),
+        InstanceConfig(threshold=0.8),
+        InstanceConfig(split="components"),
+        InstanceConfig(smooth_px=0.0),
+        InstanceConfig(split="watershed", min_size_px=700),
+        InstanceConfig(),
+    ):
+        np.testing.assert_array_equal(
+            cutter.cut(config), to_instances(bright_pair_and_dim_cell(), config)
+        )
+
+
+@pytest.mark.parametrize("split", ["automatic", "watershed", "components"])
+def test_a_higher_threshold_finds_no_more(split: str) -> None:
+    p = bright_pair_and_dim_cell()
+    found = [
+        (to_instances(p, InstanceConfig(split=split, threshold=t)) > 0).sum()
+        for t in (0.2, 0.4, 0.6, 0.8, 0.95)
+    ]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[-1]
+
+
+def test_objects_are_whole_and_in_one_piece() -> None:
+    p = np.zeros((64, 64), np.float32)
+    soft_disc(p, 30, 30, 16, 0.97)
+    p[28:33, 28:33] = 0.05  # a nucleolus, say
+    labels = to_instances(p)
+    assert labels.max() == 1
+    assert labels[30, 30] == 1
+    assert ndimage.label(labels)[1] == 1
+
+
+def test_a_ring_keeps_its_lumen() -> None:
+    yy, xx = np.indices((96, 96))
+    radius = np.hypot(yy - 48, xx - 48)
+    p = np.where((radius > 28) & (radius < 40), 0.95, 0.02).astype(np.float32)
+    assert to_instances(p)[48, 48] == 0

@@ -54,7 +54,7 @@ def open_data_set(folder: str | os.PathLike[str]) -> DataSet:
     path = Path(folder)
     if not path.is_dir():
         raise ImPartialError(f"There is no folder {folder}; name a data set's folder.")
-    parts = {part: _samples(path / part) for part in ("train", "test")}
+    parts = {part: samples_in(path / part) for part in ("train", "test")}
     for part, samples in parts.items():
         if not samples:
             raise ImPartialError(
@@ -76,7 +76,7 @@ def open_data_set(folder: str | os.PathLike[str]) -> DataSet:
     return DataSet(path.resolve().name, path, parts["train"], parts["test"])
 
 
-def _samples(folder: Path) -> tuple[Sample, ...]:
+def samples_in(folder: Path) -> tuple[Sample, ...]:
     """Return the images of a folder, in the order of their names."""
     if not folder.is_dir():
         return ()

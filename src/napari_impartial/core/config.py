@@ -274,10 +274,12 @@ class InstanceConfig:
     """How probabilities are cut into objects (see :mod:`napari_impartial.core.instances`)."""
 
     split: str = setting(
-        "watershed",
+        "automatic",
         "Split",
-        "watershed splits touching cells; components is the authors' recipe and does not.",
-        choices=("watershed", "components"),
+        "automatic chooses each object's outline, and what is one object, by what looks most "
+        "like one; watershed cuts all at the threshold and splits what touches; components is "
+        "the authors' recipe and does not split.",
+        choices=("automatic", "watershed", "components"),
     )
     threshold: float = setting(
         0.5,

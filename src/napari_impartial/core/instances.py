@@ -1,5 +1,9 @@
 """From foreground probability to one label for each object.
 
+``automatic`` chooses from candidates (:mod:`napari_impartial.core.object_tree`): which
+hills of the map are one object and at which level its outline runs is decided object by
+object, by what looks most like one whole thing (:mod:`napari_impartial.core.objectness`).
+
 ``components`` is the recipe of the paper's authors: threshold, connected components, drop
 the small ones, grow without merging. ``watershed`` also splits touching cells, and asks
 for no size: its landscape is the distance to the outline averaged over several
@@ -13,11 +17,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from skimage.measure import label
 from skimage.segmentation import expand_labels
 
+from . import objectness
 from .basins import find_hills, find_passes, join_hills
 from .config import InstanceConfig, validate
 from .errors import ImPartialError
+from .object_tree import LEVELS, ObjectTree, build_tree, distance_inside
 
 Probability = npt.NDArray[np.float32]
 Instances = npt.NDArray[np.int32]
@@ -34,6 +41,75 @@ _LARGE_RADIUS = 14.0
 # So that split_strength 0.5 joins hills whose pass reaches 0.8 of the lower summit, and
 # 0 and 1 join all and none.
 _STRENGTH_POWER = 0.322
+
+# The automatic cut, at threshold 0.5 and split strength 0.6: how likely a candidate has to
+# be one object, and the lowest level of outlines. Both go with the threshold.
+_LEAST_SCORE, _SCORE_SLOPE = 0.35, 0.6
+_LOWEST_LEVEL = 0.2
+# A hole larger than this share of its object is taken for a hole.
+_FILLED_SHARE = 0.25
+
+
+class Cutter:
+    """Cuts one probability map into objects, again and again with other settings.
+
+    What does not depend on threshold, smallest size, split and growth is kept, so that a
+    slider's every position costs milliseconds.
+
+    Parameters
+    ----------
+    foreground : (Y, X) array
+        Probability of any foreground class, 0 to 1. NaN counts as 0.
+    card : Scorecard, optional
+        What the automatic cut judges by; defaults to the one that is shipped.
+
+    Raises
+    ------
+    ImPartialError
+        If the map does not have two axes.
+    """
+
+    def __init__(
+        self,
+        foreground: npt.NDArray[np.floating],
+        card: objectness.Scorecard | None = None,
+    ) -> None:
+        self._card = card
+        p = np.asarray(foreground, dtype=np.float32)
+        if p.ndim != 2:
+            raise ImPartialError(
+                f"Objects are cut from a (Y, X) map; this one has shape {p.shape}."
+            )
+        self._p = np.nan_to_num(p, nan=0.0, posinf=1.0, neginf=0.0)
+        self._smoothed: tuple[float, Probability] | None = None
+        self._scored: tuple[float, ObjectTree | None, npt.NDArray[np.float64]] | None = None
+
+    def cut(self, config: InstanceConfig | None = None) -> Instances:
+        """Return (Y, X) int32 labels, 1 to N without gaps; see :func:`to_instances`."""
+        config = validate(config or InstanceConfig())
+        if config.split == "automatic":
+            labels = self._automatic(config)
+        else:
+            labels = _at_one_level(self._smooth(config.smooth_px), config)
+        if config.grow_px > 0:
+            labels = expand_labels(labels, config.grow_px)
+        return np.asarray(labels, dtype=np.int32)
+
+    def _smooth(self, sigma: float) -> Probability:
+        if self._smoothed is None or self._smoothed[0] != sigma:
+            p = ndimage.gaussian_filter(self._p, sigma) if sigma > 0 else self._p
+            self._smoothed = sigma, p
+        return self._smoothed[1]
+
+    def _automatic(self, config: InstanceConfig) -> Instances:
+        if self._scored is None or self._scored[0] != config.smooth_px:
+            tree = build_tree(self._smooth(config.smooth_px))
+            scores = np.zeros((0, 0)) if tree is None else objectness.score(tree, self._card)
+            self._scored = config.smooth_px, tree, scores
+        _, tree, scores = self._scored
+        if tree is None:
+            return np.zeros(self._p.shape, np.int32)
+        return _drop_small(_paint(tree, *_choose(tree, scores, config)), config.min_size_px)
 
 
 def to_instances(
@@ -58,26 +134,7 @@ def to_instances(
     ImPartialError
         If the map does not have two axes, or a setting is out of bounds.
     """
-    config = validate(config or InstanceConfig())
-    p = np.asarray(foreground, dtype=np.float32)
-    if p.ndim != 2:
-        raise ImPartialError(f"Objects are cut from a (Y, X) map; this one has shape {p.shape}.")
-    p = np.nan_to_num(p, nan=0.0, posinf=1.0, neginf=0.0)
-    if config.smooth_px > 0:
-        p = ndimage.gaussian_filter(p, config.smooth_px)
-    mask = p >= config.threshold
-    labels = np.zeros(p.shape, np.int32)
-    window = _bounding_window(mask)
-    if window is None:
-        return labels
-    if config.split == "components":
-        labels[window] = ndimage.label(mask[window], output=np.int32)[0]
-    else:
-        labels[window] = _watershed(p[window], config.threshold, config.split_strength)
-    labels = _drop_small(labels, config.min_size_px)
-    if config.grow_px > 0:
-        labels = expand_labels(labels, config.grow_px)
-    return np.asarray(labels, dtype=np.int32)
+    return Cutter(foreground).cut(config)
 
 
 def classes_of(
@@ -110,6 +167,122 @@ def classes_of(
     return np.asarray(np.argmax(sums, axis=0) + 1, dtype=np.int64)
 
 
+def _choose(
+    tree: ObjectTree, scores: npt.NDArray[np.float64], config: InstanceConfig
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Choose candidates that do not overlap and whose scores, less a price, sum up highest.
+
+    The price keeps out what is less likely an object than not worth a miss: for F1, half
+    the F1 that is reached.
+
+    Returns
+    -------
+    owner : (L,) int64
+        The chosen node that each hill belongs to, -1 for none.
+    level : (N,) int64
+        Index of each node's best level.
+    """
+    above = config.threshold - 0.5
+    price = min(max(_LEAST_SCORE + _SCORE_SLOPE * above, 0.01), 0.99)
+    allowed = (_LOWEST_LEVEL + above - 1e-6 <= LEVELS) & (tree.area >= config.min_size_px)
+    scores = np.where(allowed, scores, 0.0)
+    level = scores.argmax(axis=1)
+    greatest = scores.max(axis=1)
+    value = np.maximum(greatest - price, 0.0).tolist()
+    preference = _split_preference(config.split_strength)
+    # Whoever wants fewer splits pays less for joining objects into one.
+    joined = (greatest - price * min(preference, 1.0)).tolist()
+    n_hills = int(tree.hills.max())
+    best, whole = value[:n_hills], [v > 0 for v in value[:n_hills]]
+    for node in range(n_hills, len(tree)):
+        a, b = tree.children[node]
+        parts = best[a] + best[b]
+        one = joined[node] if parts > 0 else value[node]
+        whole.append(one > 0 and one > preference * parts)
+        best.append(one if whole[node] else parts)
+    owner = np.full(len(tree), -1, np.int64)
+    for node in range(len(tree) - 1, -1, -1):
+        above_it = tree.parent[node]
+        if above_it >= 0 and owner[above_it] >= 0:
+            owner[node] = owner[above_it]
+        elif whole[node]:
+            owner[node] = node
+    return owner[:n_hills], level
+
+
+def _split_preference(strength: float) -> float:
+    """Weight of the parts against the whole: 0 for never splitting, 1 as usual."""
+    usual = 0.6 / 0.4
+    return strength / max(1.0 - strength, 1e-9) / usual
+
+
+def _paint(
+    tree: ObjectTree, owner: npt.NDArray[np.int64], level: npt.NDArray[np.int64]
+) -> Instances:
+    """Draw each chosen candidate: its largest piece, with small holes filled."""
+    lowest = np.full(len(owner) + 1, len(LEVELS), np.uint8)
+    lowest[1:][owner >= 0] = level[owner[owner >= 0]]
+    number = np.zeros(len(owner) + 1, np.int32)
+    number[1:] = owner + 1
+    labels = np.where(tree.levels > lowest[tree.hills], number[tree.hills], 0)
+    return _fill_holes(_largest_pieces(labels))
+
+
+def _largest_pieces(labels: Instances) -> Instances:
+    """Keep the largest connected piece of each object."""
+    pieces = label(labels, background=0, connectivity=1)
+    sizes = np.bincount(pieces.reshape(-1))
+    sizes[0] = 0
+    first = np.zeros(len(sizes), np.int32)
+    first[pieces.reshape(-1)] = labels.reshape(-1)
+    order = np.lexsort((sizes, first))
+    last = np.append(first[order][1:] != first[order][:-1], True)
+    keep = np.zeros(len(sizes), bool)
+    keep[order[last]] = True
+    keep[0] = False
+    return np.asarray(np.where(keep[pieces], labels, 0), dtype=np.int32)
+
+
+def _fill_holes(labels: Instances) -> Instances:
+    """Give background that one object alone encloses, and that is small, to this object."""
+    holes, count = ndimage.label(labels == 0)
+    if count < 2:
+        return labels
+    sizes = np.bincount(holes.reshape(-1))
+    areas = np.bincount(labels.reshape(-1))
+    least, most = np.full(count + 1, np.iinfo(np.int32).max), np.zeros(count + 1, np.int64)
+    for one, two in (
+        ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
+        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
+    ):
+        for hole, other in ((holes[one], labels[two]), (holes[two], labels[one])):
+            border = (hole > 0) & (other > 0)
+            np.minimum.at(least, hole[border], other[border])
+            np.maximum.at(most, hole[border], other[border])
+    enclosed = least == most
+    for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
+        enclosed[edge] = False
+    fill = np.zeros(count + 1, np.int32)
+    alone = np.flatnonzero(enclosed)
+    alone = alone[sizes[alone] <= _FILLED_SHARE * areas[most[alone]]]
+    fill[alone] = most[alone]
+    return np.asarray(np.where(labels > 0, labels, fill[holes]), dtype=np.int32)
+
+
+def _at_one_level(p: Probability, config: InstanceConfig) -> Instances:
+    """Cut at the threshold alone, and split what touches where that is asked for."""
+    mask = p >= config.threshold
+    labels = np.zeros(p.shape, np.int32)
+    window = _bounding_window(mask)
+    if window is None:
+        return labels
+    if config.split == "components":
+        labels[window] = ndimage.label(mask[window], output=np.int32)[0]
+    else:
+        labels[window] = _watershed(p[window], config.threshold, config.split_strength)
+    return _drop_small(labels, config.min_size_px)
+
+
 def _bounding_window(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
     """Rows and columns that hold the foreground and a rim of 1 px, or None without any."""
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -140,16 +313,16 @@ def _heights(
     as quick, and the blocks vanish in the smoothing that such objects get.
     """
     halved = _halve(p)
-    coarse = _distance(halved >= threshold)
+    coarse = distance_inside(halved >= threshold)
     radius = _mean_radius(2.0 * coarse[coarse > 0]) if coarse.any() else 0.0
     if radius < _LARGE_RADIUS or min(p.shape) < 4:
         height = np.zeros(p.shape, np.float32)
         for level in _LEVELS:
-            height += _distance(p >= threshold + level * (1.0 - threshold))
+            height += distance_inside(p >= threshold + level * (1.0 - threshold))
         height /= np.float32(len(_LEVELS))
         return height, _mean_radius(height[mask])
     for level in _LEVELS[1:]:
-        coarse += _distance(halved >= threshold + level * (1.0 - threshold))
+        coarse += distance_inside(halved >= threshold + level * (1.0 - threshold))
     coarse *= np.float32(2.0 / len(_LEVELS))
     height = coarse.repeat(2, axis=0).repeat(2, axis=1)[: p.shape[0], : p.shape[1]]
     return height, _mean_radius(height[mask])
@@ -165,22 +338,6 @@ def _halve(p: Probability) -> Probability:
     even = np.pad(p, [(0, n % 2) for n in p.shape], mode="edge")
     total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
     return np.asarray(total / np.float32(4.0))
-
-
-def _distance(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """Distance in px of each pixel of the mask to the nearest one outside, 0 outside.
-
-    From the nearest pixels' coordinates, in single precision: scipy's own distances
-    take four times the memory.
-    """
-    rows, cols = mask.shape
-    if mask.all():  # there is no outline to be near to
-        return np.full(mask.shape, max(rows, cols), np.float32)
-    nearest = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
-    nearest[0] -= np.arange(rows, dtype=np.int32)[:, None]
-    nearest[1] -= np.arange(cols, dtype=np.int32)[None, :]
-    nearest *= nearest
-    return np.sqrt(nearest[0] + nearest[1], dtype=np.float32)
 
 
 def _drop_small(labels: Instances, min_size_px: int) -> Instances:

@@ -93,4 +93,4 @@ class ResultPanel(QWidget):
 
     def _follow_split(self) -> None:
         """How strongly to split matters only where there is splitting."""
-        self._form.editors["split_strength"].setEnabled(self.value().split == "watershed")
+        self._form.editors["split_strength"].setEnabled(self.value().split != "components")

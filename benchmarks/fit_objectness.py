@@ -1,0 +1,255 @@
+"""Fit the scorecard that the automatic cut chooses objects by, and check it.
+
+``python -m benchmarks.fit_objectness SET... --maps DIR [--out FILE]``
+
+For each data set a network is trained on the training images' scribbles and one, the
+other way round, on scribbles simulated on the test images; a set without test images is
+cut into an upper and a lower half. The probability maps are kept in DIR, so that the card
+can be fitted again without training. Candidates of all maps, labelled by whether they
+cover a true object with an IoU over 0.5, then fit a sum of one step function for each
+measurement (boosted stumps). Before the card is written, each set is judged by a card that was
+fitted to the other sets alone: what is to be expected on images of a new kind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_impartial.cli.dataset import read_with_labels, samples_in
+from napari_impartial.core import objectness
+from napari_impartial.core.config import InstanceConfig, TrainingConfig
+from napari_impartial.core.images import Image
+from napari_impartial.core.instances import Cutter, to_instances
+from napari_impartial.core.metrics import evaluate
+from napari_impartial.core.object_tree import LEVELS, ObjectTree, build_tree
+from napari_impartial.core.scribbles import simulate
+
+_OUT = Path(objectness.__file__).parents[1] / "data" / "objectness.json"
+_STUMPS, _RATE, _LEAST_ROWS = 400, 0.08, 200
+# At most so many candidates of one map, lest the largest image decides alone.
+_ROWS_A_MAP = 4000
+
+
+@dataclass(frozen=True)
+class Map:
+    """A predicted map with its truth; `part` is the set and the direction it comes from."""
+
+    part: str
+    trained_on: bool
+    foreground: npt.NDArray[np.float32]
+    truth: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What is known of one map's candidates."""
+
+    tree: ObjectTree
+    features: npt.NDArray[np.float64]
+    overlap: npt.NDArray[np.float64]
+
+
+Pair = tuple[Image, npt.NDArray[np.int32]]
+
+
+def parts_of(folder: Path) -> dict[str, tuple[list[Pair], list[Pair]]]:
+    """Return, by name, what to train on and what to predict, both ways round."""
+    sides: list[list[Pair]] = []
+    for side in ("train", "test"):
+        pairs: list[Pair] = []
+        for sample in samples_in(folder / side):
+            assert sample.truth is not None
+            pairs += read_with_labels(sample.image, sample.truth)
+        sides.append(pairs)
+    train, test = sides
+    if test:
+        return {folder.name: (train, test), f"{folder.name}, reversed": (test, train)}
+    halves = {}
+    for image, truth in train:
+        middle = image.shape[0] // 2
+        upper, lower = (
+            [(replace(image, channels=image.channels[:, rows]), truth[rows])]
+            for rows in (slice(middle), slice(middle, None))
+        )
+        halves[f"{folder.name}, {image.name}"] = (upper, lower)
+    return halves
+
+
+def predicted(part: str, train: list[Pair], test: list[Pair], steps: int, maps: Path) -> list[Map]:
+    """Train, predict and keep the maps; or read those that are kept."""
+    kept = maps / f"{part}.npz"
+    if not kept.exists():
+        from napari_impartial.core.api import train as train_on
+        from napari_impartial.core.prediction import predict
+
+        rng = np.random.default_rng(0)
+        scribbles = [simulate(truth, 0.1, rng)[0] for _, truth in train]
+        config = TrainingConfig(max_steps=steps)
+        model = train_on([image for image, _ in train], scribbles, config)
+        found = [predict(image, model).foreground for image, _ in (*train, *test)]
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(kept, *found)
+    with np.load(kept, allow_pickle=False) as file:
+        arrays = [np.asarray(file[name], np.float32) for name in file.files]
+    truths = [truth for _, truth in (*train, *test)]
+    return [
+        Map(part, number < len(train), p, truth)
+        for number, (p, truth) in enumerate(zip(arrays, truths, strict=True))
+    ]
+
+
+def candidates(one: Map) -> Candidates | None:
+    """Measure the candidates of a map, and compare them with the truth."""
+    tree = build_tree(ndimage.gaussian_filter(one.foreground, InstanceConfig().smooth_px))
+    if tree is None:
+        return None
+    return Candidates(tree, objectness.measure(tree), best_overlap(tree, one.truth))
+
+
+def best_overlap(tree: ObjectTree, truth: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """IoU of each candidate with the true object that it covers best, (N, levels)."""
+    n_levels = len(LEVELS)
+    inside = np.flatnonzero((tree.hills > 0) & (truth > 0))
+    areas = np.bincount(truth.reshape(-1))
+    key = (tree.hills.reshape(-1)[inside] - 1).astype(np.int64) * len(areas)
+    pair, which = np.unique(key + truth.reshape(-1)[inside], return_inverse=True)
+    counts = np.zeros((len(pair), n_levels))
+    np.add.at(counts, (which, tree.levels.reshape(-1)[inside] - 1), 1)
+    counts = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
+    shares: list[dict[int, npt.NDArray[np.float64]]] = [{} for _ in range(len(tree))]
+    for (hill, label), count in zip(
+        np.stack(np.divmod(pair, len(areas)), axis=1).tolist(), counts, strict=True
+    ):
+        shares[hill][label] = count
+    out = np.zeros((len(tree), n_levels))
+    for node, (a, b) in enumerate(tree.children.tolist()):
+        if a >= 0:
+            shares[node] = dict(shares[a])
+            for label, count in shares[b].items():
+                shares[node][label] = shares[node].get(label, 0.0) + count
+        for label, count in shares[node].items():
+            union = tree.area[node] + areas[label] - count
+            np.maximum(out[node], count / np.maximum(union, 1), out=out[node])
+    return out
+
+
+def fit_card(found: Sequence[Candidates], maps_a_part: Sequence[int]) -> dict[str, Any]:
+    """Fit a scorecard: a constant, and a step function for each measurement."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    rng = np.random.default_rng(0)
+    rows, hits, weights = [], [], []
+    for one, share in zip(found, maps_a_part, strict=True):
+        chosen = np.argwhere(one.tree.area >= objectness.SMALLEST_PX)
+        if len(chosen) > _ROWS_A_MAP:
+            chosen = rng.choice(chosen, _ROWS_A_MAP, replace=False)
+        rows.append(one.features[tuple(chosen.T)])
+        hits.append(one.overlap[tuple(chosen.T)] > 0.5)
+        weights.append(np.full(len(chosen), 1.0 / np.sqrt(max(len(chosen), 1)) / share))
+    model = HistGradientBoostingClassifier(
+        max_iter=_STUMPS,
+        learning_rate=_RATE,
+        max_leaf_nodes=2,
+        min_samples_leaf=_LEAST_ROWS,
+        l2_regularization=5.0,
+        max_bins=64,
+        early_stopping=False,
+        random_state=0,
+    )
+    model.fit(np.concatenate(rows), np.concatenate(hits), np.concatenate(weights))
+    return _as_card(model)
+
+
+def _as_card(model: Any) -> dict[str, Any]:
+    """Add up the stumps of each measurement."""
+    constant = float(model._baseline_prediction.item())
+    jumps: dict[str, dict[float, float]] = {}
+    for (stump,) in model._predictors:
+        nodes = stump.nodes
+        if len(nodes) < 3:
+            constant += float(nodes[0]["value"])
+            continue
+        root = nodes[0]
+        low, high = (float(nodes[root[side]]["value"]) for side in ("left", "right"))
+        constant += low
+        steps = jumps.setdefault(objectness.FEATURES[root["feature_idx"]], {})
+        at = float(root["num_threshold"])
+        steps[at] = steps.get(at, 0.0) + high - low
+    features = {
+        name: {
+            "steps": [float(f"{at:.5g}") for at in sorted(steps)],
+            "log_odds": [
+                round(float(v), 4) for v in np.cumsum([0.0, *(steps[at] for at in sorted(steps))])
+            ],
+        }
+        for name, steps in sorted(jumps.items())
+    }
+    return {"constant": round(constant, 4), "features": features}
+
+
+def main() -> None:
+    """Fit, judge and write the card."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("sets", nargs="+", type=Path)
+    parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
+    parser.add_argument("--steps", type=int, default=500, help="training steps for each map")
+    parser.add_argument("--out", type=Path, default=_OUT)
+    args = parser.parse_args()
+    maps: dict[str, list[Map]] = {}
+    family: dict[str, str] = {}
+    for folder in args.sets:
+        for part, (train, test) in parts_of(folder).items():
+            maps[part] = predicted(part, train, test, args.steps, args.maps)
+            family[part] = folder.name
+    known = {
+        part: [(m, c) for m in found if (c := candidates(m)) is not None]
+        for part, found in maps.items()
+    }
+    judge(maps, known, family)
+    card = card_of(list(known), known)
+    args.out.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    print(f"written: {args.out}")
+
+
+def card_of(parts: Sequence[str], known: dict[str, list[tuple[Map, Candidates]]]) -> dict[str, Any]:
+    """Fit a card to these parts, each weighing the same."""
+    entries = [(c, len(known[part])) for part in parts for _, c in known[part]]
+    return fit_card([c for c, _ in entries], [n for _, n in entries])
+
+
+def judge(
+    maps: dict[str, list[Map]],
+    known: dict[str, list[tuple[Map, Candidates]]],
+    family: dict[str, str],
+) -> None:
+    """Print F1 of each part under a card that has seen no image of its set."""
+    print("| images | one threshold, watershed | automatic, card from other sets |")
+    print("|---|---|---|")
+    rows = []
+    for name in dict.fromkeys(family.values()):
+        others = [part for part in known if family[part] != name]
+        if not others:
+            return
+        card = objectness.Scorecard.from_json(card_of(others, known))
+        for part in (part for part in maps if family[part] == name):
+            unseen = [m for m in maps[part] if not m.trained_on]
+            truths = [m.truth for m in unseen]
+            plain = [to_instances(m.foreground, InstanceConfig("watershed")) for m in unseen]
+            chosen = [Cutter(m.foreground, card).cut() for m in unseen]
+            rows.append((evaluate(truths, plain).f1, evaluate(truths, chosen).f1))
+            print(f"| {part} | {rows[-1][0]:.3f} | {rows[-1][1]:.3f} |", flush=True)
+    means = np.mean(rows, axis=0)
+    print(f"| mean | {means[0]:.3f} | {means[1]:.3f} |")
+
+
+if __name__ == "__main__":
+    main()
