@@ -6,6 +6,8 @@
     Every setting's default, bounds and meaning, from ``core.config.parameters``.
 ``presets``
     In which settings the presets differ.
+``keys``
+    The keys of the window.
 ``modules``
     A section for each public module of a part of the package, for autodoc to fill.
 
@@ -28,6 +30,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from napari_impartial.cli.main import build_parser
 from napari_impartial.core import config
+from napari_impartial.gui.keys import KEYS
 
 
 class Generated(SphinxDirective):
@@ -54,6 +57,13 @@ def _table(rows: list[list[str]]) -> list[str]:
         for position, cell in enumerate(row):
             lines.append(("* - " if position == 0 else "  - ") + cell.replace("\n", " "))
     return [*lines, "```", ""]
+
+
+class Keys(Generated):
+    """The keys of the window."""
+
+    def lines(self) -> list[str]:
+        return _table([["Key", "What it does"], *([f"**{k.key}**", k.words] for k in KEYS)])
 
 
 class CommandLine(Generated):
@@ -194,5 +204,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("command-line", CommandLine)
     app.add_directive("settings", Settings)
     app.add_directive("presets", Presets)
+    app.add_directive("keys", Keys)
     app.add_directive("modules", Modules)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

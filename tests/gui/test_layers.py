@@ -252,3 +252,11 @@ def test_field_in_view_is_cut_to_the_image() -> None:
     assert field_in_view(source) == (0, 100, 400, 851)
     layer.corner_pixels = np.array([[0, 0, 0], [0, 3, 3]])
     assert field_in_view(source) is None
+
+
+def test_field_in_view_of_several_resolutions_is_that_of_the_finest() -> None:
+    fine = np.zeros((400, 900), np.float32)
+    layer = ImageLayer([fine, fine[::4, ::4]], multiscale=True)
+    layer._data_level = 1
+    layer.corner_pixels = np.array([[10, 20], [60, 120]])
+    assert field_in_view(source_of(layer, (0,), "YX")) == (40, 80, 241, 481)

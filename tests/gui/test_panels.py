@@ -292,4 +292,4 @@ def test_wrong_axes_are_told_and_not_taken(panel: Any) -> None:
     assert made.value() is not None
     assert made.value().axes == "ZYX"
     assert made._note.text() == ""
-    assert made._channels.count() == 1
+    assert [row.name for row in made.table.channels] == ["stack"]

@@ -14,6 +14,8 @@ from napari_impartial.core.results import Prediction
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.gui.session import Activity, Session
 
+TWO = ("channel 1", "channel 2")
+
 
 def strokes(*labels: int) -> Scribbles:
     array = np.zeros((8, 8), np.uint8)
@@ -23,8 +25,11 @@ def strokes(*labels: int) -> Scribbles:
 
 
 def card(n_channels: int) -> ModelCard:
-    names = tuple(f"channel {i}" for i in range(n_channels))
-    return cast(ModelCard, SimpleNamespace(channel_names=names, n_channels=n_channels))
+    return named_card(*(f"channel {i}" for i in range(n_channels)))
+
+
+def named_card(*names: str) -> ModelCard:
+    return cast(ModelCard, SimpleNamespace(channel_names=names, n_channels=len(names)))
 
 
 def prediction() -> Prediction:
@@ -35,14 +40,14 @@ def prediction() -> Prediction:
 @pytest.fixture
 def session() -> Session:
     made = Session()
-    made.choose(0, "a", 2)
+    made.choose(0, "a", TWO)
     return made
 
 
 def test_says_what_training_needs() -> None:
     session = Session()
     assert "image" in session.missing_for_training()
-    session.choose(0, "a", 2)
+    session.choose(0, "a", TWO)
     assert "strokes" in session.missing_for_training()
     session.set_scribbles(0, {(): strokes(2)})
     assert "background" in session.missing_for_training().lower()
@@ -60,11 +65,11 @@ def test_says_what_predicting_needs(session: Session) -> None:
 
 def test_scribbles_of_several_images_are_one_set(session: Session) -> None:
     session.set_scribbles(0, {(): strokes(1)})
-    session.choose(1, "b", 2)
+    session.choose(1, "b", TWO)
     session.set_scribbles(1, {(3,): strokes(2), (5,): strokes(0)})
-    session.choose(2, "other", 4)
+    session.choose(2, "other", ("A", "B", "C", "D"))
     session.set_scribbles(2, {(): strokes(1, 2)})
-    session.choose(0, "a", 2)
+    session.choose(0, "a", TWO)
     found = [(key, plane) for key, plane, _ in session.scribbled()]
     assert found == [(0, ()), (1, (3,))], "blank planes and other channels are left out"
     assert session.missing_for_training() == ""
@@ -98,3 +103,42 @@ def test_changes_are_announced(session: Session) -> None:
     session.remove(0)
     assert seen == [Activity.TRAINING, Activity.IDLE, Activity.IDLE]
     assert session.record is None
+
+
+def test_channels_of_the_model_are_found_by_name(session: Session) -> None:
+    session.set_model(Path("m"), named_card("DAPI", "CD8"))
+    for names in (("CD8", "DAPI"), ("x", "cd8", "DAPI"), TWO):
+        session.choose(0, "a", names)
+        assert session.missing_for_prediction() == ""
+    session.choose(0, "a", ("DAPI", "CD3"))
+    said = session.missing_for_prediction()
+    assert said.startswith("'a' has no channel CD8; it has 2 channels (DAPI, CD3)")
+    assert said.count(". ") == 0
+    session.choose(1, "b", ("DAPI", "CD8"))
+    assert session.missing_for_prediction() == ""
+    assert "CD8" in session.missing_for_prediction(0)
+
+
+def test_scribbled_images_with_other_channels_are_named(session: Session) -> None:
+    session.choose(0, "a", ("DAPI", "CD8"))
+    session.set_scribbles(0, {(): strokes(1, 2)})
+    session.choose(1, "b", ("CD8", "DAPI"))
+    session.set_scribbles(1, {(): strokes(1, 2)})
+    assert session.left_out() == ""
+    assert len(session.scribbled()) == 2
+    session.choose(2, "c", ("CD8", "CD3"))
+    session.set_scribbles(2, {(): strokes(1, 2)})
+    session.choose(0, "a", ("DAPI", "CD8"))
+    assert len(session.scribbled()) == 2
+    assert "'c' has no channel DAPI" in session.left_out()
+
+
+def test_strokes_that_did_not_change_stay_the_same_object(session: Session) -> None:
+    session.set_scribbles(0, {(): strokes(1)})
+    before = session.images[0].planes[()].scribbles
+    session.set_scribbles(0, {(): strokes(1)})
+    assert session.images[0].planes[()].scribbles is before
+    session.set_scribbles(0, {(): strokes(1, 2)})
+    assert session.images[0].planes[()].scribbles is not before
+    session.set_scribbles(0, {})
+    assert session.images[0].planes[()].scribbles is None

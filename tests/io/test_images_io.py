@@ -292,7 +292,7 @@ def test_label_stacks_and_axes_of_length_one(tmp_path: Path) -> None:
         (np.full((3, 4), np.nan), "fractions"),
         (np.full((3, 4), -1), "from -1"),
         (np.full((3, 4), 2**31), "from 2147483648"),
-        (np.zeros((2, 2, 3, 4), int), "shape"),
+        (np.zeros((2, 2, 1, 2, 3, 4), int), "shape"),
         (np.zeros(5, int), "shape"),
         (np.zeros((3, 4), complex), "complex"),
     ],

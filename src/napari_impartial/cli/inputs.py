@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +12,66 @@ from typing import TYPE_CHECKING
 from napari_impartial.core.errors import ImPartialError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_impartial.core.images import Image
     from napari_impartial.core.scribbles import Scribbles
 
-# Names that readers give where the file has none; they say nothing about the stain.
-_GENERIC_NAME = re.compile(r"channel \d+|red|green|blue", re.IGNORECASE)
 _PLANE = re.compile(r" \[((?:[tz]=\d+)(?:, [tz]=\d+)*)\]$")
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How image files are read; see :func:`.options.add_reading`.
+
+    Attributes
+    ----------
+    axes : str or None
+        Letters of ``TZCYX``; None: from the file.
+    channels : list of str or None
+        Names or numbers from 0 of the channels to take; None: all.
+    channel_names : list of str or None
+        What to call these; None: as in the file.
+    files_per_image : int
+        So many files in a row are the channels of one image.
+    """
+
+    axes: str | None = None
+    channels: Sequence[str] | None = None
+    channel_names: Sequence[str] | None = None
+    files_per_image: int = 1
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Reading:
+        """Return what the options of a command say."""
+        return cls(args.axes, args.channels, args.channel_names, args.files_per_image)
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the user picked the channels one by one, and gave them no names."""
+        return self.channels is not None and self.channel_names is None
+
+    def groups(self, paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+        """Return the files of each image.
+
+        Raises
+        ------
+        ImPartialError
+            If they do not come out even.
+        """
+        n = self.files_per_image
+        if len(paths) % n:
+            raise ImPartialError(
+                f"{_count(len(paths), 'image file')} cannot be {n} for each image; "
+                "give the channels of each image in turn, or correct --files-per-image."
+            )
+        return [tuple(paths[i : i + n]) for i in range(0, len(paths), n)]
+
+
+@dataclass(frozen=True)
 class ImageFile:
-    """An image file, plane by plane.
+    """An image file, or several that are its channels, plane by plane.
 
     Attributes
     ----------
@@ -57,41 +107,43 @@ def position(image: Image) -> dict[str, int]:
     return {part[0]: int(part[2:]) for part in found[1].split(", ")}
 
 
-def read_image_file(
-    path: Path, axes: str | None = None, channels: Sequence[str] | None = None
-) -> ImageFile:
-    """Read an image file.
+def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> ImageFile:
+    """Read an image.
 
     Parameters
     ----------
-    path : Path
-    axes : str, optional
-        Letters of ``TZCYX``; from the file by default.
-    channels : sequence of str, optional
-        Names or numbers from 0 of the channels to take; all by default.
+    paths : sequence of Path
+        Its file, or files with some of its channels each; the first names it.
+    reading : Reading, optional
 
     Raises
     ------
     ImPartialError
-        If it is no image, or a channel does not exist.
+        If it is no image, a channel does not exist, or the files do not fit together.
     """
+    from napari_impartial.core.channels import join_channels
     from napari_impartial.io import read_images
 
-    planes = read_images(path, axes=axes)
-    if channels is not None:
-        planes = [plane.select(channels) for plane in planes]
+    reading = reading or Reading()
+    parts = [read_images(path, axes=reading.axes) for path in paths]
+    for path, part in zip(paths, parts, strict=True):
+        if len(part) != len(parts[0]):
+            raise ImPartialError(
+                f"{path} has {_count(len(part), 'plane')}, {paths[0]} has {len(parts[0])}; "
+                "files that are channels of one image need the same planes."
+            )
+    planes = [join_channels(images) for images in zip(*parts, strict=True)]
+    if reading.channels is not None:
+        planes = [plane.select(reading.channels) for plane in planes]
+    if reading.channel_names is not None:
+        planes = [join_channels([plane], reading.channel_names) for plane in planes]
     places = [position(plane) for plane in planes]
     letters = [letter for letter in "tz" if letter in places[0]]
     shape = tuple(1 + max(place[letter] for place in places) for letter in letters)
-    return ImageFile(path, stem(path), planes, "".join(letters).upper(), shape)
+    return ImageFile(paths[0], stem(paths[0]), planes, "".join(letters).upper(), shape)
 
 
-def is_generic(names: Sequence[str]) -> bool:
-    """Tell whether channel names are the reader's own and not the user's."""
-    return all(_GENERIC_NAME.fullmatch(name) for name in names)
-
-
-def fit_channels(image: Image, names: Sequence[str], chosen: bool, other: str) -> Image:
+def fit_channels(image: Image, names: Sequence[str], reading: Reading, other: str) -> Image:
     """Return `image` with the channels that a model was trained on, in their order.
 
     Parameters
@@ -100,8 +152,8 @@ def fit_channels(image: Image, names: Sequence[str], chosen: bool, other: str) -
         What was read.
     names : sequence of str
         Channel names of the model, or of the first training image.
-    chosen : bool
-        The user picked the channels: only their number is checked.
+    reading : Reading
+        Where the user picked the channels, only their number is checked.
     other : str
         The other side and its verb, for the message.
 
@@ -110,25 +162,22 @@ def fit_channels(image: Image, names: Sequence[str], chosen: bool, other: str) -
     ImPartialError
         If number or names of the channels do not fit.
     """
-    named = not (chosen or is_generic(names) or is_generic(image.channel_names))
-    if named and set(names) <= set(image.channel_names):
-        return image.select(names)
-    if named or image.n_channels != len(names):
-        raise ImPartialError(
-            f"{image.name} has {_channels(image.channel_names)}, {other} {_channels(names)}; "
-            "pick as many in the same order with --channels."
-        )
-    return image
+    from napari_impartial.core.channels import match_channels
+
+    places = match_channels(
+        image.channel_names,
+        names,
+        image.name,
+        other,
+        "pick as many in the same order with --channels, or name them with --channel-names",
+        by_name=not reading.chosen,
+    )
+    return image.select(places)
 
 
-def _channels(names: Sequence[str]) -> str:
-    """Count and name channels."""
-    count = f"{len(names)} channel{'s' if len(names) != 1 else ''}"
-    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    return f"{count} ({listed})"
-
-
-def read_scribbles(path: Path, image: ImageFile, partial_masks: bool = False) -> list[Scribbles]:
+def read_scribbles(
+    path: Path, image: ImageFile, partial_masks: bool = False, axes: str | None = None
+) -> list[Scribbles]:
     """Read the annotation of an image file, one for each of its planes.
 
     Parameters
@@ -140,6 +189,8 @@ def read_scribbles(path: Path, image: ImageFile, partial_masks: bool = False) ->
         The image that it belongs to.
     partial_masks : bool
         Label images hold some whole cells, each with an id of its own.
+    axes : str, optional
+        Axes of the image as the user gave them; the labels' are in the same order.
 
     Raises
     ------
@@ -163,9 +214,10 @@ def read_scribbles(path: Path, image: ImageFile, partial_masks: bool = False) ->
     planes = [labels] if labels.ndim == 2 else list(labels)
     if len(planes) != n_planes:
         raise ImPartialError(
-            f"{path} has {_planes(len(planes))}, {image.path} has {_planes(n_planes)}; "
-            "scribbles need the same planes as their image."
+            f"{path} has {_count(len(planes), 'plane')}, {image.path} has "
+            f"{_count(n_planes, 'plane')}; scribbles need the same planes as their image."
         )
+    planes = _in_our_order(planes, image, (axes or "").upper())
     try:
         if partial_masks:
             for plane in planes:
@@ -176,15 +228,22 @@ def read_scribbles(path: Path, image: ImageFile, partial_masks: bool = False) ->
         raise ImPartialError(f"{path}: {error}") from None
 
 
-def _planes(count: int) -> str:
-    return f"{count} plane" + ("s" if count != 1 else "")
+def _in_our_order(
+    planes: list[NDArray[np.int32]], image: ImageFile, axes: str
+) -> list[NDArray[np.int32]]:
+    """Order label planes as the image's: by time point, then slice; rows before columns."""
+    if 0 <= axes.find("X") < axes.find("Y"):
+        planes = [plane.T for plane in planes]
+    if 0 <= axes.find("Z") < axes.find("T") and image.stack_axes == "TZ":
+        n_t, n_z = image.stack_shape
+        planes = [planes[z * n_t + t] for t in range(n_t) for z in range(n_z)]
+    return planes
 
 
 def read_training_files(
     images: Sequence[Path],
     scribbles: Sequence[Path],
-    axes: str | None = None,
-    channels: Sequence[str] | None = None,
+    reading: Reading | None = None,
     partial_masks: bool = False,
 ) -> tuple[list[Image], list[Scribbles]]:
     """Read images with their scribbles, and check that there is something to learn.
@@ -192,7 +251,7 @@ def read_training_files(
     Returns
     -------
     list of Image, list of Scribbles
-        All planes of all files, in order.
+        All planes of all files, in order; of stacks those that are painted on.
 
     Raises
     ------
@@ -201,22 +260,25 @@ def read_training_files(
     """
     from napari_impartial.core.scribbles import check_trainable
 
-    check_one_each(images, scribbles)
+    reading = reading or Reading()
+    groups = reading.groups(images)
+    check_one_each(groups, scribbles)
     all_images: list[Image] = []
     all_scribbles: list[Scribbles] = []
-    for image_path, scribbles_path in zip(images, scribbles, strict=True):
-        file = read_image_file(image_path, axes, channels)
-        all_scribbles += read_scribbles(scribbles_path, file, partial_masks)
-        for plane in file.planes:
+    for paths, scribbles_path in zip(groups, scribbles, strict=True):
+        file = read_image_file(paths, reading)
+        painted = read_scribbles(scribbles_path, file, partial_masks, reading.axes)
+        for plane, labels in zip(file.planes, painted, strict=True):
+            if len(painted) > 1 and not labels.labels.any():
+                continue  # planes of a stack that nobody has painted on, as in the window
+            all_scribbles.append(labels)
             names = (all_images or [plane])[0].channel_names
-            all_images.append(
-                fit_channels(plane, names, channels is not None, "the first image has")
-            )
+            all_images.append(fit_channels(plane, names, reading, "the first image has"))
     check_trainable(all_scribbles)
     return all_images, all_scribbles
 
 
-def check_one_each(images: Sequence[Path], scribbles: Sequence[Path]) -> None:
+def check_one_each(images: Sequence[object], scribbles: Sequence[Path]) -> None:
     """Refuse another number of scribble files than of images.
 
     Raises

@@ -198,6 +198,21 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         help="Channels to use, in this order: names or numbers from 0, with commas between. "
         "Default: all.",
     )
+    group.add_argument(
+        "--channel-names",
+        nargs="+",
+        metavar="NAME",
+        help="What to call the channels in use, one name for each. A model finds its channels "
+        "in other images by these names. Default: as in the file.",
+    )
+    group.add_argument(
+        "--files-per-image",
+        type=number(1, 1000, int),
+        default=1,
+        metavar="N",
+        help="So many IMAGE files in a row are the channels of one image, named after the "
+        "first (default 1).",
+    )
 
 
 def comma_list(kind: Callable[[str], Item]) -> Callable[[str], list[Item]]:

@@ -24,6 +24,7 @@ from napari_impartial.core.errors import ImPartialError
 
 from .inputs import (
     ImageFile,
+    Reading,
     check_distinct,
     check_one_each,
     fit_channels,
@@ -124,32 +125,35 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         override(InstanceConfig(), args),
         override(SuggestionConfig(), args),
     )
-    check_distinct([stem(path) for path in args.images], "--out")
-    annotations = _annotations(args)
+    reading = Reading.of(args)
+    groups = reading.groups(args.images)
+    check_distinct([stem(paths[0]) for paths in groups], "--out")
+    annotations = _annotations(args, len(groups))
     from napari_impartial.core.model_card import read_card
 
     card = read_card(args.model)
-    if len(args.images) > 1:
-        # A long run should not end at the last file's channels.
-        for path, drawn in zip(args.images, annotations, strict=True):
-            _annotated(_open(path, args, card.channel_names), drawn, args)
+    takes = f"{args.model} takes"
+    # A long run should not end at the last file's channels.
+    for paths, drawn in zip(groups, annotations, strict=True):
+        only = _open(paths, reading, card.channel_names, takes)
+        _annotated(only, drawn, args)
     out = ensure_folder(args.out)
 
     from napari_impartial.core.model_file import load_model
 
     model = load_model(args.model)
     entries = []
-    for number, (path, drawn) in enumerate(zip(args.images, annotations, strict=True)):
+    for number, (paths, drawn) in enumerate(zip(groups, annotations, strict=True)):
         started = time.perf_counter()
-        file = _open(path, args, card.channel_names)
+        file = only if len(groups) == 1 else _open(paths, reading, card.channel_names, takes)
         annotated = _annotated(file, drawn, args)
-        label = f"{file.name} ({number + 1}/{len(args.images)})"
+        label = f"{file.name} ({number + 1}/{len(groups)})"
         with ProgressBar(label) as bar:
             result = predict_file(file, model, settings, bar.update, annotated)
         files = write(file, result, out)
         entries.append(
             {
-                "image": path,
+                "image": file.path,
                 **files,
                 "n_cells": len(result.table["label"]),
                 "n_suggestions": len(result.suggestions),
@@ -159,7 +163,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {"model": args.model, "out": out, "images": entries}
 
 
-def _annotations(args: argparse.Namespace) -> list[Path | None]:
+def _annotations(args: argparse.Namespace, n_images: int) -> list[Path | None]:
     """Return the annotation file of each image, if any were given.
 
     Raises
@@ -168,8 +172,8 @@ def _annotations(args: argparse.Namespace) -> list[Path | None]:
         If there are not as many as images.
     """
     if args.scribbles is None:
-        return [None] * len(args.images)
-    check_one_each(args.images, args.scribbles)
+        return [None] * n_images
+    check_one_each(range(n_images), args.scribbles)
     return list(args.scribbles)
 
 
@@ -177,14 +181,17 @@ def _annotated(
     file: ImageFile, drawn: Path | None, args: argparse.Namespace
 ) -> list[Scribbles] | None:
     """Read what is annotated already in an image file, plane by plane."""
-    return None if drawn is None else read_scribbles(drawn, file, args.partial_masks)
+    if drawn is None:
+        return None
+    return read_scribbles(drawn, file, args.partial_masks, args.axes)
 
 
-def _open(path: Path, args: argparse.Namespace, names: tuple[str, ...]) -> ImageFile:
-    """Read an image file with the channels of the model."""
-    file = read_image_file(path, args.axes, args.channels)
-    chosen = args.channels is not None
-    planes = [fit_channels(p, names, chosen, f"{args.model} takes") for p in file.planes]
+def _open(
+    paths: tuple[Path, ...], reading: Reading, names: tuple[str, ...], takes: str
+) -> ImageFile:
+    """Read an image with the channels of the model."""
+    file = read_image_file(paths, reading)
+    planes = [fit_channels(plane, names, reading, takes) for plane in file.planes]
     return ImageFile(file.path, file.name, planes, file.stack_axes, file.stack_shape)
 
 

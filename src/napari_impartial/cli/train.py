@@ -86,13 +86,14 @@ def settings(
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Train and save; see :mod:`napari_impartial.cli.main` for how errors end."""
-    from .inputs import fit_channels, read_training_files
+    from .inputs import Reading, fit_channels, read_training_files
 
     if args.model.is_dir():
         raise IsADirectoryError(21, "This is a folder, name a file for --model", str(args.model))
     ensure_folder(args.model.parent)
+    reading = Reading.of(args)
     images, scribbles = read_training_files(
-        args.images, args.scribbles, args.axes, args.channels, args.partial_masks
+        args.images, args.scribbles, reading, args.partial_masks
     )
     init = None
     if args.init is not None:
@@ -100,9 +101,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
         init = load_model(args.init)
         images = [
-            fit_channels(
-                image, init.card.channel_names, args.channels is not None, f"{args.init} takes"
-            )
+            fit_channels(image, init.card.channel_names, reading, f"{args.init} takes")
             for image in images
         ]
     model_config, training_config = settings(args, init)

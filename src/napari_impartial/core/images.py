@@ -15,6 +15,8 @@ from .errors import ImPartialError
 
 #: Channels with more pixels than this have their percentiles taken from a sample.
 MOST_PIXELS_RANKED = 4_000_000
+#: Percentiles of a channel that become 0 and 1.
+LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 98.0
 #: Intensities so many ranges away (hot pixels) are cut, lest one pixel floods the network.
 NORMALIZED_LIMIT = 1000.0
 
@@ -214,7 +216,9 @@ def to_float32(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def normalize(
-    image: Image, low_percentile: float = 1.0, high_percentile: float = 98.0
+    image: Image,
+    low_percentile: float = LOW_PERCENTILE,
+    high_percentile: float = HIGH_PERCENTILE,
 ) -> NDArray[np.float32]:
     """Scale each channel so that its two percentiles become 0 and 1.
 
@@ -247,7 +251,7 @@ def normalize(
         )
     out = np.empty(image.channels.shape, dtype=np.float32)
     for channel, target in zip(image.channels, out, strict=True):
-        low, high = _range(channel, low_percentile, high_percentile)
+        low, high = intensity_range(channel, low_percentile, high_percentile)
         if not high > low:
             target[...] = 0
             continue
@@ -297,7 +301,7 @@ def _name_channels(
             raise ImPartialError(
                 f"{name} has {count} channels but {len(given)} channel names are given."
             )
-        return plane, _distinct(given)
+        return plane, distinct_names(given)
     if letters.endswith("C") and (count == 3 or (count == 4 and _is_alpha(plane[3]))):
         return plane[:3], ("red", "green", "blue")
     return plane, tuple(f"channel {i + 1}" for i in range(count))
@@ -312,7 +316,7 @@ def _is_alpha(channel: NDArray[Any]) -> bool:
     return channel.dtype == np.uint8 or bool((channel == channel.flat[0]).all())
 
 
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names with repeated ones numbered and blank ones filled in."""
     taken: list[str] = []
     for position, given in enumerate(names):
@@ -347,8 +351,14 @@ def _tame(values: NDArray[Any]) -> NDArray[np.float32]:
     return tamed.astype(np.float32)
 
 
-def _range(channel: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
-    """Return two percentiles of the finite values of a channel, NaN if there are none."""
+def intensity_range(
+    channel: NDArray[np.float32], low: float = LOW_PERCENTILE, high: float = HIGH_PERCENTILE
+) -> tuple[float, float]:
+    """Return the intensities of a (Y, X) channel that :func:`normalize` makes 0 and 1.
+
+    Two percentiles of its finite values; equal where the channel is constant, NaN where
+    it holds no number.
+    """
     values = channel.reshape(-1)
     if values.size > MOST_PIXELS_RANKED:
         # always the same sample, so that results can be repeated; random, because a

@@ -23,7 +23,7 @@ from .blind_spot import BlindSpotBatch, hide_pixels
 from .config import ModelConfig, PredictionConfig, TrainingConfig, get_preset, validate
 from .device import computing_in, resolve_device, resolve_precision
 from .errors import ImPartialError
-from .images import Image, normalize
+from .images import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
 from .instances import to_instances
 from .losses import (
     component_means,
@@ -339,7 +339,7 @@ class Trainer:
         card = ModelCard(
             channel_names=self.channel_names,
             class_names=_class_names(self.n_classes),
-            normalization=(1.0, 98.0),
+            normalization=(LOW_PERCENTILE, HIGH_PERCENTILE),
             model=self.model_config,
             training=self.config,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -15,26 +15,29 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import create_worker
 
-from . import mask_import
+from . import keys, mask_import
+from .batch_control import BatchControl, BatchProgress
+from .key_actions import KeyActions
 from .layers import Source
 from .layers.source import is_ours
 from .layers.view import on_click
 from .model_control import ModelControl
+from .panels.batch_panel import BatchChoice, BatchPanel
 from .panels.image_panel import ImagePanel
+from .panels.images_panel import ImageRow, ImagesPanel
 from .panels.model_row import ModelRow
 from .panels.refine_panel import RefinePanel
 from .panels.result_panel import ResultPanel
 from .panels.scribble_panel import ScribblePanel
-from .panels.step import Step, VerticalScrollArea
+from .panels.step import Step, VerticalScrollArea, stacked
 from .panels.train_panel import TrainPanel
 from .process import TrainingProcess
 from .result_control import Place, ResultControl
 from .session import Activity, Round
 from .speed_control import SpeedControl
+from .tally import Counter
 from .training_control import TrainingControl
 from .workspace import Workspace
-
-NEXT_KEY = "n"
 
 
 class ImPartialWidget(QWidget):
@@ -55,10 +58,13 @@ class ImPartialWidget(QWidget):
         self.process = TrainingProcess()
         self._warming: Any = None
         self.speed = SpeedControl(self.session, self.process, self)
+        self._counter = Counter()
         self.training = TrainingControl(self.workspace, self.process, self)
         self.results = ResultControl(self.workspace, self.process, self)
-        self.models = ModelControl(self.workspace, self.process, self.results)
+        self.batch = BatchControl(self.workspace, self.process, self.workspace.scratch, self)
+        self.models = ModelControl(self.workspace, self.process, self.results, self.training)
         self._make_panels()
+        self.keys = KeyActions(self.workspace, self.image_panel, self.refine_panel)
         self._lay_out()
         self._wire_panels()
         self._wire_state()
@@ -68,19 +74,21 @@ class ImPartialWidget(QWidget):
 
     def _make_panels(self) -> None:
         self.image_panel = ImagePanel(self._viewer)
+        self.images_panel = ImagesPanel()
         self.scribble_panel = ScribblePanel()
         self.train_panel = TrainPanel()
         self.result_panel = ResultPanel()
+        self.batch_panel = BatchPanel()
         self.refine_panel = RefinePanel()
         self.model_row = ModelRow()
         self.status = QLabel()
         self.status.setObjectName("status_label")
         self.status.setWordWrap(True)
         self.steps = {
-            "image": Step("1  Image", self.image_panel),
+            "image": Step("1  Image", stacked(self.image_panel, self.images_panel)),
             "scribble": Step("2  Scribble", self.scribble_panel),
             "train": Step("3  Train", self.train_panel),
-            "result": Step("4  Result", self.result_panel),
+            "result": Step("4  Result", stacked(self.batch_panel, self.result_panel)),
             "refine": Step("5  Refine", self.refine_panel),
         }
         for name, step in self.steps.items():
@@ -103,6 +111,9 @@ class ImPartialWidget(QWidget):
     def _wire_panels(self) -> None:
         workspace, training, results = self.workspace, self.training, self.results
         self.image_panel.valueChanged.connect(self._on_source)
+        self.images_panel.image_chosen.connect(self._bring_to_front)
+        self.images_panel.reviewed_changed.connect(self.session.set_reviewed)
+        self.images_panel.add_wanted.connect(workspace.add_others)
         panel = self.scribble_panel
         panel.new_wanted.connect(workspace.new_scribbles)
         panel.brush_wanted.connect(self._take_brush)
@@ -117,6 +128,8 @@ class ImPartialWidget(QWidget):
         self.result_panel.predict_wanted.connect(results.predict)
         self.result_panel.valueChanged.connect(results.set_config)
         self.result_panel.table.object_chosen.connect(self._on_object)
+        self.batch_panel.predict_wanted.connect(self._predict_batch)
+        self.batch_panel.cancel_wanted.connect(self.batch.cancel)
         self.refine_panel.place_chosen.connect(lambda row: results.go_to_place(results.places[row]))
         self.model_row.save_wanted.connect(self.models.save)
         self.model_row.load_wanted.connect(self.models.load)
@@ -141,14 +154,16 @@ class ImPartialWidget(QWidget):
         results.counted.connect(self.result_panel.set_count)
         results.measured.connect(self.result_panel.set_table)
         results.suggested.connect(self._on_suggestions)
-        results.image_wanted.connect(
-            lambda key: self.image_panel.setValue(self.workspace.sources[key])
-        )
+        results.image_wanted.connect(self._bring_to_front)
+        self.batch.progressed.connect(self._on_batch_progress)
+        self.batch.ended.connect(self.batch_panel.end)
+        self.batch.ended.connect(lambda _: results.show_all())
+        self.workspace.plane_changed.connect(self.image_panel.look_at_plane)
 
     def _wire_viewer(self) -> None:
         self._forget_clicks = on_click(self._viewer, self._on_clicked_object)
         self._viewer.layers.selection.events.active.connect(self._on_active_layer)
-        self._viewer.bind_key(NEXT_KEY, lambda _: self.refine_panel.go_next(), overwrite=True)
+        keys.bind(self._viewer, self.keys)
         # Not a method of ours: when this is emitted there is no widget any more.
         viewer, process, workspace = self._viewer, self.process, self.workspace
         forget_clicks, selection = self._forget_clicks, self._viewer.layers.selection.events
@@ -159,7 +174,7 @@ class ImPartialWidget(QWidget):
             workspace.disconnect_viewer()
             forget_clicks()
             selection.active.disconnect(on_active_layer)
-            viewer.bind_key(NEXT_KEY, None, overwrite=True)
+            keys.unbind(viewer)
 
         self.destroyed.connect(let_go)
 
@@ -171,6 +186,22 @@ class ImPartialWidget(QWidget):
             self._warming = create_worker(self.process.warm_up)
             self._warming.returned.connect(self._on_ready)
             self._warming.start()
+
+    def _predict_batch(self, choice: BatchChoice) -> None:
+        key = self.session.current
+        if choice.all_images or key is None:
+            self.batch.start(self.batch.all_planes())
+        else:
+            self.batch.start([(key, plane) for plane in choice.planes()])
+
+    def _on_batch_progress(self, progress: BatchProgress) -> None:
+        share = (progress.done + progress.fraction) / progress.total
+        self.batch_panel.show_progress(
+            share, f"{progress.done + 1} of {progress.total}: {progress.name}"
+        )
+
+    def _bring_to_front(self, key: int) -> None:
+        self.image_panel.setValue(self.workspace.sources[key])
 
     def _on_ready(self, ready: Any) -> None:
         if ready is not None:
@@ -281,13 +312,26 @@ class ImPartialWidget(QWidget):
         self.train_panel.set_state(
             session.activity, not training_needs, session.card is not None and not prediction_needs
         )
-        steps["train"].set_hint(training_needs)
         self.result_panel.set_expected(self.speed.prediction_s())
+        steps["train"].set_hint(training_needs or session.left_out())
+        self.batch_panel.set_state(
+            len(session.images),
+            () if source is None else source.stack,
+            session.card is not None and not session.busy,
+            self.batch.running,
+        )
         self.result_panel.set_ready(not prediction_needs and not session.busy)
         steps["result"].set_hint(prediction_needs)
         steps["refine"].set_hint("" if self.results.places else "Suggestions come with a result.")
         self.model_row.set_ready(session.card is not None, session.busy)
-        self.image_panel.set_images([(r.name, r.status) for r in session.images.values()])
+        self.images_panel.set_images(
+            [
+                ImageRow(r.key, r.name, r.status, self._counter.count(r), r.reviewed)
+                for r in session.images.values()
+            ],
+            session.current,
+            self.workspace.n_others(),
+        )
         self.status.setText(
             _STATUS.get(session.activity)
             or training_needs

@@ -37,6 +37,7 @@ class Job(QObject):
         make_job: Callable[[int], messages.Job],
         description: str,
         parent: QObject | None = None,
+        shown: bool = True,
     ) -> None:
         super().__init__(parent)
         self.number = 0
@@ -44,8 +45,9 @@ class Job(QObject):
         self._commands: queue.SimpleQueue[messages.Request] = queue.SimpleQueue()
         self._over = False
         self._on_cancel: Callable[[], None] | None = None
-        # The same progress as in the dock, in napari's activity dock; with a button.
-        self._bar = cancelable_progress(total=100, desc=description)
+        # The same progress as in the dock, in napari's activity dock; with a button. A
+        # part of something larger leaves it to the larger one.
+        self._bar = cancelable_progress(total=100, desc=description) if shown else None
         self._worker = create_worker(process.run, self._make, self._commands)
         self._worker.yielded.connect(self._news)
         self._worker.returned.connect(self._end)
@@ -66,7 +68,7 @@ class Job(QObject):
         return self._make_job(number)
 
     def _news(self, reply: Progressed | Predicting | None) -> None:
-        if self._bar.is_canceled and self._on_cancel is not None:
+        if self._bar is not None and self._bar.is_canceled and self._on_cancel is not None:
             act, self._on_cancel = self._on_cancel, None
             act()
         if reply is None or self._over:
@@ -75,7 +77,7 @@ class Job(QObject):
         fraction = news.fraction if isinstance(reply, Progressed) else news
         # Each update makes napari run its event loop, painting included: only where one
         # would see a difference.
-        if (percent := round(100 * fraction)) > self._bar.n:
+        if self._bar is not None and (percent := round(100 * fraction)) > self._bar.n:
             self._bar.update(percent - self._bar.n)
         self.progressed.emit(news)
 
@@ -90,7 +92,8 @@ class Job(QObject):
         if self._over:
             return
         self._over = True
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
         self.ended.emit(reply)
 
 

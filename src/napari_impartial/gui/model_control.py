@@ -7,27 +7,38 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QApplication
 
+from napari_impartial.core.config import PredictionConfig
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.model_card import read_card
 from napari_impartial.io.atomic import atomic_path
 
 from . import notify
-from .command import command
+from .command import prediction_command, training_command
 from .process import TrainingProcess
 from .result_control import ResultControl
+from .training_control import TrainingControl
 from .workspace import Workspace
+
+MODEL_NAME = "model.impartial"
 
 
 class ModelControl:
     """What can be done with the session's model."""
 
     def __init__(
-        self, workspace: Workspace, process: TrainingProcess, results: ResultControl
+        self,
+        workspace: Workspace,
+        process: TrainingProcess,
+        results: ResultControl,
+        training: TrainingControl,
     ) -> None:
         self._workspace = workspace
         self._session = workspace.session
         self._process = process
         self._results = results
+        self._training = training
+        # The file that the current model came from; None where it was trained here.
+        self._loaded: Path | None = None
 
     def save(self, path: Path) -> None:
         """Write the current model to a file, whole or not at all."""
@@ -52,6 +63,7 @@ class ModelControl:
         except (ImPartialError, OSError) as error:
             notify.show_error(str(error))
             return
+        self._loaded, self._training.done = path, None
         self._session.set_model(own, card)
         missing = self._session.missing_for_prediction()
         if not missing:
@@ -64,7 +76,29 @@ class ModelControl:
         card, clipboard = self._session.card, QApplication.clipboard()
         if card is None or clipboard is None:
             return
-        keys = dict.fromkeys(key for key, _, _ in self._session.scribbled())
-        sources = [self._workspace.sources[key] for key in keys]
-        clipboard.setText(command(card, sources, self._session.instance_config, "model.impartial"))
-        notify.show_info("The command is on the clipboard. Save the layers it names as files.")
+        done = self._training.done
+        model = str(self._loaded or MODEL_NAME) if done is None else MODEL_NAME
+        predicted = [
+            self._workspace.sources[record.key]
+            for record in self._session.images.values()
+            if any(plane.prediction is not None for plane in record.planes.values())
+            and not self._session.missing_for_prediction(record.key)
+        ]
+        config = PredictionConfig(device=card.training.device)
+        try:
+            parts = [] if done is None else [training_command(done, model)]
+            if predicted:
+                instances = self._session.instance_config
+                parts.append(
+                    prediction_command(predicted, card.channel_names, config, instances, model)
+                )
+        except ImPartialError as error:
+            notify.show_warning(str(error))
+            return
+        clipboard.setText("\n".join(part.text for part in parts))
+        saves = dict.fromkeys(pair for part in parts for pair in part.to_save)
+        files = "; ".join(f"'{layer}' as {file}" for layer, file in saves)
+        notify.show_info(
+            "The command is on the clipboard."
+            + (f" Before running it, save these layers where you run it: {files}." if files else "")
+        )

@@ -27,6 +27,7 @@ from .session import Activity, PlaneIndex, TrainingItem
 from .workspace import Workspace
 
 SLIDER_PAUSE_MS = 40
+MOST_PLACES = 200
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,9 @@ class ResultControl(QObject):
         assert key is not None
         assert self._session.card is not None
         try:
-            image = self._workspace.image(key, plane)
+            image = self._workspace.image_for(
+                key, plane, self._session.card.channel_names, "the model was trained on"
+            )
         except ImPartialError as error:
             notify.show_warning(str(error))
             return
@@ -205,6 +208,11 @@ class ResultControl(QObject):
         layer = None if source is None else self._workspace.results.find(source, Role.INSTANCES)
         if layer is not None:
             layer.selected_label = label
+
+    def show_all(self) -> None:
+        """Show suggestions, counts and table anew."""
+        self._show_suggestions()
+        self._show_plane()
 
     def _on_end(self, key: int, plane: PlaneIndex, reply: messages.Final) -> None:
         if self._job is not None:
@@ -303,6 +311,8 @@ class ResultControl(QObject):
             for suggestion in plane.suggestions
         ]
         found.sort(key=lambda place: -place.suggestion.score)
+        # More than anybody goes through, and than can be drawn at once.
+        del found[MOST_PLACES:]
         self.places = [
             replace(place, suggestion=replace(place.suggestion, rank=rank))
             for rank, place in enumerate(found, start=1)

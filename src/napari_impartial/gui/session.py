@@ -5,6 +5,7 @@ Panels and layers are views of this. What changes is announced by the signals.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
+from napari_impartial.core.channels import match_channels
 from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
@@ -23,6 +25,9 @@ from napari_impartial.core.uncertainty import Suggestion
 
 PlaneIndex = tuple[int, ...]
 """Positions along the T and Z axes of a stack; () in 2D."""
+
+
+CHANNEL_ADVICE = "tick and name the channels to fit, in the table of channels"
 
 
 class Activity(StrEnum):
@@ -57,8 +62,14 @@ class ImageRecord:
 
     key: int
     name: str
-    n_channels: int
+    channel_names: tuple[str, ...]
     planes: dict[PlaneIndex, Plane] = field(default_factory=dict)
+    reviewed: bool = False
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels in use."""
+        return len(self.channel_names)
 
     def plane(self, index: PlaneIndex) -> Plane:
         """Return what is known of a plane, nothing at first."""
@@ -81,6 +92,8 @@ class ImageRecord:
             words.append("scribbled" if n == 1 else f"{n} planes scribbled")
         if any(plane.prediction is not None for plane in self.planes.values()):
             words.append("predicted")
+        if self.reviewed:
+            words.append("reviewed")
         return ", ".join(words) or "new"
 
 
@@ -153,12 +166,21 @@ class Session:
         """The plane in front of the user."""
         return None if self.record is None else self.record.plane(self.plane_index)
 
-    def choose(self, key: int | None, name: str = "", n_channels: int = 1) -> None:
-        """Put an image in front of the user; its copies are dropped if its channels change."""
+    def choose(
+        self, key: int | None, name: str = "", channel_names: Sequence[str] = ("channel 1",)
+    ) -> None:
+        """Put an image in front of the user."""
         self.current = key
         if key is not None:
-            record = self.images.setdefault(key, ImageRecord(key, name, n_channels))
-            record.name, record.n_channels = name, n_channels
+            self.add(key, name, channel_names)
+        else:
+            self.changed.emit()
+
+    def add(self, key: int, name: str, channel_names: Sequence[str]) -> None:
+        """Make an image part of the session, or note its new name and channels."""
+        names = tuple(channel_names)
+        record = self.images.setdefault(key, ImageRecord(key, name, names))
+        record.name, record.channel_names = name, names
         self.changed.emit()
 
     def forget_copies(self, key: int) -> None:
@@ -176,10 +198,14 @@ class Session:
     def set_scribbles(self, key: int, scribbles: dict[PlaneIndex, Scribbles]) -> None:
         """Replace what is known of the scribbles of an image."""
         record = self.images[key]
-        for plane in record.planes.values():
-            plane.scribbles = None
+        for index, plane in record.planes.items():
+            if index not in scribbles:
+                plane.scribbles = None
         for index, value in scribbles.items():
-            record.plane(index).scribbles = value
+            plane = record.plane(index)
+            # The same strokes stay the same object: what was counted on them still holds.
+            if plane.scribbles is None or not np.array_equal(plane.scribbles.labels, value.labels):
+                plane.scribbles = value
         self.changed.emit()
 
     def set_plane_scribbles(self, key: int, index: PlaneIndex, scribbles: Scribbles | None) -> None:
@@ -189,16 +215,27 @@ class Session:
 
     def scribbled(self) -> list[tuple[int, PlaneIndex, Scribbles]]:
         """Return the annotated planes that can be trained on together with the current image."""
-        if self.record is None:
-            return []
         found = []
         for record in self.images.values():
-            if record.n_channels == self.record.n_channels:
+            if record.annotated and not self._unlike_current(record):
                 for index in record.annotated:
                     scribbles = record.planes[index].scribbles
                     assert scribbles is not None
                     found.append((record.key, index, scribbles))
         return found
+
+    def left_out(self) -> str:
+        """Say which scribbled image cannot be trained on with the current one, and why."""
+        for record in self.images.values():
+            if record.annotated and (reason := self._unlike_current(record)):
+                return f"Not in the training: {reason}"
+        return ""
+
+    def _unlike_current(self, record: ImageRecord) -> str:
+        """Say how an image's channels differ from those of the one in front; empty if not."""
+        if self.record is None:
+            return "Choose an image first."
+        return _mismatch(record, self.record.channel_names, f"'{self.record.name}' has")
 
     def missing_for_training(self) -> str:
         """Say what training still needs, in one sentence; empty if nothing."""
@@ -213,19 +250,23 @@ class Session:
             return str(error)
         return ""
 
-    def missing_for_prediction(self) -> str:
-        """Say what predicting still needs, in one sentence; empty if nothing."""
-        if self.record is None:
+    def missing_for_prediction(self, key: int | None = None) -> str:
+        """Say what predicting an image still needs, in one sentence; empty if nothing.
+
+        Without `key` the image is the one in front.
+        """
+        record = self.record if key is None else self.images.get(key)
+        if record is None:
             return "Choose an image first."
         if self.card is None:
             return "Train a model or load one first."
-        if self.card.n_channels != self.record.n_channels:
-            return (
-                f"The model was trained on {_channels(self.card.n_channels)} "
-                f"({', '.join(self.card.channel_names)}), and '{self.record.name}' has "
-                f"{self.record.n_channels} chosen."
-            )
-        return ""
+        return _mismatch(record, self.card.channel_names, "the model was trained on")
+
+    def set_reviewed(self, reviewed: bool) -> None:
+        """Note whether the image in front has been looked through."""
+        if self.record is not None:
+            self.record.reviewed = reviewed
+            self.changed.emit()
 
     def set_model(self, path: Path, card: ModelCard) -> None:
         """Make a model the current one."""
@@ -246,5 +287,9 @@ class Session:
         self.changed.emit()
 
 
-def _channels(n: int) -> str:
-    return "1 channel" if n == 1 else f"{n} channels"
+def _mismatch(record: ImageRecord, want: Sequence[str], other: str) -> str:
+    try:
+        match_channels(record.channel_names, want, f"'{record.name}'", other, CHANNEL_ADVICE)
+    except ImPartialError as error:
+        return str(error)
+    return ""

@@ -17,6 +17,7 @@ from napari_impartial.core.preview_budget import shrink
 from napari_impartial.core.results import NewScribbles, Preview, Previewed, Stop, TrainingProgress
 
 from . import messages, notify
+from .command import Training
 from .jobs import Job
 from .layers.view import field_in_view
 from .process import TrainingProcess
@@ -64,6 +65,9 @@ class TrainingControl(QObject):
         self._process = process
         self._job: Job | None = None
         self._items: list[TrainingItem] = []
+        self._pending: Training | None = None
+        # The last training that gave a model: what Copy command is about.
+        self.done: Training | None = None
         self._latest: TrainingProgress | None = None
         self._asked_at = -math.inf
         # The field of the last preview and when it was asked for.
@@ -78,13 +82,21 @@ class TrainingControl(QObject):
         if self._session.busy:
             return
         try:
-            items = self._workspace.training_set()
+            card = self._session.card if go_on else None
+            items = self._workspace.training_set(None if card is None else card.channel_names)
         except ImPartialError as error:
             notify.show_warning(str(error))
             return
         chosen = get_preset(preset)
         config = replace(chosen.training, time_budget_s=time_budget_s, device=device)
         self._items = items
+        self._pending = Training(
+            tuple(dict.fromkeys(self._workspace.sources[item.key] for item in items)),
+            items[0].image.channel_names,
+            chosen.model,
+            config,
+            self._session.model_path if go_on else None,
+        )
         self._start(chosen.model, config, self._session.model_path if go_on else None)
 
     def pause(self, paused: bool) -> None:
@@ -147,6 +159,7 @@ class TrainingControl(QObject):
         self.failed.emit()
 
     def _keep(self, path: Path, card: ModelCard) -> None:
+        self.done = self._pending
         annotated = sum(int((item.scribbles.labels > 0).sum()) for item in self._items)
         self.finished.emit(self._session.add_round(path, card, annotated))
 

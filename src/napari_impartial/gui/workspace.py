@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import napari
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_impartial.core.channels import select_channels
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
 from napari_impartial.core.scribbles import Scribbles
 
 from . import notify
+from .image_set import count_others, other_images
 from .layers import ResultLayers, ScribbleLayers, Source, image_layers
+from .scratch import Scratch
 from .scribble_reader import ScribbleReader, Spot
-from .session import PlaneIndex, Session, TrainingItem
+from .session import CHANNEL_ADVICE, PlaneIndex, Session, TrainingItem
 
 # All of a scribble layer's data was replaced, maybe for a whole stack.
 REPLACED_PAUSE_MS = 400
@@ -47,7 +52,8 @@ class Workspace(QObject):
         self.viewer = viewer
         self.session = Session()
         self.scribbles = ScribbleLayers(viewer)
-        self.results = ResultLayers(viewer)
+        self.scratch = Scratch()
+        self.results = ResultLayers(viewer, self.scratch.large_zeros)
         self.sources: dict[int, Source] = {}
         self._keys = itertools.count()
         self._watched: set[Labels] = set()
@@ -84,6 +90,7 @@ class Workspace(QObject):
             layer.events.mode.disconnect(self._on_brush)
             layer.events.selected_label.disconnect(self._on_brush)
         self._watched.clear()
+        self.scratch.close()
 
     @property
     def source(self) -> Source | None:
@@ -101,15 +108,33 @@ class Workspace(QObject):
         old = self.sources.get(key)
         self.sources[key] = source
         self.session.plane_index = source.plane_in_view(self.viewer)
-        self.session.choose(key, source.name, len(source.channel_names))
-        if old is not None and (old.layers, old.channels, old.axes) != (
-            source.layers,
-            source.channels,
-            source.axes,
-        ):
+        self.session.choose(key, source.name, source.channel_names)
+        if old is not None and old != source:
             self.session.forget_copies(key)
         self.read_scribbles()
         self.plane_changed.emit()
+
+    def add(self, source: Source) -> int:
+        """Make an image part of the session without bringing it to the front."""
+        key = self.key_of(source.primary)
+        if key is None:
+            key = next(self._keys)
+        self.sources[key] = source
+        self.session.add(key, source.name, source.channel_names)
+        return key
+
+    def add_others(self) -> None:
+        """Make all open images part of the session."""
+        for source in other_images(self.viewer, self._known(), self.source):
+            self.add(source)
+        self.read_scribbles()
+
+    def n_others(self) -> int:
+        """Return the number of open images that are no part of the session."""
+        return count_others(self.viewer, self._known())
+
+    def _known(self) -> list[Source]:
+        return [self.sources[key] for key in self.session.images]
 
     def key_of(self, layer: Layer) -> int | None:
         """Return the key of the image that is named after `layer`."""
@@ -154,8 +179,26 @@ class Workspace(QObject):
             known.image = self.sources[key].read(plane)
         return known.image
 
-    def training_set(self) -> list[TrainingItem]:
+    def image_for(
+        self, key: int, plane: PlaneIndex, channel_names: Sequence[str], other: str
+    ) -> Image:
+        """Return the copy of a plane with these channels, in this order.
+
+        Raises
+        ------
+        ImPartialError
+            If the image does not have them; the message ends in `other` and the names.
+        """
+        name = f"'{self.sources[key].name}'"
+        return select_channels(self.image(key, plane), channel_names, name, other, CHANNEL_ADVICE)
+
+    def training_set(self, channel_names: Sequence[str] | None = None) -> list[TrainingItem]:
         """Copy what there is to train on.
+
+        Parameters
+        ----------
+        channel_names
+            Of the model that training goes on from; by default those of the image in front.
 
         Raises
         ------
@@ -166,10 +209,15 @@ class Workspace(QObject):
         missing = self.session.missing_for_training()
         if missing:
             raise ImPartialError(missing)
-        return [
-            TrainingItem(key, plane, self.image(key, plane), scribbles)
-            for key, plane, scribbles in self.session.scribbled()
-        ]
+        assert self.session.record is not None
+        names, other = self.session.record.channel_names, f"'{self.session.record.name}' has"
+        if channel_names is not None:
+            names, other = tuple(channel_names), "the model was trained on"
+        items = []
+        for key, plane, scribbles in self.session.scribbled():
+            image = self.image_for(key, plane, names, other)
+            items.append(TrainingItem(key, plane, replace(image, channel_names=names), scribbles))
+        return items
 
     def _watch(self, layer: Labels) -> None:
         if layer not in self._watched:

@@ -105,13 +105,13 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int32]:
     Returns
     -------
     ndarray
-        (Y, X) int32, or (N, Y, X) int32 if the file holds several planes.
+        (Y, X) int32, or (N, Y, X) int32 if the file holds several planes, in its order.
 
     Raises
     ------
     ImPartialError
         If the file cannot be read, or holds colours, fractions, negative numbers or more
-        than three axes.
+        than five axes.
     """
     content = _read(path)
     array = content.array
@@ -122,6 +122,9 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int32]:
         array = array[..., 0]
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
+    if array.ndim in (4, 5):
+        # a stack of time points and slices, or one with a channel axis of length one
+        array = array.reshape(-1, *array.shape[-2:])
     if array.ndim not in (2, 3) or array.size == 0:
         raise ImPartialError(
             f"{path} has the shape {array.shape}; labels have rows and columns, or are a "

@@ -64,6 +64,28 @@ def read_roi_zip(path: str | os.PathLike[str], shape: tuple[int, int]) -> NDArra
     return labels
 
 
+def roi_extent(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return rows and columns that the areas of a file reach to.
+
+    Raises
+    ------
+    ImPartialError
+        As :func:`read_roi_zip`.
+    """
+    rois = [roi for roi in _load(Path(path)) if _is_area(roi)]
+    if not rois:
+        raise ImPartialError(f"{path} holds no area (polygon, freehand, rectangle or oval).")
+    reach = np.ones(2)
+    for roi in rois:
+        if roi.roitype == roifile.ROI_TYPE.OVAL and not roi.composite:
+            reach = np.maximum(reach, (roi.right, roi.bottom))
+        else:
+            for points in roi.coordinates(multi=True):
+                reach = np.maximum(reach, points.max(axis=0))
+    columns, rows = np.ceil(reach).astype(int)
+    return int(rows), int(columns)
+
+
 def _load(file: Path) -> list[roifile.ImagejRoi]:
     """Return all regions of a file."""
     if not file.is_file():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -51,12 +51,17 @@ _COLORMAPS = {
 class ResultLayers:
     """Finds, makes and writes the result layers of each image.
 
+    `zeros` makes the arrays of new layers; those of large stacks may lie in files.
+
     Each array lies on the image's grid (see :class:`Grid`). Writing never changes which
     layer is active: somebody may be painting.
     """
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    def __init__(
+        self, viewer: napari.Viewer, zeros: Callable[[tuple[int, ...], Any], Any] = np.zeros
+    ) -> None:
         self._viewer = viewer
+        self._zeros = zeros
         self._layers: dict[tuple[ImageLayer, Role], Layer] = {}
 
     def find(self, source: Source, role: Role) -> Any | None:
@@ -146,12 +151,12 @@ class ResultLayers:
         }
         layer: Layer
         if role is Role.INSTANCES:
-            layer = Labels(np.zeros(grid.shape, dtype=np.int32), **common)
+            layer = Labels(self._zeros(grid.shape, np.int32), **common)
             layer.contour = 2
             layer.opacity = 0.9
         else:
             layer = ImageLayer(
-                np.zeros(grid.shape, dtype=np.float32),
+                self._zeros(grid.shape, np.float32),
                 colormap=_COLORMAPS[role],
                 contrast_limits=(0.0, 1.0),
                 blending="translucent",

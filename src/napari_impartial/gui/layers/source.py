@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import napari
@@ -10,14 +12,24 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 
+from napari_impartial.core.channels import join_channels, select_channels
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.images import Image, check_axes, from_array, guess_axes
+from napari_impartial.core.images import (
+    Image,
+    check_axes,
+    distinct_names,
+    from_array,
+    guess_axes,
+)
 
 PlaneIndex = tuple[int, ...]
 """Positions along the T and Z axes, in the order of the source's axes; () in 2D."""
 
 OURS = "napari_impartial"
 """Key in the metadata of the layers that we make."""
+
+# What napari appends where a layer of that name is there already.
+_COPY = re.compile(r" \[\d+\]$")
 
 _LETTERS = {"channel": "C", "time": "T", "frame": "T", "depth": "Z", "plane": "Z"}
 
@@ -34,11 +46,14 @@ class Source:
         Letters of the axes of the first layer's data, an RGB axis included.
     channels : tuple of int
         Channels of the first layer that are used; (0,) where it has no channel axis.
+    names : tuple of str
+        What the user calls the channels in use; () for the names that the layers give.
     """
 
     layers: tuple[ImageLayer, ...]
     axes: str
     channels: tuple[int, ...]
+    names: tuple[str, ...] = ()
 
     @property
     def primary(self) -> ImageLayer:
@@ -52,12 +67,19 @@ class Source:
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """Names of the channels in use."""
+        """Names of the channels in use, all different.
+
+        They go into the model, which finds its channels in other images by them. The
+        name of a lone layer without a channel axis is that of the image and not of a
+        stain, so such a channel has none of its own.
+        """
+        if self.names:
+            return distinct_names(self.names)
         own = names_of_channels(self.primary, self.axes)
-        return (
-            *(own[i] for i in self.channels),
-            *(str(layer.name) for layer in self.layers[1:]),
-        )
+        if len(self.layers) == 1 and "C" not in self.axes and not _named(self.primary, 1):
+            return ("channel 1",)
+        further = (channel_name(layer) for layer in self.layers[1:])
+        return distinct_names([*(own[i] for i in self.channels), *further])
 
     @property
     def plane_shape(self) -> tuple[int, int]:
@@ -75,6 +97,12 @@ class Source:
     def stack_axes(self) -> tuple[int, ...]:
         """Positions of T and Z among the axes."""
         return tuple(i for i, letter in enumerate(self.axes) if letter in "TZ")
+
+    @property
+    def stack(self) -> tuple[tuple[str, int], ...]:
+        """Letter and length of the T and Z axes, in their order; () in 2D."""
+        letters = (self.axes[i] for i in self.stack_axes)
+        return tuple(zip(letters, self.stack_shape, strict=True))
 
     def plane_name(self, plane: PlaneIndex) -> str:
         """Name of one plane, such as ``embryo [z=3]``."""
@@ -100,43 +128,53 @@ class Source:
         ImPartialError
             If the layers do not fit together or hold no numbers.
         """
-        own = self._read_layer(self.primary, self.axes, plane)
-        image = own.select(self.channels)
-        if len(self.layers) == 1:
-            return image
-        parts = [image.channels]
+        parts = [read_channels(self.primary, self.axes, plane, run) for run in _runs(self.channels)]
         axes = "".join(letter for letter in self.axes if letter != "C")
-        for layer in self.layers[1:]:
-            part = self._read_layer(layer, axes, plane)
-            if part.shape != image.shape:
-                raise ImPartialError(
-                    f"Layer '{layer.name}' is {_size(part.shape)} pixels and '{self.name}' "
-                    f"{_size(image.shape)}; channels of one image have to be of one size."
-                )
-            parts.append(part.channels)
-        return Image(
-            np.concatenate(parts),
-            _distinct(self.channel_names),
-            self.plane_name(plane),
-            image.pixel_size,
-            image.pixel_unit,
-        )
+        parts += [read_channels(layer, axes, plane, range(1)) for layer in self.layers[1:]]
+        return replace(join_channels(parts, self.channel_names), name=self.plane_name(plane))
 
-    def _read_layer(self, layer: ImageLayer, axes: str, plane: PlaneIndex) -> Image:
-        data = data_of(layer)
-        axes = check_axes(axes, data.ndim)
-        places = iter(plane)
-        index = tuple(next(places) if letter in "TZ" else slice(None) for letter in axes)
-        scale = dict(zip(_layer_axes(layer, axes), layer.scale, strict=False))
-        units = dict(zip(_layer_axes(layer, axes), layer.units, strict=False))
-        return from_array(
-            np.asarray(data[index]),
-            axes="".join(letter for letter in axes if letter not in "TZ"),
-            channel_names=_distinct(names_of_channels(layer, axes)),
-            name=self.plane_name(plane),
-            pixel_size=(float(scale["Y"]), float(scale["X"])),
-            pixel_unit=str(units["Y"]),
-        )
+
+def read_named(
+    source: Source, plane: PlaneIndex, channel_names: Iterable[str], advice: str
+) -> Image:
+    """Copy the channels that a model was trained on out of the layers, in its order.
+
+    Raises
+    ------
+    ImPartialError
+        If one is not there, the layers do not fit together or hold no numbers.
+    """
+    want = tuple(channel_names)
+    name = f"'{source.name}'"
+    return select_channels(source.read(plane), want, name, "the model was trained on", advice)
+
+
+def read_channels(layer: ImageLayer, axes: str, plane: PlaneIndex, channels: range) -> Image:
+    """Copy neighbouring channels of one plane of one layer, and read nothing else of it.
+
+    Raises
+    ------
+    ImPartialError
+        If the axes do not fit the layer, or it holds no numbers.
+    """
+    data = data_of(layer)
+    axes = check_axes(axes, data.ndim)
+    places = iter(plane)
+    part = slice(channels.start, channels.stop)
+    index = tuple(
+        next(places) if letter in "TZ" else part if letter == "C" else slice(None)
+        for letter in axes
+    )
+    scale = dict(zip(_layer_axes(layer, axes), layer.scale, strict=False))
+    units = dict(zip(_layer_axes(layer, axes), layer.units, strict=False))
+    return from_array(
+        np.asarray(data[index]),
+        axes="".join(letter for letter in axes if letter not in "TZ"),
+        channel_names=[names_of_channels(layer, axes)[i] for i in channels],
+        name=str(layer.name),
+        pixel_size=(float(scale["Y"]), float(scale["X"])),
+        pixel_unit=str(units["Y"]),
+    )
 
 
 def data_of(layer: ImageLayer) -> Any:
@@ -146,31 +184,53 @@ def data_of(layer: ImageLayer) -> Any:
 
 def axes_of(layer: ImageLayer) -> str:
     """Return the axes that the layer names, or a guess from its shape."""
+    named = _named_axes(layer)
+    if named is not None:
+        return named
     shape = data_of(layer).shape
-    labels = [_LETTERS.get(label.lower(), label.upper()) for label in layer.axis_labels]
-    named = "".join(labels) + ("C" if layer.rgb else "")
-    try:
-        return check_axes(named, len(shape))
-    except ImPartialError:
-        pass
     if layer.rgb:
         # The guess is made without the colours: a stack of RGB slices is no "CYXC".
         return {2: "YX", 3: "ZYX", 4: "TZYX"}.get(len(shape) - 1, "YX") + "C"
     return guess_axes(shape, data_of(layer).dtype)
 
 
+def axes_are_guessed(layer: ImageLayer) -> bool:
+    """Whether nothing but its shape says what the layer's axes are, and it might mislead."""
+    return data_of(layer).ndim - layer.rgb > 2 and _named_axes(layer) is None
+
+
+def _named_axes(layer: ImageLayer) -> str | None:
+    labels = [_LETTERS.get(label.lower(), label.upper()) for label in layer.axis_labels]
+    try:
+        return check_axes("".join(labels) + ("C" if layer.rgb else ""), data_of(layer).ndim)
+    except ImPartialError:
+        return None
+
+
 def names_of_channels(layer: ImageLayer, axes: str) -> tuple[str, ...]:
     """Return the names of all channels that a layer has."""
     if "C" not in axes:
-        return (str(layer.name),)
+        return (_named(layer, 1) or (channel_name(layer),))[:1]
     n = int(data_of(layer).shape[axes.index("C")])
-    named = layer.metadata.get("channel_names")
-    if named is not None and len(named) == n:
-        return tuple(str(name) for name in named)
-    if layer.rgb:
+    if named := _named(layer, n):
+        return named
+    if layer.rgb or (axes.endswith("C") and n == 3):
         # Alpha says where the picture is, not what it shows; it is dropped on reading.
         return ("red", "green", "blue")
-    return tuple(f"channel {i}" for i in range(n))
+    return tuple(f"channel {i + 1}" for i in range(n))
+
+
+def channel_name(layer: ImageLayer) -> str:
+    """Return the name of a layer that is a channel, as the file or the user gave it."""
+    return _COPY.sub("", str(layer.name)) or str(layer.name)
+
+
+def _named(layer: ImageLayer, n: int) -> tuple[str, ...]:
+    """Names of `n` channels that whoever made the layer has left with it; () if none."""
+    named = layer.metadata.get("channel_names")
+    if isinstance(named, (str, bytes)) or named is None or len(named) != n:
+        return ()
+    return tuple(str(name) for name in named)
 
 
 def is_ours(layer: Layer) -> bool:
@@ -218,16 +278,12 @@ def _layer_axes(layer: ImageLayer, axes: str) -> str:
     return axes[:-1] if layer.rgb else axes
 
 
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names, those that occur again with a number."""
-    seen: list[str] = []
-    for name in names:
-        candidate, n = name, 2
-        while candidate in seen:
-            candidate, n = f"{name} {n}", n + 1
-        seen.append(candidate)
-    return tuple(seen)
-
-
-def _size(shape: tuple[int, int]) -> str:
-    return f"{shape[0]} x {shape[1]}"
+def _runs(channels: Iterable[int]) -> list[range]:
+    """Group channels into runs of neighbours, in their order: each is read at one go."""
+    runs: list[range] = []
+    for channel in channels:
+        if runs and runs[-1].stop == channel:
+            runs[-1] = range(runs[-1].start, channel + 1)
+        else:
+            runs.append(range(channel, channel + 1))
+    return runs

@@ -22,7 +22,12 @@ def field_in_view(source: Source) -> Box | None:
     None if the image is out of sight. Before it was ever drawn, all of it counts as seen.
     """
     axes = source.axes
-    corners = np.array(source.primary.corner_pixels)
+    layer = source.primary
+    corners = np.array(layer.corner_pixels)
+    if layer.multiscale:
+        # They are pixels of the resolution that is shown, and ours are the finest.
+        factors = np.asarray(layer.downsample_factors)[layer.data_level]
+        corners = np.round(corners * factors).astype(int)
     if not corners.any():
         corners[1] = np.iinfo(corners.dtype).max // 2
     edges = []

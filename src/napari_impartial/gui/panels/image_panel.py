@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import napari
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QLabel,
-    QLineEdit,
-    QListWidget,
-    QListWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.images import check_axes
+from napari_impartial.core.images import Image, check_axes
+from napari_impartial.gui.axes_text import explain_axes, other_readings
 from napari_impartial.gui.layers import Source, image_layers, preselected
-from napari_impartial.gui.layers.source import axes_of, companions, data_of, names_of_channels
+from napari_impartial.gui.layers.source import (
+    PlaneIndex,
+    axes_are_guessed,
+    axes_of,
+    channel_name,
+    companions,
+    data_of,
+    names_of_channels,
+    read_channels,
+)
 
-# Rows of the lists that are seen without scrolling.
-_ROWS = 5
+from .channel_table import Channel, ChannelTable
+
+# Seen on light and dark ground; Qt's own is too dark for the latter.
+_LINK = "#3b8eea"
 
 
 class ImagePanel(QWidget):
@@ -43,12 +48,16 @@ class ImagePanel(QWidget):
         # What was chosen for each layer, for when the user comes back to it.
         self._chosen: dict[ImageLayer, Source] = {}
         self._further: list[ImageLayer] = []
+        # Names as the layers have them, of all rows of the table.
+        self._names: list[str] = []
+        self._shown: object = None
         self._emitted: Source | None = None
         self._build()
 
     def _build(self) -> None:
         self._combo = QComboBox()
         self._combo.setObjectName("image_combo")
+        self._combo.setAccessibleName("Image")
         self._combo.setToolTip("The image layer to segment; results are named after it.")
         self._combo.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -56,38 +65,39 @@ class ImagePanel(QWidget):
         self._combo.setMinimumContentsLength(10)
         self._axes = QLineEdit()
         self._axes.setObjectName("axes_edit")
+        self._axes.setAccessibleName("Axes")
         self._axes.setMaxLength(5)
         self._axes.setToolTip(
             "One letter for each axis of the layer: C channel, Z depth, T time, Y, X. "
             "Correct it if it was guessed wrongly."
         )
-        self._channels = QListWidget()
-        self._channels.setObjectName("channel_list")
-        self._channels.setToolTip(
-            "Tick the channels that show the objects. Other layers of the same size can be "
-            "channels, too."
+        self._meaning = QLabel()
+        self._meaning.setObjectName("axes_label")
+        self._meaning.setAccessibleName("What the axes mean")
+        self._meaning.setToolTip("What the image is taken for.")
+        self._meaning.setWordWrap(True)
+        self._meaning.setTextInteractionFlags(
+            Qt.TextInteractionFlag.LinksAccessibleByMouse
+            | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
         )
+        self.table = ChannelTable()
         self._note = QLabel()
+        self._note.setObjectName("image_note")
         self._note.setWordWrap(True)
-        self._images = QListWidget()
-        self._images.setObjectName("image_list")
-        self._images.setToolTip("Images of this session; click one to work on it.")
-        self._images.hide()
+        self._note.hide()
         form = QFormLayout()
         form.addRow("Image", self._combo)
         form.addRow("Axes", self._axes)
-        form.addRow("Channels", self._channels)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.addLayout(form)
+        layout.addWidget(self._meaning)
+        layout.addWidget(self.table)
         layout.addWidget(self._note)
-        layout.addWidget(self._images)
         self._combo.currentIndexChanged.connect(self._on_layer)
         self._axes.editingFinished.connect(self._on_axes)
-        self._channels.itemChanged.connect(self._emit)
-        self._images.itemClicked.connect(
-            lambda item: self._combo.setCurrentText(item.data(Qt.ItemDataRole.UserRole))
-        )
+        self._meaning.linkActivated.connect(self.set_axes)
+        self.table.edited.connect(self._emit)
 
     def value(self) -> Source | None:
         """Return what is picked, or None while that is no image."""
@@ -95,27 +105,44 @@ class ImagePanel(QWidget):
         axes = self._checked_axes()
         if layer is None or axes is None:
             return None
-        items = [self._channels.item(i) for i in range(self._channels.count())]
-        ticked = [item is not None and item.checkState() == Qt.CheckState.Checked for item in items]
-        own = len(ticked) - len(self._further)
-        channels = tuple(i for i in range(own) if ticked[i])
-        further = [other for other, on in zip(self._further, ticked[own:], strict=True) if on]
-        return Source((layer, *further), axes, channels) if channels else None
+        rows = self.table.channels
+        own = len(rows) - len(self._further)
+        channels = tuple(i for i in range(own) if rows[i].used)
+        further = [other for other, row in zip(self._further, rows[own:], strict=True) if row.used]
+        if not channels:
+            return None
+        plain = Source((layer, *further), axes, channels)
+        names = tuple(row.name for row in rows if row.used)
+        before = tuple(name for name, row in zip(self._names, rows, strict=True) if row.used)
+        if names == before or names == plain.channel_names:
+            return plain
+        return Source(plain.layers, axes, channels, names)
 
     def setValue(self, source: Source | None) -> None:
         """Pick a source; its layers have to be in the viewer."""
         if source is None:
             return
         self._chosen[source.primary] = source
+        self._shown = None
         index = self._layers.index(source.primary)
         if self._combo.currentIndex() != index:
             self._combo.setCurrentIndex(index)
         else:
             self._on_layer(index)
 
+    def set_axes(self, axes: str) -> None:
+        """Correct the axes of the layer that is picked."""
+        self._axes.setText(axes)
+        self._on_axes()
+
     def has_layers(self) -> bool:
         """Whether there is anything to pick."""
         return bool(self._layers)
+
+    def pick_next(self, step: int = 1) -> None:
+        """Pick the image `step` places further down; after the last comes the first."""
+        if self._layers:
+            self._combo.setCurrentIndex((self._combo.currentIndex() + step) % len(self._layers))
 
     def refresh(self) -> None:
         """Follow the viewer's layers; what was picked stays picked."""
@@ -132,16 +159,6 @@ class ImagePanel(QWidget):
                 self._combo.setCurrentIndex(start)
         self._fill()
         self._emit()
-
-    def set_images(self, images: list[tuple[str, str]]) -> None:
-        """Show the session's images by name and status; a single one needs no list."""
-        self._images.clear()
-        for name, status in images:
-            item = QListWidgetItem(f"{name}  ({status})")
-            item.setData(Qt.ItemDataRole.UserRole, name)
-            self._images.addItem(item)
-        self._images.setVisible(len(images) > 1)
-        _fit_rows(self._images)
 
     def _layer(self) -> ImageLayer | None:
         index = self._combo.currentIndex()
@@ -172,51 +189,90 @@ class ImagePanel(QWidget):
             if layer.rgb and axes[-1] != "C":
                 raise ImPartialError("The last axis of an RGB layer holds its colours: C.")
         except ImPartialError as error:
-            self._note.setText(str(error))
+            self._say(str(error))
             return None
-        self._note.setText("")
+        self._say("")
         return axes
+
+    def _say(self, text: str) -> None:
+        self._note.setText(text)
+        self._note.setVisible(bool(text))
 
     def _fill(self, axes: str | None = None) -> None:
         """Show the axes and channels of the layer in the combo box."""
         layer = self._layer()
         self._axes.setEnabled(layer is not None)
-        with QSignalBlocker(self._channels):
-            self._channels.clear()
-            self._further = []
-            if layer is None:
-                self._axes.clear()
-                return
-            chosen = self._chosen.get(layer)
-            axes = axes or (chosen.axes if chosen else axes_of(layer))
-            self._axes.setText(axes)
-            self._further = companions(self._viewer, layer, axes)
-            ticked = chosen.layers[1:] if chosen else preselected(layer, self._further)
-            for i, name in enumerate(names_of_channels(layer, axes)):
-                self._add(name, chosen is None or i in chosen.channels)
-            for other in self._further:
-                self._add(str(other.name), other in ticked)
-        _fit_rows(self._channels)
+        self.table.setVisible(layer is not None)
+        self._meaning.setVisible(layer is not None)
+        if layer is None:
+            self._further, self._names, self._shown = [], [], None
+            self._axes.clear()
+            self.table.set_channels([])
+            return
+        chosen = self._chosen.get(layer)
+        axes = axes or (chosen.axes if chosen else axes_of(layer))
+        further = companions(self._viewer, layer, axes)
+        own = names_of_channels(layer, axes)
+        names = [*own, *(channel_name(other) for other in further)]
+        # Layers come and go while results are made; what is shown stays unless it changed.
+        shown = (layer, axes, tuple(further), tuple(names))
+        if shown == self._shown:
+            return
+        self._shown, self._further, self._names = shown, further, names
+        self._axes.setText(axes)
+        self._explain(layer, axes)
+        ticked = list(chosen.layers[1:]) if chosen else preselected(layer, further)
+        used = [chosen is None or i in chosen.channels for i in range(len(own))]
+        used += [other in ticked for other in further]
+        renamed = iter(chosen.names if chosen else ())
+        flat = "".join(letter for letter in axes if letter != "C")
+        where = Source((layer,), axes, (0,))
+        rows = []
+        for i, (name, on) in enumerate(zip(names, used, strict=True)):
+            source = (layer, axes, i) if i < len(own) else (further[i - len(own)], flat, 0)
+            plane = where.plane_in_view(self._viewer)
+            rows.append(
+                Channel(next(renamed, name) if on else name, on, partial(_read, *source, plane))
+            )
+        self.table.set_channels(rows)
 
-    def _add(self, name: str, ticked: bool) -> None:
-        item = QListWidgetItem(name)
-        item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
-        item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
-        self._channels.addItem(item)
+    def look_at_plane(self) -> None:
+        """Show the normalization of the plane in view."""
+        layer, axes = self._layer(), self._checked_axes()
+        if layer is None or axes is None or not (set("TZ") & set(axes)):
+            return
+        plane = Source((layer,), axes, (0,)).plane_in_view(self._viewer)
+        for row in self.table.channels:
+            assert isinstance(row.read, partial)
+            other, letters, channel, before = row.read.args
+            if before == plane:
+                return
+            row.read = partial(_read, other, letters, channel, plane)
+        self.table.look_again()
+
+    def _explain(self, layer: ImageLayer, axes: str) -> None:
+        shape = data_of(layer).shape
+        text = explain_axes(axes, shape)
+        if axes_are_guessed(layer):
+            links = [
+                f"<a href='{letters}' style='color: {_LINK}'>{words} ({letters})</a>"
+                for letters, words in other_readings(axes)
+                if not (layer.rgb and letters[-1] != "C")
+            ]
+            if links:
+                text += f" Guessed from the shape; if they are something else: {', '.join(links)}."
+        self._meaning.setText(text)
 
     def _emit(self) -> None:
         source = self.value()
         if source is not None:
             self._chosen[source.primary] = source
         elif self._layer() is not None and not self._note.text():
-            self._note.setText("Tick at least one channel of this layer.")
+            self._say("Tick at least one channel of this layer.")
         if source != self._emitted:
             self._emitted = source
             self.valueChanged.emit(source)
 
 
-def _fit_rows(widget: QListWidget) -> None:
-    """Make a list as high as its rows, up to a few."""
-    rows = min(max(widget.count(), 1), _ROWS)
-    height = widget.sizeHintForRow(0) if widget.count() else widget.fontMetrics().height()
-    widget.setFixedHeight(rows * height + 2 * widget.frameWidth() + 4)
+def _read(layer: ImageLayer, axes: str, channel: int, plane: PlaneIndex) -> Image:
+    return read_channels(layer, axes, plane, range(channel, channel + 1))

@@ -75,6 +75,17 @@ class Step(QFrame):
         self._hint.setVisible(opened and bool(self._hint.text()))
 
 
+def stacked(*parts: QWidget) -> QWidget:
+    """Return parts one below the other as the content of a step."""
+    column = QWidget()
+    layout = QVBoxLayout(column)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(3)
+    for part in parts:
+        layout.addWidget(part)
+    return column
+
+
 class VerticalScrollArea(QScrollArea):
     """Scrolls up and down only, and is never narrower than what it holds.
 

@@ -1,0 +1,51 @@
+"""What the axes of an image mean, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_KINDS = {"T": ("time point", "time points"), "Z": ("slice", "slices")}
+
+
+def explain_axes(axes: str, shape: Sequence[int]) -> str:
+    """Say what an image of these axes is taken for.
+
+    Parameters
+    ----------
+    axes
+        One letter of ``TZCYX`` for each entry of `shape`.
+    shape
+        Lengths of the axes.
+
+    Returns
+    -------
+    str
+        A sentence, such as ``40 slices (Z) of 512 x 512 px, each segmented by itself; 3
+        channels.``
+    """
+    length = dict(zip(axes, shape, strict=True))
+    size = f"{length['Y']} x {length['X']} px"
+    n = length.get("C", 1)
+    channels = "1 channel" if n == 1 else f"{n} channels"
+    stacked = [f"{_count(length[a], *_KINDS[a])} ({a})" for a in "TZ" if a in axes]
+    if not stacked:
+        return f"One picture of {size} with {channels}."
+    return f"{' x '.join(stacked)} of {size}, each segmented by itself; {channels}."
+
+
+def other_readings(axes: str) -> list[tuple[str, str]]:
+    """Return what else axes of that number could be, with what the doubtful one is then.
+
+    Only one axis is ever in doubt: the one that is taken for channels, or where there
+    are none the one that is taken for slices or time points.
+    """
+    words = {"C": "channels", "Z": "slices", "T": "time points"}
+    doubtful = next((a for a in "CZT" if a in axes), None)
+    if doubtful is None:
+        return []
+    others = [a for a in "ZTC" if a not in axes]
+    return [(axes.replace(doubtful, other), words[other]) for other in others]
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"1 {one}" if n == 1 else f"{n} {many}"

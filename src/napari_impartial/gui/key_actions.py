@@ -1,0 +1,109 @@
+"""What the keys do, whichever layer is selected."""
+
+from __future__ import annotations
+
+from napari.layers import Labels, Layer
+
+from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND
+
+from .layers import Role
+from .panels.image_panel import ImagePanel
+from .panels.refine_panel import RefinePanel
+from .workspace import Workspace
+
+_RESULTS = (Role.INSTANCES, Role.UNCERTAINTY, Role.PROBABILITY)
+
+
+class KeyActions:
+    """Acts on the image in front; does nothing where there is nothing to act on."""
+
+    def __init__(self, workspace: Workspace, images: ImagePanel, places: RefinePanel) -> None:
+        self._workspace = workspace
+        self._images = images
+        self._places = places
+        # Result layers that were seen when they were hidden.
+        self._hidden: list[Layer] = []
+
+    def brush_background(self) -> None:
+        """Take the brush for background in hand."""
+        self._take(BACKGROUND)
+
+    def brush_cell(self) -> None:
+        """Take the brush for cells in hand."""
+        self._take(FOREGROUND)
+
+    def eraser(self) -> None:
+        """Take the eraser in hand."""
+        self._take(0)
+
+    def smaller_brush(self) -> None:
+        """Make the brush a pixel smaller."""
+        self._resize(-1)
+
+    def larger_brush(self) -> None:
+        """Make the brush a pixel larger."""
+        self._resize(1)
+
+    def toggle_image(self) -> None:
+        """Show or hide all channels."""
+        source = self._workspace.source
+        if source is not None:
+            seen = any(layer.visible for layer in source.layers)
+            for layer in source.layers:
+                layer.visible = not seen
+
+    def toggle_scribbles(self) -> None:
+        """Show or hide the strokes."""
+        layer = self._scribbles()
+        if layer is not None:
+            layer.visible = not layer.visible
+
+    def toggle_result(self) -> None:
+        """Hide the results, or show again what was seen of them."""
+        source = self._workspace.source
+        if source is None:
+            return
+        layers = [self._workspace.results.find(source, role) for role in _RESULTS]
+        there = [layer for layer in layers if layer is not None]
+        seen = [layer for layer in there if layer.visible]
+        if seen:
+            self._hidden = seen
+        show = [layer for layer in there if layer in self._hidden] or there[:1]
+        for layer in there:
+            layer.visible = not seen and layer in show
+
+    def next_place(self) -> None:
+        """Go to the next suggestion."""
+        self._places.go_next()
+
+    def next_image(self) -> None:
+        """Work on the next image of the session."""
+        self._step(1)
+
+    def previous_image(self) -> None:
+        """Work on the image before, of the session."""
+        self._step(-1)
+
+    def _step(self, step: int) -> None:
+        session = self._workspace.session
+        keys = list(session.images)
+        if keys:
+            place = keys.index(session.current) if session.current in keys else -step
+            key = keys[(place + step) % len(keys)]
+            self._images.setValue(self._workspace.sources[key])
+
+    def _take(self, label: int) -> None:
+        layer = self._scribbles()
+        if layer is not None:
+            self._workspace.scribbles.activate(layer, label or None)
+            if not label:
+                layer.mode = "erase"
+
+    def _resize(self, step: int) -> None:
+        layer = self._scribbles()
+        if layer is not None:
+            layer.brush_size = max(1, layer.brush_size + step)
+
+    def _scribbles(self) -> Labels | None:
+        source = self._workspace.source
+        return None if source is None else self._workspace.scribbles.find(source)

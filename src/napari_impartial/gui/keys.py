@@ -1,0 +1,64 @@
+"""The keys of the window: what they do, in one table.
+
+napari 0.9 reads the ``keybindings`` of a plugin's manifest and does nothing with them, so
+they are bound to the viewer while the dock is open. The commands of the manifest, which
+napari's command palette lists, do the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import napari
+
+    from .key_actions import KeyActions
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key.
+
+    Attributes
+    ----------
+    action
+        Method of :class:`.key_actions.KeyActions`; also the last part of the command's
+        name in the manifest.
+    key
+        As napari writes it.
+    words
+        What it does.
+    """
+
+    action: str
+    key: str
+    words: str
+
+
+KEYS = (
+    Key("brush_background", "Q", "Paint background"),
+    Key("brush_cell", "W", "Paint cells"),
+    Key("eraser", "E", "Take strokes away"),
+    Key("smaller_brush", "[", "Smaller brush"),
+    Key("larger_brush", "]", "Larger brush"),
+    Key("toggle_image", "I", "Show or hide the image"),
+    Key("toggle_scribbles", "S", "Show or hide the scribbles"),
+    Key("toggle_result", "R", "Show or hide the results"),
+    Key("next_place", "N", "Go to the next suggestion"),
+    Key("next_image", ".", "Work on the next image"),
+    Key("previous_image", ",", "Work on the image before"),
+)
+
+
+def bind(viewer: napari.Viewer, actions: KeyActions) -> None:
+    """Bind all keys to the viewer; those of a layer that is selected come first."""
+    for key in KEYS:
+        act = getattr(actions, key.action)
+        viewer.bind_key(key.key, lambda _, act=act: act(), overwrite=True)
+
+
+def unbind(viewer: napari.Viewer) -> None:
+    """Take all keys away again."""
+    for key in KEYS:
+        viewer.bind_key(key.key, None, overwrite=True)

@@ -1,0 +1,178 @@
+"""Write instance masks as outlines: ImageJ ROI files and GeoJSON.
+
+Outlines run between pixels: half way from each pixel of an object to its neighbours
+outside. Coordinates are those of ImageJ and QuPath, in which the first pixel reaches from
+0 to 1. Rasterising an outline gives the object's pixels back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import roifile
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.measure import find_contours, points_in_poly
+
+from napari_impartial.core.errors import ImPartialError
+
+from .atomic import atomic_path
+
+Ring = NDArray[np.float64]
+"""(N, 2) points x, y; the last is the first again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """One object.
+
+    Attributes
+    ----------
+    label : int
+    parts : tuple of (outer ring, hole, ...)
+        One for each connected part.
+    plane : tuple of int
+        Position along the leading axes of the label image.
+    """
+
+    label: int
+    parts: tuple[tuple[Ring, ...], ...]
+    plane: tuple[int, ...] = ()
+
+
+def outlines(labels: NDArray[Any]) -> Iterator[Outline]:
+    """Trace the objects of a label image.
+
+    Parameters
+    ----------
+    labels
+        (..., Y, X) whole numbers; 0 is background. Planes are traced one by one.
+
+    Raises
+    ------
+    ImPartialError
+        If it is no label image.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim < 2 or labels.dtype.kind not in "biu":
+        raise ImPartialError(
+            f"Outlines are drawn round objects in (Y, X) whole numbers; this has the shape "
+            f"{labels.shape} and holds {labels.dtype}."
+        )
+    for plane in np.ndindex(*labels.shape[:-2]):
+        part = labels[plane].astype(np.int64)
+        ids, packed = np.unique(part, return_inverse=True)
+        packed = packed.reshape(part.shape) + (1 if ids[0] != 0 else 0)
+        known = ids[ids != 0]
+        for number, box in enumerate(ndimage.find_objects(packed), start=1):
+            mask = np.pad(packed[box] == number, 1)
+            offset = np.array([box[1].start, box[0].start]) - 0.5
+            yield Outline(int(known[number - 1]), _parts(mask, offset), tuple(plane))
+
+
+def write_roi_zip(path: str | os.PathLike[str], labels: NDArray[Any]) -> int:
+    """Write each object as ImageJ regions in a zip file, whole or not at all.
+
+    A part of an object is a region called after its label, such as ``12`` or ``12-2``;
+    holes are filled, since ImageJ's plain outlines have none. The regions of a stack know
+    their slice and, with two leading axes, time point.
+
+    Returns
+    -------
+    int
+        Number of regions.
+
+    Raises
+    ------
+    ImPartialError
+        If there is no object, or it cannot be written.
+    """
+    written = 0
+    with atomic_path(Path(path)) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for outline in outlines(labels):
+            where = dict(zip(("z", "t"), reversed(outline.plane), strict=False))
+            for i, rings in enumerate(outline.parts, start=1):
+                name = f"{outline.label}" + (f"-{i}" if len(outline.parts) > 1 else "")
+                points = rings[0][:-1].astype(np.float32)
+                roi = roifile.ImagejRoi.frompoints(points, name=name, **where)
+                roi.roitype = roifile.ROI_TYPE.POLYGON
+                stem = "-".join([*(f"{n:04}" for n in outline.plane), f"{written:06}", name])
+                archive.writestr(zipfile.ZipInfo(f"{stem}.roi"), roi.tobytes())
+                written += 1
+        _check_any(written)
+    return written
+
+
+def write_geojson(path: str | os.PathLike[str], labels: NDArray[Any]) -> int:
+    """Write each object as a GeoJSON feature, as QuPath reads it, whole or not at all.
+
+    Returns
+    -------
+    int
+        Number of features.
+
+    Raises
+    ------
+    ImPartialError
+        If there is no object, or it cannot be written.
+    """
+    features = []
+    for outline in outlines(labels):
+        parts = [[np.round(ring, 2).tolist() for ring in rings] for rings in outline.parts]
+        kind, coordinates = ("Polygon", parts[0]) if len(parts) == 1 else ("MultiPolygon", parts)
+        properties: dict[str, Any] = {
+            "objectType": "detection",
+            "name": str(outline.label),
+            "label": outline.label,
+        }
+        if outline.plane:
+            properties["plane"] = list(outline.plane)
+        features.append(
+            {
+                "type": "Feature",
+                "geometry": {"type": kind, "coordinates": coordinates},
+                "properties": properties,
+            }
+        )
+    _check_any(len(features))
+    with atomic_path(Path(path)) as temporary:
+        text = json.dumps({"type": "FeatureCollection", "features": features})
+        temporary.write_text(text, encoding="utf-8")
+    return len(features)
+
+
+def _check_any(count: int) -> None:
+    if not count:
+        raise ImPartialError("There is no object to write; the label image is empty.")
+
+
+def _parts(mask: NDArray[np.bool_], offset: NDArray[np.float64]) -> tuple[tuple[Ring, ...], ...]:
+    """Trace a padded mask: outer rings, each with its holes."""
+    rings = [ring[:, ::-1] for ring in find_contours(mask.astype(np.float32), 0.5)]
+    areas = [_area(ring) for ring in rings]
+    # The ring with the largest area is an outer one, and tells which way round these go.
+    outward = np.sign(areas[int(np.argmax(np.abs(areas)))])
+    outer = [i for i, area in enumerate(areas) if area * outward > 0]
+    inner = [i for i, area in enumerate(areas) if area * outward < 0]
+    parts = []
+    for i in outer:
+        holes = [
+            rings[j]
+            for j in inner
+            if len(outer) == 1 or points_in_poly(rings[j][:1], rings[i]).all()
+        ]
+        # Of the padded crop the first pixel is one further; its centre lies half in.
+        parts.append(tuple(ring + offset for ring in (rings[i], *holes)))
+    return tuple(parts)
+
+
+def _area(ring: Ring) -> float:
+    x, y = ring[:, 0], ring[:, 1]
+    return float(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])) / 2
