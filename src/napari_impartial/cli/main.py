@@ -28,6 +28,7 @@ COMMANDS = (
     "predict",
     "evaluate",
     "simulate",
+    "convert",
     "benchmark",
     "refine",
     "info",
