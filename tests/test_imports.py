@@ -32,6 +32,7 @@ CORE_WITHOUT_TORCH = (
     "axes",
     "config",
     "dismissal",
+    "diversity",
     "errors",
     "images",
     "instances",

@@ -72,7 +72,7 @@ def cli(environment: dict[str, str]) -> Cli:
             capture_output=True,
             text=True,
             env=environment,
-            timeout=150,
+            timeout=1000,  # on a busy machine, seconds are minutes
             cwd=cwd,
             check=False,
         )

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from napari_impartial.cli import refine
 from napari_impartial.cli.annotator import Annotator
 from napari_impartial.cli.benchmark import describe, summarize
+from napari_impartial.cli.benchmark_report import pivot_table
 from napari_impartial.cli.dataset import open_data_set, training_part
 from napari_impartial.cli.main import main
+from napari_impartial.cli.refine_rounds import POLICIES
+from napari_impartial.cli.runs import FinishedRuns
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.metrics import evaluate
 from napari_impartial.io import read_labels
@@ -107,6 +114,103 @@ def test_summary_is_mean_and_deviation() -> None:
     assert summarize(runs[:1])[0]["f1_std"] is None
 
 
+def test_tables_side_by_side() -> None:
+    costs = {"train_s": 1.0, "predict_s": 2.0, "peak_rss_mb": 300.0}
+    f1 = {("a", 10): 0.6, ("a", 100): 0.8, ("b", 10): 0.4, ("b", 100): 0.4}
+    runs = [
+        {"set": name, "method": "m", "percent": percent, **dict.fromkeys(FIGURES, value), **costs}
+        for (name, percent), value in f1.items()
+    ]
+    text = describe({"summary": summarize(runs)})
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    assert ["set", "method", "F1 at 10 %", "F1 at 100 %", "10 % of 100 %"] in lines
+    assert ["a", "m", "0.600", "0.800", "0.750"] in lines
+    assert ["mean", "m", "0.500", "0.600", "0.833"] in lines
+    other = [{**run, "method": "n", "f1": 0.1} for run in runs if run["percent"] == 10]
+    text = pivot_table(summarize([*runs, *other]), "method")
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    assert ["a", "10", "0.600", "0.100"] in lines
+    # where a figure is missing there is no mean over it
+    assert ["a", "100", "0.800", "-"] in lines
+    assert ["mean", "10", "0.500", "0.100"] in lines
+    assert not any(line[:2] == ["mean", "100"] for line in lines)
+
+
+def test_an_interrupted_benchmark_goes_on(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sklearn")
+    out = tmp_path / "out"
+    command = ["benchmark", str(files.folder), "--methods", "forest", "--out", str(out)]
+    reports = []
+    for seeds in ("0", "0,1"):
+        assert main([*command, "--seeds", seeds, "--json"]) == 0
+        captured = capsys.readouterr()
+        assert "| tissue" in captured.out
+        reports.append(json.loads(captured.out.splitlines()[-1]))
+    first, second = (report["results"] for report in reports)
+    # the finished run was not done again: seconds and all are those of the first time
+    assert second[0] == first[0]
+    assert [result["seed"] for result in second] == [0, 1]
+    assert len(list((out / "runs").iterdir())) == 2
+    assert (out / "table.md").read_text(encoding="utf-8").startswith("| set")
+    written = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert written["results"] == second
+    pytest.importorskip("matplotlib")
+    assert iio.imread(out / "plot.png").std() > 5
+
+
+def test_what_makes_a_run_a_new_one(files: Files, tmp_path: Path) -> None:
+    data = tmp_path / "tissue"
+    shutil.copytree(files.folder, data)
+    finished = FinishedRuns(tmp_path / "runs")
+    spec = {"set": str(data), "method": "m", "percent": 10, "seed": 0, "settings": {"a": 1}}
+    assert finished.get(spec) is None
+    finished.put(spec, [{"f1": 0.5}])
+    assert FinishedRuns(tmp_path / "runs").get(spec) == [{"f1": 0.5}]
+    for change in ({"seed": 1}, {"settings": {"a": 2}}):
+        assert finished.get({**spec, **change}) is None
+    (file,) = (tmp_path / "runs").iterdir()
+    assert file.name.startswith("tissue-m-10-0-")
+    text = file.read_text(encoding="utf-8")
+    for damaged in ("{", "[]", '{"results": 1}'):
+        file.write_text(damaged, encoding="utf-8")
+        assert finished.get(spec) is None
+    file.write_text(text, encoding="utf-8")
+    assert finished.get(spec) == [{"f1": 0.5}]
+    os.utime(data / "test" / "b.tif", (1, 1))
+    assert finished.get(spec) is None
+    nothing = FinishedRuns(None)
+    nothing.put(spec, [])
+    assert nothing.get(spec) is None
+
+
+def test_ablation_switches_the_parts_of_the_loss(cli: Cli, files: Files) -> None:
+    done = cli("benchmark", files.folder, "--ablation", "--seeds", "0", "--json", *FEW)
+    assert done.status == 0, done.err
+    results = {result["method"]: result for result in done.json["results"]}
+    assert list(results) == ["reconstruction-only", "scribble-only", "joint"]
+    assert "F1 scribble-only" in done.out
+    assert "F1 joint" in done.out
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--ablation", "--methods", "forest"], "leave out --methods"),
+        (["--weights", "cellpose=x"], "cellpose among --methods"),
+        (["--methods", "cellpose", "--weights", "cellpose=/none"], "no weights /none"),
+        (["--methods", "cellpose", "--weights", "file"], "cellpose=FILE"),
+    ],
+)
+def test_benchmark_options_that_do_not_fit(
+    files: Files, more: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["benchmark", str(files.folder), *more]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
 def test_forest_learns_and_repeats(files: Files) -> None:
     pytest.importorskip("sklearn")
     from napari_impartial.core.instances import to_instances
@@ -194,19 +298,50 @@ def test_annotator_annotates_whole_cells_at_places() -> None:
     assert list(other.random_cells(np.random.default_rng(0))) == []
 
 
-def test_refine_compares_policies_at_equal_cells(cli: Cli, files: Files) -> None:
-    done = cli(
+def test_refine_compares_policies_at_equal_cells(cli: Cli, files: Files, tmp_path: Path) -> None:
+    command = [
         "refine", files.folder, "--rounds", "1", "--start-percent", "6", "--add-percent", "6",
-        "--samples", "2", "--json", *FEW,
-    )  # fmt: skip
+        "--samples", "2", "--policy", ",".join(POLICIES), "--out", tmp_path / "out", "--json",
+        *FEW,
+    ]  # fmt: skip
+    done = cli(*command)
     assert done.status == 0, done.err
     results = done.json["results"]
     by_round = {(r["round"], r["policy"]): r for r in results}
-    assert set(by_round) == {(n, p) for n in (0, 1) for p in ("entropy", "random")}
+    assert set(by_round) == {(n, p) for n in (0, 1) for p in POLICIES}
     step = max(1, round(0.06 * files.train.truth.max()))
-    for policy in ("entropy", "random"):
+    for policy in POLICIES:
         assert by_round[0, policy]["cells"] == step
         assert by_round[1, policy]["cells"] == 2 * step
     assert by_round[0, "entropy"]["f1"] == by_round[0, "random"]["f1"]
     assert "| round | cells |" in done.out
     assert "F1 entropy" in done.out
+    assert "diverse - random" in done.out
+    assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8") in done.out
+    # finished rounds are not done again
+    again = cli(*command)
+    assert again.json["results"] == results
+
+
+def test_table_of_refinement_over_sets() -> None:
+    def run(name: str, policy: str, seed: int, round_: int, f1: float) -> dict[str, Any]:
+        figures = {**dict.fromkeys(FIGURES, 0.0), "f1": f1}
+        shared = {"cells": 10 + round_, "percent": 5.0, "background_strokes": 1}
+        return {
+            "set": name, "policy": policy, "seed": seed, "round": round_, **shared, **figures
+        }  # fmt: skip
+
+    results = [
+        run(name, policy, seed, 1, value + 0.1 * seed)
+        for name, base in (("b", 0.2), ("a", 0.4))
+        for policy, value in (("entropy", base + 0.2), ("random", base))
+        for seed in (0, 1)
+    ]
+    results = [{**r, "round": 0} for r in results] + results
+    text = refine.describe({"summary": refine.summarize(results)})
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    assert [line[:2] for line in lines[2:]] == [
+        ["b", "0"], ["b", "1"], ["a", "0"], ["a", "1"], ["mean", "0"], ["mean", "1"]
+    ]  # fmt: skip
+    assert lines[3][4:] == ["0.450 ± 0.071", "0.250 ± 0.071", "+0.200"]
+    assert lines[-1][4:] == ["0.550", "0.350", "+0.200"]

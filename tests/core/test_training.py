@@ -96,6 +96,26 @@ def test_torchs_global_random_state_is_the_callers(
         assert torch.equal(weights, second.weights[name]), name
 
 
+def test_half_precision_scales_its_losses(
+    monkeypatch: pytest.MonkeyPatch, tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    # What GPUs older than Ampere train in; no setting asks for it on a CPU.
+    monkeypatch.setattr(
+        "napari_impartial.core.training.resolve_precision", lambda name, device: torch.float16
+    )
+    args = ([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    trainer = Trainer(*args)
+    assert trainer.scaler.is_enabled()
+    before = {name: w.clone() for name, w in trainer.network.named_parameters()}
+    for _ in range(6):
+        trainer.step()
+    moved = [not torch.equal(w, before[name]) for name, w in trainer.network.named_parameters()]
+    assert any(moved)
+    assert all(bool(torch.isfinite(w).all()) for w in trainer.network.parameters())
+    trainer.validate()
+    assert "float16" in trainer.result().card.device
+
+
 def test_no_library_is_loaded_while_the_clock_runs(
     tiny_tissue: Tissue, tiny_scribbles: Scribbles
 ) -> None:

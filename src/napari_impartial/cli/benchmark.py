@@ -2,22 +2,25 @@
 
 A data set is a folder: train/NAME.tif (C, Y, X) with NAME_scribbles10.tif (10 % of the
 cells annotated) or NAME_truth.tif to simulate scribbles from, and test/NAME.tif with
-NAME_truth.tif. Each run is a process of its own, so that times and memory are its own.
-Nothing is chosen on the test images.
+NAME_truth.tif. Percentages without a file of scribbles are simulated, for each seed
+anew; at 100 % strokes are in every cell. Each run is a process of its own, so that
+times and memory are its own. Nothing is chosen on the test images.
+
+Methods
+-------
+  impartial            ours
+  forest               a random forest on multiscale filter responses
+  cellpose, stardist   trained from scratch for the same seconds on the annotated cells
+                       and the background strokes, with no loss anywhere else; or with
+                       weights of yours (--weights)
+  joint, scribble-only, reconstruction-only
+                       ours, with the parts of its loss (--ablation runs the three)
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +33,27 @@ from napari_impartial.core.config import (
 )
 from napari_impartial.core.errors import ImPartialError
 
+from .benchmark_report import summarize, tables, write_report
 from .dataset import open_data_set, percent_available
 from .options import add_settings, comma_list, override, training_settings
-from .output import ProgressBar, markdown_table, number_text, plain, write_line
+from .output import ProgressBar, ensure_folder, write_line
+from .runs import FinishedRuns, run_apart
 
 EPILOG = """\
 example:
   napari-impartial benchmark data/nuclei data/tissue --percent 10 --preset fast \\
       --seeds 0,1,2
-  napari-impartial benchmark data/nuclei --methods impartial --objective scribble --json"""
+  napari-impartial benchmark data/nuclei --percent 10,20,50,100 --out results/nuclei
+  napari-impartial benchmark data/nuclei data/tissue --ablation --out results/ablation
+  napari-impartial benchmark data/nuclei --methods impartial,cellpose \\
+      --weights cellpose=my_model --json"""
 
 ALWAYS_DESCRIBE = True
 
 METHODS = ("impartial", "forest")
-FIGURES = ("f1", "ap", "map", "miou", "mdice")
-COSTS = ("train_s", "predict_s", "peak_rss_mb")
+PEERS = ("cellpose", "stardist")
+ABLATION = ("reconstruction-only", "scribble-only", "joint")
+ALL_METHODS = (*METHODS, *PEERS, *ABLATION)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,10 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         type=comma_list(str),
-        default=list(METHODS),
         metavar="M,..",
-        help="impartial: ours; forest: random forest on multiscale filter responses "
-        "(default impartial,forest).",
+        help=f"Of {', '.join(ALL_METHODS)} (default {','.join(METHODS)}).",
     )
     parser.add_argument(
         "--seeds",
@@ -71,6 +78,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[0, 1, 2],
         metavar="N,..",
         help="One run for each seed (default 0,1,2).",
+    )
+    parser.add_argument(
+        "--ablation",
+        action="store_true",
+        help=f"The same as --methods {','.join(ABLATION)}: what each part of the loss earns.",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="Write table.md, results.json and plot.png there, and keep finished runs: the "
+        "same command goes on after an interruption.",
+    )
+    parser.add_argument(
+        "--weights",
+        type=comma_list(str),
+        default=[],
+        metavar="M=PATH,..",
+        help="Weights to use as they are in place of training: cellpose=FILE, stardist=FOLDER.",
+    )
+    parser.add_argument(
+        "--weights-channels",
+        type=comma_list(str),
+        metavar="A,B",
+        help="Channels that these weights take, by name or number from 0, in their order.",
     )
     parser.add_argument(
         "--best-cut",
@@ -129,21 +161,58 @@ def check_seeds(seeds: list[int]) -> None:
             raise ImPartialError(f"--seeds {seed} is negative; seeds are 0 and up.")
 
 
-def _check(args: argparse.Namespace) -> None:
-    """Check everything that can be before the first run."""
-    unknown = [method for method in args.methods if method not in METHODS]
+def _methods(args: argparse.Namespace) -> list[str]:
+    """Return the methods asked for.
+
+    Raises
+    ------
+    ImPartialError
+        If one does not exist, or both ways of asking are used.
+    """
+    if args.ablation and args.methods is not None:
+        raise ImPartialError("--ablation chooses the methods; leave out --methods.")
+    methods = list(ABLATION) if args.ablation else args.methods or list(METHODS)
+    unknown = [method for method in methods if method not in ALL_METHODS]
     if unknown:
         raise ImPartialError(
-            f"There is no method {unknown[0]!r}; choose from {', '.join(METHODS)}."
+            f"There is no method {unknown[0]!r}; choose from {', '.join(ALL_METHODS)}."
         )
+    return methods
+
+
+def _weights(given: list[str], methods: list[str]) -> dict[str, str]:
+    """Read ``METHOD=PATH`` and check that the weights are there and of use."""
+    weights = {}
+    for text in given:
+        method, _, path = text.partition("=")
+        if method not in PEERS or not path:
+            raise ImPartialError(f"--weights {text} is not cellpose=FILE or stardist=FOLDER.")
+        if method not in methods:
+            raise ImPartialError(f"--weights {text} needs {method} among --methods.")
+        if not Path(path).exists():
+            raise ImPartialError(f"There are no weights {path}.")
+        weights[method] = str(Path(path).resolve())
+    return weights
+
+
+def _check(args: argparse.Namespace, methods: list[str]) -> None:
+    """Check everything that can be before the first run."""
     check_percents(args.percent)
     check_seeds(args.seeds)
     for folder in args.sets:
         data = open_data_set(folder)
         for percent in args.percent:
             percent_available(data, percent)
-    if "forest" in args.methods:
+    if "forest" in methods:
         from napari_impartial.peers.forest import check_available
+
+        check_available()
+    if "cellpose" in methods:
+        from napari_impartial.peers.cellpose import check_available
+
+        check_available()
+    if "stardist" in methods:
+        from napari_impartial.peers.stardist import check_available
 
         check_available()
 
@@ -151,158 +220,69 @@ def _check(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do all runs, one after the other."""
     settings = experiment_settings(args)
-    _check(args)
+    methods = _methods(args)
+    weights = _weights(args.weights, methods)
+    _check(args, methods)
+    out = None if args.out is None else ensure_folder(args.out)
+    finished = FinishedRuns(None if out is None else out / "runs")
     specs = [
         {
-            "set": str(folder),
+            "set": str(folder.resolve()),
             "method": method,
             "percent": percent,
             "seed": seed,
             "best_cut": args.best_cut and method == "forest",
+            "weights": weights.get(method),
+            "weights_channels": args.weights_channels if method in weights else None,
             "settings": settings,
         }
         for folder in args.sets
         for percent in args.percent
-        for method in args.methods
+        for method in methods
         for seed in args.seeds
     ]
-    results: list[dict[str, Any]] = []
-    failures: list[dict[str, Any]] = []
-    status = 0
-    try:
-        for number, spec in enumerate(specs):
-            name = Path(spec["set"]).resolve().name
-            what = f"{name}, {spec['method']}, {spec['percent']} %, seed {spec['seed']}"
-            with ProgressBar(f"{number + 1}/{len(specs)} {what}") as bar:
-                try:
-                    results += run_apart(spec, bar.update)
-                except ImPartialError as error:
-                    failures.append({"set": name, "method": spec["method"], "error": str(error)})
-                    write_line(f"{what}: {error}")
-                    status = 2
-    except KeyboardInterrupt:
-        write_line(f"Stopped by Ctrl-C after {number} of {len(specs)} runs.")
-        status = 130
-    return {
+    results, failures, status = _run_all(specs, finished)
+    report: dict[str, Any] = {
         "results": results,
         "summary": summarize(results),
         "failures": failures,
         "settings": settings,
-        "exit_status": status,
     }
+    if out is not None:
+        report["files"] = write_report(out, report, tables(report["summary"]))
+        if "plot" not in report["files"] and results:
+            write_line("There is no plot.png, since matplotlib is not installed.")
+    return {**report, "exit_status": status}
 
 
-def run_apart(spec: dict[str, Any], report: Callable[[float], None]) -> list[dict[str, Any]]:
-    """Do one run in a process of its own.
-
-    Parameters
-    ----------
-    spec : dict
-        See :mod:`napari_impartial.cli.benchmark_run`.
-    report : callable
-        Gets the share done, 0 to 1.
-
-    Returns
-    -------
-    list of dict
-        One result; two for a forest with its best cut.
-
-    Raises
-    ------
-    ImPartialError
-        If the run fails, with its last line on stderr.
-    """
-    started = time.perf_counter()
-    results: list[dict[str, Any]] | None = None
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "napari_impartial.cli.benchmark_run", json.dumps(plain(spec))],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={**os.environ, "PYTHONPATH": _search_path()},
-        )
+def _run_all(
+    specs: list[dict[str, Any]], finished: FinishedRuns
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    """Do all runs that are not finished yet; a failing one leaves the others."""
+    results: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+    status = 0
+    for number, spec in enumerate(specs):
+        name = Path(spec["set"]).name
+        what = f"{name}, {spec['method']}, {spec['percent']} %, seed {spec['seed']}"
         try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                message = json.loads(line)
-                report(message.get("fraction", 0.0))
-                results = message.get("results", results)
-            process.wait()
-        finally:
-            process.kill()
-            process.wait()
-        errors.seek(0)
-        lines = errors.read().split("\n")
-    if process.returncode != 0 or results is None:
-        said = next((line for line in reversed(lines) if line.strip()), "it said nothing")
-        raise ImPartialError(f"the run failed with status {process.returncode}: {said}")
-    seconds = time.perf_counter() - started
-    return [{**result, "wall_s": seconds} for result in results]
-
-
-def _search_path() -> str:
-    """Let the child import the package that runs here, installed or not."""
-    here = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-
-
-def summarize(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds, for each set, percentage and method.
-
-    Returns
-    -------
-    list of dict
-        ``set``, ``method``, ``percent``, ``runs``, and for each figure ``NAME`` (mean)
-        and ``NAME_std`` (of the sample; None with a single run).
-    """
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for result in results:
-        key = (result["set"], result["method"], result["percent"])
-        groups.setdefault(key, []).append(result)
-    rows = []
-    for (name, method, percent), runs in groups.items():
-        row: dict[str, Any] = {"set": name, "method": method, "percent": percent, "runs": len(runs)}
-        for figure in (*FIGURES, *COSTS):
-            values = [run[figure] for run in runs]
-            row[figure] = statistics.fmean(values)
-            row[f"{figure}_std"] = statistics.stdev(values) if len(values) > 1 else None
-        rows.append(row)
-    return rows
+            found = finished.get(spec)
+            if found is None:
+                with ProgressBar(f"{number + 1}/{len(specs)} {what}") as bar:
+                    found = run_apart(spec, bar.update)
+                finished.put(spec, found)
+            results += found
+        except ImPartialError as error:
+            failures.append({"set": name, "method": spec["method"], "error": str(error)})
+            write_line(f"{what}: {error}")
+            status = 2
+        except KeyboardInterrupt:
+            write_line(f"Stopped by Ctrl-C after {number} of {len(specs)} runs.")
+            status = 130
+            break
+    return results, failures, status
 
 
 def describe(result: dict[str, Any]) -> str:
-    """Return the summary as a Markdown table."""
-    if not result["summary"]:
-        return "No run was completed."
-    heading = [
-        "set",
-        "%",
-        "method",
-        "runs",
-        "F1@0.5",
-        "AP@0.5",
-        "mAP",
-        "mIoU",
-        "mDice",
-        "train s",
-        "predict s",
-        "peak MB",
-    ]
-    rows = [heading]
-    for entry in result["summary"]:
-        cells = [entry["set"], str(entry["percent"]), entry["method"], str(entry["runs"])]
-        for figure in FIGURES:
-            cells.append(_spread(entry, figure, 3))
-        cells += [_spread(entry, "train_s", 1), _spread(entry, "predict_s", 1)]
-        cells.append(number_text(float(entry["peak_rss_mb"]), 0))
-        rows.append(cells)
-    return markdown_table(rows)
-
-
-def _spread(entry: dict[str, Any], figure: str, digits: int) -> str:
-    """Mean, and standard deviation where there is one."""
-    text = number_text(entry[figure], digits)
-    deviation = entry[f"{figure}_std"]
-    return text if deviation is None else f"{text} ± {number_text(deviation, digits)}"
+    """Return the summary as Markdown tables."""
+    return tables(result["summary"])

@@ -1,8 +1,9 @@
 """One run of a benchmark, alone in its process: ``python -m ... SPEC``.
 
-SPEC is a JSON object: ``set`` (folder), ``method``, ``percent``, ``seed``, ``best_cut``
-and ``settings`` (``model``, ``training``, ``prediction``, ``instances``). Lines on
-stdout are JSON objects: ``{"fraction": 0.4}`` now and then, ``{"results": [...]}`` last.
+SPEC is a JSON object: ``set`` (folder), ``method``, ``percent``, ``seed``, ``best_cut``,
+``weights`` and ``weights_channels`` (a peer's, or null) and ``settings`` (``model``,
+``training``, ``prediction``, ``instances``). Lines on stdout are JSON objects:
+``{"fraction": 0.4}`` now and then, ``{"results": [...]}`` last; libraries may print others.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from napari_impartial.core.config import (
     TrainingConfig,
 )
 
-from .dataset import DataSet, open_data_set, samples_with_truth, training_part
+from .dataset import (
+    DataSet,
+    open_data_set,
+    samples_with_truth,
+    training_part,
+    training_truths,
+)
 from .main import DEBUG_VARIABLE, describe_error, silence
 from .output import to_json, write_line
 
@@ -34,8 +41,8 @@ if TYPE_CHECKING:
     from napari_impartial.core.images import Image
     from napari_impartial.core.scribbles import Scribbles
 
-Predict = Callable[["Image"], "NDArray[np.float32]"]
-"""Returns the foreground probability (Y, X) of an image."""
+Segment = Callable[["Image"], "tuple[NDArray[Any], NDArray[np.float32] | None]"]
+"""Returns the cells (Y, X) of an image, and the foreground probability they are cut from."""
 
 
 def peak_rss_mb() -> float:
@@ -62,73 +69,147 @@ def _report(fraction: float) -> None:
     print(json.dumps({"fraction": round(fraction, 3)}), flush=True)
 
 
-def train_impartial(
-    images: list[Image], scribbles: list[Scribbles], spec: dict[str, Any]
-) -> Predict:
-    """Train the network and return how it predicts."""
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a method is trained on.
+
+    Attributes
+    ----------
+    data : DataSet
+    images, scribbles : lists of equal length
+        One for each plane of each training image.
+    spec : dict
+        See the module.
+    """
+
+    data: DataSet
+    images: list[Image]
+    scribbles: list[Scribbles]
+    spec: dict[str, Any]
+
+    @property
+    def instances(self) -> InstanceConfig:
+        """How probabilities are cut into cells."""
+        return InstanceConfig(**self.spec["settings"]["instances"])
+
+    def training(self, **changes: Any) -> TrainingConfig:
+        """Return the settings of training, with the run's seed."""
+        config = TrainingConfig(**self.spec["settings"]["training"])
+        return dataclasses.replace(config, seed=self.spec["seed"], **changes)
+
+
+def train_impartial(task: Task, **changes: Any) -> Segment:
+    """Train the network and return how it segments."""
+    from napari_impartial.core.instances import to_instances
     from napari_impartial.core.prediction import predict
     from napari_impartial.core.training import fit
 
     from .running import drive
 
-    settings = spec["settings"]
-    training = dataclasses.replace(TrainingConfig(**settings["training"]), seed=spec["seed"])
+    settings = task.spec["settings"]
     prediction = PredictionConfig(**settings["prediction"])
+    network = ModelConfig(**settings["model"])
     model, _ = drive(
-        fit(images, scribbles, ModelConfig(**settings["model"]), training),
+        fit(task.images, task.scribbles, network, task.training(**changes)),
         lambda progress: _report(progress.fraction),
     )
-    return lambda image: predict(image, model, prediction).foreground
+
+    def segment(image: Image) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        foreground = predict(image, model, prediction).foreground
+        return to_instances(foreground, task.instances), foreground
+
+    return segment
 
 
-def train_forest(images: list[Image], scribbles: list[Scribbles], spec: dict[str, Any]) -> Predict:
-    """Train the forest and return how it predicts."""
+def train_forest(task: Task) -> Segment:
+    """Train the forest and return how it segments."""
+    from napari_impartial.core.instances import to_instances
     from napari_impartial.peers import forest
 
-    trained = forest.train_forest(images, scribbles, spec["seed"])
-    return lambda image: 1 - forest.forest_probability(image, trained)[0]
+    trained = forest.train_forest(task.images, task.scribbles, task.spec["seed"])
+
+    def segment(image: Image) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        foreground = 1 - forest.forest_probability(image, trained)[0]
+        return to_instances(foreground, task.instances), foreground
+
+    return segment
 
 
-TRAIN = {"impartial": train_impartial, "forest": train_forest}
+def train_peer(task: Task) -> Segment:
+    """Train Cellpose or StarDist on the annotated cells, or take the user's weights."""
+    from napari_impartial.peers import cellpose, stardist
+    from napari_impartial.peers.partial import partial_labels
+
+    peer = {"cellpose": cellpose, "stardist": stardist}[task.spec["method"]]
+    weights, channels = task.spec.get("weights"), task.spec.get("weights_channels")
+    if weights:
+        first = task.images[0]
+        trained = peer.load(Path(weights), len(channels) if channels else first.n_channels)
+    else:
+        truths = training_truths(task.data)
+        labels = [partial_labels(s, t) for s, t in zip(task.scribbles, truths, strict=True)]
+        trained = peer.train(task.images, labels, task.training(), _report)
+
+    def segment(image: Image) -> tuple[NDArray[Any], None]:
+        chosen = image.select(channels) if weights and channels else image
+        return peer.segment(chosen, trained), None
+
+    return segment
+
+
+TRAIN: dict[str, Callable[[Task], Segment]] = {
+    "impartial": train_impartial,
+    "forest": train_forest,
+    "cellpose": train_peer,
+    "stardist": train_peer,
+    "joint": lambda task: train_impartial(task, objective="joint"),
+    "scribble-only": lambda task: train_impartial(task, objective="scribble"),
+    "reconstruction-only": lambda task: train_impartial(task, objective="reconstruction"),
+}
 
 
 def load_libraries(method: str) -> None:
     """Import what the method needs, so that its import is not taken for training."""
-    if method == "impartial":
-        from napari_impartial.core import prediction, training  # noqa: F401
-    else:
+    if method == "forest":
         import sklearn.ensemble  # noqa: F401
+    elif method == "cellpose":
+        from napari_impartial.peers import cellpose
+
+        cellpose.load_library()
+    elif method == "stardist":
+        from napari_impartial.peers import stardist
+
+        stardist.load_library()
+    else:
+        from napari_impartial.core import prediction, training  # noqa: F401
 
 
 def run(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """Train, predict and score; see the module."""
-    from napari_impartial.core.instances import to_instances
-
     data: DataSet = open_data_set(spec["set"])
-    instances = InstanceConfig(**spec["settings"]["instances"])
-    images, scribbles = training_part(data, spec["percent"], spec["seed"])
+    task = Task(data, *training_part(data, spec["percent"], spec["seed"]), spec)
     load_libraries(spec["method"])
 
     started = time.perf_counter()
-    predict = TRAIN[spec["method"]](images, scribbles, spec)
+    segment = TRAIN[spec["method"]](task)
     train_s = time.perf_counter() - started
 
     predict_s, foregrounds, labels, truths = 0.0, [], [], []
     for image, truth in samples_with_truth(data.test):
         started = time.perf_counter()
-        foreground = predict(image)
-        labels.append(to_instances(foreground, instances))
+        cells, foreground = segment(image)
         predict_s += time.perf_counter() - started
+        labels.append(cells)
         truths.append(truth)
         if spec["best_cut"]:
             foregrounds.append(foreground)
     costs = {"train_s": train_s, "predict_s": predict_s, "peak_rss_mb": peak_rss_mb()}
 
-    results = [_result(spec, data.name, spec["method"], truths, labels, costs, instances)]
+    results = [_result(spec, data.name, spec["method"], truths, labels, costs, task.instances)]
     if spec["best_cut"]:
         from napari_impartial.peers.forest import best_cut
 
-        config, labels = best_cut(truths, foregrounds)
+        config, labels = best_cut(truths, [f for f in foregrounds if f is not None])
         name = f"{spec['method']}+best-cut"
         results.append(_result(spec, data.name, name, truths, labels, costs, config))
     return results

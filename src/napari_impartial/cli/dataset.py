@@ -162,6 +162,23 @@ def training_part(data: DataSet, percent: int, seed: int) -> tuple[list[Image], 
     return images, scribbles
 
 
+def training_truths(data: DataSet) -> list[NDArray[Any]]:
+    """Read the truth of all training images, plane by plane.
+
+    Raises
+    ------
+    ImPartialError
+        If a training image has none.
+    """
+    for sample in data.train:
+        if sample.truth is None:
+            raise ImPartialError(
+                f"{sample.image} has no truth ({sample.name}_truth.tif), from which the masks of "
+                "the annotated cells are taken."
+            )
+    return [truth for _, truth in samples_with_truth(data.train)]
+
+
 def samples_with_truth(
     samples: Sequence[Sample],
 ) -> list[tuple[Image, NDArray[Any]]]:

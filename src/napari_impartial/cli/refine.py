@@ -2,7 +2,11 @@
 
 Starts from a few annotated cells, and in each round annotates as many more cells of the
 training images with each policy, trains on from the last round's model, and scores the
-test images. The annotator is simulated from the truth.
+test images. The annotator is simulated from the truth. Policies:
+  entropy              where the prediction is least sure (the heatmap, as in the window)
+  mutual-information   where the Monte-Carlo passes contradict each other
+  diverse              least sure, and unlike the other places of the round
+  random               anywhere
 """
 
 from __future__ import annotations
@@ -10,69 +14,40 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari_impartial.core.config import (
-    InstanceConfig,
-    ModelConfig,
-    PredictionConfig,
-    SuggestionConfig,
-    TrainingConfig,
-)
+from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
 from napari_impartial.core.errors import ImPartialError
 
-from .benchmark import FIGURES, add_experiment_settings, check_seeds
-from .dataset import DataSet, open_data_set, samples_with_truth
+from .benchmark import add_experiment_settings, check_seeds
+from .benchmark_report import FIGURES, spread, spread_text
+from .dataset import open_data_set
 from .options import add_settings, comma_list, number, override, training_settings
-from .output import ProgressBar, markdown_table, number_text
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from napari_impartial.core.images import Image
-    from napari_impartial.core.model_file import TrainedModel
-
-    from .annotator import Annotator, Place
+from .output import ProgressBar, ensure_folder, markdown_table, number_text, to_json, write_line
+from .refine_rounds import POLICIES, Amounts, Data, Rounds, Settings, check_truths, read
+from .runs import FinishedRuns
 
 EPILOG = """\
 example:
   napari-impartial refine data/nuclei --rounds 3 --start-percent 2 --add-percent 1 \\
-      --preset fast --seeds 0,1,2"""
+      --preset fast --seeds 0,1,2
+  napari-impartial refine data/nuclei data/tissue data/ihc --seeds 0,1,2 \\
+      --policy entropy,diverse,random --out results/refine"""
 
 ALWAYS_DESCRIBE = True
-
-POLICIES = ("entropy", "random")
-# Suggestions to look through for each cell to annotate: at some there is none left.
-_SUGGESTIONS_PER_CELL = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Settings of all stages."""
-
-    model: ModelConfig
-    training: TrainingConfig
-    prediction: PredictionConfig
-    instances: InstanceConfig
-    suggestions: SuggestionConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """Images and truths of a data set, read once."""
-
-    name: str
-    train: list[tuple[Image, NDArray[Any]]]
-    test: list[tuple[Image, NDArray[Any]]]
+DEFAULT_POLICIES = ("entropy", "random")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "set", type=Path, metavar="SET", help="Folder of a data set; see benchmark --help."
+        "sets",
+        nargs="+",
+        type=Path,
+        metavar="SET",
+        help="Folders of data sets; see benchmark --help.",
     )
     parser.add_argument(
         "--rounds",
@@ -84,9 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy",
         type=comma_list(str),
-        default=list(POLICIES),
+        default=list(DEFAULT_POLICIES),
         metavar="P,..",
-        help="entropy: at the model's suggestions; random: anywhere (default entropy,random).",
+        help=f"Of {', '.join(POLICIES)} (default {','.join(DEFAULT_POLICIES)}).",
     )
     parser.add_argument(
         "--start-percent",
@@ -109,12 +84,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N,..",
         help="Repeat with these seeds (default 0).",
     )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="Write table.md and results.json there, and keep finished runs (all rounds of a "
+        "set, seed and policies): the same command goes on after an interruption.",
+    )
     add_experiment_settings(parser)
     add_settings(parser, SuggestionConfig, "suggestions", only=("box_px",))
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Do all rounds with each policy and seed."""
+    """Do all rounds with each set, policy and seed."""
+    settings, amounts = _settings(args)
+    data_sets = [open_data_set(folder) for folder in args.sets]
+    for data in data_sets:
+        check_truths(data)
+    out = None if args.out is None else ensure_folder(args.out)
+    finished = FinishedRuns(None if out is None else out / "runs")
+    results: list[dict[str, Any]] = []
+    status = 0
+    try:
+        for data in data_sets:
+            loaded = None
+            for seed in args.seeds:
+                spec = {
+                    "set": str(data.folder.resolve()),
+                    "policies": args.policy,
+                    "seed": seed,
+                    "amounts": amounts,
+                    "settings": settings,
+                }
+                found = finished.get(spec)
+                if found is None:
+                    loaded = loaded or read(data)
+                    found = _refine(loaded, settings, amounts, seed, args.policy)
+                    finished.put(spec, found)
+                results += found
+    except KeyboardInterrupt:
+        write_line("Stopped by Ctrl-C; the table has what was finished.")
+        status = 130
+    report = {
+        "results": results,
+        "summary": summarize(results),
+        "settings": dataclasses.asdict(settings),
+    }
+    if out is not None:
+        _write(out, report)
+    return {**report, "exit_status": status}
+
+
+def _refine(
+    data: Data, settings: Settings, amounts: Amounts, seed: int, policies: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Do all rounds of one set and seed, with a progress bar."""
+    trainings = 1 + amounts.rounds * len(policies)
+    with ProgressBar(f"refining {data.name}, seed {seed}") as bar:
+
+        def report(done: int, share: float, note: str) -> None:
+            bar.update((done + share) / trainings, note)
+
+        return Rounds(data, settings, amounts, report).run(seed, policies)
+
+
+def _settings(args: argparse.Namespace) -> tuple[Settings, Amounts]:
+    """Check the options, and put the settings together."""
     unknown = [policy for policy in args.policy if policy not in POLICIES]
     if unknown:
         raise ImPartialError(
@@ -123,205 +158,78 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     check_seeds(args.seeds)
     # A training for each round, policy and seed: the quick preset unless asked otherwise.
     model, training = training_settings(args, preset="fast")
+    prediction = override(PredictionConfig(), args, skip=("reconstruction",))
+    if "mutual-information" in args.policy and prediction.samples < 2:
+        raise ImPartialError("The policy mutual-information needs --samples 2 or more.")
     settings = Settings(
         model,
         training,
-        override(PredictionConfig(), args, skip=("reconstruction",)),
+        prediction,
         override(InstanceConfig(), args),
         override(SuggestionConfig(), args),
     )
-    data = _read(open_data_set(args.set))
-    rounds = Rounds(data, settings, args)
-    trainings = len(args.seeds) * (1 + args.rounds * len(args.policy))
-    with ProgressBar("refining") as bar:
-        rounds.report = lambda done, share, note: bar.update((done + share) / trainings, note)
-        for seed in args.seeds:
-            rounds.run(seed)
-    return {
-        "results": rounds.results,
-        "summary": summarize(rounds.results),
-        "settings": dataclasses.asdict(settings),
-    }
+    return settings, Amounts(args.rounds, args.start_percent, args.add_percent)
 
 
-def _read(data: DataSet) -> Data:
-    """Read a data set; each training image needs its truth.
+def _write(out: Path, report: dict[str, Any]) -> None:
+    """Write the table and all results."""
+    from napari_impartial.io.atomic import atomic_path
 
-    Raises
-    ------
-    ImPartialError
-        If one has none.
-    """
-    for sample in data.train:
-        if sample.truth is None:
-            raise ImPartialError(
-                f"{sample.image} has no truth ({sample.name}_truth.tif), from which the "
-                "annotation of the rounds is made."
-            )
-    return Data(data.name, samples_with_truth(data.train), samples_with_truth(data.test))
-
-
-class Rounds:
-    """The rounds of one data set, and what came out of them."""
-
-    def __init__(self, data: Data, settings: Settings, args: argparse.Namespace) -> None:
-        self.data, self.settings, self.args = data, settings, args
-        self.results: list[dict[str, Any]] = []
-        self.report: Callable[[int, float, str], None] = lambda *_: None
-        self._trainings = 0
-
-    def run(self, seed: int) -> None:
-        """Do the first training and then the rounds of each policy."""
-        import numpy as np
-
-        from .annotator import Annotator
-
-        truths = [truth for _, truth in self.data.train]
-        start = Annotator(truths, self.settings.suggestions.box_px)
-        rng = np.random.default_rng(seed)
-        first = self._count(start, self.args.start_percent)
-        start.annotate(start.random_cells(rng), first)
-        model = self._train(start, seed, None)
-        score = self._score(model)
-        for policy in self.args.policy:
-            self._note(seed, policy, 0, start, score)
-        for policy in self.args.policy:
-            annotator, current = start.copy(), model
-            # the same stream for each policy
-            rng = np.random.default_rng([seed, 1])
-            for number_ in range(1, self.args.rounds + 1):
-                self._annotate(annotator, current, policy, rng)
-                current = self._train(annotator, seed, current)
-                self._note(seed, policy, number_, annotator, self._score(current))
-
-    def _count(self, annotator: Annotator, percent: float) -> int:
-        return max(1, round(percent / 100 * annotator.n_all))
-
-    def _annotate(
-        self, annotator: Annotator, model: TrainedModel, policy: str, rng: np.random.Generator
-    ) -> None:
-        """Annotate one round's cells."""
-        count = min(
-            self._count(annotator, self.args.add_percent), annotator.n_all - annotator.n_cells
-        )
-        if policy == "entropy":
-            places: Iterable[Place] = self._suggested(annotator, model, count)
-        else:
-            places = annotator.random_places(rng, 100 * count)
-        done = annotator.annotate(places, count)
-        # Policies are compared at equal numbers of cells, so any that lack are made up for.
-        annotator.annotate(annotator.random_cells(rng), count - done)
-
-    def _suggested(self, annotator: Annotator, model: TrainedModel, count: int) -> list[Place]:
-        """Return the model's suggestions over all training images, best first."""
-        from napari_impartial.core.instances import to_instances
-        from napari_impartial.core.prediction import predict
-        from napari_impartial.core.uncertainty import rank_all, suggest
-
-        config = dataclasses.replace(
-            self.settings.suggestions, count=min(500, _SUGGESTIONS_PER_CELL * count)
-        )
-        lists = []
-        for index, ((image, _), painted) in enumerate(
-            zip(self.data.train, annotator.scribbles(), strict=True)
-        ):
-            prediction = predict(image, model, self.settings.prediction)
-            lists.append(
-                suggest(
-                    prediction.entropy,
-                    painted.labels > 0,
-                    config,
-                    probability=prediction.probability,
-                    mutual_information=prediction.mutual_information,
-                    instances=to_instances(prediction.foreground, self.settings.instances),
-                    image=str(index),
-                )
-            )
-        return [(int(s.image), s.y, s.x) for s in rank_all(lists)]
-
-    def _train(self, annotator: Annotator, seed: int, init: TrainedModel | None) -> TrainedModel:
-        """Train on all that is annotated, from the last model on."""
-        from napari_impartial.core.training import fit
-
-        from .running import drive, progress_note
-
-        done = self._trainings
-        config = dataclasses.replace(self.settings.training, seed=seed)
-        model, stopped = drive(
-            fit(
-                [image for image, _ in self.data.train],
-                annotator.scribbles(),
-                self.settings.model,
-                config,
-                init,
-            ),
-            lambda progress: self.report(done, progress.fraction, progress_note(progress)),
-        )
-        if stopped:
-            raise KeyboardInterrupt
-        self._trainings += 1
-        return model
-
-    def _score(self, model: TrainedModel) -> dict[str, Any]:
-        """Score a model on the test images."""
-        from napari_impartial.core.instances import to_instances
-        from napari_impartial.core.metrics import evaluate
-        from napari_impartial.core.prediction import predict
-
-        labels = [
-            to_instances(
-                predict(image, model, self.settings.prediction).foreground,
-                self.settings.instances,
-            )
-            for image, _ in self.data.test
-        ]
-        return dataclasses.asdict(evaluate([truth for _, truth in self.data.test], labels))
-
-    def _note(
-        self, seed: int, policy: str, round_: int, annotator: Annotator, score: dict[str, Any]
-    ) -> None:
-        """Keep one result."""
-        self.results.append(
-            {
-                "set": self.data.name,
-                "policy": policy,
-                "seed": seed,
-                "round": round_,
-                "cells": annotator.n_cells,
-                "percent": 100 * annotator.n_cells / annotator.n_all,
-                "background_strokes": annotator.n_strokes,
-                **score,
-            }
-        )
+    for name, text in (("table.md", describe(report)), ("results.json", to_json(report, indent=1))):
+        with atomic_path(out / name) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def summarize(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds, for each round and policy."""
-    groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    """Mean and standard deviation over seeds, for each set, round and policy."""
+    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
     for result in results:
-        groups.setdefault((result["round"], result["policy"]), []).append(result)
-    rows = []
-    for (round_, policy), runs in sorted(groups.items()):
-        row: dict[str, Any] = {"round": round_, "policy": policy, "runs": len(runs)}
-        for name in ("cells", "percent", "background_strokes", *FIGURES):
-            values = [run[name] for run in runs]
-            row[name] = statistics.fmean(values)
-            row[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else None
-        rows.append(row)
-    return rows
+        key = (result["set"], result["round"], result["policy"])
+        groups.setdefault(key, []).append(result)
+    return [
+        {
+            "set": name,
+            "round": round_,
+            "policy": policy,
+            "runs": len(runs),
+            **spread(runs, ("cells", "percent", "background_strokes", *FIGURES)),
+        }
+        for (name, round_, policy), runs in groups.items()
+    ]
 
 
 def describe(result: dict[str, Any]) -> str:
-    """Return F1 by round and policy as a Markdown table."""
-    policies = list(dict.fromkeys(entry["policy"] for entry in result["summary"]))
-    rows = [["round", "cells", "%", *(f"F1 {policy}" for policy in policies)]]
-    for round_ in sorted({entry["round"] for entry in result["summary"]}):
-        entries = {e["policy"]: e for e in result["summary"] if e["round"] == round_}
+    """Return F1 by set, round and policy as a Markdown table.
+
+    With several sets, the last rows are the means over the sets. Each guided policy is also
+    held against random, at the same number of cells.
+    """
+    summary = result["summary"]
+    if not summary:
+        return "No run was completed."
+    policies = list(dict.fromkeys(entry["policy"] for entry in summary))
+    guided = [p for p in policies if p != "random"] if "random" in policies else []
+    heading = ["set", "round", "cells", "%", *(f"F1 {policy}" for policy in policies)]
+    rows = [heading + [f"{policy} - random" for policy in guided]]
+    by_round: dict[int, list[dict[str, dict[str, Any]]]] = {}
+    places = list(dict.fromkeys((e["set"], e["round"]) for e in summary))
+    for name, round_ in sorted(places, key=lambda place: (places.index((place[0], 0)), place[1])):
+        entries = {e["policy"]: e for e in summary if (e["set"], e["round"]) == (name, round_)}
+        by_round.setdefault(round_, []).append(entries)
         first = entries[policies[0]]
-        cells = [str(round_), f"{first['cells']:.0f}", number_text(first["percent"], 1)]
-        for policy in policies:
-            text = number_text(entries[policy]["f1"])
-            deviation = entries[policy]["f1_std"]
-            cells.append(text if deviation is None else f"{text} ± {number_text(deviation)}")
-        rows.append(cells)
+        cells = [name, str(round_), f"{first['cells']:.0f}", number_text(first["percent"], 1)]
+        cells += [spread_text(entries[policy], "f1") for policy in policies]
+        rows.append(cells + _gains({p: entries[p]["f1"] for p in policies}, guided))
+    if len({name for name, _ in places}) > 1:
+        for round_, of_sets in sorted(by_round.items()):
+            means = {p: statistics.fmean(e[p]["f1"] for e in of_sets) for p in policies}
+            percent = statistics.fmean(e[policies[0]]["percent"] for e in of_sets)
+            cells = ["mean", str(round_), "", number_text(percent, 1)]
+            cells += [number_text(means[policy]) for policy in policies]
+            rows.append(cells + _gains(means, guided))
     return markdown_table(rows)
+
+
+def _gains(f1: dict[str, float], guided: Sequence[str]) -> list[str]:
+    """Write what each guided policy has over random."""
+    return [f"{f1[policy] - f1['random']:+.3f}" for policy in guided]
