@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from .config import InstanceConfig
+from .instances import Cutter
 from .scribbles import Scribbles
 
 Box = tuple[int, int, int, int]
@@ -58,6 +60,11 @@ class Prediction:
     def foreground(self) -> npt.NDArray[np.float32]:
         """Probability of any foreground class, (Y, X) float32."""
         return np.asarray(1.0 - self.probability[0], dtype=np.float32)
+
+    @cached_property
+    def cutter(self) -> Cutter:
+        """Cuts :attr:`foreground` into objects; kept, for a slider asks again and again."""
+        return Cutter(self.foreground)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
-from napari_impartial.core.instances import to_instances
 from napari_impartial.core.measurements import measure
 from napari_impartial.core.results import Box, Prediction, Previewed
 from napari_impartial.core.uncertainty import Suggestion, suggest
@@ -54,7 +53,7 @@ class _Cut:
     suggestions: tuple[Suggestion, ...] = ()
 
     def work_out(self) -> _Cut:
-        labels = to_instances(self.prediction.foreground, self.config)
+        labels = self.prediction.cutter.cut(self.config)
         if not self.suggest:
             return replace(self, labels=labels)
         found = suggest(
