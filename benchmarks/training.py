@@ -68,7 +68,7 @@ with np.load(sys.argv[1], allow_pickle=False) as data:
 names = tuple(f"channel {i}" for i in range(len(image)))
 settings = get_preset(sys.argv[5])
 running = fit([Image(image, names)], [Scribbles(painted)], settings.model, settings.training)
-request = Preview(0, (0, 0, *truth.shape), samples=0)
+request = Preview(0, (0, 0, *truth.shape), samples=0, within_share=False)
 command, asked, judging, f1 = None, -9.0, 0.0, 0.0
 while True:
     try:
@@ -77,7 +77,7 @@ while True:
         break
     command, now = None, time.time() - started - judging
     if progress.preview is not None:
-        f1 = evaluate([truth], [to_instances(progress.preview.foreground)]).f1
+        f1 = evaluate([truth], [to_instances(progress.preview.prediction.foreground)]).f1
         if f1 >= wanted or now > budget:
             break
         judging += time.time() - started - judging - now
@@ -186,7 +186,7 @@ def _f1_over_time(preset: Preset, train: Tissue, test: Tissue) -> list[tuple[flo
     blank = type(painted)(np.zeros_like(painted.labels))
     assert normalize(test.image).shape == normalize(train.image).shape
     running = fit([train.image, test.image], [painted, blank], network, training)
-    request = Preview(1, (0, 0, *test.truth.shape), samples=4)
+    request = Preview(1, (0, 0, *test.truth.shape), samples=4, within_share=False)
     looks: list[tuple[float, float]] = []
     command: Any = None
     asked_at = 0.0
@@ -197,7 +197,7 @@ def _f1_over_time(preset: Preset, train: Tissue, test: Tissue) -> list[tuple[flo
             return looks
         command = None
         if progress.preview is not None:
-            labels = to_instances(progress.preview.foreground)
+            labels = to_instances(progress.preview.prediction.foreground)
             looks.append((asked_at, evaluate([test.truth], [labels]).f1))
         if progress.fraction >= (len(looks) + 1) / _LOOKS or (
             progress.elapsed_s >= (len(looks) + 1) * training.time_budget_s / _LOOKS

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 # How long a thread or window that is just ending may take to be gone.
 GRACE_S = 3.0
 # Threads that libraries keep for the whole process, by the start of their name or class.
-LASTING_THREADS = ("TMonitor", "tqdm")
+# Dummies stand for threads of Qt's pool in Python's books and stay there; whether such a
+# thread is still at work, the pool itself says.
+LASTING_THREADS = ("TMonitor", "tqdm", "_DummyThread")
 
 
 @pytest.fixture(scope="session")
@@ -39,20 +41,26 @@ def tiny_scribbles(tiny_tissue: Tissue) -> Scribbles:
     return scribbles
 
 
+def _qt(name: str) -> Any:
+    """Return a module of the Qt binding in use; None if none was loaded."""
+    found = (sys.modules.get(f"{binding}.{name}") for binding in ("PyQt6", "PySide6"))
+    return next((module for module in found if module is not None), None)
+
+
 def _windows() -> list[Any]:
     """Top-level widgets that exist; none, at no cost, where a test did not load Qt."""
-    widgets = sys.modules.get("PyQt6.QtWidgets")
+    widgets = _qt("QtWidgets")
     application = widgets.QApplication.instance() if widgets else None
     return list(application.topLevelWidgets()) if application is not None else []
 
 
 def _busy_pool_threads() -> int:
-    core = sys.modules.get("PyQt6.QtCore")
+    core = _qt("QtCore")
     return core.QThreadPool.globalInstance().activeThreadCount() if core else 0
 
 
 def _process_events() -> None:
-    core = sys.modules.get("PyQt6.QtCore")
+    core = _qt("QtCore")
     if core is not None and core.QCoreApplication.instance() is not None:
         core.QCoreApplication.sendPostedEvents(None, core.QEvent.Type.DeferredDelete)
         core.QCoreApplication.processEvents()

@@ -23,7 +23,7 @@ def test_leaks_fail_and_clean_tests_pass(
         kept = []
 
         def test_clean(qapp):
-            from PyQt6.QtWidgets import QWidget
+            from qtpy.QtWidgets import QWidget
 
             thread = threading.Thread(target=lambda: None)
             thread.start()
@@ -34,7 +34,7 @@ def test_leaks_fail_and_clean_tests_pass(
             window.deleteLater()
 
         def test_window(qapp):
-            from PyQt6.QtWidgets import QWidget
+            from qtpy.QtWidgets import QWidget
 
             kept.append(QWidget())
             kept[0].setObjectName("forgotten")

@@ -220,6 +220,9 @@ def test_a_preview_that_there_is_no_time_for_is_left_out(
     seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: request})
     assert all(p.preview is None for p in seen)
     assert seen[-1].preview_s == 0.0
+    whole = replace(request, within_share=False)
+    seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: whole})
+    assert [p.preview.request.box for p in seen if p.preview] == [(0, 0, 90, 90)]
 
 
 @pytest.mark.usefixtures("every_step")

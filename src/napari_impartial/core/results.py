@@ -86,12 +86,15 @@ class Preview:
         Monte-Carlo passes.
     cut : InstanceConfig or None
         How to cut the field into objects, if they are wanted.
+    within_share : bool
+        Whether it may be cut, or left out, to leave training its time.
     """
 
     image_index: int
     box: Box
     samples: int = 2
     cut: InstanceConfig | None = None
+    within_share: bool = True
 
 
 @dataclass(frozen=True)

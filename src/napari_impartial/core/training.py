@@ -36,7 +36,16 @@ from .model_file import TrainedModel
 from .patches import Patches, PatchSampler
 from .prediction import predict_normalized
 from .preview_budget import PreviewBudget, shrink
-from .results import Command, Losses, NewScribbles, Preview, Previewed, Stop, TrainingProgress
+from .results import (
+    Box,
+    Command,
+    Losses,
+    NewScribbles,
+    Preview,
+    Previewed,
+    Stop,
+    TrainingProgress,
+)
 from .scribbles import Scribbles, check_trainable
 from .unet import UNet
 
@@ -299,7 +308,9 @@ class Trainer:
         `preview_now_px` first.
         """
         began, step_s = self.clock.seconds(), self._step_s()
-        box = shrink(request.box, self.previews.now_px(began, step_s))
+        box: Box | None = request.box
+        if request.within_share:
+            box = shrink(request.box, self.previews.now_px(began, step_s))
         if box is None:
             return None
         y0, x0, y1, x1 = box

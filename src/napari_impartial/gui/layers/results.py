@@ -33,6 +33,10 @@ class Role(StrEnum):
 # From the bottom up.
 _ORDER = [Role.PROBABILITY, Role.UNCERTAINTY, Role.INSTANCES, Role.SUGGESTIONS]
 
+# napari draws outlines anew, whole, whenever labels change: 16 ms a megapixel, in which
+# the window stands still. Larger images have their objects filled.
+LARGEST_OUTLINED_PX = 2048 * 2048
+
 # Seen on the heatmap, the scribbles and most images.
 _MARK = "#00e5ff"
 
@@ -152,7 +156,8 @@ class ResultLayers:
         layer: Layer
         if role is Role.INSTANCES:
             layer = Labels(self._zeros(grid.shape, np.int32), **common)
-            layer.contour = 2
+            height, width = source.plane_shape
+            layer.contour = 2 if height * width <= LARGEST_OUTLINED_PX else 0
             layer.opacity = 0.9
         else:
             layer = ImageLayer(
