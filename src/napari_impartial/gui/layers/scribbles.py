@@ -166,7 +166,6 @@ class ScribbleLayers:
         if self._layers.get(source.primary) is not layer:
             self._layers[source.primary] = layer
             layer.brush_size = _brush_size(source)
-            self._bind_keys(layer)
         return layer
 
     def _new(self, source: Source) -> Labels:
@@ -181,13 +180,3 @@ class ScribbleLayers:
         )
         layer.selected_label = FOREGROUND
         return layer
-
-    def _bind_keys(self, layer: Labels) -> None:
-        """Give this layer keys for its classes; the eraser has napari's own (E)."""
-
-        def brush(label: int) -> None:
-            layer.mode = "paint"
-            layer.selected_label = label
-
-        layer.bind_key("q", lambda _: brush(BACKGROUND), overwrite=True)
-        layer.bind_key("w", lambda _: brush(FOREGROUND), overwrite=True)
