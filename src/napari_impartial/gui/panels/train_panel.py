@@ -117,10 +117,16 @@ class TrainPanel(QWidget):
         before = self._device.currentData()
         with QSignalBlocker(self._device):
             self._device.clear()
-            self._device.addItem(f"auto: {devices[0][0]} ({devices[0][1]})", "auto")
-            for name, text in devices:
-                self._device.addItem(f"{name} ({text})", name)
+            # On a small screen there is room for the first word of what a device is.
+            for name, of, text in (
+                ("auto", f"auto: {devices[0][0]}", devices[0][1]),
+                *((name, name, text) for name, text in devices),
+            ):
+                self._device.addItem(f"{of} ({text.split(', ')[0]})", name)
+                tip = f"{self._described['device'].tooltip} {of}: {text}."
+                self._device.setItemData(self._device.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
             self._device.setCurrentIndex(max(0, self._device.findData(before)))
+        self._device.setToolTip(self._device.currentData(Qt.ItemDataRole.ToolTipRole))
 
     def set_speed(self, speed: Speed) -> None:
         """Tell times as they are on this machine."""
