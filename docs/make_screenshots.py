@@ -11,6 +11,8 @@ run to run.
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -138,11 +140,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=IMAGES)
     parser.add_argument("--theme", choices=("dark", "light"), default="dark")
     arguments = parser.parse_args()
-    tour = Tour(arguments.sample, arguments.seconds, arguments.folder, arguments.theme)
-    try:
-        tour.run()
-    finally:
-        tour.close()
+    with tempfile.TemporaryDirectory() as sessions:
+        # Neither offered the user's sessions nor kept among them.
+        os.environ["NAPARI_IMPARTIAL_SESSIONS"] = sessions
+        tour = Tour(arguments.sample, arguments.seconds, arguments.folder, arguments.theme)
+        try:
+            tour.run()
+        finally:
+            tour.close()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,14 @@ PATIENCE_MS = int(os.environ.get("IMPARTIAL_PATIENCE_MS", "60000"))
 SCALE, TRANSLATE = (0.5, 0.25), (10.0, 20.0)
 
 
+@pytest.fixture(autouse=True)
+def sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Sessions that nobody gave a place lie here, not among the user's own."""
+    folder = tmp_path / "sessions"
+    monkeypatch.setenv("NAPARI_IMPARTIAL_SESSIONS", str(folder))
+    return folder
+
+
 @pytest.fixture
 def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Record the child processes; those that outlive the viewer fail the test."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import napari
 from napari.layers import Labels
 from qtpy.QtWidgets import (
+    QApplication,
     QFileDialog,
     QLabel,
     QVBoxLayout,
@@ -29,11 +31,13 @@ from .panels.model_row import ModelRow
 from .panels.refine_panel import RefinePanel
 from .panels.result_panel import ResultPanel
 from .panels.scribble_panel import ScribblePanel
+from .panels.session_panel import RestoreLine, SessionPanel
 from .panels.step import Step, VerticalScrollArea, stacked
 from .panels.train_panel import TrainPanel
 from .process import TrainingProcess
 from .result_control import Place, ResultControl
 from .session import Activity, Round
+from .session_store import SessionStore
 from .speed_control import SpeedControl
 from .tally import Counter
 from .training_control import TrainingControl
@@ -63,14 +67,17 @@ class ImPartialWidget(QWidget):
         self.results = ResultControl(self.workspace, self.process, self)
         self.batch = BatchControl(self.workspace, self.process, self.workspace.scratch, self)
         self.models = ModelControl(self.workspace, self.process, self.results, self.training)
+        self.store = SessionStore(self.workspace, self.results, self.process.new_model_path, self)
         self._make_panels()
         self.keys = KeyActions(self.workspace, self.image_panel, self.refine_panel)
         self._lay_out()
         self._wire_panels()
         self._wire_state()
+        self._wire_store()
         self._wire_viewer()
         self.image_panel.refresh()
         self._update()
+        self.store.look_for_unfinished()
 
     def _make_panels(self) -> None:
         self.image_panel = ImagePanel(self._viewer)
@@ -81,6 +88,8 @@ class ImPartialWidget(QWidget):
         self.batch_panel = BatchPanel()
         self.refine_panel = RefinePanel()
         self.model_row = ModelRow()
+        self.session_panel = SessionPanel()
+        self.restore_line = RestoreLine()
         self.status = QLabel()
         self.status.setObjectName("status_label")
         self.status.setWordWrap(True)
@@ -104,8 +113,10 @@ class ImPartialWidget(QWidget):
         column.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.restore_line)
         layout.addWidget(VerticalScrollArea(inside), 1)
         layout.addWidget(self.model_row)
+        layout.addWidget(self.session_panel)
         layout.addWidget(self.status)
 
     def _wire_panels(self) -> None:
@@ -160,16 +171,41 @@ class ImPartialWidget(QWidget):
         self.batch.ended.connect(lambda _: results.show_all())
         self.workspace.plane_changed.connect(self.image_panel.look_at_plane)
 
+    def _wire_store(self) -> None:
+        store, panel, line = self.store, self.session_panel, self.restore_line
+        store.keep_part(
+            "training", lambda: asdict(self.train_panel.value()), self.train_panel.restore
+        )
+        store.keep_part(
+            "objects", lambda: asdict(self.result_panel.value()), self.result_panel.restore
+        )
+        panel.save_wanted.connect(store.save_as)
+        panel.open_wanted.connect(store.open)
+        line.restore_wanted.connect(store.restore_offered)
+        line.discard_wanted.connect(store.discard_offered)
+        store.offered.connect(line.offer)
+        store.saved.connect(panel.set_saved)
+        store.restored.connect(self._on_restored)
+        self.train_panel.valueChanged.connect(store.note_change)
+        self.training.started.connect(store.save)
+        self.training.finished.connect(store.save)
+
     def _wire_viewer(self) -> None:
         self._forget_clicks = on_click(self._viewer, self._on_clicked_object)
         self._viewer.layers.selection.events.active.connect(self._on_active_layer)
         keys.bind(self._viewer, self.keys)
         # Not a method of ours: when this is emitted there is no widget any more.
         viewer, process, workspace = self._viewer, self.process, self.workspace
+        store = self.store
         forget_clicks, selection = self._forget_clicks, self._viewer.layers.selection.events
         on_active_layer = self._on_active_layer
 
+        application = QApplication.instance()
+        assert application is not None
+        application.aboutToQuit.connect(store.close)
+
         def let_go() -> None:
+            store.close()
             process.close()
             workspace.disconnect_viewer()
             forget_clicks()
@@ -177,6 +213,11 @@ class ImPartialWidget(QWidget):
             keys.unbind(viewer)
 
         self.destroyed.connect(let_go)
+
+    def _on_restored(self, source: Source | None) -> None:
+        self.image_panel.remember(self.workspace.sources.values())
+        self.image_panel.refresh()
+        self.image_panel.setValue(source)
 
     def _on_source(self, source: Source | None) -> None:
         self.workspace.choose(source)
@@ -324,6 +365,8 @@ class ImPartialWidget(QWidget):
         steps["result"].set_hint(prediction_needs)
         steps["refine"].set_hint("" if self.results.places else "Suggestions come with a result.")
         self.model_row.set_ready(session.card is not None, session.busy)
+        self.session_panel.set_ready(record is not None, session.busy)
+        self.restore_line.set_ready(session.busy)
         self.images_panel.set_images(
             [
                 ImageRow(r.key, r.name, r.status, self._counter.count(r), r.reviewed)

@@ -273,6 +273,11 @@ class Session:
         self.model_path, self.card = path, card
         self.changed.emit()
 
+    def forget_models(self) -> None:
+        """Be without a model and rounds, as at the start."""
+        self.model_path, self.card, self.rounds = None, None, []
+        self.changed.emit()
+
     def add_round(self, path: Path, card: ModelCard, annotated_px: int) -> Round:
         """Keep a finished training and make its model the current one."""
         self.rounds.append(Round(len(self.rounds) + 1, path, card, annotated_px))

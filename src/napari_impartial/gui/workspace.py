@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +18,15 @@ from napari_impartial.core.scribbles import Scribbles
 
 from . import notify
 from .image_set import count_others, other_images
-from .layers import ResultLayers, ScribbleLayers, Source, image_layers
+from .layers import ResultLayers, Role, ScribbleLayers, Source, image_layers
+from .layers.grid import put_in_place
 from .scratch import Scratch
 from .scribble_reader import ScribbleReader, Spot
 from .session import CHANNEL_ADVICE, PlaneIndex, Session, TrainingItem
 
 # All of a scribble layer's data was replaced, maybe for a whole stack.
 REPLACED_PAUSE_MS = 400
+_PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 class Workspace(QObject):
@@ -57,6 +59,7 @@ class Workspace(QObject):
         self.sources: dict[int, Source] = {}
         self._keys = itertools.count()
         self._watched: set[Labels] = set()
+        self._followed: set[Layer] = set()
         self._removed: list[Layer] = []
         self._replaced_timer = _timer(self, REPLACED_PAUSE_MS, self.read_scribbles)
         self._reader = ScribbleReader(self._labels_at, self._known_at, self)
@@ -90,6 +93,11 @@ class Workspace(QObject):
             layer.events.mode.disconnect(self._on_brush)
             layer.events.selected_label.disconnect(self._on_brush)
         self._watched.clear()
+        for followed in self._followed:
+            for name in _PLACEMENT:
+                getattr(followed.events, name).disconnect(self._on_moved)
+            followed.events.data.disconnect(self._on_image_replaced)
+        self._followed.clear()
         self.scratch.close()
 
     @property
@@ -105,6 +113,7 @@ class Workspace(QObject):
         key = self.key_of(source.primary)
         if key is None:
             key = next(self._keys)
+        self._follow(source.primary)
         old = self.sources.get(key)
         self.sources[key] = source
         self.session.plane_index = source.plane_in_view(self.viewer)
@@ -119,6 +128,7 @@ class Workspace(QObject):
         key = self.key_of(source.primary)
         if key is None:
             key = next(self._keys)
+        self._follow(source.primary)
         self.sources[key] = source
         self.session.add(key, source.name, source.channel_names)
         return key
@@ -135,6 +145,23 @@ class Workspace(QObject):
 
     def _known(self) -> list[Source]:
         return [self.sources[key] for key in self.session.images]
+
+    def clear(self, keep: Collection[Layer] = ()) -> None:
+        """Take the session's images, scribbles and results out of the viewer, and forget them.
+
+        Layers in `keep` stay in the viewer.
+        """
+        self.choose(None)
+        for key in list(self.session.images):
+            source = self.sources[key]
+            self.results.remove_all(source)
+            scribbles = self.scribbles.forget(source)
+            for layer in (*source.layers, scribbles):
+                if layer is not None and layer in self.viewer.layers and layer not in keep:
+                    self.viewer.layers.remove(layer)
+            self.session.remove(key)
+        self.sources.clear()
+        self.session.forget_models()
 
     def key_of(self, layer: Layer) -> int | None:
         """Return the key of the image that is named after `layer`."""
@@ -229,6 +256,31 @@ class Workspace(QObject):
             layer.events.mode.connect(self._on_brush)
             layer.events.selected_label.connect(self._on_brush)
 
+    def _follow(self, layer: Layer) -> None:
+        """Let scribbles and results lie where their image lies, and show its pixels."""
+        if layer not in self._followed:
+            self._followed.add(layer)
+            for name in _PLACEMENT:
+                getattr(layer.events, name).connect(self._on_moved)
+            layer.events.data.connect(self._on_image_replaced)
+
+    def _on_moved(self, event: Any) -> None:
+        key = self.key_of(event.source)
+        if key is None or key not in self.session.images:
+            return
+        source = self.sources[key]
+        layers = [self.scribbles.kept(source), *(self.results.find(source, r) for r in Role)]
+        for layer in layers:
+            if layer is not None:
+                put_in_place(layer, source)
+
+    def _on_image_replaced(self, event: Any) -> None:
+        key = self.key_of(event.source)
+        if key is not None and key in self.session.images:
+            self.session.forget_copies(key)
+        # The picture may have other axes now, which the image panel has to show.
+        self._layers_timer.start()
+
     def _on_brush(self, _: Any = None) -> None:
         self.brush_changed.emit()
 
@@ -288,7 +340,8 @@ class Workspace(QObject):
     def _look_at_layers(self) -> None:
         present = image_layers(self.viewer)
         for key, source in list(self.sources.items()):
-            if key in self.session.images and source.primary not in present:
+            gone = source.primary not in present or not source.fits()
+            if key in self.session.images and gone:
                 self.session.remove(key)
         self.layers_changed.emit()
         self.read_scribbles()

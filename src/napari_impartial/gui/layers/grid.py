@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from napari.layers import Layer
+from napari.utils.transforms import Affine
 
 from .source import PlaneIndex, Source, data_of
 
@@ -84,3 +86,14 @@ class Grid:
         places = iter(plane)
         values = {"C": 0.0, "Y": y, "X": x}
         return [values[a] if a in values else float(next(places)) for a in self.axes]
+
+
+def put_in_place(layer: Layer, source: Source) -> None:
+    """Let a layer on the image's grid lie where the image lies now."""
+    grid = Grid(source)
+    if layer.ndim != len(grid.shape):
+        return
+    for name, value in grid.placement().items():
+        if name == "affine":
+            value = Affine(affine_matrix=value)
+        setattr(layer, name, value)

@@ -144,6 +144,13 @@ class ResultLayers:
             if key == source.primary and layer.name == f"{role} [{old_name}]":
                 layer.name = f"{role} [{source.name}]"
 
+    def remove_all(self, source: Source) -> None:
+        """Take all results of an image out of the viewer."""
+        for role in Role:
+            if self.find(source, role) is not None:
+                self._remove(source, role)
+            self._layers.pop((source.primary, role), None)
+
     def _remove(self, source: Source, role: Role) -> None:
         self._viewer.layers.remove(self._layers.pop((source.primary, role)))
 

@@ -146,6 +146,43 @@ class ScribbleLayers:
                 places[axis] = np.full(len(rows), 0 if letter == "C" else next(stack))
         layer.data_setitem(tuple(places), labels[rows, columns].astype(layer.data.dtype))
 
+    def all(self) -> list[Labels]:
+        """Return all scribble layers, those that were removed included."""
+        return list(self._layers.values())
+
+    def kept(self, source: Source) -> Labels | None:
+        """Return the scribble layer of an image, even if it was removed from the viewer."""
+        return self.find(source) or self._layers.get(source.primary)
+
+    def loose(self, sources: list[Source]) -> list[Labels]:
+        """Return the scribble layers in the viewer that belong to none of these images."""
+        taken = [self.kept(source) for source in sources]
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Labels)
+            and layer not in taken
+            and (layer in self.all() or layer.metadata.get(OURS, {}).get("role") == "scribbles")
+        ]
+
+    def put_back(self, source: Source, layer: Labels, shown: bool) -> None:
+        """Make a layer the image's scribbles; unless `shown`, as one that was removed."""
+        self._layers.pop(source.primary, None)
+        present = self.find(source)
+        if present is not None and not np.asarray(present.data).any():
+            self._viewer.layers.remove(present)
+        if shown:
+            self._viewer.add_layer(layer)
+        brush = layer.brush_size
+        self._adopt(source, layer)
+        layer.brush_size = brush
+
+    def forget(self, source: Source) -> Labels | None:
+        """Know nothing of the image's scribbles any more; return their layer if shown."""
+        layer = self.find(source)
+        self._layers.pop(source.primary, None)
+        return layer
+
     def removed(self, layer: Labels) -> bool:
         """Whether this layer is one of ours that is no longer in the viewer."""
         return layer in self._layers.values() and layer not in self._viewer.layers
@@ -166,6 +203,7 @@ class ScribbleLayers:
         if self._layers.get(source.primary) is not layer:
             self._layers[source.primary] = layer
             layer.brush_size = _brush_size(source)
+            self._bind_keys(layer)
         return layer
 
     def _new(self, source: Source) -> Labels:
@@ -180,3 +218,13 @@ class ScribbleLayers:
         )
         layer.selected_label = FOREGROUND
         return layer
+
+    def _bind_keys(self, layer: Labels) -> None:
+        """Give this layer keys for its classes; the eraser has napari's own (E)."""
+
+        def brush(label: int) -> None:
+            layer.mode = "paint"
+            layer.selected_label = label
+
+        layer.bind_key("q", lambda _: brush(BACKGROUND), overwrite=True)
+        layer.bind_key("w", lambda _: brush(FOREGROUND), overwrite=True)

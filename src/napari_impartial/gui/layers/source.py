@@ -104,6 +104,12 @@ class Source:
         letters = (self.axes[i] for i in self.stack_axes)
         return tuple(zip(letters, self.stack_shape, strict=True))
 
+    def fits(self) -> bool:
+        """Whether the layers still have these axes and channels; their data may be replaced."""
+        shape = data_of(self.primary).shape
+        n = int(shape[self.axes.index("C")]) if "C" in self.axes and len(shape) > 2 else 1
+        return len(shape) == len(self.axes) and max(self.channels) < n
+
     def plane_name(self, plane: PlaneIndex) -> str:
         """Name of one plane, such as ``embryo [z=3]``."""
         letters = [self.axes[i].lower() for i in self.stack_axes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 import napari
@@ -134,6 +135,10 @@ class ImagePanel(QWidget):
         """Correct the axes of the layer that is picked."""
         self._axes.setText(axes)
         self._on_axes()
+
+    def remember(self, sources: Iterable[Source]) -> None:
+        """Show these axes and channels once their layers are picked."""
+        self._chosen.update({source.primary: source for source in sources})
 
     def has_layers(self) -> bool:
         """Whether there is anything to pick."""

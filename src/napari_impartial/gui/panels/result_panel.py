@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import fields, replace
 from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.config import InstanceConfig, validate
+from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.speed import duration
 
 from .forms import ConfigForm
@@ -73,6 +76,12 @@ class ResultPanel(QWidget):
         """Say how long predicting the image in view takes, where that is known."""
         told = "" if seconds is None else f" Takes about {duration(max(1.0, seconds))}."
         self._predict.setToolTip(_PREDICT_TIP + told)
+
+    def restore(self, values: dict[str, Any]) -> None:
+        """Show what a saved session has; values that are not valid are left as they are."""
+        known = {f.name: values[f.name] for f in fields(InstanceConfig) if f.name in values}
+        with contextlib.suppress(ImPartialError):
+            self.setValue(validate(replace(self.value(), **known)))
 
     def set_ready(self, can_predict: bool) -> None:
         """Enable what can work."""

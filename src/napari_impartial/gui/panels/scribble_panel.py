@@ -116,7 +116,7 @@ class ScribblePanel(QWidget):
             button = QPushButton(name)
             button.setObjectName(f"brush_{name.lower()}_button")
             button.setCheckable(True)
-            button.setToolTip(f"{tip} Key: {key}.")
+            button.setToolTip(f"{tip} Key: {key}, while the scribble layer is selected.")
             colour = COLOURS.get(label)
             if colour:
                 button.setStyleSheet(f"QPushButton:checked {{ border: 2px solid {colour}; }}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
@@ -111,6 +112,14 @@ class TrainPanel(QWidget):
         self._preset.setToolTip(self._preset.currentData(Qt.ItemDataRole.ToolTipRole))
         self._time.setValue(choice.time_budget_s)
         self._device.setCurrentIndex(self._device.findData(choice.device))
+
+    def restore(self, values: dict[str, Any]) -> None:
+        """Choose what a saved session has; what is not known or not offered stays as it is."""
+        known = {f.name: values[f.name] for f in fields(TrainingChoice) if f.name in values}
+        choice = replace(self.value(), **known)
+        if choice.preset not in PRESETS or self._device.findData(choice.device) < 0:
+            choice = replace(self.value(), time_budget_s=choice.time_budget_s)
+        self.setValue(choice)
 
     def set_devices(self, devices: tuple[tuple[str, str], ...]) -> None:
         """Offer the devices that the machine has, with what they are; `auto` is the first."""

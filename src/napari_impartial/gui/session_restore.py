@@ -1,0 +1,256 @@
+"""A saved session becomes the one in the window."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from napari.layers import Image as ImageLayer
+
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.model_card import read_card
+from napari_impartial.core.uncertainty import Suggestion
+from napari_impartial.io.session_folder import SessionFolder, Stored
+from napari_impartial.io.session_state import (
+    SavedImage,
+    SavedLayer,
+    SavedPlane,
+    SavedSession,
+    SavedView,
+    from_content,
+    unpack,
+)
+
+from .layers import Role, Source, image_layers
+from .layers.grid import Grid
+from .layers.saved import make_labels, open_image, same_image
+from .session import PlaneIndex, Round
+from .workspace import Workspace
+
+
+def read(folder: SessionFolder) -> SavedSession:
+    """Read a session with all its arrays; may run on any thread.
+
+    An array that cannot be read is replaced by the error, so that one damaged file does
+    not keep the rest back.
+
+    Raises
+    ------
+    ImPartialError
+        If there is no session, or one that is damaged or of a newer format.
+    """
+    saved = from_content(SavedSession, folder.read())
+    holders: list[Any] = [*saved.layers, *saved.loose]
+    for image in saved.images:
+        holders += [part for part in (image.scribbles, image.instances) if part is not None]
+    for holder in holders:
+        holder.data = _loaded(holder.data)
+    for plane in (plane for image in saved.images for plane in image.planes):
+        plane.prediction = _loaded(plane.prediction)
+    return saved
+
+
+def _loaded(value: Any) -> Any:
+    if not isinstance(value, Stored):
+        return value
+    try:
+        return value.load()
+    except ImPartialError as error:
+        return error
+
+
+class Restorer:
+    """Puts a session that was read into the window, in place of the one that is there.
+
+    Parameters
+    ----------
+    workspace
+        Of the window.
+    folder
+        Where the session lies.
+    new_model_path
+        Gives a fresh path for a model file of the window's own.
+
+    Attributes
+    ----------
+    warnings
+        What could not be brought back, in sentences.
+    """
+
+    def __init__(
+        self, workspace: Workspace, folder: Path, new_model_path: Callable[[], Path]
+    ) -> None:
+        self._workspace = workspace
+        self._session = workspace.session
+        self._folder = folder
+        self._new_model_path = new_model_path
+        self.warnings: list[str] = []
+
+    def put_back(self, saved: SavedSession, replace: bool) -> Source | None:
+        """Bring a session back; return the image that the user had in front.
+
+        Parameters
+        ----------
+        saved
+            From :func:`read`.
+        replace
+            Take the layers of the present session out of the viewer.
+        """
+        workspace = self._workspace
+        reused = self._find_again(saved)
+        if replace:
+            workspace.clear(keep=list(reused.values()))
+        layers = {
+            i: reused[i] if i in reused else self._open(layer)
+            for i, layer in enumerate(saved.layers)
+        }
+        sources = [self._put_back_image(image, layers) for image in saved.images]
+        for loose in saved.loose:
+            if self._usable(loose):
+                workspace.viewer.add_layer(make_labels(loose, loose.data, "scribbles"))
+        self._put_back_models(saved)
+        workspace.read_scribbles()
+        for image, source in zip(saved.images, sources, strict=True):
+            if source is not None:
+                self._put_back_results(image, source)
+        current = saved.view.image
+        if current is not None and 0 <= current < len(sources) and sources[current] is not None:
+            return sources[current]
+        return next((source for source in sources if source is not None), None)
+
+    def _find_again(self, saved: SavedSession) -> dict[int, ImageLayer]:
+        """Return the layers that the user has opened already."""
+        found: dict[int, ImageLayer] = {}
+        for i, wanted in enumerate(saved.layers):
+            for layer in image_layers(self._workspace.viewer):
+                if layer not in found.values() and same_image(layer, wanted):
+                    found[i] = layer
+                    break
+        return found
+
+    def _open(self, saved: SavedLayer) -> ImageLayer | None:
+        try:
+            layer, warning = open_image(self._workspace.viewer, saved, self._folder)
+        except ImPartialError as error:
+            self.warnings.append(str(error))
+            return None
+        if warning:
+            self.warnings.append(warning)
+        return layer
+
+    def _put_back_image(
+        self, image: SavedImage, layers: dict[int, ImageLayer | None]
+    ) -> Source | None:
+        own = [layers.get(i) for i in image.layers]
+        present = tuple(layer for layer in own if layer is not None)
+        scribbles = image.scribbles
+        if not present or own[0] is None:
+            # Without its image, too, the strokes come back.
+            if scribbles is not None and self._usable(scribbles):
+                self._workspace.viewer.add_layer(
+                    make_labels(scribbles, scribbles.data, "scribbles")
+                )
+            return None
+        source = Source(present, image.axes, tuple(image.channels), tuple(image.names))
+        key = self._workspace.add(source)
+        self._session.images[key].reviewed = image.reviewed
+        if scribbles is not None and self._usable(scribbles):
+            layer = make_labels(scribbles, scribbles.data, "scribbles")
+            self._workspace.scribbles.put_back(source, layer, scribbles.shown)
+        return source
+
+    def _put_back_models(self, saved: SavedSession) -> None:
+        session = self._session
+        copies: dict[Path, Path] = {}
+
+        def own(path: Path) -> Path:
+            # Not in the session's folder: what is there belongs to the saved state.
+            if path not in copies:
+                copy = self._new_model_path()
+                shutil.copyfile(path, copy)
+                copies[path] = copy
+            return copies[path]
+
+        for one in saved.rounds:
+            if one.model is None:
+                continue
+            try:
+                path = own(one.model)
+                session.rounds.append(Round(one.number, path, read_card(path), one.annotated_px))
+            except (ImPartialError, OSError) as error:
+                self.warnings.append(f"The model of round {one.number} is lost ({error}).")
+        if saved.model is not None:
+            try:
+                path = own(saved.model)
+                session.set_model(path, read_card(path))
+            except (ImPartialError, OSError) as error:
+                self.warnings.append(f"The model is lost ({error}).")
+
+    def _put_back_results(self, image: SavedImage, source: Source) -> None:
+        key = self._workspace.key_of(source.primary)
+        assert key is not None
+        labels = None if image.instances is None else image.instances.data
+        fits = isinstance(labels, np.ndarray) and labels.shape == Grid(source).shape
+        for plane in image.planes:
+            index = tuple(plane.at)
+            if not self._fits(plane, source):
+                self.warnings.append(
+                    f"The prediction of {source.plane_name(index)} is lost; press Predict."
+                )
+                continue
+            self._put_back_plane(key, index, plane)
+            if fits:
+                part = np.array(Grid(source).plane(labels, index), dtype=np.int32)
+                self._session.images[key].plane(index).instances = part
+                self._workspace.results.write(source, index, Role.INSTANCES, part)
+
+    def _put_back_plane(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
+        prediction = unpack(plane.prediction, plane.n_samples)
+        self._session.set_prediction(key, index, prediction)
+        source, results = self._workspace.sources[key], self._workspace.results
+        results.write(source, index, Role.PROBABILITY, prediction.foreground)
+        results.write(source, index, Role.UNCERTAINTY, prediction.entropy)
+        known = self._session.images[key].plane(index)
+        known.suggestions = [_suggestion(values) for values in plane.suggestions]
+        known.visited = {(int(y), int(x)) for y, x in plane.visited}
+
+    def _fits(self, plane: SavedPlane, source: Source) -> bool:
+        packed = plane.prediction
+        return (
+            isinstance(packed, np.ndarray)
+            and packed.ndim == 3
+            and packed.shape[1:] == source.plane_shape
+            and len(plane.at) == len(source.stack_axes)
+            and all(0 <= i < n for i, n in zip(plane.at, source.stack_shape, strict=True))
+        )
+
+    def _usable(self, saved: SavedLayer) -> bool:
+        if isinstance(saved.data, ImPartialError):
+            self.warnings.append(f"'{saved.name}' is lost: {saved.data}")
+        return isinstance(saved.data, np.ndarray)
+
+
+def look_at(viewer: napari.Viewer, view: SavedView) -> None:
+    """Let the viewer look where it looked; what does not fit is left as it is."""
+    dims, camera = viewer.dims, viewer.scene.camera
+    if len(view.point) == dims.ndim and sorted(view.order) == list(range(dims.ndim)):
+        dims.ndisplay = 3 if view.ndisplay == 3 else 2
+        dims.order = tuple(view.order)
+        for axis, value in enumerate(view.point):
+            dims.set_point(axis, value)
+    if view.zoom > 0:
+        if len(view.center) in (2, 3):
+            camera.center = tuple(view.center)
+        camera.zoom = view.zoom
+        if len(view.angles) == 3:
+            camera.angles = tuple(view.angles)
+
+
+def _suggestion(values: dict[str, Any]) -> Suggestion:
+    known = {name: values[name] for name in Suggestion.__dataclass_fields__ if name in values}
+    known["box"] = tuple(known["box"])
+    return Suggestion(**known)

@@ -1,0 +1,176 @@
+"""The session as it is, described for its folder: no array is copied here.
+
+The writer reads arrays while the user goes on painting. That is safe, because whatever
+is painted after the description raises the version of its layer and is read again by
+the next save; and quick, because nothing is copied on the window's thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+from psygnal import Signal
+
+from napari_impartial.io.session_folder import Kept
+from napari_impartial.io.session_state import (
+    SavedImage,
+    SavedLayer,
+    SavedPlane,
+    SavedRound,
+    SavedSession,
+    SavedView,
+    pack,
+)
+
+from .layers import Role, Source
+from .layers.saved import describe_image, describe_labels, fingerprint
+from .layers.source import data_of
+from .session import ImageRecord
+from .workspace import Workspace
+
+
+class Snapshots:
+    """Describes a session, and knows which layers have changed since.
+
+    Signals
+    -------
+    changed
+        A layer of the viewer has other data than before.
+    """
+
+    changed = Signal()
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._session = workspace.session
+        self._versions: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
+        self._painted: WeakSet[Layer] = WeakSet()
+        self._replaced: WeakSet[Layer] = WeakSet()
+        self._prints: WeakKeyDictionary[Layer, tuple[int, str | None]] = WeakKeyDictionary()
+        workspace.viewer.layers.events.inserted.connect(self._on_inserted)
+        for layer in workspace.viewer.layers:
+            self._follow(layer)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._workspace.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        for layer in list(self._versions):
+            layer.events.data.disconnect(self._on_data)
+            if isinstance(layer, Labels):
+                layer.events.paint.disconnect(self._on_data)
+                layer.events.set_data.disconnect(self._on_shown)
+
+    def worth_keeping(self) -> bool:
+        """Whether anything would be lost: a stroke or a model."""
+        session = self._session
+        return (
+            session.model_path is not None
+            or any(record.annotated for record in session.images.values())
+            or any(layer in self._painted for layer in self._workspace.scribbles.all())
+        )
+
+    def take(self, folder: Path, parts: dict[str, Any]) -> SavedSession:
+        """Describe the session, to be saved in `folder`; `parts` are added as they are."""
+        session, workspace = self._session, self._workspace
+        keys = [key for key in session.images if key in workspace.sources]
+        layers: list[ImageLayer] = []
+        for key in keys:
+            layers += [x for x in workspace.sources[key].layers if x not in layers]
+        sources = [workspace.sources[key] for key in keys]
+        return SavedSession(
+            layers=[self._describe_image(layer, folder) for layer in layers],
+            images=[
+                self._describe(source, session.images[key], layers)
+                for key, source in zip(keys, sources, strict=True)
+            ],
+            loose=[self._labels(layer) for layer in workspace.scribbles.loose(sources)],
+            model=session.model_path,
+            rounds=[
+                SavedRound(one.number, one.model_path, one.annotated_px) for one in session.rounds
+            ],
+            view=self._view(keys),
+            parts=parts,
+        )
+
+    def _describe(
+        self, source: Source, record: ImageRecord, layers: list[ImageLayer]
+    ) -> SavedImage:
+        scribbles = self._workspace.scribbles.kept(source)
+        instances = self._workspace.results.find(source, Role.INSTANCES)
+        return SavedImage(
+            layers=[layers.index(layer) for layer in source.layers],
+            axes=source.axes,
+            channels=list(source.channels),
+            names=list(source.names),
+            reviewed=record.reviewed,
+            scribbles=None if scribbles is None else self._labels(scribbles),
+            instances=None if instances is None else self._labels(instances),
+            planes=[
+                SavedPlane(
+                    at=list(index),
+                    prediction=Kept(plane.prediction, convert=pack),
+                    n_samples=plane.prediction.n_samples,
+                    suggestions=[dataclasses.asdict(place) for place in plane.suggestions],
+                    visited=[list(place) for place in sorted(plane.visited)],
+                )
+                for index, plane in sorted(record.planes.items())
+                if plane.prediction is not None
+            ],
+        )
+
+    def _describe_image(self, layer: ImageLayer, folder: Path) -> SavedLayer:
+        self._follow(layer)
+        version = self._versions[layer]
+        if self._prints.get(layer, (-1, None))[0] != version:
+            self._prints[layer] = (version, fingerprint(data_of(layer)))
+        saved = describe_image(layer, version, folder, embed=layer in self._replaced)
+        saved.print = self._prints[layer][1]
+        return saved
+
+    def _labels(self, layer: Labels) -> SavedLayer:
+        self._follow(layer)
+        shown = layer in self._workspace.viewer.layers
+        return describe_labels(layer, self._versions[layer], shown)
+
+    def _view(self, keys: list[int]) -> SavedView:
+        viewer = self._workspace.viewer
+        camera = viewer.scene.camera
+        current = self._session.current
+        return SavedView(
+            image=keys.index(current) if current in keys else None,
+            plane=list(self._session.plane_index),
+            center=[float(v) for v in camera.center],
+            zoom=float(camera.zoom),
+            angles=[float(v) for v in camera.angles],
+            point=[float(v) for v in viewer.dims.point],
+            order=[int(v) for v in viewer.dims.order],
+            ndisplay=int(viewer.dims.ndisplay),
+        )
+
+    def _on_inserted(self, event: Any) -> None:
+        self._follow(event.value)
+
+    def _follow(self, layer: Layer) -> None:
+        if layer in self._versions or not isinstance(layer, (Labels, ImageLayer)):
+            return
+        self._versions[layer] = 0
+        layer.events.data.connect(self._on_data)
+        if isinstance(layer, Labels):
+            layer.events.paint.connect(self._on_data)
+            # Undo changes the data and tells nobody but the picture.
+            layer.events.set_data.connect(self._on_shown)
+
+    def _on_data(self, event: Any) -> None:
+        layer = event.source
+        (self._replaced if isinstance(layer, ImageLayer) else self._painted).add(layer)
+        self._on_shown(event)
+
+    def _on_shown(self, event: Any) -> None:
+        layer = event.source
+        self._versions[layer] = self._versions.get(layer, 0) + 1
+        self.changed.emit()
