@@ -51,7 +51,7 @@ def parse(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]
 
 def subjects(args: argparse.Namespace, peak: Row) -> dict[str, Callable[[], list[Row]]]:
     small, preset = args.small, args.preset
-    sides = (128, 256) if small else (512, 1024, 2048, 4096, 8192)
+    sides = (128,) if small else (512, 1024, 2048, 4096, 8192)
     return {
         "training": lambda: training.rate(peak, preset, 2 if small else 20),
         "preview": lambda: training.first_preview(

@@ -25,6 +25,13 @@ from napari_impartial.io import write_tiff
 from napari_impartial.peers import cellpose
 from napari_impartial.peers.partial import partial_labels
 
+# Cellpose compiles parts of itself with what torch 2.13 calls deprecated, and counts pixels in
+# sparse tensors, of which torch says that it does not check them.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning"),
+]
+
 STEPS = TrainingConfig(max_steps=2, device="cpu")
 
 

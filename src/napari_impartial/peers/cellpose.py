@@ -129,6 +129,8 @@ def train(
     with _quiet(), _seeded(config.seed), torch.random.fork_rng(devices=()):
         torch.random.default_generator.manual_seed(config.seed)
         network = CPnet([images[0].n_channels, *_FEATURES], 3, sz=3, diam_mean=_DIAMETER_PX)
+        # part of the weights, so that they say by themselves how images are to be scaled
+        network.diam_labels.data.fill_(diameter)
         network = network.to(device)
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
