@@ -9,7 +9,7 @@ from scipy import ndimage
 from napari_impartial.core.basins import find_hills, find_passes, join_hills
 from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances import Cutter, classes_of, to_instances
+from napari_impartial.core.instances import Cutter, classes_of, count_objects, to_instances
 from napari_impartial.core.metrics import match
 from napari_impartial.core.objectness import SMALLEST_PX
 
@@ -281,3 +281,12 @@ def test_a_ring_keeps_its_lumen() -> None:
     radius = np.hypot(yy - 48, xx - 48)
     p = np.where((radius > 28) & (radius < 40), 0.95, 0.02).astype(np.float32)
     assert to_instances(p)[48, 48] == 0
+
+
+def test_objects_are_counted_whatever_their_ids() -> None:
+    labels = np.zeros((5, 6), np.int32)
+    assert count_objects(labels) == 0
+    labels[0], labels[2] = 3, 9
+    assert count_objects(labels) == 2
+    labels[4] = 2_000_000_000
+    assert count_objects(labels) == 3

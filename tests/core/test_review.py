@@ -294,3 +294,13 @@ def test_reviews_are_equal_by_what_they_say() -> None:
     assert r.accept(Review(), cut, [1]) == r.accept(Review(), cut, [1])
     assert r.accept(Review(), cut, [1]) != r.accept(Review(), cut, [2])
     assert r.undecided(r.accept(Review(), cut, [1, 3]), [1, 2, 3, 4]) == [2, 4]
+
+
+def test_a_part_of_the_image_has_its_part_of_the_decisions() -> None:
+    cut = cells()
+    review, shown = r.reject(r.accept(Review(), cut, [1, 2]), cut, [4])
+    part = r.crop(review, (8, 10, 30, 30))
+    inside = r.compose(np.zeros((22, 20), np.int32), part)
+    np.testing.assert_array_equal(inside, np.where(shown == 3, 0, shown)[8:30, 10:30])
+    assert len(part.empty) == 1
+    assert not r.crop(review, (36, 0, 40, 60))

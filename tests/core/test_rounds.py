@@ -34,7 +34,6 @@ def test_what_changed_by_hand() -> None:
     assert changes.changed.tolist() == [5]
     assert changes.n_same == 1
     assert changes.agreement == pytest.approx(4 / 6)
-    assert changes.describe() == "1 new, 1 gone, 1 changed, 1 the same"
     drawn = rounds.picture(changes, before, after)
     np.testing.assert_array_equal(drawn == rounds.GAINED, after == 6)
     np.testing.assert_array_equal(drawn == rounds.LOST, before == 3)
@@ -109,3 +108,20 @@ def test_when_more_scribbles_no_longer_help(
     if stop:
         assert words.endswith(".")
         assert "hardly help" in words
+
+
+def test_agreement_over_several_images_counts_objects() -> None:
+    empty = np.zeros((40, 60), np.int32)
+    same, lost = rounds.compare(cells(), cells()), rounds.compare(cells(), empty)
+    assert rounds.agreement([]) is None
+    assert rounds.agreement([rounds.compare(empty, empty)]) == 1.0
+    assert rounds.agreement([same, lost]) == pytest.approx(2 * 3 / (2 * 3 + 3))
+
+
+def test_masks_are_packed_without_loss() -> None:
+    labels = cells()
+    packed = rounds.PackedLabels.pack(labels[:, ::2])
+    np.testing.assert_array_equal(packed.unpack(), labels[:, ::2])
+    assert packed.unpack().dtype == np.int32
+    assert packed.unpack().flags.writeable
+    assert len(packed.data) < labels.nbytes / 20

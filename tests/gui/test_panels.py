@@ -10,6 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_impartial.core.config import PRESETS, InstanceConfig, parameters
+from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.results import Losses, TrainingProgress
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.speed import Speed
@@ -20,6 +21,8 @@ from napari_impartial.gui.panels.loss_plot import MOST_POINTS, LossPlot
 from napari_impartial.gui.panels.object_table import ObjectTable, ObjectTableModel
 from napari_impartial.gui.panels.refine_panel import RefinePanel
 from napari_impartial.gui.panels.result_panel import ResultPanel
+from napari_impartial.gui.panels.review_panel import ReviewPanel
+from napari_impartial.gui.panels.rounds_panel import RoundRow, RoundsPanel
 from napari_impartial.gui.panels.scribble_panel import ScribblePanel
 from napari_impartial.gui.panels.step import Step
 from napari_impartial.gui.panels.train_panel import TrainingChoice, TrainPanel
@@ -154,32 +157,60 @@ def test_curves_of_a_long_training_stay_short(panel: Any) -> None:
     assert np.all(np.diff(drawn) > 0)
 
 
+def measurements(n: int) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {
+        "label": np.arange(1, n + 1),
+        "centroid_y": rng.random(n),
+        "centroid_x": rng.random(n),
+        "area_px": rng.random(n) * 100,
+    }
+
+
 def test_the_table_sorts_and_keeps_its_order(panel: Any) -> None:
     model = ObjectTableModel()
     table = {"label": np.array([1, 2, 3]), "area_px": np.array([30.0, 10.0, 20.0])}
     model.set_table(table)
-    model.sort(1, Qt.SortOrder.DescendingOrder)
+    assert [model.headerData(i, Qt.Orientation.Horizontal) for i in range(3)] == [
+        "label",
+        "review",
+        "area px",
+    ]
+    model.sort(2, Qt.SortOrder.DescendingOrder)
     assert [model.value(row, "label") for row in range(3)] == [1, 3, 2]
     assert model.row_of(2) == 2
     assert model.row_of(9) is None
-    assert model.data(model.index(1, 1)) == "20"
-    assert model.headerData(1, Qt.Orientation.Horizontal) == "area px"
+    assert model.data(model.index(1, 2)) == "20"
     model.set_table({"label": np.array([4, 5]), "area_px": np.array([1.0, 2.0])})
     assert [model.value(row, "label") for row in range(2)] == [5, 4], "sorted as before"
     model.set_table({})
     assert (model.rowCount(), model.columnCount()) == (0, 0)
 
 
+def test_the_table_filters_and_shows_verdicts(panel: Any) -> None:
+    model = ObjectTableModel()
+    model.set_table({"label": np.array([1, 2, 3]), "area_px": np.array([30.0, 10.0, 20.0])})
+    model.sort(2)
+    model.set_filter("area > 15")
+    assert [model.value(row, "label") for row in range(model.rowCount())] == [3, 1]
+    assert (model.row_of(2), model.total()) == (None, 3)
+    assert model.shown()["label"].tolist() == [3, 1]
+    model.set_verdicts({1: "accepted"})
+    assert model.data(model.index(1, 1)) == "accepted"
+    model.set_filter("review = accepted")
+    assert model.labels(range(model.rowCount())) == [1]
+    with pytest.raises(ImPartialError):
+        model.set_filter("size > 3")
+    assert model.rowCount() == 1, "what was shown stays"
+    # Another image may lack a column that the filter names.
+    model.set_filter("area > 15")
+    model.set_table({"label": np.array([7])})
+    assert model.rowCount() == 1
+
+
 def test_the_table_leads_to_objects_and_back(panel: Any) -> None:
     view = panel(ObjectTable())
-    n = 20_000
-    rng = np.random.default_rng(0)
-    table = {
-        "label": np.arange(1, n + 1),
-        "centroid_y": rng.random(n),
-        "centroid_x": rng.random(n),
-        "area_px": rng.random(n),
-    }
+    table = measurements(20_000)
     view.set_table(table)
     seen: list[Any] = []
     view.object_chosen.connect(lambda *values: seen.append(values))
@@ -189,6 +220,63 @@ def test_the_table_leads_to_objects_and_back(panel: Any) -> None:
     view.selectRow(5)
     assert [values[0] for values in seen] == [6]
     assert seen[0][1] == table["centroid_y"][5]
+
+
+def test_selected_objects_stay_selected(panel: Any) -> None:
+    view = panel(ObjectTable())
+    view.set_table(measurements(500))
+    view.select_labels([3, 4, 5, 90], current=4)
+    assert view.selected() == [3, 4, 5, 90]
+    assert view.current_label() == 4
+    view.sortByColumn(2, Qt.SortOrder.DescendingOrder)
+    assert set(view.selected()) == {3, 4, 5, 90}
+    view.set_verdicts({4: "accepted"})
+    assert set(view.selected()) == {3, 4, 5, 90}
+    view.set_table({name: column[:80] for name, column in measurements(500).items()})
+    assert set(view.selected()) == {3, 4, 5}
+    assert view.current_label() == 4
+    view.selectAll()
+    assert len(view.selected()) == 80
+
+
+def test_keys_of_the_table(panel: Any, qtbot: Any) -> None:
+    made = panel(ReviewPanel())
+    made.set_table(measurements(5))
+    seen: list[Any] = []
+    made.accept_wanted.connect(lambda labels: seen.append(("accept", labels)))
+    made.reject_wanted.connect(lambda labels: seen.append(("reject", labels)))
+    qtbot.keyClick(made.table, Qt.Key.Key_A)
+    assert seen == [], "nothing is selected"
+    made.table.go_to_row(1)
+    qtbot.keyClick(made.table, Qt.Key.Key_A)
+    qtbot.keyClick(made.table, Qt.Key.Key_D)
+    assert seen == [("accept", [2]), ("reject", [3])]
+
+
+def test_the_list_of_rounds(panel: Any) -> None:
+    made = panel(RoundsPanel())
+    assert made.isHidden()
+    rows = [RoundRow(1, 15.2, 300, 4, 40, None), RoundRow(2, 31.0, 512, 7, 44, 0.876, True)]
+    made.set_rounds(rows)
+    assert not made.isHidden()
+    assert made.value() is None
+    assert made._compare.isEnabled()
+    assert not made._back.isEnabled()
+    seen: list[Any] = []
+    made.valueChanged.connect(seen.append)
+    made.roll_back_wanted.connect(seen.append)
+    made.setValue(1)
+    assert made._compare.text() == "Compare with round 1"
+    made._back.click()
+    assert seen == [1, 1]
+    made.set_rounds([*rows[:1], dataclasses.replace(rows[1], objects=45)])
+    assert made.value() == 1, "what is chosen stays chosen"
+    made.set_rounds(rows, busy=True)
+    assert not made._back.isEnabled()
+    texts = [made._list.topLevelItem(1).text(i) for i in range(6)]
+    assert texts[1:] == ["31", "512", "7", "44", "0.88"]
+    made.set_hint("Enough.")
+    assert not made._hint.isHidden()
 
 
 def test_scribble_counts_and_brushes(panel: Any) -> None:
@@ -211,17 +299,41 @@ def test_scribble_counts_and_brushes(panel: Any) -> None:
 def test_next_goes_round_the_list(panel: Any) -> None:
     made = panel(RefinePanel())
     assert not made._next.isEnabled()
-    made.setValue(["a", "b"])
+    made.setValue(["a", "b", "c"])
     assert made.value() is None
     seen: list[int] = []
     made.place_chosen.connect(seen.append)
-    for _ in range(3):
+    for _ in range(4):
         made.go_next()
-    assert seen == [0, 1, 0]
+    assert seen == [0, 1, 2, 0]
+    made.go_previous()
+    assert seen[-1] == 2
     made.setValue(["only"])
     made.go_next()
     made.go_next()
-    assert seen[3:] == [0, 0], "one place can be gone back to"
+    assert seen[5:] == [0, 0], "one place can be gone back to"
+
+
+def test_places_that_are_done_are_passed_over(panel: Any) -> None:
+    made = panel(RefinePanel())
+    seen: list[int] = []
+    made.place_chosen.connect(seen.append)
+    made.setValue(["a", "b", "c", "d"], [False, True, False, True], row=0)
+    assert seen == []
+    made.go_next()
+    made.go_next()
+    made.go_previous()
+    assert seen == [2, 0, 2]
+    fine: list[int] = []
+    made.place_fine.connect(fine.append)
+    made.looks_fine()
+    assert fine == [2]
+    made.setValue(["a", "b"], [True, True])
+    assert not made._next.isEnabled()
+    made.go_next()
+    made.looks_fine()
+    assert made.value() is None
+    assert fine == [2]
 
 
 def test_split_strength_matters_only_where_there_is_splitting(panel: Any) -> None:

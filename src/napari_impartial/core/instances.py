@@ -137,6 +137,13 @@ def to_instances(
     return Cutter(foreground).cut(config)
 
 
+def count_objects(labels: npt.NDArray[np.integer]) -> int:
+    """Return how many ids but 0 occur in (Y, X) labels."""
+    if int(labels.max(initial=0)) > labels.size:
+        return int(np.count_nonzero(np.unique(labels)))
+    return int(np.count_nonzero(np.bincount(labels.reshape(-1))[1:]))
+
+
 def classes_of(
     labels: npt.NDArray[np.integer], probability: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.int64]:

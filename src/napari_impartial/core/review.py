@@ -247,6 +247,34 @@ def reject(review: Review, labels: Labels, ids: Iterable[int]) -> tuple[Review, 
     return Review(kept, (*review.empty, *regions)), out
 
 
+def crop(review: Review, box: tuple[int, int, int, int]) -> Review:
+    """Return what a review says of a part of the image, in the part's own pixels.
+
+    Parameters
+    ----------
+    box : (y0, x0, y1, x1)
+        In pixels, the end excluded.
+    """
+    y0, x0, y1, x1 = box
+
+    def part(region: Region) -> Region | None:
+        rows, cols = region.window
+        top, left = max(rows.start, y0), max(cols.start, x0)
+        bottom, right = min(rows.stop, y1), min(cols.stop, x1)
+        if top >= bottom or left >= right:
+            return None
+        mask = region.mask[top - rows.start : bottom - rows.start]
+        mask = mask[:, left - cols.start : right - cols.start]
+        return replace(region, y0=top - y0, x0=left - x0, mask=mask)
+
+    kept = {label: part(region) for label, region in review.kept.items()}
+    empty = [part(region) for region in review.empty]
+    return Review(
+        {label: region for label, region in kept.items() if region is not None},
+        tuple(region for region in empty if region is not None),
+    )
+
+
 def undecided(review: Review, ids: Iterable[int]) -> list[int]:
     """Return those of the labels that nothing has been decided about."""
     return [int(i) for i in ids if int(i) not in review.kept]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from .instances import count_objects
 from .model_card import ModelCard
 from .overlaps import find_overlaps
 
@@ -23,6 +25,37 @@ _SCORE_STEP = 0.01
 
 # Values of the picture of changes.
 GAINED, LOST, CHANGED = 1, 2, 3
+
+
+@dataclass(frozen=True, eq=False)
+class PackedLabels:
+    """A label image, compressed: a hundredth of its size where cells are large.
+
+    Attributes
+    ----------
+    shape : (Y, X)
+        Rows and columns.
+    data : bytes
+        The int32 labels, row by row, compressed with zlib.
+    n_objects : int
+        How many objects there are.
+    """
+
+    shape: tuple[int, int]
+    data: bytes
+    n_objects: int
+
+    @classmethod
+    def pack(cls, labels: npt.NDArray[np.integer]) -> PackedLabels:
+        """Compress (Y, X) labels."""
+        array = np.ascontiguousarray(labels, dtype=np.int32)
+        shape = (array.shape[0], array.shape[1])
+        return cls(shape, zlib.compress(array.tobytes(), 1), count_objects(array))
+
+    def unpack(self) -> npt.NDArray[np.int32]:
+        """Return the labels, (Y, X) int32."""
+        values = np.frombuffer(zlib.decompress(self.data), dtype=np.int32)
+        return values.reshape(self.shape).copy()
 
 
 @dataclass(frozen=True)
@@ -49,16 +82,6 @@ class Changes:
     changed: npt.NDArray[np.int64]
     n_same: int
     agreement: float
-
-    def describe(self) -> str:
-        """Return the counts in words."""
-        counts = (
-            (len(self.gained), "new"),
-            (len(self.lost), "gone"),
-            (len(self.changed), "changed"),
-            (self.n_same, "the same"),
-        )
-        return ", ".join(f"{n} {word}" for n, word in counts)
 
 
 def compare(before: npt.NDArray[np.integer], after: npt.NDArray[np.integer]) -> Changes:
@@ -105,6 +128,15 @@ def picture(
     out[np.isin(after, changes.changed)] = CHANGED
     out[np.isin(after, changes.gained)] = GAINED
     return out
+
+
+def agreement(changes: Sequence[Changes]) -> float | None:
+    """Return the agreement over several images; None without any."""
+    if not changes:
+        return None
+    pairs = sum(c.n_same + len(c.changed) for c in changes)
+    n = 2 * pairs + sum(len(c.gained) + len(c.lost) for c in changes)
+    return 2 * pairs / n if n else 1.0
 
 
 def held_out_score(card: ModelCard) -> float | None:

@@ -14,10 +14,12 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.dismissal import Dismissal, standing
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
-from napari_impartial.core.instances import to_instances
+from napari_impartial.core.instances import count_objects, to_instances
 from napari_impartial.core.results import Prediction
+from napari_impartial.core.review import compose
 from napari_impartial.core.uncertainty import Suggestion, suggest
 
 from . import messages, notify
@@ -25,6 +27,7 @@ from .jobs import Job
 from .layers import Role
 from .layers.source import read_named
 from .process import TrainingProcess
+from .review_control import ReviewControl
 from .scratch import Scratch
 from .session import CHANNEL_ADVICE, Activity, PlaneIndex
 from .workspace import Workspace
@@ -73,14 +76,15 @@ class BatchControl(QObject):
         self,
         workspace: Workspace,
         process: TrainingProcess,
-        scratch: Scratch,
+        review: ReviewControl,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._workspace = workspace
         self._session = workspace.session
         self._process = process
-        self._scratch = scratch
+        self._scratch = workspace.scratch
+        self._review = review
         self._waiting: list[Target] = []
         self._total = 0
         self._failed: list[str] = []
@@ -199,13 +203,14 @@ class BatchControl(QObject):
         self._job = None
         if isinstance(reply, messages.Predicted):
             record = self._session.images.get(target[0])
-            scribbles = None if record is None else record.plane(target[1]).scribbles
+            scribbles = None if record is None else record.plane(target[1]).annotation
             annotated = None if scribbles is None else scribbles.labels > 0
             work = partial(
                 _work_out,
                 reply.prediction,
                 self._session.instance_config,
                 annotated,
+                [] if record is None else record.plane(target[1]).dismissed,
                 name,
                 self._scratch,
             )
@@ -225,9 +230,12 @@ class BatchControl(QObject):
             source, results = self._workspace.sources[key], self._workspace.results
             results.write(source, plane, Role.PROBABILITY, work.prediction.foreground)
             results.write(source, plane, Role.UNCERTAINTY, work.prediction.entropy)
-            results.write(source, plane, Role.INSTANCES, work.labels)
+            self._review.collect(key, plane)
             known = self._session.images[key].plane(plane)
-            known.instances, known.suggestions = work.labels, work.suggestions
+            known.cut, known.instances = work.labels, compose(work.labels, known.review)
+            known.n_objects = count_objects(known.instances)
+            known.suggestions, known.suggested_on = work.suggestions, known.scribbles
+            self._review.show(key, plane, known.instances)
             self._session.result_changed.emit(key)
         self._done += 1
         self._bar.update(1)
@@ -261,6 +269,7 @@ def _work_out(
     prediction: Prediction,
     config: InstanceConfig,
     annotated: npt.NDArray[np.bool_] | None,
+    dismissed: Sequence[Dismissal],
     name: str,
     scratch: Scratch,
 ) -> _Work:
@@ -274,6 +283,7 @@ def _work_out(
         mutual_information=prediction.mutual_information,
         instances=labels,
         image=name,
+        dismissed=[(one.y, one.x) for one in standing(dismissed, prediction.foreground)],
     )
     kept = scratch.keep(replace(prediction, reconstruction=None))
     return _Work(kept, scratch.copy(labels), found)

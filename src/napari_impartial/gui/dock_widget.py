@@ -30,12 +30,14 @@ from .panels.images_panel import ImageRow, ImagesPanel
 from .panels.model_row import ModelRow
 from .panels.refine_panel import RefinePanel
 from .panels.result_panel import ResultPanel
+from .panels.rounds_panel import RoundsPanel
 from .panels.scribble_panel import ScribblePanel
 from .panels.session_panel import RestoreLine, SessionPanel
 from .panels.step import Step, VerticalScrollArea, stacked
 from .panels.train_panel import TrainPanel
 from .process import TrainingProcess
-from .result_control import Place, ResultControl
+from .refinement import Refinement
+from .result_control import ResultControl
 from .session import Activity, Round
 from .session_store import SessionStore
 from .speed_control import SpeedControl
@@ -65,11 +67,14 @@ class ImPartialWidget(QWidget):
         self._counter = Counter()
         self.training = TrainingControl(self.workspace, self.process, self)
         self.results = ResultControl(self.workspace, self.process, self)
-        self.batch = BatchControl(self.workspace, self.process, self.workspace.scratch, self)
+        self.batch = BatchControl(self.workspace, self.process, self.results.review, self)
         self.models = ModelControl(self.workspace, self.process, self.results, self.training)
         self.store = SessionStore(self.workspace, self.results, self.process.new_model_path, self)
         self._make_panels()
         self.keys = KeyActions(self.workspace, self.image_panel, self.refine_panel)
+        self.refinement = Refinement(
+            self.workspace, self.results, self.result_panel, self.refine_panel, self.rounds_panel
+        )
         self._lay_out()
         self._wire_panels()
         self._wire_state()
@@ -87,6 +92,7 @@ class ImPartialWidget(QWidget):
         self.result_panel = ResultPanel()
         self.batch_panel = BatchPanel()
         self.refine_panel = RefinePanel()
+        self.rounds_panel = RoundsPanel()
         self.model_row = ModelRow()
         self.session_panel = SessionPanel()
         self.restore_line = RestoreLine()
@@ -98,7 +104,7 @@ class ImPartialWidget(QWidget):
             "scribble": Step("2  Scribble", self.scribble_panel),
             "train": Step("3  Train", self.train_panel),
             "result": Step("4  Result", stacked(self.batch_panel, self.result_panel)),
-            "refine": Step("5  Refine", self.refine_panel),
+            "refine": Step("5  Refine", stacked(self.refine_panel, self.rounds_panel)),
         }
         for name, step in self.steps.items():
             step.setObjectName(f"{name}_step")
@@ -141,7 +147,6 @@ class ImPartialWidget(QWidget):
         self.result_panel.table.object_chosen.connect(self._on_object)
         self.batch_panel.predict_wanted.connect(self._predict_batch)
         self.batch_panel.cancel_wanted.connect(self.batch.cancel)
-        self.refine_panel.place_chosen.connect(lambda row: results.go_to_place(results.places[row]))
         self.model_row.save_wanted.connect(self.models.save)
         self.model_row.load_wanted.connect(self.models.load)
         self.model_row.command_wanted.connect(self.models.copy_command)
@@ -164,8 +169,7 @@ class ImPartialWidget(QWidget):
         results.ended.connect(lambda: self.train_panel.end(self._last_round()))
         results.counted.connect(self.result_panel.set_count)
         results.measured.connect(self.result_panel.set_table)
-        results.suggested.connect(self._on_suggestions)
-        results.image_wanted.connect(self._bring_to_front)
+        results.suggestions.image_wanted.connect(self._bring_to_front)
         self.batch.progressed.connect(self._on_batch_progress)
         self.batch.ended.connect(self.batch_panel.end)
         self.batch.ended.connect(lambda _: results.show_all())
@@ -194,11 +198,13 @@ class ImPartialWidget(QWidget):
         self._forget_clicks = on_click(self._viewer, self._on_clicked_object)
         self._viewer.layers.selection.events.active.connect(self._on_active_layer)
         keys.bind(self._viewer, self.keys)
+        self.refinement.bind_keys(self._viewer)
         # Not a method of ours: when this is emitted there is no widget any more.
         viewer, process, workspace = self._viewer, self.process, self.workspace
         store = self.store
         forget_clicks, selection = self._forget_clicks, self._viewer.layers.selection.events
         on_active_layer = self._on_active_layer
+        refinement = self.refinement
 
         application = QApplication.instance()
         assert application is not None
@@ -209,6 +215,7 @@ class ImPartialWidget(QWidget):
             process.close()
             workspace.disconnect_viewer()
             forget_clicks()
+            refinement.let_go(viewer)
             selection.active.disconnect(on_active_layer)
             keys.unbind(viewer)
 
@@ -264,6 +271,7 @@ class ImPartialWidget(QWidget):
 
     def _on_trained(self, _: Round) -> None:
         self.train_panel.end(self._last_round())
+        self.refinement.rounds.on_trained()
         for name in ("result", "refine"):
             self.steps[name].set_open(True)
         self.steps["image"].set_open(False)
@@ -278,16 +286,6 @@ class ImPartialWidget(QWidget):
         held_out = last.card.best_validation_loss
         judged = "" if held_out is None else f", held-out loss {held_out:.3f}"
         return f"Round {last.number}: {last.card.steps} steps{judged}."
-
-    def _on_suggestions(self, places: list[Place]) -> None:
-        several = len(self.session.images) > 1
-        self.refine_panel.setValue(
-            [
-                f"{p.suggestion.rank}.  {p.suggestion.reason}"
-                + (f"  ({self.session.images[p.key].name})" if several else "")
-                for p in places
-            ]
-        )
 
     def _on_object(self, label: int, y: float, x: float, area_px: float) -> None:
         self.results.go_to_object(y, x, area_px)
@@ -364,12 +362,13 @@ class ImPartialWidget(QWidget):
         self.result_panel.set_ready(not prediction_needs and not session.busy)
         steps["result"].set_hint(prediction_needs)
         steps["refine"].set_hint("" if self.results.places else "Suggestions come with a result.")
+        self.refinement.update()
         self.model_row.set_ready(session.card is not None, session.busy)
         self.session_panel.set_ready(record is not None, session.busy)
         self.restore_line.set_ready(session.busy)
         self.images_panel.set_images(
             [
-                ImageRow(r.key, r.name, r.status, self._counter.count(r), r.reviewed)
+                ImageRow(r.key, r.name, r.status, self._counter.count(r), r.is_reviewed)
                 for r in session.images.values()
             ],
             session.current,

@@ -11,10 +11,14 @@ import numpy.typing as npt
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.dismissal import Dismissal, standing
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
+from napari_impartial.core.instances import count_objects
 from napari_impartial.core.measurements import measure
 from napari_impartial.core.results import Box, Prediction, Previewed
+from napari_impartial.core.review import Review, compose
+from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.uncertainty import Suggestion, suggest
 
 from . import messages, notify
@@ -22,20 +26,12 @@ from .jobs import Job, Latest, OneByOne
 from .layers import Role
 from .layers.view import go_to
 from .process import TrainingProcess
+from .review_control import ReviewControl
 from .session import Activity, PlaneIndex, TrainingItem
+from .suggestion_control import Place, SuggestionControl
 from .workspace import Workspace
 
 SLIDER_PAUSE_MS = 40
-MOST_PLACES = 200
-
-
-@dataclass(frozen=True)
-class Place:
-    """A suggestion, and where it lies in the session."""
-
-    key: int
-    plane: PlaneIndex
-    suggestion: Suggestion
 
 
 @dataclass(frozen=True)
@@ -47,15 +43,25 @@ class _Cut:
     prediction: Prediction
     config: InstanceConfig
     image: Image
+    scribbles: Scribbles | None
     annotated: npt.NDArray[np.bool_] | None
     suggest: bool
+    review: Review
+    dismissed: tuple[Dismissal, ...] = ()
+    standing: tuple[Dismissal, ...] = ()
+    cut: npt.NDArray[np.int32] | None = None
     labels: npt.NDArray[np.int32] | None = None
+    n_objects: int = 0
     suggestions: tuple[Suggestion, ...] = ()
 
     def work_out(self) -> _Cut:
-        labels = self.prediction.cutter.cut(self.config)
+        cut = self.prediction.cutter.cut(self.config)
+        labels = compose(cut, self.review)
+        n_objects = count_objects(labels)
+        done = replace(self, cut=cut, labels=labels, n_objects=n_objects)
         if not self.suggest:
-            return replace(self, labels=labels)
+            return done
+        stand = standing(self.dismissed, self.prediction.foreground)
         found = suggest(
             self.prediction.entropy,
             self.annotated,
@@ -64,8 +70,9 @@ class _Cut:
             mutual_information=self.prediction.mutual_information,
             instances=labels,
             image=self.image.name,
+            dismissed=[(one.y, one.x) for one in stand],
         )
-        return replace(self, labels=labels, suggestions=tuple(found))
+        return replace(done, suggestions=tuple(found), standing=tuple(stand))
 
     def measure(self) -> tuple[_Cut, dict[str, npt.NDArray[Any]]]:
         assert self.labels is not None
@@ -88,18 +95,12 @@ class ResultControl(QObject):
         Number of objects in the plane in view; None where nothing is predicted.
     measured
         Table of these objects (:func:`measure`).
-    suggested
-        List of :class:`Place`, the most promising first.
-    image_wanted
-        Key of an image that should be brought to the front.
     """
 
     predicting = Signal(float)
     ended = Signal()
     counted = Signal(object)
     measured = Signal(object)
-    suggested = Signal(object)
-    image_wanted = Signal(int)
 
     def __init__(
         self, workspace: Workspace, process: TrainingProcess, parent: QObject | None = None
@@ -109,7 +110,11 @@ class ResultControl(QObject):
         self._session = workspace.session
         self._process = process
         self._job: Job | None = None
-        self.places: list[Place] = []
+        self._table: dict[str, npt.NDArray[Any]] = {}
+        self.review = ReviewControl(workspace, self)
+        self.review.corrected.connect(self._on_corrected)
+        self.review.removed.connect(self._on_removed)
+        self.suggestions = SuggestionControl(workspace, self.review.log, self)
         self._cutting = Latest(self)
         self._cutting.done.connect(self._on_cut)
         self._measuring = Latest(self)
@@ -173,26 +178,10 @@ class ResultControl(QObject):
             if array is not None:
                 self._drawing.add(partial(self._draw_box, item, role, array, preview.request.box))
 
-    def go_to_place(self, place: Place) -> None:
-        """Centre a place and put the brush in the user's hand."""
-        if place.key != self._session.current:
-            self.image_wanted.emit(place.key)
-        source = self._workspace.sources[place.key]
-        y0, x0, y1, x1 = place.suggestion.box
-        extent = 3 * max(y1 - y0, x1 - x0)
-        go_to(
-            self._workspace.viewer,
-            source,
-            place.plane,
-            (y0 + y1 - 1) / 2,
-            (x0 + x1 - 1) / 2,
-            extent,
-        )
-        self._session.images[place.key].plane(place.plane).visited.add(
-            (place.suggestion.y, place.suggestion.x)
-        )
-        if self._workspace.scribbles.find(source) is not None:
-            self._workspace.new_scribbles()
+    @property
+    def places(self) -> list[Place]:
+        """The suggested places of all images, best first."""
+        return self.suggestions.places
 
     def go_to_object(self, y: float, x: float, area_px: float) -> None:
         """Centre an object of the plane in view."""
@@ -210,7 +199,7 @@ class ResultControl(QObject):
 
     def show_all(self) -> None:
         """Show suggestions, counts and table anew."""
-        self._show_suggestions()
+        self.suggestions.refresh()
         self._show_plane()
 
     def _on_end(self, key: int, plane: PlaneIndex, reply: messages.Final) -> None:
@@ -245,17 +234,20 @@ class ResultControl(QObject):
         known = self._session.images[key].plane(plane)
         if known.prediction is None:
             return
-        annotated = None if known.scribbles is None else known.scribbles.labels > 0
         # A slider that is moved before the first cut is done must not drop the suggestions.
         suggesting = suggesting or (not known.suggestions and known.instances is None)
+        annotation = known.annotation if suggesting else None
         cut = _Cut(
             key,
             plane,
             known.prediction,
             self._session.instance_config,
             self._workspace.image(key, plane),
-            annotated,
+            known.scribbles,
+            None if annotation is None else annotation.labels > 0,
             suggesting,
+            known.review,
+            tuple(known.dismissed),
         )
         self._cutting.request(cut.work_out)
 
@@ -263,32 +255,60 @@ class ResultControl(QObject):
         record = self._session.images.get(cut.key)
         if record is None or record.plane(cut.plane).prediction is not cut.prediction:
             return
-        assert cut.labels is not None
         plane = record.plane(cut.plane)
-        plane.instances = cut.labels
-        source = self._workspace.sources[cut.key]
-        self._workspace.results.write(source, cut.plane, Role.INSTANCES, cut.labels)
+        self.review.collect(cut.key, cut.plane)
+        if plane.review is not cut.review or tuple(plane.dismissed) != cut.dismissed:
+            # Something was decided while this was being cut.
+            self._request_cut(cut.key, cut.plane, cut.suggest)
+            return
+        assert cut.labels is not None
+        plane.cut, plane.instances, plane.n_objects = cut.cut, cut.labels, cut.n_objects
+        self.review.show(cut.key, cut.plane, cut.labels)
         if cut.suggest:
-            plane.suggestions = list(cut.suggestions)
-            self._show_suggestions()
+            plane.suggestions, plane.suggested_on = list(cut.suggestions), cut.scribbles
+            plane.dismissed = list(cut.standing)
+            self.suggestions.refresh()
         if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
-            self.counted.emit(int(cut.labels.max(initial=0)))
+            self.counted.emit(cut.n_objects)
             self._measuring.request(cut.measure)
         self._session.result_changed.emit(cut.key)
+
+    def _on_corrected(self, key: int, plane: PlaneIndex) -> None:
+        """Measure objects that hands have changed."""
+        if (key, plane) != (self._session.current, self._session.plane_index):
+            return
+        known = self._session.images[key].plane(plane)
+        if known.instances is None or known.prediction is None:
+            return
+        known.n_objects = count_objects(known.instances)
+        self.counted.emit(known.n_objects)
+        image, config = self._workspace.image(key, plane), self._session.instance_config
+        cut = _Cut(key, plane, known.prediction, config, image, None, None, False, known.review)
+        self._measuring.request(replace(cut, labels=known.instances).measure)
+        self._session.result_changed.emit(key)
+
+    def _on_removed(self, labels: list[int]) -> None:
+        """Take rejected objects out of the table at once."""
+        known = self._session.plane
+        if known is None or not self._table:
+            return
+        left = ~np.isin(self._table["label"], labels)
+        self._table = {name: column[left] for name, column in self._table.items()}
+        self.counted.emit(known.n_objects)
+        self.measured.emit(self._table)
 
     def _on_measured(self, result: tuple[_Cut, dict[str, npt.NDArray[Any]]]) -> None:
         cut, table = result
         if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
+            self._table = table
             self.measured.emit(table)
 
     def _draw_box(self, item: TrainingItem, role: Role, values: npt.NDArray[Any], box: Box) -> None:
-        record = self._session.images.get(item.key)
-        if record is None:
+        if item.key not in self._session.images:
             return
-        known = record.plane(item.plane).instances
-        if role is Role.INSTANCES and known is not None:
-            # Labels of the field must not be those of objects outside of it.
-            values = np.where(values > 0, values + int(known.max(initial=0)), 0)
+        if role is Role.INSTANCES:
+            self.review.show_preview(item.key, item.plane, values, box)
+            return
         source = self._workspace.sources[item.key]
         self._workspace.results.write_box(source, item.plane, role, values, box)
 
@@ -296,29 +316,8 @@ class ResultControl(QObject):
         """Show counts and table of the plane that is now in view."""
         plane = self._session.plane
         if plane is None or plane.prediction is None:
+            self._table = {}
             self.counted.emit(None)
             self.measured.emit({})
         else:
             self._cut()
-
-    def _show_suggestions(self) -> None:
-        """Rank the suggestions of all images together, list and mark them."""
-        found = [
-            Place(key, index, suggestion)
-            for key, record in self._session.images.items()
-            for index, plane in record.planes.items()
-            for suggestion in plane.suggestions
-        ]
-        found.sort(key=lambda place: -place.suggestion.score)
-        # More than anybody goes through, and than can be drawn at once.
-        del found[MOST_PLACES:]
-        self.places = [
-            replace(place, suggestion=replace(place.suggestion, rank=rank))
-            for rank, place in enumerate(found, start=1)
-        ]
-        for key in self._session.images:
-            source = self._workspace.sources[key]
-            marks = [(p.plane, p.suggestion) for p in self.places if p.key == key]
-            if marks or self._workspace.results.find(source, Role.SUGGESTIONS) is not None:
-                self._workspace.results.mark(source, marks)
-        self.suggested.emit(self.places)

@@ -16,15 +16,28 @@ from psygnal import Signal
 
 from napari_impartial.core.channels import match_channels
 from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.dismissal import Dismissal
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
+from napari_impartial.core.instances import count_objects
+from napari_impartial.core.lessons import annotation
 from napari_impartial.core.model_card import ModelCard
 from napari_impartial.core.results import Prediction
-from napari_impartial.core.scribbles import Scribbles, check_trainable
+from napari_impartial.core.review import Review
+from napari_impartial.core.rounds import PackedLabels, held_out_score
+from napari_impartial.core.scribbles import (
+    FOREGROUND,
+    Scribbles,
+    check_trainable,
+    merge,
+)
 from napari_impartial.core.uncertainty import Suggestion
 
 PlaneIndex = tuple[int, ...]
 """Positions along the T and Z axes of a stack; () in 2D."""
+
+PlaneKey = tuple[int, PlaneIndex]
+"""Key of an image, and one of its planes."""
 
 
 CHANNEL_ADVICE = "tick and name the channels to fit, in the table of channels"
@@ -44,16 +57,64 @@ class Activity(StrEnum):
 class Plane:
     """What is known of one plane of an image.
 
-    `prediction` and `instances` (Y, X) int32 are None until predicted; `image` is a copy
+    `prediction`, `cut` (objects as cut from it) and `instances` (with the decisions of
+    `review` laid over them; (Y, X) int32) are None until predicted; `image` is a copy
     made when it was first needed, `scribbles` the last that were read from the layer.
+    Arrays are replaced and never written to: threads may be reading them.
+    `dismissed` are suggested places that looked fine, and
+    `suggested_on` the scribbles that there were when `suggestions` were made.
     """
 
     image: Image | None = None
     scribbles: Scribbles | None = None
     prediction: Prediction | None = None
+    cut: npt.NDArray[np.int32] | None = None
     instances: npt.NDArray[np.int32] | None = None
+    n_objects: int = 0
     suggestions: list[Suggestion] = field(default_factory=list)
+    suggested_on: Scribbles | None = None
     visited: set[tuple[int, int]] = field(default_factory=set)
+    review: Review = field(default_factory=Review)
+    dismissed: list[Dismissal] = field(default_factory=list)
+    _lesson: tuple[Review, object, Scribbles] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    @property
+    def annotation(self) -> Scribbles | None:
+        """Scribbles and what the decisions teach, in one; strokes win where they disagree."""
+        if not self.review.classes():
+            return self.scribbles
+        shown, lesson = self.instances, self._lesson
+        stale = lesson is None or lesson[0] is not self.review
+        if lesson is None or stale or (shown is not None and shown is not lesson[1]):
+            labels = shown
+            if labels is None:
+                known = self.image if self.scribbles is None else self.scribbles
+                if known is None:
+                    return None
+                labels = np.zeros(known.shape, dtype=np.int32)
+            lesson = self._lesson = (self.review, shown, annotation(self.review, labels))
+        taught = lesson[2]
+        return taught if self.scribbles is None else merge(taught, self.scribbles)
+
+    @property
+    def classes(self) -> set[int]:
+        """Labels that are annotated, by strokes or decisions; quick to tell."""
+        painted = {} if self.scribbles is None else self.scribbles.counts()
+        return {label for label, n in painted.items() if n} | self.review.classes()
+
+    @property
+    def n_annotated_cells(self) -> int:
+        """Foreground strokes, and objects accepted or corrected."""
+        strokes = {} if self.scribbles is None else self.scribbles.strokes()
+        return len(self.review.kept) + sum(n for label, n in strokes.items() if label >= FOREGROUND)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether there is a decision about each object."""
+        decided = self.review and len(self.review.kept) >= self.n_objects
+        return self.instances is not None and bool(decided)
 
 
 @dataclass
@@ -78,11 +139,13 @@ class ImageRecord:
     @property
     def annotated(self) -> list[PlaneIndex]:
         """Planes with scribbles."""
-        return [
-            index
-            for index, plane in sorted(self.planes.items())
-            if plane.scribbles is not None and plane.scribbles.labels.any()
-        ]
+        return [index for index, plane in sorted(self.planes.items()) if plane.classes]
+
+    @property
+    def is_reviewed(self) -> bool:
+        """Whether the user said so, or has decided on each object."""
+        shown = [plane for plane in self.planes.values() if plane.instances is not None]
+        return self.reviewed or (bool(shown) and all(plane.is_decided for plane in shown))
 
     @property
     def status(self) -> str:
@@ -92,19 +155,44 @@ class ImageRecord:
             words.append("scribbled" if n == 1 else f"{n} planes scribbled")
         if any(plane.prediction is not None for plane in self.planes.values()):
             words.append("predicted")
-        if self.reviewed:
+        if self.is_reviewed:
             words.append("reviewed")
         return ", ".join(words) or "new"
 
 
 @dataclass(frozen=True)
 class Round:
-    """One training, kept so that it can be gone back to."""
+    """One training, kept so that it can be gone back to.
+
+    `masks` are the objects as they were when the next round began; empty for the round
+    whose objects are shown, and for old ones when they take too much memory.
+    """
 
     number: int
     model_path: Path
     card: ModelCard
     annotated_px: int
+    annotated_cells: int = 0
+    masks: dict[PlaneKey, npt.NDArray[np.int32] | PackedLabels] = field(default_factory=dict)
+
+    @property
+    def objects(self) -> int | None:
+        """Number of objects in the planes whose masks are kept; None without any."""
+        counts = [
+            kept.n_objects if isinstance(kept, PackedLabels) else count_objects(kept)
+            for kept in self.masks.values()
+        ]
+        return sum(counts) if counts else None
+
+    @property
+    def score(self) -> float | None:
+        """Score on held-out scribbles (:func:`held_out_score`)."""
+        return held_out_score(self.card)
+
+    def labels(self, place: PlaneKey) -> npt.NDArray[np.int32] | None:
+        """Return the objects of one plane, if they are kept."""
+        kept = self.masks.get(place)
+        return kept.unpack() if isinstance(kept, PackedLabels) else kept
 
 
 @dataclass(frozen=True)
@@ -138,6 +226,7 @@ class Session:
         self.model_path: Path | None = None
         self.card: ModelCard | None = None
         self.rounds: list[Round] = []
+        self.round: Round | None = None
         self.instance_config = InstanceConfig()
         self._activity = Activity.IDLE
 
@@ -219,9 +308,9 @@ class Session:
         for record in self.images.values():
             if record.annotated and not self._unlike_current(record):
                 for index in record.annotated:
-                    scribbles = record.planes[index].scribbles
-                    assert scribbles is not None
-                    found.append((record.key, index, scribbles))
+                    scribbles = record.planes[index].annotation
+                    if scribbles is not None:
+                        found.append((record.key, index, scribbles))
         return found
 
     def left_out(self) -> str:
@@ -241,11 +330,15 @@ class Session:
         """Say what training still needs, in one sentence; empty if nothing."""
         if self.record is None:
             return "Choose an image first."
-        items = self.scribbled()
-        if not items:
+        # Told from the classes alone: this is asked at each stroke.
+        classes: set[int] = set()
+        for record in self.images.values():
+            if record.annotated and not self._unlike_current(record):
+                classes = classes.union(*(plane.classes for plane in record.planes.values()))
+        if not classes:
             return "Paint a few strokes first: in some cells and in the background."
         try:
-            check_trainable([scribbles for _, _, scribbles in items])
+            check_trainable([Scribbles(np.array([sorted(classes)], dtype=np.uint8))])
         except ImPartialError as error:
             return str(error)
         return ""
@@ -269,26 +362,57 @@ class Session:
             self.changed.emit()
 
     def set_model(self, path: Path, card: ModelCard) -> None:
-        """Make a model the current one."""
-        self.model_path, self.card = path, card
+        """Make a model the current one that no round of this session made."""
+        self._leave_round()
+        self.round, self.model_path, self.card = None, path, card
         self.changed.emit()
 
     def forget_models(self) -> None:
         """Be without a model and rounds, as at the start."""
-        self.model_path, self.card, self.rounds = None, None, []
+        self.model_path, self.card, self.rounds, self.round = None, None, [], None
         self.changed.emit()
 
-    def add_round(self, path: Path, card: ModelCard, annotated_px: int) -> Round:
+    def add_round(
+        self, path: Path, card: ModelCard, annotated_px: int, annotated_cells: int = 0
+    ) -> Round:
         """Keep a finished training and make its model the current one."""
-        self.rounds.append(Round(len(self.rounds) + 1, path, card, annotated_px))
-        self.set_model(path, card)
-        return self.rounds[-1]
+        self._leave_round()
+        number = 1 + max((one.number for one in self.rounds), default=0)
+        self.round = Round(number, path, card, annotated_px, annotated_cells)
+        self.rounds.append(self.round)
+        self.model_path, self.card = path, card
+        self.changed.emit()
+        return self.round
+
+    def go_back(self, to: Round) -> None:
+        """Make an old round's model and masks current again; predictions are dropped."""
+        self._leave_round()
+        self.round, self.model_path, self.card = to, to.model_path, to.card
+        for key, record in self.images.items():
+            for index, plane in record.planes.items():
+                labels = to.labels((key, index))
+                plane.prediction, plane.suggestions, plane.visited = None, [], set()
+                plane.cut = plane.instances = labels
+                plane.n_objects = 0 if labels is None else count_objects(labels)
+        to.masks.clear()
+        self.changed.emit()
+
+    def _leave_round(self) -> None:
+        """Keep the objects that are shown with the round that they are of."""
+        if self.round is None:
+            return
+        self.round.masks.clear()
+        for key, record in self.images.items():
+            for index, plane in record.planes.items():
+                if plane.instances is not None:
+                    self.round.masks[key, index] = plane.instances
 
     def set_prediction(self, key: int, index: PlaneIndex, prediction: Prediction) -> None:
         """Keep the prediction of a plane; what was made from the last one is dropped."""
         plane = self.images[key].plane(index)
         plane.prediction = prediction
-        plane.instances, plane.suggestions, plane.visited = None, [], set()
+        plane.cut = plane.instances = None
+        plane.suggestions, plane.visited = [], set()
         self.changed.emit()
 
 

@@ -161,7 +161,13 @@ class TrainingControl(QObject):
     def _keep(self, path: Path, card: ModelCard) -> None:
         self.done = self._pending
         annotated = sum(int((item.scribbles.labels > 0).sum()) for item in self._items)
-        self.finished.emit(self._session.add_round(path, card, annotated))
+        planes = (
+            self._session.images[item.key].plane(item.plane)
+            for item in self._items
+            if item.key in self._session.images
+        )
+        cells = sum(plane.n_annotated_cells for plane in planes)
+        self.finished.emit(self._session.add_round(path, card, annotated, cells))
 
     def _send_scribbles(self) -> None:
         """Let strokes painted meanwhile join the running training."""
@@ -171,7 +177,7 @@ class TrainingControl(QObject):
         latest = []
         for item in self._items:
             record = self._session.images.get(item.key)
-            painted = None if record is None else record.plane(item.plane).scribbles
+            painted = None if record is None else record.plane(item.plane).annotation
             # An image or layer that is gone keeps the strokes that training began with,
             # and a class that the network has no output for waits for the next training.
             fits = painted is not None and painted.n_classes <= classes

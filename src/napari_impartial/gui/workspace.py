@@ -42,12 +42,15 @@ class Workspace(QObject):
         Another tool or label is in hand.
     plane_changed
         Another plane of a stack is looked at, or another image was chosen.
+    about_to_read
+        What is annotated is about to be read as a whole; the time to hand in the rest.
     """
 
     layers_changed = Signal()
     painted = Signal()
     brush_changed = Signal()
     plane_changed = Signal()
+    about_to_read = Signal()
 
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -232,6 +235,7 @@ class Workspace(QObject):
         ImPartialError
             If that is nothing, or something does not fit.
         """
+        self.about_to_read.emit()
         self.read_scribbles()
         missing = self.session.missing_for_training()
         if missing:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer, Shapes
-from napari.utils.colormaps import Colormap
+from napari.utils.colormaps import Colormap, DirectLabelColormap
 
 from napari_impartial.core.results import Box
+from napari_impartial.core.rounds import CHANGED, GAINED, LOST
 from napari_impartial.core.uncertainty import Suggestion
 
 from .grid import Grid
@@ -27,11 +28,18 @@ class Role(StrEnum):
     PROBABILITY = "probability"
     UNCERTAINTY = "uncertainty"
     INSTANCES = "instances"
+    CHANGES = "changes"
     SUGGESTIONS = "suggestions"
 
 
 # From the bottom up.
-_ORDER = [Role.PROBABILITY, Role.UNCERTAINTY, Role.INSTANCES, Role.SUGGESTIONS]
+_ORDER = [
+    Role.PROBABILITY,
+    Role.UNCERTAINTY,
+    Role.INSTANCES,
+    Role.CHANGES,
+    Role.SUGGESTIONS,
+]
 
 # napari draws outlines anew, whole, whenever labels change: 16 ms a megapixel, in which
 # the window stands still. Larger images have their objects filled.
@@ -39,6 +47,15 @@ LARGEST_OUTLINED_PX = 2048 * 2048
 
 # Seen on the heatmap, the scribbles and most images.
 _MARK = "#00e5ff"
+
+# New, gone, changed; told apart in all common kinds of colour blindness.
+_CHANGES: dict[int | None, str] = {
+    None: "transparent",
+    0: "transparent",
+    GAINED: "#2fd06a",
+    LOST: "#ff3bd4",
+    CHANGED: "#ffb020",
+}
 
 # Clear where there is nothing to see, so that the image shows through.
 _COLORMAPS = {
@@ -166,6 +183,15 @@ class ResultLayers:
             height, width = source.plane_shape
             layer.contour = 2 if height * width <= LARGEST_OUTLINED_PX else 0
             layer.opacity = 0.9
+            # Corrections belong to the plane that is looked at.
+            layer.n_edit_dimensions = 2
+        elif role is Role.CHANGES:
+            layer = Labels(
+                np.zeros(grid.shape, dtype=np.uint8),
+                colormap=DirectLabelColormap(color_dict={**_CHANGES}),
+                opacity=0.6,
+                **common,
+            )
         else:
             layer = ImageLayer(
                 self._zeros(grid.shape, np.float32),

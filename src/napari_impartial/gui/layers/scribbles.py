@@ -109,10 +109,7 @@ class ScribbleLayers:
         grid = Grid(source)
         data = np.asarray(layer.data)
         if data.shape != grid.shape:
-            raise ImPartialError(
-                f"'{layer.name}' has shape {data.shape} but the image '{source.name}' needs "
-                f"{grid.shape}; remove it and press New scribbles."
-            )
+            raise ImPartialError(_misfit(layer, source, grid))
         found = {}
         for plane in np.ndindex(*source.stack_shape):
             part = grid.plane(data, plane)
@@ -132,10 +129,28 @@ class ScribbleLayers:
 
     def add(self, source: Source, plane: PlaneIndex, labels: npt.NDArray[np.uint8]) -> None:
         """Paint `labels` (Y, X) where they are not 0, as one step of the layer's undo."""
-        layer, _ = self.make(source)
-        grid = Grid(source)
-        places = [np.zeros(0, dtype=int)] * len(grid.axes)
         rows, columns = np.nonzero(labels)
+        self.paint(source, plane, rows, columns, labels[rows, columns])
+
+    def paint(
+        self,
+        source: Source,
+        plane: PlaneIndex,
+        rows: npt.NDArray[np.intp],
+        columns: npt.NDArray[np.intp],
+        values: npt.ArrayLike,
+    ) -> npt.NDArray[np.uint8]:
+        """Paint pixels of one plane as one step of the layer's undo; return the old values.
+
+        The layer is made if there is none; which brush is in hand stays as it is.
+        """
+        layer = self.find(source)
+        if layer is None:
+            layer, _ = self.make(source)
+        grid = Grid(source)
+        if layer.data.shape != grid.shape:
+            raise ImPartialError(_misfit(layer, source, grid))
+        places = [np.zeros(0, dtype=int)] * len(grid.axes)
         stack = iter(plane)
         for axis, letter in enumerate(grid.axes):
             if letter == "Y":
@@ -144,7 +159,10 @@ class ScribbleLayers:
                 places[axis] = columns
             else:
                 places[axis] = np.full(len(rows), 0 if letter == "C" else next(stack))
-        layer.data_setitem(tuple(places), labels[rows, columns].astype(layer.data.dtype))
+        before = np.asarray(layer.data[tuple(places)]).copy()
+        painted = np.broadcast_to(np.asarray(values, dtype=layer.data.dtype), rows.shape)
+        layer.data_setitem(tuple(places), painted)
+        return before
 
     def all(self) -> list[Labels]:
         """Return all scribble layers, those that were removed included."""
@@ -228,3 +246,10 @@ class ScribbleLayers:
 
         layer.bind_key("q", lambda _: brush(BACKGROUND), overwrite=True)
         layer.bind_key("w", lambda _: brush(FOREGROUND), overwrite=True)
+
+
+def _misfit(layer: Labels, source: Source, grid: Grid) -> str:
+    return (
+        f"'{layer.name}' has shape {layer.data.shape} but the image '{source.name}' needs "
+        f"{grid.shape}; remove it and press New scribbles."
+    )

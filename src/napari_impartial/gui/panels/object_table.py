@@ -2,108 +2,208 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    Qt,
+    Signal,
+)
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.table_filter import matching_rows
 
 Table = dict[str, npt.NDArray[Any]]
 
+VERDICT = "review"
+"""Column of the verdicts; shown, but not a measurement."""
+
+_PLACES = ("centroid", "bbox")
 _ROOT = QModelIndex()
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
 
 class ObjectTableModel(QAbstractTableModel):
-    """Columns of equal length, sorted by an order of row numbers."""
+    """Columns of equal length; which rows are shown, and how sorted, is an index array."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._table: Table = {}
         self._names: list[str] = []
         self._order: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
+        self._row_of: dict[int, int] | None = None
         self._sorting: tuple[str, bool] | None = None
+        self._filter = ""
+        self._verdicts: Mapping[int, str] = {}
 
     def set_table(self, table: Table) -> None:
-        """Show another table, sorted as the last one was."""
+        """Show other measurements, sorted and filtered as the last ones were."""
         self.beginResetModel()
-        self._table, self._names = table, list(table)
-        n = len(next(iter(table.values()))) if table else 0
-        self._order = np.arange(n)
-        if self._sorting is not None and self._sorting[0] in table:
-            self._order = self._sorted(*self._sorting)
+        self._table = {}
+        for name, column in table.items():
+            self._table[name] = column
+            if name == "label":
+                self._table[VERDICT] = self._words(column)
+        # What is looked at most comes first; where an object lies, the picture shows.
+        self._names = sorted(self._table, key=lambda name: name.startswith(_PLACES))
+        self._put_in_order()
         self.endResetModel()
+
+    def set_verdicts(self, verdicts: Mapping[int, str]) -> None:
+        """Show what was decided about objects, by label."""
+        if verdicts == self._verdicts:
+            return
+        self._verdicts = dict(verdicts)
+        if "label" not in self._table:
+            return
+        self.beginResetModel()
+        self._table[VERDICT] = self._words(self._table["label"])
+        self._put_in_order()
+        self.endResetModel()
+
+    def set_filter(self, text: str) -> None:
+        """Show only rows that fulfil a filter (:mod:`core.table_filter`); all if blank.
+
+        Raises
+        ------
+        ImPartialError
+            If it cannot be understood; what is shown stays as it is.
+        """
+        if self._table:
+            matching_rows(self._table, text)
+        self.beginResetModel()
+        self._filter = text
+        self._put_in_order()
+        self.endResetModel()
+
+    def shown(self) -> Table:
+        """Return the measurements as shown: filtered, sorted, without verdicts."""
+        return {n: c[self._order] for n, c in self._table.items() if n != VERDICT}
+
+    def columns(self) -> list[str]:
+        """Return the names of the columns that hold numbers, the label aside."""
+        return [n for n, c in self._table.items() if c.dtype.kind != "U" and n != "label"]
+
+    def total(self) -> int:
+        """Return the number of objects, hidden ones included."""
+        return len(self._table["label"]) if "label" in self._table else 0
 
     def value(self, row: int, name: str) -> Any:
         """Return an entry by row, as shown, and column name."""
         return self._table[name][self._order[row]]
 
+    def labels(self, rows: Iterable[int]) -> list[int]:
+        """Return the labels of rows, as shown."""
+        if "label" not in self._table:
+            return []
+        return [int(i) for i in self._table["label"][self._order[list(rows)]]]
+
     def row_of(self, label: int) -> int | None:
         """Return the row, as shown, of the object with that label."""
-        if "label" not in self._table:
-            return None
-        rows = np.flatnonzero(self._table["label"][self._order] == label)
-        return int(rows[0]) if len(rows) else None
+        if self._row_of is None:
+            shown = self._table["label"][self._order].tolist() if "label" in self._table else []
+            self._row_of = {value: row for row, value in enumerate(shown)}
+        return self._row_of.get(label)
 
     def rowCount(self, parent: QModelIndex = _ROOT) -> int:
-        """Return the number of objects."""
+        """Return the number of objects that are shown."""
         return 0 if parent.isValid() else len(self._order)
 
     def columnCount(self, parent: QModelIndex = _ROOT) -> int:
-        """Return the number of measurements."""
+        """Return the number of columns."""
         return 0 if parent.isValid() else len(self._names)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return a number as text."""
+        """Return a number or verdict as text."""
         if role == Qt.ItemDataRole.DisplayRole and index.isValid():
             value = self.value(index.row(), self._names[index.column()])
-            return str(value) if isinstance(value, (np.integer, int)) else f"{value:.4g}"
+            if isinstance(value, (np.integer, int, str)):
+                return str(value)
+            return f"{value:.4g}"
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            return _RIGHT
         return None
 
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        """Return the name of a measurement."""
+        """Return the name of a column."""
         if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
             return self._names[section].replace("_", " ")
         return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        """Sort by a measurement."""
+        """Sort by a column."""
         if not 0 <= column < len(self._names):
             return
         self.layoutAboutToBeChanged.emit()
+        before = self._order
         self._sorting = (self._names[column], order == Qt.SortOrder.DescendingOrder)
-        self._order = self._sorted(*self._sorting)
+        self._put_in_order()
+        # What is selected stays selected, at its new row.
+        place = np.zeros(self.total(), dtype=np.intp)
+        place[self._order] = np.arange(len(self._order))
+        old = self.persistentIndexList()
+        new = [self.index(int(place[before[i.row()]]), i.column()) for i in old]
+        self.changePersistentIndexList(old, new)
         self.layoutChanged.emit()
 
-    def _sorted(self, name: str, descending: bool) -> npt.NDArray[np.intp]:
-        order = np.argsort(self._table[name], kind="stable")
-        return order[::-1] if descending else order
+    def _put_in_order(self) -> None:
+        self._row_of = None
+        order = np.arange(self.total(), dtype=np.intp)
+        if self._sorting is not None and self._sorting[0] in self._table:
+            name, descending = self._sorting
+            order = np.argsort(self._table[name], kind="stable")
+            order = order[::-1] if descending else order
+        try:
+            rows = matching_rows(self._table, self._filter) if self._table else None
+        except ImPartialError:
+            rows = None  # another image may lack the column that the filter names
+        self._order = order if rows is None else order[rows[order]]
+
+    def _words(self, labels: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+        words = np.zeros(len(labels), dtype="U9")
+        for word in set(self._verdicts.values()):
+            these = [label for label, verdict in self._verdicts.items() if verdict == word]
+            words[np.isin(labels, these)] = word
+        return words
 
 
 class ObjectTable(QTableView):
-    """Shows the objects; clicking a row asks to be taken there.
+    """Shows the objects; going to a row asks to be taken there.
 
     Signals
     -------
     object_chosen
-        ``(label, y, x, area_px)`` of the row that was clicked.
+        ``(label, y, x, area_px)`` of the row that became the current one.
+    accept_wanted, reject_wanted
+        Something is to be done with the selected rows.
     """
 
     object_chosen = Signal(int, float, float, float)
+    accept_wanted = Signal()
+    reject_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("object_table")
         self.setAccessibleName("Objects")
-        self.setToolTip("Click a row to go to the object; click an object to find its row.")
+        self.setToolTip(
+            "Click a row to go to the object; click an object to find its row. Click a heading "
+            "to sort. Keys: A accepts, D rejects."
+        )
         self._model = ObjectTableModel(self)
         self.setModel(self._model)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setSortingEnabled(True)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         rows = QHeaderView(Qt.Orientation.Vertical, self)
@@ -114,16 +214,43 @@ class ObjectTable(QTableView):
         self.setFixedHeight(150)
         self._from_outside = False
 
+    def table_model(self) -> ObjectTableModel:
+        """Return the model."""
+        return self._model
+
     def set_table(self, table: Table) -> None:
-        """Show another table."""
+        """Show other measurements; objects that are still there stay selected."""
         before = list(self._model._names)
-        self._model.set_table(table)
-        if table and list(table) != before:
+        with _SelectionKept(self):
+            self._model.set_table(table)
+        if table and self._model._names != before:
             # From the first rows only: all of them would take a while.
             columns = self.horizontalHeader()
             if columns is not None:
                 columns.setResizeContentsPrecision(20)
             self.resizeColumnsToContents()
+
+    def set_verdicts(self, verdicts: Mapping[int, str]) -> None:
+        """Show what was decided about objects, by label."""
+        with _SelectionKept(self):
+            self._model.set_verdicts(verdicts)
+
+    def set_filter(self, text: str) -> None:
+        """Show only rows that fulfil a filter; raises ImPartialError if it is none."""
+        with _SelectionKept(self):
+            self._model.set_filter(text)
+
+    def selected(self) -> list[int]:
+        """Return the labels of the selected objects."""
+        selection = self.selectionModel()
+        if selection is None:
+            return []
+        # By ranges: a list of 50 000 model indices takes a second.
+        rows: set[int] = set()
+        chosen = selection.selection()
+        for part in (chosen[i] for i in range(chosen.count())):
+            rows.update(range(part.top(), part.bottom() + 1))
+        return self._model.labels(sorted(rows))
 
     def select(self, label: int) -> None:
         """Show the row of an object, without going to the object."""
@@ -134,6 +261,33 @@ class ObjectTable(QTableView):
         self.selectRow(row)
         self._from_outside = False
         self.scrollTo(self._model.index(row, 0))
+
+    def select_labels(self, labels: Iterable[int], current: int | None = None) -> None:
+        """Select the rows of objects, without going anywhere."""
+        rows = sorted(r for r in (self._model.row_of(i) for i in labels) if r is not None)
+        selection, last = QItemSelection(), self._model.columnCount() - 1
+        for start, stop in _runs(rows):
+            selection.select(self._model.index(start, 0), self._model.index(stop, last))
+        chosen = self.selectionModel()
+        if chosen is None:
+            return
+        self._from_outside = True
+        chosen.select(selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        row = None if current is None else self._model.row_of(current)
+        if row is not None:
+            index = self._model.index(row, 0)
+            chosen.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
+        self._from_outside = False
+
+    def current_label(self) -> int | None:
+        """Return the label of the current row."""
+        row = self.currentIndex().row()
+        return self._model.labels([row])[0] if 0 <= row < self._model.rowCount() else None
+
+    def go_to_row(self, row: int) -> None:
+        """Make a row the selected one, and ask to be taken to its object."""
+        if 0 <= row < self._model.rowCount():
+            self.selectRow(row)
 
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """Ask to be taken to the object of the row that became the current one."""
@@ -147,3 +301,39 @@ class ObjectTable(QTableView):
                 float(value(row, "centroid_x")),
                 float(value(row, "area_px")),
             )
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Accept and reject with a key, where Qt would search for the letter."""
+        if event is not None and event.modifiers() == Qt.KeyboardModifier.NoModifier:
+            if event.key() == Qt.Key.Key_A:
+                self.accept_wanted.emit()
+                return
+            if event.key() in (Qt.Key.Key_D, Qt.Key.Key_Delete):
+                self.reject_wanted.emit()
+                return
+        super().keyPressEvent(event)
+
+
+class _SelectionKept:
+    """Selects the same objects again after the model was reset."""
+
+    def __init__(self, view: ObjectTable) -> None:
+        self._view = view
+
+    def __enter__(self) -> None:
+        self._labels, self._current = self._view.selected(), self._view.current_label()
+
+    def __exit__(self, *_: object) -> None:
+        if self._labels or self._current is not None:
+            self._view.select_labels(self._labels, self._current)
+
+
+def _runs(rows: list[int]) -> list[tuple[int, int]]:
+    """Return first and last of each run of consecutive numbers."""
+    runs: list[tuple[int, int]] = []
+    for row in rows:
+        if runs and row == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], row)
+        else:
+            runs.append((row, row))
+    return runs

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+_DONE = Qt.ItemDataRole.UserRole
 
 
 class RefinePanel(QWidget):
-    """The ranked places, and a button to go from one to the next.
+    """The ranked places, and buttons to go from one to the next.
 
     Signals
     -------
     place_chosen
         Number of the place in the list that was set.
+    place_fine
+        Number of a place that needs no strokes.
+    undo_wanted
+        The latest decision should be undone.
     """
 
     place_chosen = Signal(int)
+    place_fine = Signal(int)
+    undo_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -25,18 +42,38 @@ class RefinePanel(QWidget):
         self._list.setAccessibleName("Suggestions")
         self._list.setToolTip("Places where strokes promise most; click one to go there.")
         self._list.setFixedHeight(110)
-        self._next = QPushButton("Next place  (N)")
-        self._next.setObjectName("next_button")
-        self._next.setToolTip(
-            "Go to the next place, with the brush in hand. Key: N. Paint there, then Continue."
+        self._next = self._button(
+            "Next place  (N)",
+            "next_button",
+            "Go to the next place, with the brush in hand. Key: N. Paint there, then Continue.",
+            self.go_next,
         )
+        self._previous = self._button(
+            "Previous",
+            "previous_button",
+            "Go back to the place before. Key: Shift+N.",
+            self.go_previous,
+        )
+        self._fine = self._button(
+            "Looks fine  (K)",
+            "fine_button",
+            "Nothing to paint here: the place is not suggested again unless what the model says "
+            "of it changes a lot. Goes on to the next place. Key: K.",
+            self.looks_fine,
+        )
+        self._undo = self._button("Undo", "undo_fine_button", "", self.undo_wanted.emit)
+        buttons = QGridLayout()
+        for at, button in enumerate((self._next, self._previous, self._fine, self._undo)):
+            buttons.addWidget(button, at // 2, at % 2)
+        buttons.setColumnStretch(0, 3)
+        buttons.setColumnStretch(1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
-        layout.addWidget(self._next)
+        layout.addLayout(buttons)
         layout.addWidget(self._list)
         self._list.currentRowChanged.connect(self._on_row)
         self._list.itemClicked.connect(lambda item: self._on_row(self._list.row(item)))
-        self._next.clicked.connect(self.go_next)
+        self.set_undo("")
         self.setValue([])
 
     def value(self) -> int | None:
@@ -44,29 +81,91 @@ class RefinePanel(QWidget):
         row = self._list.currentRow()
         return row if row >= 0 else None
 
-    def setValue(self, lines: list[str]) -> None:
-        """Show places by their descriptions, none of them chosen."""
+    def setValue(self, lines: Sequence[str], done: Sequence[bool] = (), row: int = -1) -> None:
+        """Show places by their descriptions.
+
+        Parameters
+        ----------
+        lines
+            One a place.
+        done
+            Whether there is nothing left to do at a place; such places are passed over.
+        row
+            The place that is chosen, without going there; -1 for none.
+        """
+        finished = list(done) or [False] * len(lines)
         with QSignalBlocker(self._list):
             self._list.clear()
-            for line in lines:
-                self._list.addItem(QListWidgetItem(line))
-            self._list.setCurrentRow(-1)
-        self._next.setEnabled(bool(lines))
+            for line, over in zip(lines, finished, strict=True):
+                item = QListWidgetItem(line)
+                item.setData(_DONE, over)
+                self._list.addItem(item)
+                if over:
+                    self._grey(item)
+            self._list.setCurrentRow(row)
+        self._update()
+
+    def set_undo(self, words: str) -> None:
+        """Say what would be undone; nothing if `words` is empty."""
+        self._undo.setEnabled(bool(words))
+        self._undo.setToolTip(f"Undo {words or 'the latest decision'}. Key: U.")
 
     def go_next(self) -> None:
-        """Choose the next place; after the last comes the first."""
-        n = self._list.count()
-        if not n:
+        """Choose the next place where something is left to do; after the last, the first."""
+        self._go(1)
+
+    def go_previous(self) -> None:
+        """Choose the place before where something is left to do."""
+        self._go(-1)
+
+    def looks_fine(self) -> None:
+        """Say that the chosen place needs no strokes, and go on to the next."""
+        row = self.value()
+        if row is None or self._is_done(row):
             return
-        row = (self._list.currentRow() + 1) % n
-        if row == self._list.currentRow():
-            self._on_row(row)
-        self._list.setCurrentRow(row)
+        self.place_fine.emit(row)
+        self.go_next()
+
+    def _go(self, step: int) -> None:
+        n, at = self._list.count(), self._list.currentRow()
+        if at < 0 and step < 0:
+            at = n
+        for i in range(1, n + 1):
+            row = (at + step * i) % n
+            if not self._is_done(row):
+                if row == self._list.currentRow():
+                    self._on_row(row)
+                self._list.setCurrentRow(row)
+                return
+
+    def _is_done(self, row: int) -> bool:
+        item = self._list.item(row)
+        return item is None or bool(item.data(_DONE))
 
     def _on_row(self, row: int) -> None:
         item = self._list.item(row)
         if item is None:
             return
-        item.setForeground(QColor(128, 128, 128))
-        item.setData(Qt.ItemDataRole.UserRole, True)
+        self._grey(item)
+        self._update()
         self.place_chosen.emit(row)
+
+    def _grey(self, item: QListWidgetItem) -> None:
+        # Half clear text can be read on light and on dark themes.
+        colour = self.palette().text().color()
+        colour.setAlpha(120)
+        item.setForeground(colour)
+
+    def _update(self) -> None:
+        left = any(not self._is_done(row) for row in range(self._list.count()))
+        self._next.setEnabled(left)
+        self._previous.setEnabled(left)
+        row = self.value()
+        self._fine.setEnabled(row is not None and not self._is_done(row))
+
+    def _button(self, text: str, name: str, tip: str, act: Any) -> QPushButton:
+        button = QPushButton(text)
+        button.setObjectName(name)
+        button.setToolTip(tip)
+        button.clicked.connect(lambda _=False: act())
+        return button

@@ -14,7 +14,8 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.speed import duration
 
 from .forms import ConfigForm
-from .object_table import ObjectTable, Table
+from .object_table import Table
+from .review_panel import ReviewPanel
 
 _PREDICT_TIP = "Segment the image in view with the current model."
 _SHOWN = ("threshold", "min_size_px", "split", "split_strength", "smooth_px")
@@ -28,7 +29,7 @@ _NAMES = {
 
 
 class ResultPanel(QWidget):
-    """Predict button, the sliders that cut objects, their number, and their table.
+    """Predict button, the sliders that cut objects, their number, and their review.
 
     Signals
     -------
@@ -49,7 +50,8 @@ class ResultPanel(QWidget):
         self._count = QLabel("")
         self._count.setObjectName("count_label")
         self._form = ConfigForm(InstanceConfig(), _SHOWN, _NAMES)
-        self.table = ObjectTable()
+        self.review = ReviewPanel()
+        self.table = self.review.table
         top = QHBoxLayout()
         top.addWidget(self._predict)
         top.addWidget(self._count, 1)
@@ -57,7 +59,7 @@ class ResultPanel(QWidget):
         layout.setContentsMargins(4, 0, 4, 0)
         layout.addLayout(top)
         layout.addWidget(self._form)
-        layout.addWidget(self.table)
+        layout.addWidget(self.review)
         self._predict.clicked.connect(self.predict_wanted)
         self._form.valueChanged.connect(self._on_form)
         self._follow_split()
@@ -94,7 +96,7 @@ class ResultPanel(QWidget):
 
     def set_table(self, table: Table) -> None:
         """Show the measurements of the objects."""
-        self.table.set_table(table)
+        self.review.set_table(table)
 
     def _on_form(self, config: Any) -> None:
         self._follow_split()

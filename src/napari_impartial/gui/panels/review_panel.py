@@ -1,0 +1,241 @@
+"""Go through the objects: filter, accept, reject, look at their spread, export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_impartial.core.errors import ImPartialError
+
+from .histogram import Histogram
+from .object_table import ObjectTable, Table
+
+
+class ReviewPanel(QWidget):
+    """The table of objects and what can be done with them.
+
+    Signals
+    -------
+    accept_wanted, reject_wanted
+        List of labels.
+    undo_wanted
+        The latest decision should be undone.
+    reviewed_changed
+        The user says that the plane in view is done, or is not.
+    export_wanted
+        Path and table to write.
+    """
+
+    accept_wanted = Signal(object)
+    reject_wanted = Signal(object)
+    undo_wanted = Signal()
+    reviewed_changed = Signal(bool)
+    export_wanted = Signal(object, object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.table = ObjectTable()
+        self._make_filter()
+        self._make_buttons()
+        self._make_histogram()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
+        row.addWidget(self._filter, 1)
+        row.addWidget(self._shown)
+        layout.addLayout(row)
+        layout.addWidget(self._note)
+        layout.addWidget(self.table)
+        layout.addLayout(self._button_rows)
+        layout.addWidget(self._histogram_box)
+        self.table.accept_wanted.connect(self.accept)
+        self.table.reject_wanted.connect(self.reject)
+        selection = self.table.selectionModel()
+        if selection is not None:
+            selection.selectionChanged.connect(self._update_buttons)
+        self.table.table_model().modelReset.connect(self._on_reset)
+        self.set_undo("")
+        self._on_reset()
+
+    def set_table(self, table: Table) -> None:
+        """Show measurements."""
+        before = self._column.currentText()
+        self.table.set_table(table)
+        names = self.table.table_model().columns()
+        with QSignalBlocker(self._column):
+            self._column.clear()
+            for name in names:
+                self._column.addItem(name.replace("_", " "), name)
+            at = self._column.findText(before or "area px")
+            self._column.setCurrentIndex(max(at, 0))
+        self._draw()
+
+    def set_verdicts(self, verdicts: Mapping[int, str]) -> None:
+        """Show what was decided about objects, by label."""
+        self.table.set_verdicts(verdicts)
+
+    def set_undo(self, words: str) -> None:
+        """Say what would be undone; nothing if `words` is empty."""
+        self._undo.setEnabled(bool(words))
+        self._undo.setToolTip(f"Undo {words or 'the latest decision'}. Key: U.")
+
+    def set_reviewed(self, reviewed: bool, by_decisions: bool) -> None:
+        """Show whether the plane is done; where all objects are decided on, it is."""
+        with QSignalBlocker(self._reviewed):
+            self._reviewed.setChecked(reviewed)
+        self._reviewed.setEnabled(not by_decisions and self.table.table_model().total() > 0)
+
+    def accept(self) -> None:
+        """Accept what is selected, and go on to the next row."""
+        labels, row = self.table.selected(), self.table.currentIndex().row()
+        if labels:
+            self.accept_wanted.emit(labels)
+            if len(labels) == 1:
+                self.table.go_to_row(row + 1)
+
+    def reject(self) -> None:
+        """Reject what is selected, and go on to the next row."""
+        labels, row = self.table.selected(), self.table.currentIndex().row()
+        if labels:
+            self.reject_wanted.emit(labels)
+            if len(labels) == 1:
+                self.table.go_to_row(min(row, self.table.table_model().rowCount() - 1))
+
+    def _make_filter(self) -> None:
+        self._filter = QLineEdit()
+        self._filter.setObjectName("filter_edit")
+        self._filter.setAccessibleName("Filter")
+        self._filter.setPlaceholderText("Filter: area > 50 and confidence < 0.9")
+        self._filter.setClearButtonEnabled(True)
+        self._filter.setToolTip(
+            "Show only some objects. Conditions on columns, joined by 'and': area > 50 and "
+            "confidence < 0.9. Signs: > >= < <= = !=. By verdict: review = accepted."
+        )
+        self._filter.setMinimumWidth(80)
+        self._filter.textChanged.connect(self._on_filter)
+        self._shown = QLabel()
+        self._shown.setObjectName("shown_label")
+        self._note = QLabel()
+        self._note.setObjectName("filter_note")
+        self._note.setWordWrap(True)
+        self._note.hide()
+
+    def _make_buttons(self) -> None:
+        self._accept = _button(
+            "Accept  (A)",
+            "accept_button",
+            "Keep the selected objects as they are, whatever the sliders and later trainings "
+            "say; they become annotation. Key: A.",
+            self.accept,
+        )
+        self._reject = _button(
+            "Reject  (D)",
+            "reject_button",
+            "The selected objects are none: they go, and background is painted under them for "
+            "the next training. Key: D.",
+            self.reject,
+        )
+        self._undo = _button("Undo  (U)", "undo_button", "", self.undo_wanted.emit)
+        self._reviewed = QCheckBox("Reviewed")
+        self._reviewed.setObjectName("review_done_check")
+        self._reviewed.setToolTip(
+            "This image is done. Ticks itself when each object is accepted, rejected or corrected."
+        )
+        self._reviewed.toggled.connect(self.reviewed_changed)
+        self._show_histogram = QPushButton("Histogram")
+        self._show_histogram.setObjectName("histogram_button")
+        self._show_histogram.setCheckable(True)
+        self._show_histogram.setToolTip("Show how the values of a column are spread.")
+        self._show_histogram.toggled.connect(self._on_histogram)
+        self._export = _button(
+            "Export...",
+            "export_table_button",
+            "Write the rows that are shown to a CSV file, with the columns of the command line's "
+            "NAME_measurements.csv.",
+            self._on_export,
+        )
+        self._button_rows = QGridLayout()
+        parts = (self._accept, self._reject, self._undo)
+        parts_below = (self._reviewed, self._show_histogram, self._export)
+        for column, (above, below) in enumerate(zip(parts, parts_below, strict=True)):
+            self._button_rows.addWidget(above, 0, column)
+            self._button_rows.addWidget(below, 1, column)
+
+    def _make_histogram(self) -> None:
+        self.histogram = Histogram()
+        self._column = QComboBox()
+        self._column.setObjectName("histogram_combo")
+        self._column.setAccessibleName("Column of the histogram")
+        self._column.setToolTip("Column whose values are counted.")
+        self._column.currentIndexChanged.connect(self._draw)
+        self._histogram_box = QWidget()
+        column = QVBoxLayout(self._histogram_box)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._column)
+        column.addWidget(self.histogram)
+        self._histogram_box.hide()
+
+    def _on_filter(self, text: str) -> None:
+        try:
+            self.table.set_filter(text)
+            problem = ""
+        except ImPartialError as error:
+            # Half-written conditions are no mistakes yet: what was shown stays.
+            problem = str(error)
+        self._note.setText(problem)
+        self._note.setVisible(bool(problem))
+
+    def _on_reset(self) -> None:
+        model = self.table.table_model()
+        shown, total = model.rowCount(), model.total()
+        self._shown.setText(f"{shown} of {total}" if shown != total else "")
+        self._export.setEnabled(shown > 0)
+        self._show_histogram.setEnabled(total > 0)
+        self._draw()
+        self._update_buttons()
+
+    def _update_buttons(self, *_: Any) -> None:
+        selection = self.table.selectionModel()
+        some = selection is not None and selection.hasSelection()
+        self._accept.setEnabled(some)
+        self._reject.setEnabled(some)
+
+    def _on_histogram(self, shown: bool) -> None:
+        self._histogram_box.setVisible(shown)
+        self._draw()
+
+    def _draw(self, *_: Any) -> None:
+        name = self._column.currentData()
+        table = self.table.table_model().shown() if self._show_histogram.isChecked() else {}
+        if name in table:
+            self.histogram.set_values(table[name], self._column.currentText())
+
+    def _on_export(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Export the table", "measurements.csv", "Tables (*.csv)"
+        )
+        if path:
+            self.export_wanted.emit(Path(path), self.table.table_model().shown())
+
+
+def _button(text: str, name: str, tip: str, act: Any) -> QPushButton:
+    button = QPushButton(text)
+    button.setObjectName(name)
+    button.setToolTip(tip)
+    button.clicked.connect(lambda _=False: act())
+    return button

@@ -1,0 +1,329 @@
+"""Accept, reject and correct objects: between the session and the instances layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_impartial.core.lessons import background_stroke, withdrawn
+from napari_impartial.core.results import Box
+from napari_impartial.core.review import Region, Review, accept, collect, compose, crop, reject
+from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND
+
+from .decisions import Decision, DecisionLog
+from .layers import Role
+from .session import Plane, PlaneIndex
+from .workspace import Workspace
+
+# A stroke is a burst of events; what follows from it can wait for its end.
+EDIT_PAUSE_MS = 400
+
+
+@dataclass
+class _Shown:
+    """What was last written to a plane of an instances layer."""
+
+    layer: Labels
+    labels: npt.NDArray[np.int32]
+    own: bool = False  # whether `labels` is nobody else's and may be written to
+
+
+class ReviewControl(QObject):
+    """Writes the instances layers, notices what hands change there, and keeps decisions.
+
+    Signals
+    -------
+    changed
+        Decisions about the plane in view, or what can be undone.
+    corrected
+        Key and plane of which the objects are others now, but for new cuts.
+    removed
+        Labels of objects of the plane in view that were rejected.
+    """
+
+    changed = Signal()
+    corrected = Signal(int, object)
+    removed = Signal(object)
+
+    def __init__(self, workspace: Workspace, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._workspace = workspace
+        self._session = workspace.session
+        self._shown: dict[tuple[int, PlaneIndex], _Shown] = {}
+        self._watched: set[Labels] = set()
+        self._edited: set[Labels] = set()
+        self.log = DecisionLog()
+        self.log.changed.connect(self.changed.emit)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(EDIT_PAUSE_MS)
+        self._pause.timeout.connect(self._in_view)
+        workspace.about_to_read.connect(self.collect_all)
+        workspace.painted.connect(self._take_back_rejections)
+        workspace.plane_changed.connect(self.changed.emit)
+
+    def let_go(self) -> None:
+        """Stop listening to layers; the dock is going."""
+        self._pause.stop()
+        for layer in self._watched:
+            for event in self._events(layer):
+                event.disconnect(self._on_event)
+        self._watched.clear()
+
+    def show(self, key: int, plane: PlaneIndex, labels: npt.NDArray[np.int32]) -> None:
+        """Write objects to the instances layer; `labels` must not be changed later."""
+        layer = self._workspace.results.find(self._workspace.sources[key], Role.INSTANCES)
+        if layer in self._edited:
+            self._edited.discard(layer)
+            _forget_strokes(layer)
+        layer = self._workspace.results.write(
+            self._workspace.sources[key], plane, Role.INSTANCES, labels
+        )
+        self._shown[key, plane] = _Shown(layer, labels)
+        self._watch(layer)
+
+    def show_preview(
+        self, key: int, plane: PlaneIndex, labels: npt.NDArray[np.int32], box: Box
+    ) -> None:
+        """Write the objects of a field that a running training has predicted."""
+        self.collect(key, plane)
+        source, results = self._workspace.sources[key], self._workspace.results
+        known = self._session.images[key].plane(plane)
+        if known.instances is not None:
+            # Labels of the field must not be those of objects outside of it.
+            first = int(known.instances.max(initial=0))
+            labels = np.where(labels > 0, labels + first, 0).astype(np.int32)
+        labels = compose(labels, crop(known.review, box))
+        layer = results.write_box(source, plane, Role.INSTANCES, labels, box)
+        self._watch(layer)
+        shown = self._shown.get((key, plane))
+        if shown is None or shown.layer is not layer:
+            now = results.read(source, plane, Role.INSTANCES)
+            assert now is not None
+            self._shown[key, plane] = _Shown(layer, now.copy(), own=True)
+            return
+        if not shown.own:
+            shown.labels, shown.own = shown.labels.copy(), True
+        y0, x0, y1, x1 = box
+        shown.labels[y0:y1, x0:x1] = labels
+
+    def collect_all(self) -> None:
+        """Take note of all that was changed by hand."""
+        for key, plane in list(self._shown):
+            self.collect(key, plane)
+
+    def collect(self, key: int, plane: PlaneIndex) -> None:
+        """Take note of what was changed by hand in one plane."""
+        shown = self._shown.get((key, plane))
+        record = self._session.images.get(key)
+        if shown is None or record is None:
+            self._shown.pop((key, plane), None)
+            return
+        source, results = self._workspace.sources[key], self._workspace.results
+        if results.find(source, Role.INSTANCES) is not shown.layer:
+            return
+        now = results.read(source, plane, Role.INSTANCES)
+        if now is None or now.shape != shown.labels.shape:
+            return
+        known = record.plane(plane)
+        cut = shown.labels if known.cut is None else known.cut
+        before = known.review
+        review, labels = collect(shown.labels, now, cut, before, _kind_of(known))
+        if labels is shown.labels:
+            return
+        known.review, known.instances = review, labels
+        if np.array_equal(labels, now):
+            self._shown[key, plane] = _Shown(shown.layer, labels)
+        else:
+            self.show(key, plane, labels)
+        undo = partial(self._restore, key, plane, before)
+        self.log.push(Decision("the correction", undo, before), review)
+        self.corrected.emit(key, plane)
+
+    def accept(self, labels: Sequence[int]) -> None:
+        """Keep objects of the plane in view as they are."""
+        known, place = self._in_view()
+        if known is None or known.instances is None or place is None:
+            return
+        before = known.review
+        known.review = accept(before, known.instances, labels, _kind_of(known))
+        n = len(known.review.kept) - len(before.kept)
+        if n:
+            undo = partial(self._restore, *place, before)
+            self.log.push(Decision(f"accepting {_objects(n)}", undo, before))
+            self._session.changed.emit()
+
+    def reject(self, labels: Sequence[int]) -> None:
+        """Say that objects of the plane in view are none, and paint background there."""
+        known, place = self._in_view()
+        if known is None or known.instances is None or place is None:
+            return
+        before = known.review
+        review, left = reject(before, known.instances, labels)
+        regions = review.empty[len(before.empty) :]
+        if not regions:
+            return
+        known.review, known.instances = review, left
+        known.n_objects = max(0, known.n_objects - len(regions))
+        strokes = self._paint_background(place, left, regions)
+        self.show(*place, left)
+        undo = partial(self._undo_rejection, place, before, strokes)
+        words = f"rejecting {_objects(len(regions))}"
+        self.log.push(Decision(words, undo, before, review))
+        self.removed.emit([region.label for region in regions])
+        self._session.changed.emit()
+
+    def undo(self) -> None:
+        """Undo the latest decision."""
+        self.collect_all()
+        self.log.undo()
+        self._session.changed.emit()
+
+    def verdicts(self) -> dict[int, str]:
+        """Return the verdicts on objects of the plane in view, by label."""
+        known = self._session.plane
+        if known is None:
+            return {}
+        return {label: str(region.verdict) for label, region in known.review.kept.items()}
+
+    def _in_view(self) -> tuple[Plane | None, tuple[int, PlaneIndex] | None]:
+        """Return the plane in view, what hands did there taken note of."""
+        if self._session.current is None or self._session.plane is None:
+            return None, None
+        place = (self._session.current, self._session.plane_index)
+        self.collect(*place)
+        return self._session.plane, place
+
+    def _paint_background(
+        self,
+        place: tuple[int, PlaneIndex],
+        labels: npt.NDArray[np.int32],
+        regions: Sequence[Region],
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """Paint background under rejected objects as one step of the layer's undo.
+
+        Returns rows, columns and values before.
+        """
+        key, plane = place
+        mask = np.zeros(labels.shape, dtype=bool)
+        for region in regions:
+            mask[region.window] |= background_stroke(labels, region)
+        rows, columns = np.nonzero(mask)
+        source, scribbles = self._workspace.sources[key], self._workspace.scribbles
+        layers = self._workspace.viewer.layers
+        active, selected = layers.selection.active, set(layers.selection)
+        before = scribbles.paint(source, plane, rows, columns, BACKGROUND)
+        if active is not None and layers.selection.active is not active:
+            layers.selection.clear()
+            layers.selection.update(selected)
+            layers.selection.active = active
+        self._workspace.read_scribbles()
+        return rows, columns, before
+
+    def _undo_rejection(
+        self,
+        place: tuple[int, PlaneIndex],
+        review: Review,
+        strokes: tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]],
+    ) -> None:
+        key, plane = place
+        if key not in self._session.images:
+            return
+        source, (rows, columns, values) = self._workspace.sources[key], strokes
+        now = self._workspace.scribbles.view(source, plane)
+        self._restore(key, plane, review)
+        if now is not None:
+            # What has been painted there since then stays.
+            ours = np.asarray(now)[rows, columns] == BACKGROUND
+            self._workspace.scribbles.paint(source, plane, rows[ours], columns[ours], values[ours])
+            self._workspace.read_scribbles()
+
+    def _restore(self, key: int, plane: PlaneIndex, review: Review) -> None:
+        """Put decisions back as they were."""
+        if key not in self._session.images:
+            return
+        known = self._session.images[key].plane(plane)
+        known.review = review
+        if known.cut is not None:
+            known.instances = compose(known.cut, review)
+            self.show(key, plane, known.instances)
+        self.corrected.emit(key, plane)
+
+    def _take_back_rejections(self) -> None:
+        """Let rejected objects return whose background stroke is gone."""
+        for key, record in self._session.images.items():
+            has_layer = self._workspace.scribbles.find(self._workspace.sources[key]) is not None
+            for index, plane in record.planes.items():
+                if not plane.review.empty or plane.instances is None:
+                    continue
+                drawn = None
+                if plane.scribbles is not None:
+                    drawn = plane.scribbles.labels
+                elif has_layer:
+                    drawn = np.zeros(plane.instances.shape, dtype=np.uint8)
+                back = withdrawn(plane.review, drawn)
+                if back:
+                    self._take_back(key, index, plane, back)
+
+    def _take_back(
+        self, key: int, index: PlaneIndex, plane: Plane, regions: Sequence[Region]
+    ) -> None:
+        before = plane.review
+        left = tuple(one for one in before.empty if not any(one is gone for gone in regions))
+        review = replace(before, empty=left)
+        latest = self.log.latest
+        if latest is not None and latest.after is before and isinstance(latest.before, Review):
+            whole = len(before.empty) - len(latest.before.empty) == len(regions)
+            # What was rejected may have been accepted before that.
+            review = latest.before if whole else review
+        self._restore(key, index, review)
+        undo = partial(self._restore, key, index, before)
+        self.log.push(Decision("taking the rejection back", undo, before), review)
+        self._session.changed.emit()
+
+    def _watch(self, layer: Labels) -> None:
+        """Hear of what is done to a layer; undo and redo only redraw it."""
+        if layer not in self._watched:
+            self._watched.add(layer)
+            for event in self._events(layer):
+                event.connect(self._on_event)
+
+    @staticmethod
+    def _events(layer: Labels) -> tuple[Any, ...]:
+        return layer.events.paint, layer.events.data, layer.events.set_data
+
+    def _on_event(self, event: Any) -> None:
+        if event.type == "paint":
+            self._edited.add(event.source)
+        self._pause.start()
+
+
+def _kind_of(plane: Plane) -> Callable[[Region], int]:
+    """Return what tells the scribble label of an object's class, as predicted."""
+
+    def kind(region: Region) -> int:
+        if plane.prediction is None or len(plane.prediction.probability) < 3:
+            return FOREGROUND
+        inside = plane.prediction.probability[(slice(1, None), *region.window)]
+        return FOREGROUND + int(np.argmax(inside[:, region.mask].mean(axis=1)))
+
+    return kind
+
+
+def _forget_strokes(layer: Labels) -> None:
+    """Empty a layer's own undo: its steps speak of labels that are no longer there."""
+    mode = layer.mode
+    layer.editable = False
+    layer.editable = True
+    layer.mode = mode
+
+
+def _objects(n: int) -> str:
+    return "1 object" if n == 1 else f"{n} objects"

@@ -1,0 +1,254 @@
+"""Rounds of training: their masks, what changed between them, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, Signal
+
+from napari_impartial.core.instances import count_objects
+from napari_impartial.core.review import compose
+from napari_impartial.core.rounds import (
+    Changes,
+    PackedLabels,
+    agreement,
+    compare,
+    judge,
+    picture,
+)
+
+from . import notify
+from .jobs import Latest
+from .layers import Role
+from .result_control import ResultControl
+from .session import PlaneKey, Round
+from .workspace import Workspace
+
+# Compressed masks of all rounds together; beyond that the oldest are given up.
+MOST_MASK_BYTES = 256 << 20
+
+Labels = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """What a thread is given to compare two rounds, and what it found."""
+
+    since: Round
+    before: dict[PlaneKey, Labels | PackedLabels]
+    now: dict[PlaneKey, Labels]
+    shown: PlaneKey | None
+    judged: bool
+    found: tuple[Changes, ...] = ()
+    words: str = ""
+    picture: npt.NDArray[np.uint8] | None = None
+
+    def work_out(self) -> _Comparison:
+        found, drawn, words = [], None, ""
+        for place, after in self.now.items():
+            kept = self.before.get(place)
+            before = kept.unpack() if isinstance(kept, PackedLabels) else kept
+            if before is None or before.shape != after.shape:
+                continue
+            changes = compare(before, after)
+            found.append(changes)
+            if place == self.shown:
+                drawn, words = picture(changes, before, after), _describe(changes)
+        return _Comparison(
+            self.since, self.before, self.now, self.shown, self.judged, tuple(found), words, drawn
+        )
+
+
+class RoundControl(QObject):
+    """Keeps rounds, compares them and goes back to them.
+
+    Signals
+    -------
+    changed
+        The list of rounds.
+    compared
+        What changed since another round, in words.
+    judged
+        Whether more scribbles still help, in words.
+    """
+
+    changed = Signal()
+    compared = Signal(str)
+    judged = Signal(str)
+
+    def __init__(
+        self, workspace: Workspace, results: ResultControl, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._workspace = workspace
+        self._session = workspace.session
+        self._results = results
+        self._chosen: int | None = None
+        self._showing = False
+        self._comparing = Latest(self)
+        self._comparing.done.connect(self._on_compared)
+        self._packing = Latest(self)
+        self._packing.done.connect(self._on_packed)
+        self._session.result_changed.connect(self._on_result)
+        workspace.plane_changed.connect(self.compare)
+
+    def close(self) -> None:
+        """Stop listening to the session; the dock is going."""
+        self._session.result_changed.disconnect(self._on_result)
+
+    def on_trained(self) -> None:
+        """Take note of a new round."""
+        self._pack()
+        self.judged.emit("")
+        self.compared.emit("")
+        self.changed.emit()
+
+    def objects(self, one: Round) -> int | None:
+        """Return how many objects a round has in the planes that were predicted."""
+        if one is self._session.round:
+            counts = [
+                plane.n_objects
+                for record in self._session.images.values()
+                for plane in record.planes.values()
+                if plane.instances is not None
+            ]
+            return sum(counts) if counts else None
+        return one.objects
+
+    def choose(self, number: int | None) -> None:
+        """Compare with this round from now on; None: with the one before."""
+        self._chosen = number
+        self.compare()
+
+    def show(self, shown: bool) -> None:
+        """Show or hide the layer of changes."""
+        self._showing = shown
+        if shown:
+            self.compare()
+        else:
+            self._hide()
+
+    def compare(self) -> None:
+        """Work out what changed since the chosen round."""
+        since = self._since(self._chosen)
+        last = self._since(None)
+        if since is None or last is None:
+            return
+        now = {
+            (key, index): plane.instances
+            for key, record in self._session.images.items()
+            for index, plane in record.planes.items()
+            if plane.instances is not None
+        }
+        current = self._session.current
+        shown = None if current is None else (current, self._session.plane_index)
+        request = _Comparison(since, dict(since.masks), now, shown, since is last)
+        self._comparing.request(request.work_out)
+
+    def roll_back(self, number: int) -> None:
+        """Make an old round's model and masks the current ones."""
+        session = self._session
+        rounds = [one for one in session.rounds if one.number == number]
+        if not rounds or session.busy or rounds[0] is session.round:
+            return
+        if not rounds[0].model_path.is_file():
+            notify.show_error(f"The model of round {number} is no longer there.")
+            return
+        self._results.review.collect_all()
+        session.go_back(rounds[0])
+        for key, record in session.images.items():
+            for index, plane in record.planes.items():
+                if plane.cut is not None:
+                    plane.instances = compose(plane.cut, plane.review)
+                    plane.n_objects = count_objects(plane.instances)
+                    self._results.review.show(key, index, plane.instances)
+        self._results.suggestions.refresh()
+        self._pack()
+        self.judged.emit("")
+        self.compared.emit("")
+        self.changed.emit()
+        # For the heatmap, the suggestions and the sliders; the objects are there already.
+        if not session.missing_for_prediction():
+            self._results.predict()
+
+    def _since(self, number: int | None) -> Round | None:
+        """Return the round to compare with: that number, or the one before the current."""
+        now = self._session.round
+        if now is None:
+            return None
+        if number is not None and number != now.number:
+            found = [one for one in self._session.rounds if one.number == number]
+            if found:
+                return found[0]
+        earlier = [one for one in self._session.rounds if one.number < now.number]
+        return earlier[-1] if earlier else None
+
+    def _on_result(self, _: int) -> None:
+        self.changed.emit()
+        self.compare()
+
+    def _on_compared(self, done: _Comparison) -> None:
+        if done.judged:
+            share = agreement(done.found)
+            now = self._session.round
+            scores = [
+                one.score
+                for one in self._session.rounds
+                if now is not None and one.number <= now.number
+            ]
+            self.judged.emit(judge(scores, share))
+        since = f"Since round {done.since.number}: "
+        self.compared.emit(since + done.words + "." if done.words else "")
+        if not self._showing or done.shown is None or done.shown[0] not in self._session.images:
+            return
+        source = self._workspace.sources[done.shown[0]]
+        if done.picture is None:
+            self._hide()
+            notify.show_info(f"The objects of round {done.since.number} are not known here.")
+            return
+        results = self._workspace.results
+        results.write(source, done.shown[1], Role.CHANGES, done.picture).visible = True
+
+    def _hide(self) -> None:
+        for key in self._session.images:
+            layer = self._workspace.results.find(self._workspace.sources[key], Role.CHANGES)
+            if layer is not None:
+                layer.visible = False
+
+    def _pack(self) -> None:
+        """Compress masks on a thread; an afternoon's rounds would fill the memory."""
+        loose: list[tuple[Round, PlaneKey, Labels]] = [
+            (one, place, labels)
+            for one in self._session.rounds
+            for place, labels in one.masks.items()
+            if not isinstance(labels, PackedLabels)
+        ]
+
+        def work_out() -> Any:
+            return [(one, place, arr, PackedLabels.pack(arr)) for one, place, arr in loose]
+
+        if loose:
+            self._packing.request(work_out)
+
+    def _on_packed(self, packed: list[tuple[Round, PlaneKey, Labels, PackedLabels]]) -> None:
+        for one, place, labels, small in packed:
+            if one.masks.get(place) is labels:
+                one.masks[place] = small
+        total = 0
+        for one in reversed(self._session.rounds):
+            total += sum(
+                len(m.data) if isinstance(m, PackedLabels) else m.nbytes for m in one.masks.values()
+            )
+            if total > MOST_MASK_BYTES:
+                one.masks.clear()
+
+
+def _describe(changes: Changes) -> str:
+    """Say what changed, with the colours that it has in the layer of changes."""
+    return (
+        f"{len(changes.gained)} new (green), {len(changes.lost)} gone (pink), "
+        f"{len(changes.changed)} changed (orange), {changes.n_same} the same"
+    )

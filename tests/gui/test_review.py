@@ -1,0 +1,362 @@
+"""Review in a real window: accept, reject, correct, undo; suggestions; rounds.
+
+The prediction is put together from the truth, so that nothing has to be trained here;
+``test_widget.py`` and ``test_rounds_window.py`` go the whole way.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_impartial.core.lessons import annotation
+from napari_impartial.core.measurements import measure
+from napari_impartial.core.results import Prediction
+from napari_impartial.core.review import Verdict
+from napari_impartial.core.uncertainty import entropy
+from napari_impartial.gui.suggestion_control import PlaceState
+
+
+def prediction_of(truth: np.ndarray) -> Prediction:
+    """What a good model would say: sure in cells, unsure at their borders."""
+    inside = ndimage.distance_transform_edt(truth > 0) - ndimage.distance_transform_edt(truth == 0)
+    foreground = (1 / (1 + np.exp(-inside))).astype(np.float32)
+    probability = np.stack([1 - foreground, foreground])
+    unsure = entropy(probability)
+    return Prediction(probability, unsure, 0.1 * unsure, None, 2)
+
+
+@pytest.fixture
+def layer_named(viewer: Any) -> Callable[[str], Any]:
+    return lambda name: next(layer for layer in viewer.layers if layer.name == name)
+
+
+@pytest.fixture
+def predicted(
+    widget: Any, scribbled: Any, tiny_tissue: Any, wait_for: Any, layer_named: Any
+) -> Any:
+    """The tissue with a result; returns the instances layer."""
+    widget.results._keep(widget.session.current, (), prediction_of(tiny_tissue.truth))
+    settled(widget, wait_for)
+    return layer_named("instances [tissue]")
+
+
+def settled(widget: Any, wait_for: Any) -> None:
+    results = widget.results
+    wait_for(
+        lambda: not (results._pause.isActive() or results._cutting.busy or results._measuring.busy)
+    )
+
+
+def plane(widget: Any) -> Any:
+    return widget.session.plane
+
+
+def labels_in(layer: Any) -> list[int]:
+    return [int(i) for i in np.unique(layer.data) if i]
+
+
+def test_accept_reject_and_undo(
+    widget: Any, viewer: Any, find: Any, scribbled: Any, predicted: Any, wait_for: Any
+) -> None:
+    table, known = find("object_table"), plane(widget)
+    n = len(labels_in(predicted))
+    assert table.model().rowCount() == n == known.n_objects
+    assert not find("accept_button").isEnabled()
+    assert not find("undo_button").isEnabled()
+
+    # Accepting keeps the object whatever the sliders say, and goes on to the next row.
+    table.go_to_row(0)
+    first = table.selected()[0]
+    before = predicted.data == first
+    find("accept_button").click()
+    assert table.selected() != [first]
+    assert plane(widget).review.kept[first].verdict is Verdict.ACCEPTED
+    assert table.table_model().value(table.table_model().row_of(first), "review") == "accepted"
+    find("threshold_slider").setValue(0.9)
+    settled(widget, wait_for)
+    np.testing.assert_array_equal(predicted.data == first, before)
+    find("threshold_slider").setValue(0.5)
+    settled(widget, wait_for)
+    assert len(labels_in(predicted)) == n
+
+    # Rejecting, be it what was accepted, takes the object away and paints background, in
+    # one step of napari's undo.
+    painted = scribbled.data.copy()
+    viewer.layers.selection.active = predicted
+    row = next(
+        r
+        for r in range(n)
+        if not (painted[predicted.data == table.table_model().labels([r])[0]]).any()
+    )
+    table.go_to_row(row)
+    second = table.selected()[0]
+    where = predicted.data == second
+    find("reject_button").click()
+    assert second not in labels_in(predicted)
+    assert table.model().rowCount() == n - 1
+    assert find("count_label").text() == f"{n - 1} objects"
+    stroke = (scribbled.data == 1) & (painted != 1)
+    assert stroke.sum() >= where.sum() / 2
+    assert where[stroke].all()
+    assert viewer.layers.selection.active == predicted, "the tool in hand stays"
+    find("threshold_slider").setValue(0.4)
+    settled(widget, wait_for)
+    assert not predicted.data[ndimage.binary_erosion(where)].any(), "it does not come back"
+    find("threshold_slider").setValue(0.5)
+    settled(widget, wait_for)
+    scribbled.undo()
+    np.testing.assert_array_equal(scribbled.data, painted)
+    wait_for(lambda: table.model().rowCount() == n)
+    np.testing.assert_array_equal(predicted.data > 0, (predicted.data > 0) | where)
+    assert "accepting" in find("undo_button").toolTip()
+
+    # The same with our own undo; what was painted meanwhile stays.
+    settled(widget, wait_for)
+    table.select(int(predicted.data[where][0]))
+    find("reject_button").click()
+    scribbled.data_setitem((np.array([0]), np.array([0])), 1)
+    find("undo_button").click()
+    settled(widget, wait_for)
+    assert len(labels_in(predicted)) == n
+    assert scribbled.data[0, 0] == 1
+    np.testing.assert_array_equal(scribbled.data[1:], painted[1:])
+    find("undo_button").click()
+    assert not plane(widget).review
+    assert not find("undo_button").isEnabled()
+
+
+def test_corrections_with_naparis_own_tools(
+    widget: Any, viewer: Any, find: Any, predicted: Any, wait_for: Any
+) -> None:
+    known, cut = plane(widget), predicted.data.copy()
+    biggest = int(np.argmax(np.bincount(cut.ravel())[1:])) + 1
+    rows, columns = np.nonzero(cut == biggest)
+    middle = int(np.median(columns))
+
+    # A line erased through a cell makes two.
+    line = columns == middle
+    predicted.data_setitem((rows[line], columns[line]), 0)
+    wait_for(lambda: known.review.count(Verdict.CORRECTED) == 2)
+    settled(widget, wait_for)
+    n = len(labels_in(predicted))
+    assert n == len(labels_in(cut)) + 1
+    assert find("object_table").model().rowCount() == n
+    assert "corrected" in widget.results.review.verdicts().values()
+
+    # The sliders do not touch it, nor does another prediction.
+    halves = np.isin(predicted.data, list(known.review.kept))
+    find("threshold_slider").setValue(0.45)
+    settled(widget, wait_for)
+    np.testing.assert_array_equal(np.isin(predicted.data, list(known.review.kept)), halves)
+    assert not predicted.data[rows[line], columns[line]].any()
+    widget.results._keep(0, (), known.prediction)
+    settled(widget, wait_for)
+    np.testing.assert_array_equal(np.isin(predicted.data, list(known.review.kept)), halves)
+    find("threshold_slider").setValue(0.5)
+    settled(widget, wait_for)
+
+    # It is annotation: two cells and a line of background between them.
+    (item,) = widget.workspace.training_set()
+    taught = annotation(known.review, known.instances).labels
+    assert (taught[halves] == 2).any()
+    assert (taught[rows[line], columns[line]] == 1).sum() >= line.sum() - 2
+    free = known.scribbles.labels == 0
+    np.testing.assert_array_equal(item.scribbles.labels[free], taught[free])
+    np.testing.assert_array_equal(item.scribbles.labels[~free], known.scribbles.labels[~free])
+
+    # Painting a new cell, and napari's own undo of that.
+    review = known.review
+    empty = np.argwhere(ndimage.binary_erosion(predicted.data == 0, iterations=2))[0]
+    predicted.brush_size = 3
+    predicted.selected_label = int(predicted.data.max()) + 1
+    predicted.paint(tuple(empty), predicted.selected_label)
+    wait_for(lambda: predicted.selected_label in known.review.kept)
+    predicted.undo()
+    wait_for(lambda: known.review == review)
+
+    # Our undo takes the correction back as a whole.
+    find("undo_button").click()
+    settled(widget, wait_for)
+    np.testing.assert_array_equal(predicted.data > 0, cut > 0)
+    assert not known.review
+
+    # What was done just before Train is pressed counts.
+    predicted.data_setitem((rows, columns), 0)
+    (item,) = widget.workspace.training_set()
+    assert (item.scribbles.labels[rows, columns] == 1).any()
+
+
+def test_filter_export_and_both_ways(
+    widget: Any,
+    viewer: Any,
+    find: Any,
+    predicted: Any,
+    wait_for: Any,
+    tmp_path: Path,
+    notes: Any,
+    tiny_tissue: Any,
+) -> None:
+    table, known = find("object_table"), plane(widget)
+    areas = np.bincount(predicted.data.ravel())[1:]
+    limit = int(np.median(areas))
+    find("filter_edit").setText(f"area > {limit}")
+    assert table.model().rowCount() == (areas > limit).sum()
+    assert find("shown_label").text() == f"{(areas > limit).sum()} of {len(areas)}"
+    find("filter_edit").setText(f"area > {limit} and")
+    assert not find("filter_note").isHidden()
+    assert table.model().rowCount() == (areas > limit).sum(), "half a condition changes nothing"
+    find("filter_edit").setText(f"area > {limit}")
+    assert find("filter_note").isHidden()
+
+    # The file holds what is shown, with the command line's columns.
+    path = tmp_path / "cells.csv"
+    panel = widget.result_panel.review
+    panel.export_wanted.emit(path, table.table_model().shown())
+    rows = list(csv.DictReader(path.open()))
+    assert len(rows) == (areas > limit).sum()
+    columns = measure(
+        known.instances, known.image, known.prediction.probability, known.prediction.entropy
+    )
+    assert list(rows[0]) == list(columns)
+    assert f"{len(rows)} rows" in notes()[-1]
+    (tmp_path / "folder.csv").mkdir()
+    panel.export_wanted.emit(tmp_path / "folder.csv", table.table_model().shown())
+    assert "it is a folder" in notes()[-1]
+
+    # A histogram of any column.
+    find("histogram_button").setChecked(True)
+    combo = find("histogram_combo")
+    assert combo.currentText() == "area px"
+    assert panel.histogram.counts.sum() == len(rows)
+    combo.setCurrentText("confidence")
+    assert panel.histogram.counts.sum() == len(rows)
+
+    # A click on a cell finds its row; a row leads to its cell, several can be decided on.
+    find("filter_edit").clear()
+    widget._on_clicked_object(predicted, 3)
+    assert table.selected() == [3]
+    table.go_to_row(table.table_model().row_of(5))
+    assert predicted.selected_label == 5
+    y, x = columns["centroid_y"][4], columns["centroid_x"][4]
+    np.testing.assert_allclose(
+        viewer.scene.camera.center[-2:], predicted.data_to_world((y, x)), atol=1e-6
+    )
+    assert "reviewed" not in widget.session.record.status
+    table.selectAll()
+    find("accept_button").click()
+    assert len(known.review.kept) == len(areas)
+    assert "reviewed" in widget.session.record.status
+    assert find("review_done_check").isChecked()
+    assert not find("review_done_check").isEnabled()
+    find("undo_button").click()
+    assert "reviewed" not in widget.session.record.status
+    find("review_done_check").setChecked(True)
+    assert "reviewed" in widget.session.record.status
+
+
+def test_suggestions_are_worked_through(
+    widget: Any,
+    viewer: Any,
+    find: Any,
+    scribbled: Any,
+    predicted: Any,
+    wait_for: Any,
+    layer_named: Any,
+) -> None:
+    panel, control = widget.refine_panel, widget.results.suggestions
+    marks = layer_named("suggestions [tissue]")
+    n = len(control.places)
+    assert n >= 2
+    assert len(marks.data) == n
+    assert not find("fine_button").isEnabled()
+    widget.refine_panel.go_next()
+    assert panel.value() == 0
+    assert viewer.layers.selection.active == scribbled
+    assert scribbled.mode == "paint"
+
+    # Fine: off the marks, on to the next place, and not suggested again.
+    first = control.places[0].suggestion
+    find("fine_button").click()
+    assert panel.value() == 1
+    assert control.places[0].state is PlaceState.FINE
+    assert len(marks.data) == n - 1
+    known = plane(widget)
+    prediction = known.prediction
+    widget.results._keep(0, (), prediction)
+    settled(widget, wait_for)
+    for place in control.places:
+        if place.state is not PlaceState.FINE:
+            distance = max(abs(place.suggestion.y - first.y), abs(place.suggestion.x - first.x))
+            assert distance >= 48
+    assert len(known.dismissed) == 1
+    # Another opinion of the place brings it back.
+    flipped = prediction_of(np.zeros((96, 96), int))
+    widget.results._keep(0, (), flipped)
+    settled(widget, wait_for)
+    assert not known.dismissed
+
+    # Undone, it is back.
+    widget.results._keep(0, (), prediction)
+    settled(widget, wait_for)
+    widget.refine_panel.go_next()
+    widget.refinement.keys["k"]()
+    assert control.places[0].done
+    find("undo_fine_button").click()
+    assert not control.places[0].done
+    assert not known.dismissed
+
+    # A place that was painted at is done; next and previous pass it over.
+    y0, x0, y1, x1 = control.places[0].suggestion.box
+    free = np.argwhere(scribbled.data[y0:y1, x0:x1] == 0)[0] + (y0, x0)
+    scribbled.data_setitem((free[:1], free[1:]), 2)
+    wait_for(lambda: control.places[0].state is PlaceState.ANNOTATED)
+    assert find("suggestion_list").item(0).text().startswith("1.  painted: ")
+    if len(control.places) > 1:
+        panel.setValue(*_lines(panel), row=1)
+        panel.go_previous()
+        assert panel.value() != 0
+    for place in control.places:
+        if not place.done:
+            assert scribbled.data[place.suggestion.y, place.suggestion.x] == 0
+
+
+def _lines(panel: Any) -> tuple[list[str], list[bool]]:
+    count = panel._list.count()
+    return (
+        [panel._list.item(i).text() for i in range(count)],
+        [panel._is_done(i) for i in range(count)],
+    )
+
+
+def test_previews_leave_decisions_alone(widget: Any, predicted: Any, wait_for: Any) -> None:
+    known, cut = plane(widget), predicted.data.copy()
+    widget.results.review.accept([1])
+    box = (0, 0, 96, 96)
+    labels = np.ones((96, 96), np.int32)
+    widget.results.review.show_preview(0, (), labels, box)
+    np.testing.assert_array_equal(predicted.data == 1, cut == 1)
+    assert predicted.data[cut == 0].all()
+    widget.results.review.collect_all()
+    assert list(known.review.kept) == [1], "a preview is nothing made by hand"
+    widget.results.review.show(0, (), known.instances)
+    np.testing.assert_array_equal(predicted.data, cut)
+
+
+def test_a_layer_that_was_removed_is_no_correction(
+    widget: Any, viewer: Any, predicted: Any, wait_for: Any, layer_named: Any
+) -> None:
+    widget.results.review.accept([1])
+    viewer.layers.remove(predicted)
+    widget.results.review.collect_all()
+    assert list(plane(widget).review.kept) == [1]
+    widget.results._cut()
+    settled(widget, wait_for)
+    assert (layer_named("instances [tissue]").data == 1).any()
+    assert list(plane(widget).review.kept) == [1]

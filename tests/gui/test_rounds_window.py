@@ -1,0 +1,159 @@
+"""Rounds in a real window: kept, compared, gone back to, continued from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_impartial.core.config import ModelConfig, TrainingConfig
+from napari_impartial.core.results import Prediction
+from napari_impartial.core.review import compose
+from napari_impartial.core.rounds import CHANGED, GAINED, LOST, PackedLabels
+from napari_impartial.core.uncertainty import entropy
+from napari_impartial.gui import round_control
+
+
+@pytest.fixture
+def models(tiny_tissue: Any, tiny_scribbles: Any, tmp_path: Path) -> list[tuple[Path, Any]]:
+    """Two real models, trained for a step or two."""
+    from napari_impartial.core.model_file import save_model
+    from napari_impartial.core.training import fit
+
+    made = []
+    for steps in (1, 2):
+        config = TrainingConfig(max_steps=steps, patch_size=48, precision="float32")
+        run = fit(
+            [tiny_tissue.image], [tiny_scribbles], ModelConfig(base_features=4, depth=1), config
+        )
+        try:
+            while True:
+                next(run)
+        except StopIteration as end:
+            path = tmp_path / f"{steps}.impartial"
+            save_model(end.value, path)
+            made.append((path, end.value.card))
+    return made
+
+
+def prediction_of(truth: np.ndarray) -> Prediction:
+    inside = ndimage.distance_transform_edt(truth > 0) - ndimage.distance_transform_edt(truth == 0)
+    foreground = (1 / (1 + np.exp(-inside))).astype(np.float32)
+    probability = np.stack([1 - foreground, foreground])
+    return Prediction(probability, entropy(probability), entropy(probability) / 9, None, 2)
+
+
+def settled(widget: Any, wait_for: Any) -> None:
+    results, rounds = widget.results, widget.refinement.rounds
+    wait_for(
+        lambda: (
+            not (
+                results._cutting.busy
+                or results._measuring.busy
+                or rounds._comparing.busy
+                or rounds._packing.busy
+            )
+        )
+    )
+
+
+def test_rounds_are_compared_and_rolled_back(
+    widget: Any,
+    viewer: Any,
+    find: Any,
+    scribbled: Any,
+    tiny_tissue: Any,
+    models: list[tuple[Path, Any]],
+    wait_for: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session, rounds = widget.session, widget.refinement.rounds
+    known, truth = session.plane, tiny_tissue.truth
+    # The two largest are cut with or without the others.
+    lost, last = (int(i) for i in np.argsort(np.bincount(truth.ravel())[1:])[-2:] + 1)
+
+    def run(number: int, objects: np.ndarray) -> None:
+        session.add_round(*models[number - 1], annotated_px=100 * number, annotated_cells=number)
+        rounds.on_trained()
+        widget.results._keep(session.current, (), prediction_of(objects))
+        settled(widget, wait_for)
+
+    run(1, np.where(truth == last, 0, truth))
+    listed = find("rounds_list")
+    assert listed.topLevelItemCount() == 1
+    assert listed.topLevelItem(0).text(2) == "100"
+    assert int(listed.topLevelItem(0).text(4)) == known.n_objects
+    assert not find("compare_button").isEnabled()
+    first = known.instances
+
+    run(2, np.where(truth == lost, 0, truth))
+    settled(widget, wait_for)
+    assert listed.topLevelItemCount() == 2
+    kept = session.rounds[0].masks[(session.current, ())]
+    assert isinstance(kept, PackedLabels), "masks of old rounds are compressed"
+    np.testing.assert_array_equal(kept.unpack(), first)
+    words = find("changes_label").text()
+    assert words.startswith("Since round 1: ")
+    assert " 0 new" not in words
+    assert " 0 gone" not in words
+
+    # The picture of changes, on and off; never a second layer.
+    for _ in range(2):
+        find("compare_button").click()
+        settled(widget, wait_for)
+        (layer,) = [one for one in viewer.layers if one.name == "changes [tissue]"]
+        assert layer.visible
+        find("compare_button").click()
+        assert not layer.visible
+    drawn = layer.data
+    assert set(np.unique(drawn)) >= {0, GAINED, LOST}
+    assert set(np.unique(drawn)) <= {0, GAINED, LOST, CHANGED}
+    assert (drawn[ndimage.binary_erosion(truth == last, iterations=3)] == GAINED).all()
+    assert (drawn[ndimage.binary_erosion(truth == lost, iterations=3)] == LOST).all()
+
+    # Roll back: the model and the objects of then; decisions stay.
+    widget.results.review.accept([int(known.instances[truth == last].max())])
+    wanted: list[bool] = []
+    monkeypatch.setattr(widget.results, "predict", lambda: wanted.append(True))
+    widget.rounds_panel.setValue(1)
+    find("roll_back_button").click()
+    settled(widget, wait_for)
+    assert wanted == [True], "for the heatmap and the sliders"
+    assert session.model_path == models[0][0]
+    assert session.card == models[0][1]
+    assert session.round is session.rounds[0]
+    assert known.prediction is None
+    shown = next(one for one in viewer.layers if one.name == "instances [tissue]").data
+    np.testing.assert_array_equal(shown, compose(first, known.review))
+    assert np.isin(shown, list(known.review.kept)).any()
+    assert listed.topLevelItem(0).text(0).startswith("1 ")
+    assert session.rounds[1].labels((session.current, ())) is not None
+
+    # Going on from there makes round 3.
+    run(2, truth)
+    assert [one.number for one in session.rounds] == [1, 2, 3]
+    assert session.round is session.rounds[2]
+
+
+def test_masks_do_not_fill_the_memory(
+    widget: Any,
+    scribbled: Any,
+    models: list[tuple[Path, Any]],
+    wait_for: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = widget.session
+    monkeypatch.setattr(round_control, "MOST_MASK_BYTES", 4000)
+    for _ in range(4):
+        session.add_round(*models[0], 1)
+        session.plane.instances = np.random.default_rng(0).integers(0, 9, (40, 40), np.int32)
+        session.add_round(*models[0], 1)
+        widget.refinement.rounds.on_trained()
+        settled(widget, wait_for)
+    sizes = [len(m.data) for one in session.rounds for m in one.masks.values()]
+    assert 0 < sum(sizes) <= 4000
+    assert session.rounds[-2].masks, "the latest are kept"
+    assert not session.rounds[0].masks
