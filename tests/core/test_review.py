@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
@@ -275,11 +274,11 @@ def test_a_review_survives_a_file() -> None:
     now[15:18, 5:15], now[5:8, 25:35] = 1, 0
     review, labels = r.collect(cut, now, cut, Review())
     review, labels = r.reject(r.accept(review, labels, [3]), labels, [4])
-    file = io.BytesIO()
-    np.savez(file, **lessons.to_arrays(review))
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as arrays:
-        assert lessons.from_arrays(arrays) == review
+    content = lessons.to_bytes(review)
+    assert content.dtype == np.uint8
+    assert lessons.from_bytes(content) == review
+    with pytest.raises(ImPartialError, match="cannot be read"):
+        lessons.from_bytes(content[: len(content) // 2])
     assert lessons.from_arrays(lessons.to_arrays(Review())) == Review()
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from .errors import ImPartialError
 from .review import Labels, Mask, Region, Review, Verdict
 from .scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED, Scribbles, from_instances
 
@@ -145,6 +149,28 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Review:
         else:
             empty.append(region)
     return Review(kept, tuple(empty))
+
+
+def to_bytes(review: Review) -> npt.NDArray[np.uint8]:
+    """Return a review as one array of bytes: an .npz file of :func:`to_arrays`."""
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **to_arrays(review))
+    return np.frombuffer(file.getvalue(), dtype=np.uint8)
+
+
+def from_bytes(content: npt.NDArray[np.uint8]) -> Review:
+    """Return the review that :func:`to_bytes` was given.
+
+    Raises
+    ------
+    ImPartialError
+        If the bytes are damaged.
+    """
+    try:
+        with np.load(io.BytesIO(content.tobytes()), allow_pickle=False) as arrays:
+            return from_arrays({name: arrays[name] for name in arrays.files})
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ImPartialError(f"The decisions about objects cannot be read ({error}).") from error
 
 
 def _padded_window(regions: Iterable[Region], shape: tuple[int, ...]) -> tuple[slice, slice]:

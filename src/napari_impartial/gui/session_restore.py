@@ -12,6 +12,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.lessons import from_bytes
 from napari_impartial.core.model_card import read_card
 from napari_impartial.core.uncertainty import Suggestion
 from napari_impartial.io.session_folder import SessionFolder, Stored
@@ -51,6 +52,7 @@ def read(folder: SessionFolder) -> SavedSession:
         holder.data = _loaded(holder.data)
     for plane in (plane for image in saved.images for plane in image.planes):
         plane.prediction = _loaded(plane.prediction)
+        plane.review = _loaded(plane.review)
     return saved
 
 
@@ -175,18 +177,24 @@ class Restorer:
                 copies[path] = copy
             return copies[path]
 
+        current: Round | None = None
         for one in saved.rounds:
             if one.model is None:
                 continue
             try:
                 path = own(one.model)
-                session.rounds.append(Round(one.number, path, read_card(path), one.annotated_px))
+                made = Round(
+                    one.number, path, read_card(path), one.annotated_px, one.annotated_cells
+                )
+                session.rounds.append(made)
+                current = made if one.current else current
             except (ImPartialError, OSError) as error:
                 self.warnings.append(f"The model of round {one.number} is lost ({error}).")
         if saved.model is not None:
             try:
                 path = own(saved.model)
                 session.set_model(path, read_card(path))
+                session.round = current
             except (ImPartialError, OSError) as error:
                 self.warnings.append(f"The model is lost ({error}).")
 
@@ -217,6 +225,14 @@ class Restorer:
         known = self._session.images[key].plane(index)
         known.suggestions = [_suggestion(values) for values in plane.suggestions]
         known.visited = {(int(y), int(x)) for y, x in plane.visited}
+        if plane.review is None:
+            return
+        try:
+            if isinstance(plane.review, ImPartialError):
+                raise plane.review
+            known.review = from_bytes(plane.review)
+        except ImPartialError as error:
+            self.warnings.append(f"{source.plane_name(index)}: {error}")
 
     def _fits(self, plane: SavedPlane, source: Source) -> bool:
         packed = plane.prediction

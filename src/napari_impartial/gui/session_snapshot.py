@@ -16,6 +16,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from psygnal import Signal
 
+from napari_impartial.core.lessons import to_bytes
 from napari_impartial.io.session_folder import Kept
 from napari_impartial.io.session_state import (
     SavedImage,
@@ -91,7 +92,14 @@ class Snapshots:
             loose=[self._labels(layer) for layer in workspace.scribbles.loose(sources)],
             model=session.model_path,
             rounds=[
-                SavedRound(one.number, one.model_path, one.annotated_px) for one in session.rounds
+                SavedRound(
+                    one.number,
+                    one.model_path,
+                    one.annotated_px,
+                    one.annotated_cells,
+                    one is session.round,
+                )
+                for one in session.rounds
             ],
             view=self._view(keys),
             parts=parts,
@@ -117,6 +125,7 @@ class Snapshots:
                     n_samples=plane.prediction.n_samples,
                     suggestions=[dataclasses.asdict(place) for place in plane.suggestions],
                     visited=[list(place) for place in sorted(plane.visited)],
+                    review=Kept(plane.review, convert=to_bytes) if plane.review else None,
                 )
                 for index, plane in sorted(record.planes.items())
                 if plane.prediction is not None

@@ -82,6 +82,8 @@ class SavedPlane:
         Monte-Carlo passes.
     suggestions, visited
         Places to scribble next; those (y, x) that were gone to.
+    review
+        Decisions about objects, in bytes (:func:`core.lessons.to_bytes`).
     """
 
     at: list[int] = field(default_factory=list)
@@ -89,6 +91,7 @@ class SavedPlane:
     n_samples: int = 0
     suggestions: list[dict[str, Any]] = field(default_factory=list)
     visited: list[list[int]] = field(default_factory=list)
+    review: Any = None
 
 
 @dataclass
@@ -126,6 +129,8 @@ class SavedRound:
     number: int = 0
     model: Path | None = None
     annotated_px: int = 0
+    annotated_cells: int = 0
+    current: bool = False
 
 
 @dataclass
