@@ -24,7 +24,7 @@ class Dismissal:
         Pixel of the suggestion.
     box : (y0, x0, y1, x1)
         In pixels, the end excluded.
-    foreground : uint8 array of the box's shape
+    foreground : uint8 array as large as the box
         Foreground probability in 255ths.
     """
 

@@ -37,12 +37,18 @@ class SavedLayer:
     data
         `Kept` to be written, `Stored` once read; None for an image that is read from
         its file.
-    path, relative, reader
-        File that the image comes from, as an absolute path and seen from the session's
-        folder; napari's name of the reader.
-    shape, rgb, print
-        Shape of the data; whether the last axis holds colours; what a few of its pixels
-        hash to, by which it is known again.
+    path
+        File that the image comes from, as an absolute path.
+    relative
+        The same, seen from the session's folder.
+    reader
+        napari's name of the reader.
+    shape
+        Shape of the data.
+    rgb
+        Whether the last axis holds colours.
+    print
+        What a few of the pixels hash to, by which the data is known again.
     placement
         Scale, translate, rotate, shear, affine, units and axis labels.
     look
