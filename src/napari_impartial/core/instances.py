@@ -44,7 +44,7 @@ _STRENGTH_POWER = 0.322
 
 # The automatic cut, at threshold 0.5 and split strength 0.6: how likely a candidate has to
 # be one object, and the lowest level of outlines. Both go with the threshold.
-_LOW_PRICE, _PRICE, _PRICE_SLOPE = 0.05, 0.3, 0.6
+_LOW_PRICE, _PRICE, _PRICE_SLOPE = 0.05, 0.35, 0.6
 _LOWEST_LEVEL = 0.2
 # A hole larger than this share of its object is taken for a hole.
 _FILLED_SHARE = 0.25

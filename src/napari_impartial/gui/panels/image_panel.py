@@ -214,13 +214,18 @@ class ImagePanel(QWidget):
             self._axes.clear()
             self.table.set_channels([])
             return
+        shape = data_of(layer).shape
         chosen = self._chosen.get(layer)
+        if chosen is not None and len(chosen.axes) != len(shape):
+            # The layer was given other pixels; what was chosen for the old ones is void.
+            del self._chosen[layer]
+            chosen = None
         axes = axes or (chosen.axes if chosen else axes_of(layer))
         further = companions(self._viewer, layer, axes)
         own = names_of_channels(layer, axes)
         names = [*own, *(channel_name(other) for other in further)]
         # Layers come and go while results are made; what is shown stays unless it changed.
-        shown = (layer, axes, tuple(further), tuple(names))
+        shown = (layer, axes, shape, tuple(further), tuple(names))
         if shown == self._shown:
             return
         self._shown, self._further, self._names = shown, further, names
