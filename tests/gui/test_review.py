@@ -306,7 +306,7 @@ def test_suggestions_are_worked_through(
     widget.results._keep(0, (), prediction)
     settled(widget, wait_for)
     widget.refine_panel.go_next()
-    widget.refinement.keys["k"]()
+    widget.keys.looks_fine()
     assert control.places[0].done
     find("undo_fine_button").click()
     assert not control.places[0].done

@@ -71,7 +71,13 @@ class ImPartialWidget(QWidget):
         self.models = ModelControl(self.workspace, self.process, self.results, self.training)
         self.store = SessionStore(self.workspace, self.results, self.process.new_model_path, self)
         self._make_panels()
-        self.keys = KeyActions(self.workspace, self.image_panel, self.refine_panel)
+        self.keys = KeyActions(
+            self.workspace,
+            self.image_panel,
+            self.result_panel.review,
+            self.refine_panel,
+            self.results.review,
+        )
         self.refinement = Refinement(
             self.workspace, self.results, self.result_panel, self.refine_panel, self.rounds_panel
         )
@@ -198,7 +204,6 @@ class ImPartialWidget(QWidget):
         self._forget_clicks = on_click(self._viewer, self._on_clicked_object)
         self._viewer.layers.selection.events.active.connect(self._on_active_layer)
         keys.bind(self._viewer, self.keys)
-        self.refinement.bind_keys(self._viewer)
         # Not a method of ours: when this is emitted there is no widget any more.
         viewer, process, workspace = self._viewer, self.process, self.workspace
         store = self.store
@@ -215,7 +220,7 @@ class ImPartialWidget(QWidget):
             process.close()
             workspace.disconnect_viewer()
             forget_clicks()
-            refinement.let_go(viewer)
+            refinement.let_go()
             selection.active.disconnect(on_active_layer)
             keys.unbind(viewer)
 

@@ -9,6 +9,8 @@ from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND
 from .layers import Role
 from .panels.image_panel import ImagePanel
 from .panels.refine_panel import RefinePanel
+from .panels.review_panel import ReviewPanel
+from .review_control import ReviewControl
 from .workspace import Workspace
 
 _RESULTS = (Role.INSTANCES, Role.UNCERTAINTY, Role.PROBABILITY)
@@ -17,10 +19,19 @@ _RESULTS = (Role.INSTANCES, Role.UNCERTAINTY, Role.PROBABILITY)
 class KeyActions:
     """Acts on the image in front; does nothing where there is nothing to act on."""
 
-    def __init__(self, workspace: Workspace, images: ImagePanel, places: RefinePanel) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        images: ImagePanel,
+        review: ReviewPanel,
+        places: RefinePanel,
+        decisions: ReviewControl,
+    ) -> None:
         self._workspace = workspace
         self._images = images
+        self._review = review
         self._places = places
+        self._decisions = decisions
         # Result layers that were seen when they were hidden.
         self._hidden: list[Layer] = []
 
@@ -75,6 +86,26 @@ class KeyActions:
     def next_place(self) -> None:
         """Go to the next suggestion."""
         self._places.go_next()
+
+    def previous_place(self) -> None:
+        """Go to the suggestion before."""
+        self._places.go_previous()
+
+    def looks_fine(self) -> None:
+        """Suggest the place that was gone to no more."""
+        self._places.looks_fine()
+
+    def accept(self) -> None:
+        """Accept the objects that are selected in the table."""
+        self._review.accept()
+
+    def reject(self) -> None:
+        """Reject the objects that are selected in the table."""
+        self._review.reject()
+
+    def undo_decision(self) -> None:
+        """Take back the last decision about objects or places."""
+        self._decisions.undo()
 
     def next_image(self) -> None:
         """Work on the next image of the session."""

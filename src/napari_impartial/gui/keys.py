@@ -46,6 +46,11 @@ KEYS = (
     Key("toggle_scribbles", "S", "Show or hide the scribbles"),
     Key("toggle_result", "R", "Show or hide the results"),
     Key("next_place", "N", "Go to the next suggestion"),
+    Key("previous_place", "Shift+N", "Go to the suggestion before"),
+    Key("looks_fine", "K", "This place looks fine: suggest it no more"),
+    Key("accept", "A", "Accept the objects selected in the table"),
+    Key("reject", "D", "Reject the objects selected in the table"),
+    Key("undo_decision", "U", "Take back the last decision about objects or places"),
     Key("next_image", ".", "Work on the next image"),
     Key("previous_image", ",", "Work on the image before"),
 )

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
-import napari
 from qtpy.QtCore import QObject
 
 from napari_impartial.core.review import Review
@@ -28,7 +24,7 @@ _STATES = {
 
 
 class Refinement(QObject):
-    """Wires what refines a result to what shows it, and gives it keys."""
+    """Wires what refines a result to what shows it."""
 
     def __init__(
         self,
@@ -47,25 +43,10 @@ class Refinement(QObject):
         self._places: list[Place] = []
         self._shown_review: Review | None = None
         self.rounds = RoundControl(workspace, results, self)
-        # Keys for the whole viewer, beside those of the table in keys.py.
-        self.keys = {
-            "Shift-N": refine_panel.go_previous,
-            "k": refine_panel.looks_fine,
-            "a": self._review_panel.accept,
-            "d": self._review_panel.reject,
-            "u": results.review.undo,
-        }
         self._wire()
 
-    def bind_keys(self, viewer: napari.Viewer) -> None:
-        """Let the viewer know the keys."""
-        for key, act in self.keys.items():
-            viewer.bind_key(key, partial(_call, act), overwrite=True)
-
-    def let_go(self, viewer: napari.Viewer) -> None:
+    def let_go(self) -> None:
         """Stop listening; the dock is going."""
-        for key in self.keys:
-            viewer.bind_key(key, None, overwrite=True)
         self._results.review.let_go()
         self.rounds.close()
 
@@ -139,7 +120,3 @@ class Refinement(QObject):
             for one in session.rounds
         ]
         self._rounds_panel.set_rounds(rows, session.busy)
-
-
-def _call(act: Any, _: Any) -> None:
-    act()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QWidget
 
 from napari_impartial.core.results import TrainingProgress
+
+from .plain_plot import PlainPlot
 
 MOST_POINTS = 600
 
@@ -31,16 +30,11 @@ def legend() -> str:
     return f"<small>{'&nbsp; '.join(parts)}</small>"
 
 
-class LossPlot(pg.GraphicsLayoutWidget):
-    """Training and held-out loss against time, with the parts of the former.
-
-    Put together from axes and a view box: pyqtgraph's ready-made plot brings menus along
-    that nobody needs here and that outlive it.
-    """
+class LossPlot(PlainPlot):
+    """Training and held-out loss against time, with the parts of the former."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setBackground(None)
+        super().__init__(125, parent)
         self.setObjectName("loss_plot")
         self.setAccessibleName("Loss curves")
         self.setToolTip(
@@ -48,21 +42,12 @@ class LossPlot(pg.GraphicsLayoutWidget):
             "from, and on strokes that are held out. Falling is good; held out rising again "
             "means more strokes would help."
         )
-        self.setFixedHeight(125)
-        box = pg.ViewBox(enableMenu=False, enableMouse=False, defaultPadding=0.03)
-        self._axes = [pg.AxisItem("left", linkView=box), pg.AxisItem("bottom", linkView=box)]
-        self._axes[1].setLabel("seconds")
-        self.addItem(self._axes[0], 0, 0)
-        self.addItem(box, 0, 1)
-        self.addItem(self._axes[1], 1, 1)
-        self.ci.setContentsMargins(0, 4, 8, 0)
-        self.ci.setSpacing(0)
+        self.bottom.setLabel("seconds")
         self._curves = {}
         for name, (colour, width, style) in _CURVES.items():
             self._curves[name] = pg.PlotCurveItem(pen=pg.mkPen(colour, width=width, style=style))
-            box.addItem(self._curves[name])
+            self.box.addItem(self._curves[name])
         self.clear_points()
-        self._made = True
 
     def clear_points(self) -> None:
         """Begin anew."""
@@ -90,24 +75,3 @@ class LossPlot(pg.GraphicsLayoutWidget):
     def values(self, name: str) -> list[float]:
         """Return the losses of one curve so far."""
         return [y for _, y in self._points[name]]
-
-    def changeEvent(self, event: Any) -> None:
-        """Follow the theme: axes in the colour of text."""
-        super().changeEvent(event)
-        # Qt calls this while the widget is being made, too.
-        if getattr(self, "_made", False) and event.type() in (
-            event.Type.PaletteChange,
-            event.Type.StyleChange,
-        ):
-            self._follow_theme()
-
-    def showEvent(self, event: Any) -> None:
-        """Take the theme's colours when first seen."""
-        super().showEvent(event)
-        self._follow_theme()
-
-    def _follow_theme(self) -> None:
-        text = self.palette().color(QPalette.ColorRole.WindowText)
-        for axis in self._axes:
-            axis.setPen(text)
-            axis.setTextPen(text)
