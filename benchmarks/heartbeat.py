@@ -21,16 +21,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from benchmarks.window import live, wait  # noqa: E402
+
 BEAT_S = 0.010
 STROKES_A_SECOND = 30
-PATIENCE_S = 120.0
 QUIET, TRAINING = "nothing", "training"
 # The target: late by no more than this many times what the same hand feels without.
 TARGET = 1.25
@@ -186,34 +186,6 @@ class Hand:
         send(QEvent.Type.MouseMove, 2, none, left)
         send(QEvent.Type.MouseButtonRelease, 2, left, none)
         self.strokes += 1
-
-
-def wait(condition: Callable[[], Any], at_most_s: float = PATIENCE_S) -> None:
-    """Let the window live until something is true."""
-    from qtpy.QtWidgets import QApplication
-
-    end = time.monotonic() + at_most_s
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"The window did not get there: {said()}")
-        QApplication.processEvents()
-        time.sleep(0.005)
-
-
-def said() -> list[str]:
-    """What napari has told the user."""
-    from napari.utils.notifications import notification_manager
-
-    return [str(note.message) for note in notification_manager.records]
-
-
-def live(seconds: float) -> None:
-    """Run the window's own event loop for so long, as napari does."""
-    from qtpy.QtCore import QEventLoop, QTimer
-
-    loop = QEventLoop()
-    QTimer.singleShot(round(1000 * seconds), loop.quit)
-    loop.exec()
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:

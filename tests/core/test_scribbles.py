@@ -12,6 +12,7 @@ from napari_impartial.core.scribbles import (
     BACKGROUND,
     FOREGROUND,
     Scribbles,
+    annotate_cells,
     check_trainable,
     from_instances,
     from_labels,
@@ -241,6 +242,27 @@ def test_simulate_marks_the_border_of_touching_cells() -> None:
     truth[10:30, 10:30], truth[10:30, 30:50] = 1, 2
     labels = simulate(truth, 1.0, np.random.default_rng(0))[0].labels
     assert (labels[10:30, 29:31] == BACKGROUND).all()
+
+
+def test_cells_are_painted_as_by_the_simulated_annotator() -> None:
+    truth = _discs()
+    labels = simulate(truth, 0.2, np.random.default_rng(0))[0].labels
+    ids = simulate(truth, 0.2, np.random.default_rng(0))[1]
+    painted = annotate_cells(truth, ids.tolist()).labels
+    assert np.array_equal(painted == FOREGROUND, labels == FOREGROUND)
+    strokes = labels != painted  # those elsewhere in the background
+    assert (labels[strokes] == BACKGROUND).all()
+    assert (ndimage.distance_transform_edt(truth == 0)[strokes] > 2).all()
+
+
+def test_cells_that_are_not_painted_stay_free_of_background() -> None:
+    truth = np.zeros((20, 30), int)
+    truth[5:15, 3:12], truth[5:15, 14:25] = 4, 9
+    labels = annotate_cells(truth, [4]).labels
+    assert (labels[truth == 4] == FOREGROUND).any()
+    assert not labels[truth == 9].any()
+    assert (labels[5:15, 13] == BACKGROUND).all()
+    assert not annotate_cells(truth, []).labels.any()
 
 
 def test_simulate_repeats_and_nests() -> None:

@@ -6,7 +6,7 @@ further foreground classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -226,16 +226,45 @@ def simulate(
     count = max(1, round(fraction * ids.size))
     chosen = _pick_cells(cells, ids.size, count, picking)
 
-    annotated = np.where(np.isin(cells, chosen), cells, 0)
-    distance = ndimage.distance_transform_edt(annotated == 0)
+    scribbles = _annotate(cells, chosen)
+    # These keep two pixels away from any cell, and so off what is painted already.
+    _stroke_background(scribbles.labels, cells == 0, 2 + round(count / 8), stroking)
+    return scribbles, ids[np.sort(chosen) - 1]
+
+
+def annotate_cells(truth: Any, ids: Iterable[int]) -> Scribbles:
+    """Paint cells as :func:`simulate` does: the strokes inside, and a ring in the background.
+
+    Unlike :func:`from_instances` this sees the cells that are not annotated, so that no
+    background comes to lie on them.
+
+    Parameters
+    ----------
+    truth
+        (Y, X) integers; 0 is background, any other value is a cell's id.
+    ids
+        Which cells.
+
+    Raises
+    ------
+    ImPartialError
+        If the truth is not two-dimensional integers, or negative.
+    """
+    cells, values = _consecutive(truth)
+    return _annotate(cells, 1 + np.flatnonzero(np.isin(values, list(ids))))
+
+
+def _annotate(cells: NDArray[np.int32], chosen: NDArray[np.int64]) -> Scribbles:
+    """Paint the `chosen` of the cells 1 ... N."""
     out = np.zeros(cells.shape, dtype=np.uint8)
-    ring = (distance > 1) & (distance <= 3) | _gaps(cells) & (distance > 0) & (distance <= 1)
-    out[ring & (cells == 0)] = BACKGROUND
-    touching = _touching(cells)
-    out[touching & (distance <= 1)] = BACKGROUND
-    _stroke_background(out, cells == 0, 2 + round(count / 8), stroking)
-    out[_foreground_strokes(annotated)] = FOREGROUND
-    return Scribbles(out), ids[np.sort(chosen) - 1]
+    annotated = np.where(np.isin(cells, chosen), cells, 0)
+    if annotated.any():
+        distance = ndimage.distance_transform_edt(annotated == 0)
+        ring = (distance > 1) & (distance <= 3) | _gaps(cells) & (distance > 0) & (distance <= 1)
+        out[ring & (cells == 0)] = BACKGROUND
+        out[_touching(cells) & (distance <= 1)] = BACKGROUND
+        out[_foreground_strokes(annotated)] = FOREGROUND
+    return Scribbles(out)
 
 
 def _consecutive(masks: Any) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -1,0 +1,203 @@
+"""What do rounds of following the suggestions give? ``python -m benchmarks.three_rounds FOLDER``.
+
+A script does in the real napari window what a user would: opens the images of a folder
+(NAME.tif with NAME_truth.tif beside it), paints a few cells, presses Train, then goes to
+the first places of the plugin's own list with Next, paints the cells there, presses
+Continue, and so on. The simulated annotator sees the truth. After each round it prints how
+many cells are annotated, and F1 of the objects that the window shows; with --test also of
+images that nothing is painted on.
+
+It needs a screen, or a virtual one:
+
+    xvfb-run -a -s "-screen 0 1366x768x24" python -m benchmarks.three_rounds SET/train \\
+        --test SET/test --seconds 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.window import Window, live, of_its_own, wait
+from napari_impartial.cli.annotator import Annotator
+from napari_impartial.cli.dataset import samples_in, samples_with_truth
+from napari_impartial.core.config import PRESETS, SuggestionConfig
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.images import Image
+from napari_impartial.core.metrics import evaluate
+from napari_impartial.core.scribbles import BACKGROUND, annotate_cells, simulate
+
+Pair = tuple[Image, NDArray[Any]]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.three_rounds",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="images to annotate, with their truths")
+    parser.add_argument("--test", type=Path, help="further images with truths, only looked at")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--percent", type=float, default=3.0, help="of the cells, to begin with")
+    parser.add_argument("--places", type=int, default=10, help="gone to in each further round")
+    parser.add_argument("--cells", type=int, default=2, help="painted at each place, at most")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="balanced")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of training in each round")
+    parser.add_argument("--seed", type=int, default=0, help="of the first round's cells")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args()
+    try:
+        pairs = read(args.folder)
+        unseen = [] if args.test is None else read(args.test)
+    except ImPartialError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    with of_its_own():
+        rows = go(args, pairs, unseen)
+    if args.json:
+        print(json.dumps(rows))
+    return 0
+
+
+def read(folder: Path) -> list[Pair]:
+    """Read the images of a folder that have a truth."""
+    pairs = samples_with_truth(samples_in(folder))
+    if not pairs:
+        raise ImPartialError(f"{folder} holds no NAME.tif with NAME_truth.tif beside it.")
+    return pairs
+
+
+def go(args: argparse.Namespace, pairs: list[Pair], unseen: list[Pair]) -> list[dict[str, Any]]:
+    """Go through all rounds, and print a line after each."""
+    window = Window()
+    try:
+        user = User(window, pairs, args.seed)
+        user.open()
+        print(
+            "| Round | Annotated cells | % of all | F1 | F1, unseen images |\n|---|---|---|---|---|"
+        )
+        rows = []
+        for number in range(1, args.rounds + 1):
+            if number == 1:
+                user.begin(args.percent / 100)
+                box = window.part("preset_combo")
+                box.setCurrentIndex(box.findData(args.preset))
+                window.train("train_button", args.seconds)
+            else:
+                user.follow(args.places, args.cells)
+                window.train("continue_button", args.seconds)
+            row = {"round": number, **user.figures(unseen)}
+            told = "" if row["f1_unseen"] is None else f"{row['f1_unseen']:.3f}"
+            print(
+                f"| {number} | {row['cells']} | {row['percent']:.1f} | {row['f1']:.3f} | {told} |",
+                flush=True,
+            )
+            rows.append(row)
+        return rows
+    finally:
+        window.close()
+
+
+class User:
+    """Paints what the truth says, where the window leads."""
+
+    def __init__(self, window: Window, pairs: list[Pair], seed: int) -> None:
+        self.window, self.pairs = window, pairs
+        self.rng = np.random.default_rng(seed)
+        self.eye = Annotator([truth for _, truth in pairs], SuggestionConfig().box_px)
+        # A place that holds no cell to paint gets a stroke of background: pixels by image.
+        self.strokes = [np.zeros(truth.shape, dtype=bool) for _, truth in pairs]
+
+    def open(self) -> None:
+        """Open all images, and make them one session."""
+        for number, (image, _) in enumerate(self.pairs):
+            self.window.viewer.add_image(
+                image.channels, name=f"image {number}", axis_labels=("c", "y", "x")
+            )
+        self.window.dock()
+        if len(self.pairs) > 1:
+            self.window.click("add_images_button")
+        workspace = self.window.widget.workspace
+        wait(lambda: len(workspace.session.images) == len(self.pairs))
+        self.index = {
+            key: int(workspace.sources[key].name.split()[-1]) for key in workspace.session.images
+        }
+
+    def begin(self, fraction: float) -> None:
+        """Paint a share of the cells, and some background elsewhere."""
+        for key, at in self.index.items():
+            truth = self.pairs[at][1]
+            painted, ids = simulate(truth, fraction, self.rng)
+            self.eye.cells[at].update(int(i) for i in ids)
+            self._paint(key, painted.labels)
+        self.window.settle()
+
+    def follow(self, n_places: int, n_cells: int) -> None:
+        """Go to the next place and paint there, so many times."""
+        for _ in range(n_places):
+            if not self.window.part("next_button").isEnabled():
+                break
+            self.window.click("next_button")
+            place = self.window.widget.results.places[self.window.widget.refine_panel.value()]
+            at, spot = self.index[place.key], place.suggestion
+            found = 0
+            while found < n_cells and (cell := self.eye.cell_at((at, spot.y, spot.x))) is not None:
+                self.eye.cells[at].add(cell)
+                found += 1
+            truth = self.pairs[at][1]
+            if not found:
+                half = self.eye.box_px // 4
+                row = slice(spot.y, spot.y + 1), slice(max(0, spot.x - half), spot.x + half + 1)
+                self.strokes[at][row] = truth[row] == 0
+            labels = annotate_cells(truth, self.eye.cells[at]).labels
+            labels[self.strokes[at] & (labels == 0)] = BACKGROUND
+            self._paint(place.key, labels)
+            # The list notices strokes after a moment, as it does while somebody paints.
+            live(1)
+        self.window.settle()
+
+    def figures(self, unseen: list[Pair]) -> dict[str, Any]:
+        """Return how many cells are annotated, and how well cells are found."""
+        if len(self.pairs) > 1:
+            self.window.click("predict_all_button")
+            self.window.settle()
+        session = self.window.widget.session
+        shown = [session.images[key].plane(()).instances for key in self.index]
+        truths = [self.pairs[at][1] for at in self.index.values()]
+        scores = evaluate(truths, shown)
+        return {
+            "cells": self.eye.n_cells,
+            "percent": 100 * self.eye.n_cells / self.eye.n_all,
+            "f1": scores.f1,
+            "f1_unseen": self._f1_unseen(unseen) if unseen else None,
+        }
+
+    def _paint(self, key: int, labels: NDArray[np.uint8]) -> None:
+        """Put pixels into the Labels layer of an image."""
+        workspace = self.window.widget.workspace
+        workspace.scribbles.add(workspace.sources[key], (), labels)
+
+    def _f1_unseen(self, unseen: list[Pair]) -> float:
+        """Return F1 of the window's model, and its settings, on other images.
+
+        Opened in the window they would be suggested from, too.
+        """
+        from napari_impartial.core.instances import to_instances
+        from napari_impartial.core.model_file import load_model
+        from napari_impartial.core.prediction import predict
+
+        session = self.window.widget.session
+        model, config = load_model(session.model_path), session.instance_config
+        found = [to_instances(predict(image, model).foreground, config) for image, _ in unseen]
+        return float(evaluate([truth for _, truth in unseen], found).f1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
