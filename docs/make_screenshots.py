@@ -5,85 +5,67 @@ Run it where there is a screen, or under a virtual one, with the plugin installe
     xvfb-run -a -s "-screen 0 1366x768x24" python docs/make_screenshots.py
 
 Pictures go to ``docs/images``. The network trains for real, so they differ a little from
-run to run.
+run to run. With ``--panels`` every panel is shown instead, in the states it can be in and in
+both themes, to look for what is cut off or cannot be read; pictures go to ``build/panels``.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import napari
 import numpy as np
 import PIL.Image
-from napari.settings import get_settings
-from qtpy.QtWidgets import QApplication, QWidget
 
-IMAGES = Path(__file__).parent / "images"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.window import Window, live, of_its_own, wait  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+PANELS = ROOT / "build" / "panels"
 SAMPLE = "multiplex_tissue"
-SIZE = (1366, 768)
-PATIENCE_S = 600.0
-
-
-def wait(condition: Callable[[], Any] = lambda: False, at_most_s: float = PATIENCE_S) -> None:
-    """Let the window live until something is true, or for so long."""
-    end = time.monotonic() + at_most_s
-    while time.monotonic() < end and not condition():
-        QApplication.processEvents()
-        time.sleep(0.01)
+THEMES = ("dark", "light")
+# Noise does not compress: with so many colours a picture is a third as large, and looks alike.
+# Of Pillow's ways this one keeps the rare colours, which are those of the controls.
+COLOURS, WAY = 256, PIL.Image.Quantize.FASTOCTREE
 
 
 def save(picture: Any, path: Path) -> None:
-    """Write a picture without its alpha channel."""
-    PIL.Image.fromarray(picture).convert("RGB").save(path, optimize=True)
+    """Write a picture without its alpha channel, small."""
+    image = PIL.Image.fromarray(np.asarray(picture)).convert("RGB")
+    image.quantize(COLOURS, WAY, dither=PIL.Image.Dither.NONE).save(path, optimize=True)
 
 
 class Tour:
     """One walk through the five steps."""
 
-    def __init__(self, sample: str, seconds: float, folder: Path, theme: str) -> None:
+    def __init__(self, seconds: float, folder: Path, theme: str = "dark") -> None:
         self.seconds, self.folder = seconds, folder
         folder.mkdir(parents=True, exist_ok=True)
-        get_settings().appearance.theme = theme
-        self.viewer = napari.Viewer(show_welcome_screen=False)
-        self.viewer.window.resize(*SIZE)
-        self.viewer.open_sample("napari-impartial", sample)
-        _, self.widget = self.viewer.window.add_plugin_dock_widget("napari-impartial", "ImPartial")
-        wait(at_most_s=2)
+        self.window = Window(theme)
+        self.viewer = self.window.viewer
+        self.part, self.click = self.window.part, self.window.click
 
-    def part(self, name: str) -> Any:
-        """Return a part of the dock widget by its object name."""
-        found = self.widget.findChild(QWidget, name)
-        if found is None:
-            raise LookupError(name)
-        return found
+    def open_sample(self, sample: str) -> None:
+        """Open a sample from napari's menu."""
+        self.viewer.open_sample("napari-impartial", sample)
+        live(2)
 
     def picture(self, name: str) -> None:
         """Save the whole window."""
-        wait(at_most_s=1)
+        live(1)
         path = self.folder / f"{name}.png"
         save(self.viewer.window.screenshot(flash=False, canvas_only=False), path)
-        print(f"{path}: {self.part('status_label').text()}")
-
-    def panel_picture(self, name: str) -> None:
-        """Save one step by itself, with what is hidden below the edge of a small screen."""
-        step = self.part(f"{name}_step")
-        before = step.is_open()
-        step.set_open(True)
-        wait(at_most_s=0.3)
-        path = self.folder / f"panel_{name}.png"
-        step.grab().save(str(path))
-        save(np.asarray(PIL.Image.open(path)), path)
-        step.set_open(before)
+        print(f"{path}: {self.part('status_label').text()}", flush=True)
 
     def show_only(self, *names: str) -> None:
         """Open these steps and close the others."""
-        for name, step in self.widget.steps.items():
+        for name, step in self.window.widget.steps.items():
             step.set_open(name in names)
 
     def zoom(self, factor: float) -> None:
@@ -91,63 +73,128 @@ class Tour:
         self.viewer.fit_to_view()
         self.viewer.scene.camera.zoom *= factor
 
-    def run(self) -> None:
-        """Go through the steps."""
-        self.picture("tutorial_1_open")
-        self.show_only("image", "scribble")
-        self.part("new_scribbles_button").click()
-        self.picture("tutorial_2_scribble")
-        self.show_only("scribble", "train")
+    def train(self, button: str, meanwhile: Callable[[], None] | None = None) -> None:
+        """Train, do something when the curves have begun, and wait for the objects."""
         self.part("time_budget_spin").setValue(self.seconds)
-        self.part("train_button").click()
+        rounds = len(self.window.widget.session.rounds)
+        self.click(button)
         plot = self.part("loss_plot")
-        started = time.monotonic()
-        wait(lambda: len(plot.values("training")) > 5 and time.monotonic() - started > 8)
-        wait(lambda: self.part("progress_bar").value() > 600)
-        self.picture("tutorial_3_train")
-        wait(lambda: self.part("progress_bar").value() > 900)
-        self.part("stop_button").click()
-        wait(lambda: not self.widget.session.busy and self.widget.results.places)
-        self.show_only("train", "result")
-        before = self.part("count_label").text()
-        self.part("threshold_slider").setValue(0.6)
-        wait(lambda: self.part("count_label").text() != before, at_most_s=10)
-        print(f"threshold 0.5: {before}; 0.6: {self.part('count_label').text()}")
-        self.part("threshold_slider").setValue(0.5)
-        wait(lambda: self.part("count_label").text() == before, at_most_s=10)
-        self.show_only("result")
-        self.picture("tutorial_4_result")
-        self.show_only("train", "refine")
-        self.zoom(1.6)
-        self.picture("window")
-        self.part("next_button").click()
-        self.show_only("scribble", "refine")
-        self.picture("tutorial_5_refine")
-        for name in self.widget.steps:
-            self.panel_picture(name)
+        if meanwhile is not None:
+            started = time.monotonic()
+            wait(lambda: len(plot.values("training")) > 5 and time.monotonic() - started > 8)
+            wait(lambda: self.part("progress_bar").value() > 600)
+            meanwhile()
+        wait(lambda: len(self.window.widget.session.rounds) > rounds)
+        self.window.settle()
 
-    def close(self) -> None:
-        """Close the window."""
-        self.viewer.close()
-        wait(at_most_s=0.5)
+
+def tutorial(tour: Tour, sample: str) -> None:
+    """Make the tutorial's pictures."""
+    tour.open_sample(sample)
+    tour.window.dock()
+    tour.picture("tutorial_1_open")
+    tour.show_only("image", "scribble")
+    tour.click("new_scribbles_button")
+    tour.picture("tutorial_2_scribble")
+    tour.show_only("scribble", "train")
+    tour.train("train_button", lambda: tour.picture("tutorial_3_train"))
+    tour.show_only("result")
+    tour.picture("tutorial_4_result")
+    tour.show_only("train", "refine")
+    tour.zoom(1.6)
+    tour.picture("window")
+    tour.click("next_button")
+    tour.show_only("refine")
+    tour.picture("tutorial_5_refine")
+
+
+class Panels(Tour):
+    """Shows each panel in the states it can be in."""
+
+    def shots(self, name: str, *opened: str) -> None:
+        """Save the window with these steps open in each theme; tall steps whole, too."""
+        self.show_only(*opened)
+        for theme in THEMES:
+            self.viewer.theme = theme
+            self.picture(f"{name}_{theme}")
+            for step_name in opened:
+                step = self.window.widget.steps[step_name]
+                if step.visibleRegion().boundingRect().height() < step.height():
+                    path = self.folder / f"{name}_{step_name}_whole_{theme}.png"
+                    step.grab().save(str(path))
+                    save(PIL.Image.open(path), path)
+
+    def run(self, sample: str) -> None:
+        """Go through all states."""
+        self.window.dock()
+        self.shots("01_nothing_open", "image", "scribble", "train", "result", "refine")
+        self.open_sample(sample)
+        self.shots("02_image", "image")
+        self.shots("03_scribble", "scribble")
+        self.click("new_scribbles_button")
+        self.shots("04_brush_in_hand", "scribble")
+        wait(lambda: self.part("expectation_label").text(), at_most_s=120)
+        self.shots("05_before_training", "train")
+        self.show_only("train")
+        self.train("train_button", lambda: self.shots("06_training", "train"))
+        self.shots("07_result", "result")
+        self.part("filter_edit").setText("area > 50 and")
+        self.part("histogram_button").setChecked(True)
+        self.part("object_table").selectRow(2)
+        self.click("accept_button")
+        self.shots("08_review", "result")
+        self.part("filter_edit").setText("area > 50")
+        self.window.settle()
+        self.shots("09_filtered", "result")
+        self.shots("10_suggestions", "refine")
+        self.click("next_button")
+        self.click("next_button")
+        self.click("fine_button")
+        self.train("continue_button")
+        self.part("compare_button").setChecked(True)
+        self.window.settle()
+        self.shots("11_rounds", "refine")
+        self.several_images()
+        # As after a crash; nothing is restored.
+        self.window.widget.store.offered.emit(
+            "The session of 22 November, 14:03 was not closed: nucleus, stack, 2 rounds."
+        )
+        self.shots("14_unfinished_session", "image")
+
+    def several_images(self) -> None:
+        """Open a stack beside the sample, with the axes and channels of a time series."""
+        session, workspace = self.window.widget.session, self.window.widget.workspace
+        plane = workspace.image(session.current, ()).channels
+        stack = np.broadcast_to(plane, (3, 4, *plane.shape)).copy()
+        self.viewer.add_image(stack, name="time series of volumes", axis_labels=tuple("tzcyx"))
+        live(1)
+        self.click("add_images_button")
+        self.shots("12_several_images", "image")
+        self.window.widget.image_panel.pick_next(-1)
+        live(1)
+        self.shots("13_stack", "image", "result")
 
 
 def main() -> None:
     """Make all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", default=SAMPLE)
-    parser.add_argument("--seconds", type=float, default=45.0)
-    parser.add_argument("--folder", type=Path, default=IMAGES)
-    parser.add_argument("--theme", choices=("dark", "light"), default="dark")
+    parser.add_argument("--seconds", type=float, default=45.0, help="of each training")
+    parser.add_argument("--folder", type=Path, help="where pictures go")
+    parser.add_argument("--theme", choices=THEMES, default="dark", help="of the tutorial")
+    parser.add_argument("--panels", action="store_true", help="show every panel instead")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as sessions:
-        # Neither offered the user's sessions nor kept among them.
-        os.environ["NAPARI_IMPARTIAL_SESSIONS"] = sessions
-        tour = Tour(arguments.sample, arguments.seconds, arguments.folder, arguments.theme)
+    with of_its_own():
+        if arguments.panels:
+            panels = Panels(arguments.seconds, arguments.folder or PANELS)
+            go, tour = panels.run, panels
+        else:
+            tour = Tour(arguments.seconds, arguments.folder or IMAGES, arguments.theme)
+            go = lambda sample: tutorial(tour, sample)  # noqa: E731
         try:
-            tour.run()
+            go(arguments.sample)
         finally:
-            tour.close()
+            tour.window.close()
 
 
 if __name__ == "__main__":
