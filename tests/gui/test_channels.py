@@ -85,6 +85,13 @@ def test_axes_in_words(axes: str, shape: tuple[int, ...], text: str) -> None:
     assert explain_axes(axes, shape) == text
 
 
+def test_channels_in_several_layers_are_not_counted_in_words() -> None:
+    said = explain_axes("YX", (40, 50), several_layers=True)
+    assert said == "One picture of 40 x 50 px; each layer is a channel."
+    said = explain_axes("CYX", (2, 40, 50), several_layers=True)
+    assert said == "One picture of 40 x 50 px; 2 channels in this layer."
+
+
 def test_what_else_axes_could_be() -> None:
     assert other_readings("CYX") == [("ZYX", "slices"), ("TYX", "time points")]
     assert other_readings("ZYX") == [("TYX", "time points"), ("CYX", "channels")]

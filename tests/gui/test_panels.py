@@ -338,6 +338,7 @@ def test_places_that_are_done_are_passed_over(panel: Any) -> None:
 
 def test_split_strength_matters_only_where_there_is_splitting(panel: Any) -> None:
     made = panel(ResultPanel())
+    assert not made._form.isEnabled()  # nothing is predicted yet
     made.set_count(3)
     strength = made._form.editors["split_strength"]
     assert strength.isEnabled()
@@ -354,7 +355,18 @@ def test_a_step_hides_its_content_and_says_what_it_needs(panel: Any) -> None:
     step.set_open(False)
     assert content.isHidden()
     step.set_summary("done")
-    assert step._button.text() == "2  Scribble: done"
+    assert step.title() == step._button.text() == "2  Scribble: done"
+
+
+def test_the_long_name_of_an_image_does_not_widen_a_step(panel: Any) -> None:
+    step = panel(Step("1  Image", ScribblePanel()))
+    step.resize(300, 200)
+    width = step.minimumSizeHint().width()
+    step.set_summary(f"{'long name ' * 20}, 3 channels")
+    assert step.minimumSizeHint().width() == width
+    assert step._button.text().endswith("3 channels")
+    assert "…" in step._button.text()
+    assert step.title() in step._button.toolTip()
 
 
 def test_image_choice_round_trip(panel: Any) -> None:

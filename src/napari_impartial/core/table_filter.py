@@ -82,9 +82,8 @@ def find_column(names: list[str], wanted: str) -> str:
 def _fulfilled(table: Mapping[str, npt.NDArray[np.generic]], part: str) -> npt.NDArray[np.bool_]:
     match = _CONDITION.fullmatch(part.strip())
     if match is None:
-        raise ImPartialError(
-            f"'{part}' is no condition; write, for example: area > 50 and confidence < 0.9"
-        )
+        wrong = f"'{part.strip()}' is no condition" if part.strip() else "A condition is missing"
+        raise ImPartialError(f"{wrong}; write, for example: area > 50 and confidence < 0.9")
     column = table[find_column(list(table), match["name"])]
     compare, word = _OPERATORS[match["sign"]], match["value"].strip().strip("'\"")
     if column.dtype.kind in "OSU":

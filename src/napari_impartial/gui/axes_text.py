@@ -7,7 +7,7 @@ from collections.abc import Sequence
 _KINDS = {"T": ("time point", "time points"), "Z": ("slice", "slices")}
 
 
-def explain_axes(axes: str, shape: Sequence[int]) -> str:
+def explain_axes(axes: str, shape: Sequence[int], several_layers: bool = False) -> str:
     """Say what an image of these axes is taken for.
 
     Parameters
@@ -16,6 +16,8 @@ def explain_axes(axes: str, shape: Sequence[int]) -> str:
         One letter of ``TZCYX`` for each entry of `shape`.
     shape
         Lengths of the axes.
+    several_layers
+        Whether there are channels in other layers, too.
 
     Returns
     -------
@@ -27,9 +29,12 @@ def explain_axes(axes: str, shape: Sequence[int]) -> str:
     size = f"{length['Y']} x {length['X']} px"
     n = length.get("C", 1)
     channels = "1 channel" if n == 1 else f"{n} channels"
+    if several_layers:
+        # A count of channels here would contradict the table, which lists those of all layers.
+        channels = "each layer is a channel" if n == 1 else f"{channels} in this layer"
     stacked = [f"{_count(length[a], *_KINDS[a])} ({a})" for a in "TZ" if a in axes]
     if not stacked:
-        return f"One picture of {size} with {channels}."
+        return f"One picture of {size}{'; ' if several_layers else ' with '}{channels}."
     return f"{' x '.join(stacked)} of {size}, each segmented by itself; {channels}."
 
 

@@ -364,7 +364,10 @@ class ImPartialWidget(QWidget):
             session.card is not None and not session.busy,
             self.batch.running,
         )
-        self.result_panel.set_ready(not prediction_needs and not session.busy)
+        stacked_image = source is not None and bool(source.stack)
+        self.result_panel.set_ready(
+            not prediction_needs and not session.busy, "plane" if stacked_image else "image"
+        )
         steps["result"].set_hint(prediction_needs)
         steps["refine"].set_hint("" if self.results.places else "Suggestions come with a result.")
         self.refinement.update()

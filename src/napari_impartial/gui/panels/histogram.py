@@ -27,11 +27,10 @@ class Histogram(PlainPlot):
         self.box.addItem(self._bars)
         self.counts: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
 
-    def set_values(self, values: npt.NDArray[Any], name: str = "") -> None:
+    def set_values(self, values: npt.NDArray[Any]) -> None:
         """Show the spread of values; those that are not finite are left out."""
         finite = np.asarray(values, dtype=np.float64)
         finite = finite[np.isfinite(finite)]
-        self.bottom.setLabel(name)
         if not len(finite):
             self.counts = np.zeros(0, dtype=np.intp)
             self._bars.setOpts(x=[0.0], height=[0], width=1.0)

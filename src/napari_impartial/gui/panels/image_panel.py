@@ -262,7 +262,7 @@ class ImagePanel(QWidget):
 
     def _explain(self, layer: ImageLayer, axes: str) -> None:
         shape = data_of(layer).shape
-        text = explain_axes(axes, shape)
+        text = explain_axes(axes, shape, bool(self._further))
         if axes_are_guessed(layer):
             links = [
                 f"<a href='{letters}' style='color: {_LINK}'>{words} ({letters})</a>"

@@ -88,7 +88,9 @@ class ImageListModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             tally = row.tally
             objects = "" if tally.objects is None else tally.objects
-            return (row.name, row.status, tally.strokes, tally.cells, objects)[index.column()]
+            # How far it has come; all of it is in the tooltip. There is no room for more.
+            state = row.status.split(", ")[-1]
+            return (row.name, state, tally.strokes, tally.cells, objects)[index.column()]
         if role == Qt.ItemDataRole.ToolTipRole:
             return f"{row.name}: {row.status}"
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() > 1:
@@ -137,8 +139,7 @@ class ImagesPanel(QWidget):
         columns = QHeaderView(Qt.Orientation.Horizontal, self._table)
         self._table.setHorizontalHeader(columns)
         columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        for section in (0, 1):
-            columns.setSectionResizeMode(section, QHeaderView.ResizeMode.Stretch)
+        columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self._reviewed = QCheckBox("This image is reviewed")
         self._reviewed.setObjectName("reviewed_check")
         self._reviewed.setToolTip("Tick when you have looked through the objects of this image.")

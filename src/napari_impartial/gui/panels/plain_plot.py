@@ -56,3 +56,5 @@ class PlainPlot(pg.GraphicsLayoutWidget):
         for axis in (self.left, self.bottom):
             axis.setPen(text)
             axis.setTextPen(text)
+        # pyqtgraph has Qt keep the background; it would stay that of the last theme.
+        self.resetCachedContent()

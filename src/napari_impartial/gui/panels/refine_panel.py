@@ -61,7 +61,7 @@ class RefinePanel(QWidget):
             "of it changes a lot. Goes on to the next place. Key: K.",
             self.looks_fine,
         )
-        self._undo = self._button("Undo", "undo_fine_button", "", self.undo_wanted.emit)
+        self._undo = self._button("Undo  (U)", "undo_fine_button", "", self.undo_wanted.emit)
         buttons = QGridLayout()
         for at, button in enumerate((self._next, self._previous, self._fine, self._undo)):
             buttons.addWidget(button, at // 2, at % 2)

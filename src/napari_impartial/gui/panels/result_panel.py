@@ -17,7 +17,7 @@ from .forms import ConfigForm
 from .object_table import Table
 from .review_panel import ReviewPanel
 
-_PREDICT_TIP = "Segment the image in view with the current model."
+_PREDICT_TIP = "Segment what is in view with the current model."
 _SHOWN = ("threshold", "min_size_px", "split", "split_strength", "smooth_px")
 _NAMES = {
     "threshold": "threshold_slider",
@@ -64,6 +64,7 @@ class ResultPanel(QWidget):
         self._form.valueChanged.connect(self._on_form)
         self._follow_split()
         self.set_ready(False)
+        self.set_count(None)
 
     def value(self) -> InstanceConfig:
         """Return how objects are cut."""
@@ -85,9 +86,18 @@ class ResultPanel(QWidget):
         with contextlib.suppress(ImPartialError):
             self.setValue(validate(replace(self.value(), **known)))
 
-    def set_ready(self, can_predict: bool) -> None:
-        """Enable what can work."""
+    def set_ready(self, can_predict: bool, what: str = "image") -> None:
+        """Enable what can work.
+
+        Parameters
+        ----------
+        can_predict
+            Whether what is in view can be predicted now.
+        what
+            What that is: an image, or one plane of a stack.
+        """
         self._predict.setEnabled(can_predict)
+        self._predict.setText(f"Predict this {what}")
 
     def set_count(self, n: int | None) -> None:
         """Show how many objects there are; None: nothing is predicted yet."""

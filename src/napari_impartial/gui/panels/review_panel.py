@@ -161,7 +161,7 @@ class ReviewPanel(QWidget):
         self._show_histogram.setObjectName("histogram_button")
         self._show_histogram.setCheckable(True)
         self._show_histogram.setToolTip("Show how the values of a column are spread.")
-        self._show_histogram.toggled.connect(self._on_histogram)
+        self._show_histogram.toggled.connect(lambda _: self._on_histogram())
         self._export = _button(
             "Export...",
             "export_table_button",
@@ -206,7 +206,7 @@ class ReviewPanel(QWidget):
         self._shown.setText(f"{shown} of {total}" if shown != total else "")
         self._export.setEnabled(shown > 0)
         self._show_histogram.setEnabled(total > 0)
-        self._draw()
+        self._on_histogram()
         self._update_buttons()
 
     def _update_buttons(self, *_: Any) -> None:
@@ -215,15 +215,16 @@ class ReviewPanel(QWidget):
         self._accept.setEnabled(some)
         self._reject.setEnabled(some)
 
-    def _on_histogram(self, shown: bool) -> None:
-        self._histogram_box.setVisible(shown)
+    def _on_histogram(self) -> None:
+        some = self.table.table_model().total() > 0
+        self._histogram_box.setVisible(some and self._show_histogram.isChecked())
         self._draw()
 
     def _draw(self, *_: Any) -> None:
         name = self._column.currentData()
         table = self.table.table_model().shown() if self._show_histogram.isChecked() else {}
         if name in table:
-            self.histogram.set_values(table[name], self._column.currentText())
+            self.histogram.set_values(table[name])
 
     def _on_export(self) -> None:
         path, _ = QFileDialog.getSaveFileName(

@@ -81,6 +81,8 @@ class RoundsPanel(QWidget):
         for column, (_, tip) in enumerate(_COLUMNS):
             if heading is not None:
                 heading.setToolTip(column, tip)
+                if column:
+                    heading.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
         header = self._list.header()
         if header is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)

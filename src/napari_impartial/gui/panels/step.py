@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QFont, QFontMetrics
 from qtpy.QtWidgets import (
     QFrame,
     QLabel,
@@ -20,21 +21,25 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+# The arrow, and the space round it.
+_BESIDE_TITLE_PX = 36
+# Before it is laid out a widget is of no particular width.
+_LEAST_TITLE_PX = 200
+
 
 class Step(QFrame):
     """One of the steps, with a title to click on."""
 
     def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._title = title
+        self._title = self._full_title = title
         self._content = content
         self._button = QToolButton()
-        self._button.setText(title)
         self._button.setCheckable(True)
         self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self._button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        # The long name of an image must not make the dock wider.
+        self._button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._button.setStyleSheet("QToolButton { font-weight: bold; padding: 3px; }")
-        self._button.setToolTip("Show or hide this step")
         self._hint = QLabel()
         self._hint.setWordWrap(True)
         self._hint.setObjectName("step_hint")
@@ -45,6 +50,7 @@ class Step(QFrame):
         for part in (self._button, self._hint, content):
             layout.addWidget(part)
         self._button.toggled.connect(self._on_toggle)
+        self._show_title()
         self.set_open(True)
 
     def set_open(self, opened: bool) -> None:
@@ -58,7 +64,12 @@ class Step(QFrame):
 
     def set_summary(self, text: str) -> None:
         """Say in the title how things stand."""
-        self._button.setText(f"{self._title}: {text}" if text else self._title)
+        self._full_title = f"{self._title}: {text}" if text else self._title
+        self._show_title()
+
+    def title(self) -> str:
+        """Return the title, with how things stand."""
+        return self._full_title
 
     def set_hint(self, text: str) -> None:
         """Say what the step still needs; nothing if `text` is empty."""
@@ -68,6 +79,26 @@ class Step(QFrame):
     def hint(self) -> str:
         """Return what the step still needs."""
         return self._hint.text()
+
+    def resizeEvent(self, event: Any) -> None:
+        """Show as much of the title as there is room for."""
+        super().resizeEvent(event)
+        self._show_title()
+
+    def _show_title(self) -> None:
+        words = QFontMetrics(self._bold()).elidedText(
+            self._full_title,
+            Qt.TextElideMode.ElideMiddle,
+            max(self.width() - _BESIDE_TITLE_PX, _LEAST_TITLE_PX),
+        )
+        if words != self._button.text():
+            self._button.setText(words)
+        self._button.setToolTip(f"{self._full_title}. Click to show or hide this step.")
+
+    def _bold(self) -> QFont:
+        font = QFont(self._button.font())
+        font.setBold(True)
+        return font
 
     def _on_toggle(self, opened: bool) -> None:
         self._button.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
