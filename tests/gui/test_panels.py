@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QWidget
 
 from napari_impartial.core.config import PRESETS, InstanceConfig, parameters
 from napari_impartial.core.errors import ImPartialError
@@ -24,7 +25,7 @@ from napari_impartial.gui.panels.result_panel import ResultPanel
 from napari_impartial.gui.panels.review_panel import ReviewPanel
 from napari_impartial.gui.panels.rounds_panel import RoundRow, RoundsPanel
 from napari_impartial.gui.panels.scribble_panel import ScribblePanel
-from napari_impartial.gui.panels.step import Step
+from napari_impartial.gui.panels.step import Step, VerticalScrollArea, stacked
 from napari_impartial.gui.panels.train_panel import TrainingChoice, TrainPanel
 from napari_impartial.gui.session import Activity
 
@@ -367,6 +368,21 @@ def test_the_long_name_of_an_image_does_not_widen_a_step(panel: Any) -> None:
     assert step._button.text().endswith("3 channels")
     assert "…" in step._button.text()
     assert step.title() in step._button.toolTip()
+
+
+def test_a_small_window_scrolls_and_does_not_squeeze(panel: Any, qtbot: Any) -> None:
+    class Yielding(QWidget):
+        def sizeHint(self) -> QSize:
+            return QSize(100, 400)
+
+        def minimumSizeHint(self) -> QSize:
+            return QSize(100, 50)
+
+    step = Step("4  Result", Yielding())
+    area = panel(VerticalScrollArea(stacked(step)))
+    area.resize(320, 200)
+    area.show()
+    qtbot.waitUntil(lambda: step.height() >= step.sizeHint().height() > 400)
 
 
 def test_image_choice_round_trip(panel: Any) -> None:

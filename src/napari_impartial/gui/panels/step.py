@@ -80,6 +80,10 @@ class Step(QFrame):
         """Return what the step still needs."""
         return self._hint.text()
 
+    def minimumSizeHint(self) -> QSize:
+        """Return the height of all that is shown: a scroll area would squeeze it to less."""
+        return QSize(super().minimumSizeHint().width(), self.sizeHint().height())
+
     def resizeEvent(self, event: Any) -> None:
         """Show as much of the title as there is room for."""
         super().resizeEvent(event)
