@@ -71,7 +71,8 @@ class Window:
     def dock(self) -> None:
         """Open the dock widget from napari's menu."""
         _, self.widget = self.viewer.window.add_plugin_dock_widget("napari-impartial", "ImPartial")
-        live(2)
+        live(1)
+        self.settle()
 
     def part(self, name: str) -> Any:
         """Return a part of the dock widget by its object name."""
@@ -91,7 +92,9 @@ class Window:
     def idle(self) -> bool:
         """Whether nothing is trained, predicted, cut or measured any more."""
         results = self.widget.results
-        return not (self.widget.session.busy or results._cutting.busy or results._measuring.busy)
+        looking = self.widget.image_panel.table._looking
+        working = (results._cutting, results._measuring, looking)
+        return not (self.widget.session.busy or any(one.busy for one in working))
 
     def train(self, button: str, seconds: float) -> None:
         """Train, and wait for the objects of the image in front."""
@@ -103,8 +106,13 @@ class Window:
 
     def settle(self) -> None:
         """Wait until all that follows from the last action is on the screen."""
+        from qtpy.QtWidgets import QApplication
+
         live(0.5)
         wait(self.idle)
+        # A layout is worked out in turns, from the inside to the outside.
+        for _ in range(20):
+            QApplication.processEvents()
 
     def close(self) -> None:
         """Close the window."""

@@ -59,6 +59,8 @@ class Tour:
     def picture(self, name: str) -> None:
         """Save the whole window."""
         live(1)
+        if not self.window.widget.session.busy:
+            self.window.settle()
         path = self.folder / f"{name}.png"
         save(self.viewer.window.screenshot(flash=False, canvas_only=False), path)
         print(f"{path}: {self.part('status_label').text()}", flush=True)

@@ -87,9 +87,9 @@ def test_axes_in_words(axes: str, shape: tuple[int, ...], text: str) -> None:
 
 def test_channels_in_several_layers_are_not_counted_in_words() -> None:
     said = explain_axes("YX", (40, 50), several_layers=True)
-    assert said == "One picture of 40 x 50 px; each layer is a channel."
+    assert said == "One picture of 40 x 50 px in each layer."
     said = explain_axes("CYX", (2, 40, 50), several_layers=True)
-    assert said == "One picture of 40 x 50 px; 2 channels in this layer."
+    assert said == "One picture of 40 x 50 px with 2 channels in this layer."
 
 
 def test_what_else_axes_could_be() -> None:

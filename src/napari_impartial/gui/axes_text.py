@@ -30,11 +30,13 @@ def explain_axes(axes: str, shape: Sequence[int], several_layers: bool = False) 
     n = length.get("C", 1)
     channels = "1 channel" if n == 1 else f"{n} channels"
     if several_layers:
-        # A count of channels here would contradict the table, which lists those of all layers.
-        channels = "each layer is a channel" if n == 1 else f"{channels} in this layer"
+        # Without it this would contradict the table, which lists the channels of all layers.
+        channels += " in this layer"
     stacked = [f"{_count(length[a], *_KINDS[a])} ({a})" for a in "TZ" if a in axes]
     if not stacked:
-        return f"One picture of {size}{'; ' if several_layers else ' with '}{channels}."
+        if several_layers and n == 1:
+            return f"One picture of {size} in each layer."
+        return f"One picture of {size} with {channels}."
     return f"{' x '.join(stacked)} of {size}, each segmented by itself; {channels}."
 
 

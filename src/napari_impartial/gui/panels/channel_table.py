@@ -200,17 +200,25 @@ class ChannelTable(QTableView):
     def set_channels(self, channels: Sequence[Channel]) -> None:
         """Show other channels, and work their normalization out."""
         self.channel_model.set_channels(channels)
-        header = self.horizontalHeader()
-        rows = min(max(len(channels), 1), _ROWS)
-        height = 0 if header is None else header.sizeHint().height()
-        self.setFixedHeight(rows * (_THUMBNAIL.height() + 4) + height + 2 * self.frameWidth() + 2)
+        self._fit_height()
         self.look_again()
+
+    def showEvent(self, event: Any) -> None:
+        """Be as high as the rows are; before, the theme has not made the heading higher yet."""
+        super().showEvent(event)
+        self._fit_height()
 
     def look_again(self) -> None:
         """Work the normalization out anew, because another plane is looked at."""
         self._round += 1
         self._queue = list(range(len(self.channels)))
         self._look_at_next()
+
+    def _fit_height(self) -> None:
+        header = self.horizontalHeader()
+        rows = min(max(len(self.channels), 1), _ROWS)
+        height = 0 if header is None else header.sizeHint().height()
+        self.setFixedHeight(rows * (_THUMBNAIL.height() + 4) + height + 2 * self.frameWidth() + 2)
 
     def _look_at_next(self) -> None:
         if not self._queue:
