@@ -163,3 +163,56 @@ def scribbled(
 def wait_for(qtbot: Any) -> Callable[[Callable[[], Any]], None]:
     """Wait until something is true, as long as a busy machine may need."""
     return lambda condition: qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE_MS)
+
+
+@pytest.fixture
+def save(wait_for: Any) -> Callable[[Any], Path]:
+    """Save now and wait until it is on disk; returns the folder."""
+
+    def run(widget: Any) -> Path:
+        store = widget.store
+        wait_for(lambda: not store.busy)
+        before = store.saves
+        store.save()
+        wait_for(lambda: store.saves > before and not store.busy)
+        return store.folder  # type: ignore[no-any-return]
+
+    return run
+
+
+@pytest.fixture
+def second_window(make_napari_viewer_proxy: Any, widget: Any) -> Callable[[], tuple[Any, Any]]:
+    """Open a viewer with a dock widget beside the first."""
+
+    from napari_impartial.gui.dock_widget import ImPartialWidget
+
+    def make() -> tuple[Any, Any]:
+        viewer = make_napari_viewer_proxy()
+        made = ImPartialWidget(viewer)
+        viewer.window.add_dock_widget(made, name="ImPartial", area="right")
+        return viewer, made
+
+    return make
+
+
+@pytest.fixture
+def open_in(wait_for: Any) -> Callable[[Any, Path], None]:
+    """Open a session and wait until it is there."""
+
+    def run(widget: Any, path: Path) -> None:
+        widget.store.open(path)
+        wait_for(lambda: not widget.store.busy)
+
+    return run
+
+
+@pytest.fixture
+def crash() -> Callable[[Any], None]:
+    """Leave the session as a killed program would: locked by nobody, and noted as open."""
+
+    def run(widget: Any) -> None:
+        opened, widget.store._open = widget.store._open, None
+        widget.store._closed = True
+        opened.abandon()
+
+    return run

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
 from napari_impartial.core.config import ModelConfig, TrainingConfig
 from napari_impartial.core.results import Prediction
-from napari_impartial.core.review import compose
+from napari_impartial.core.review import Verdict, compose
 from napari_impartial.core.rounds import CHANGED, GAINED, LOST, PackedLabels
 from napari_impartial.core.uncertainty import entropy
 from napari_impartial.gui import round_control
+from napari_impartial.io.session_folder import SessionFolder
+from napari_impartial.io.session_state import SavedSession, from_content
 
 
 @pytest.fixture
@@ -44,6 +47,10 @@ def prediction_of(truth: np.ndarray) -> Prediction:
     foreground = (1 / (1 + np.exp(-inside))).astype(np.float32)
     probability = np.stack([1 - foreground, foreground])
     return Prediction(probability, entropy(probability), entropy(probability) / 9, None, 2)
+
+
+def saved_in(folder: Path) -> SavedSession:
+    return from_content(SavedSession, SessionFolder(folder).read())
 
 
 def settled(widget: Any, wait_for: Any) -> None:
@@ -157,3 +164,144 @@ def test_masks_do_not_fill_the_memory(
     assert 0 < sum(sizes) <= 4000
     assert session.rounds[-2].masks, "the latest are kept"
     assert not session.rounds[0].masks
+
+
+def trained(widget: Any, wait_for: Any, model: tuple[Path, Any], objects: dict[int, Any]) -> None:
+    """End a round of training with these objects, by the images' keys."""
+    widget.session.add_round(*model, annotated_px=10)
+    widget.refinement.rounds.on_trained()
+    for key, truth in objects.items():
+        widget.results._keep(key, (), prediction_of(truth))
+        settled(widget, wait_for)
+
+
+def inodes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in (folder / "arrays").iterdir()}
+
+
+def test_rounds_can_be_compared_and_rolled_back_after_a_restart(
+    widget: Any,
+    find: Any,
+    scribbled: Any,
+    tiny_tissue: Any,
+    models: list[tuple[Path, Any]],
+    wait_for: Any,
+    save: Any,
+    crash: Any,
+    second_window: Any,
+) -> None:
+    truth, key = tiny_tissue.truth, widget.session.current
+    lost = int(np.argmax(np.bincount(truth.ravel())[1:]) + 1)
+    trained(widget, wait_for, models[0], {key: truth})
+    first = widget.session.plane.instances
+    trained(widget, wait_for, models[1], {key: np.where(truth == lost, 0, truth)})
+    words = find("changes_label").text()
+    assert words.startswith("Since round 1: ")
+    counts = [find("rounds_list").topLevelItem(i).text(4) for i in range(2)]
+
+    # A round's objects are one file, written once.
+    folder = save(widget)
+    (mask,) = saved_in(folder).rounds[0].masks
+    name = Path(mask.labels.reference["$planes"][0]["file"]).name
+    inode = inodes(folder)[name]
+    scribbled.paint((90, 90), 1)
+    assert inodes(save(widget))[name] == inode
+    assert saved_in(folder).rounds[1].masks == [], "those of the last round are the shown ones"
+    crash(widget)
+
+    other, again = second_window()
+    part = lambda name: again.findChild(QWidget, name)  # noqa: E731
+    part("restore_button").click()
+    wait_for(lambda: again.session.card is not None and not again.store.busy)
+    settled(again, wait_for)
+    wait_for(lambda: part("changes_label").text() == words)
+    assert [part("rounds_list").topLevelItem(i).text(4) for i in range(2)] == counts
+    part("compare_button").click()
+    settled(again, wait_for)
+    (drawn,) = [layer.data for layer in other.layers if layer.name == "changes [tissue]"]
+    assert (drawn[ndimage.binary_erosion(truth == lost, iterations=3)] == LOST).all()
+    assert inodes(save(again))[name] == inode, "not after the restart either"
+
+    again.rounds_panel.setValue(1)
+    part("roll_back_button").click()
+    shown = next(layer for layer in other.layers if layer.name == "instances [tissue]")
+    np.testing.assert_array_equal(shown.data, first)
+    assert again.session.card == models[0][1]
+    # The heatmap is predicted by the model of then, which came back, too.
+    wait_for(lambda: not again.session.busy and again.session.plane.prediction is not None)
+    settled(again, wait_for)
+
+
+def test_what_a_roll_back_left_unpredicted_is_kept(
+    widget: Any,
+    viewer: Any,
+    find: Any,
+    scribbled: Any,
+    add_tissue: Any,
+    tiny_tissue: Any,
+    models: list[tuple[Path, Any]],
+    wait_for: Any,
+    save: Any,
+    crash: Any,
+    second_window: Any,
+    open_in: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add_tissue("second")
+    wait_for(lambda: find("image_combo").count() == 2)
+    find("image_combo").setCurrentText("second")
+    session, truth = widget.session, tiny_tissue.truth
+    one, two = session.images
+    trained(widget, wait_for, models[0], {one: truth, two: truth})
+    widget.results.review.accept([3])
+    find("image_combo").setCurrentText("tissue")
+    trained(widget, wait_for, models[1], {one: np.zeros_like(truth)})
+    monkeypatch.setattr(widget.results, "predict", lambda: None)
+    widget.rounds_panel.setValue(1)
+    find("roll_back_button").click()
+    settled(widget, wait_for)
+    objects = session.images[two].plane(()).instances
+    assert session.images[two].plane(()).prediction is None
+    folder = save(widget)
+    crash(widget)
+
+    other, again = second_window()
+    open_in(again, folder)
+    settled(again, wait_for)
+    known = next(r for r in again.session.images.values() if r.name == "second").plane(())
+    np.testing.assert_array_equal(known.instances, objects)
+    assert list(known.review.kept) == [3]
+    assert known.n_objects == len(np.unique(objects)) - 1
+    again.findChild(QWidget, "image_combo").setCurrentText("second")
+    layer = next(layer for layer in other.layers if layer.name == "instances [second]")
+    np.testing.assert_array_equal(layer.data, objects)
+    # And can be corrected.
+    layer.data_setitem(np.nonzero(objects == 5), 0)
+    again.results.review.collect_all()
+    assert known.review.count(Verdict.ERASED) == 1
+
+
+def test_a_damaged_mask_does_not_keep_the_rest_back(
+    widget: Any,
+    scribbled: Any,
+    tiny_tissue: Any,
+    models: list[tuple[Path, Any]],
+    wait_for: Any,
+    save: Any,
+    crash: Any,
+    second_window: Any,
+    open_in: Any,
+    notes: Any,
+) -> None:
+    key, truth = widget.session.current, tiny_tissue.truth
+    trained(widget, wait_for, models[0], {key: truth})
+    trained(widget, wait_for, models[1], {key: np.where(truth == 1, 0, truth)})
+    folder = save(widget)
+    (mask,) = saved_in(folder).rounds[0].masks
+    (folder / mask.labels.reference["$planes"][0]["file"]).write_bytes(b"II*")
+    crash(widget)
+    _, again = second_window()
+    open_in(again, folder)
+    settled(again, wait_for)
+    assert [one.masks for one in again.session.rounds] == [{}, {}]
+    assert notes() == ["The objects of round 1 in tissue are lost."]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from qtpy.QtWidgets import QWidget
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import session_store
-from napari_impartial.gui.dock_widget import ImPartialWidget
 from napari_impartial.io import session_places
 from napari_impartial.io.session_folder import SessionFolder
 from napari_impartial.io.session_places import OpenSession
@@ -46,52 +44,6 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*"))
 
 
-@pytest.fixture
-def save(wait_for: Any) -> Callable[[Any], Path]:
-    """Save now and wait until it is on disk; returns the folder."""
-
-    def run(widget: Any) -> Path:
-        store = widget.store
-        wait_for(lambda: not store.busy)
-        before = store.saves
-        store.save()
-        wait_for(lambda: store.saves > before and not store.busy)
-        return store.folder  # type: ignore[no-any-return]
-
-    return run
-
-
-@pytest.fixture
-def second_window(make_napari_viewer_proxy: Any, widget: Any) -> Callable[[], tuple[Any, Any]]:
-    """Open a viewer with a dock widget beside the first."""
-
-    def make() -> tuple[Any, Any]:
-        viewer = make_napari_viewer_proxy()
-        made = ImPartialWidget(viewer)
-        viewer.window.add_dock_widget(made, name="ImPartial", area="right")
-        return viewer, made
-
-    return make
-
-
-@pytest.fixture
-def open_in(wait_for: Any) -> Callable[[Any, Path], None]:
-    """Open a session and wait until it is there."""
-
-    def run(widget: Any, path: Path) -> None:
-        widget.store.open(path)
-        wait_for(lambda: not widget.store.busy)
-
-    return run
-
-
-def crash(widget: Any) -> None:
-    """Leave the session as a killed program would: locked by nobody, and noted as open."""
-    opened, widget.store._open = widget.store._open, None
-    widget.store._closed = True
-    opened.abandon()
-
-
 def test_a_session_comes_back_and_goes_on(
     widget: Any,
     viewer: Any,
@@ -101,6 +53,7 @@ def test_a_session_comes_back_and_goes_on(
     save: Any,
     second_window: Any,
     max_steps: list[int],
+    crash: Any,
 ) -> None:
     max_steps[0] = 40
     find("train_button").click()
@@ -264,6 +217,7 @@ def test_an_image_from_a_file_is_kept_by_its_path(
     second_window: Any,
     open_in: Any,
     notes: Any,
+    crash: Any,
 ) -> None:
     layer_named(viewer, "cells").name = "my cells"
     folder = save(widget)
@@ -279,7 +233,13 @@ def test_an_image_from_a_file_is_kept_by_its_path(
 
 
 def test_an_image_that_is_open_already_is_not_opened_twice(
-    widget: Any, painted_file: Any, on_disk: Path, save: Any, second_window: Any, open_in: Any
+    widget: Any,
+    painted_file: Any,
+    on_disk: Path,
+    save: Any,
+    second_window: Any,
+    open_in: Any,
+    crash: Any,
 ) -> None:
     folder = save(widget)
     crash(widget)
@@ -297,6 +257,7 @@ def test_images_that_moved_with_the_session_are_found(
     wait_for: Any,
     second_window: Any,
     open_in: Any,
+    crash: Any,
 ) -> None:
     widget.store.save_as(on_disk.parent / "session")
     wait_for(lambda: widget.store.saves == 1)
@@ -315,6 +276,7 @@ def test_strokes_come_back_without_their_image(
     second_window: Any,
     open_in: Any,
     notes: Any,
+    crash: Any,
 ) -> None:
     folder = save(widget)
     crash(widget)
@@ -336,6 +298,7 @@ def test_an_image_file_that_changed_is_told(
     second_window: Any,
     open_in: Any,
     notes: Any,
+    crash: Any,
 ) -> None:
     folder = save(widget)
     crash(widget)
@@ -365,6 +328,7 @@ def test_save_session_as(
     tmp_path: Path,
     sessions: Path,
     notes: Any,
+    crash: Any,
 ) -> None:
     automatic = save(widget)
     widget.session_panel.save_wanted.emit(tmp_path / "mine")
@@ -403,7 +367,7 @@ def test_what_is_no_session_is_refused(
 
 
 def test_one_damaged_file_does_not_keep_the_rest_back(
-    widget: Any, scribbled: Any, save: Any, second_window: Any, open_in: Any, notes: Any
+    widget: Any, scribbled: Any, save: Any, second_window: Any, open_in: Any, notes: Any, crash: Any
 ) -> None:
     strokes = scribbled.data.copy()
     folder = save(widget)
@@ -526,7 +490,7 @@ def test_the_window_is_closed_while_training(
 
 
 def test_the_offer_is_declined(
-    widget: Any, find: Any, scribbled: Any, save: Any, second_window: Any
+    widget: Any, find: Any, scribbled: Any, save: Any, second_window: Any, crash: Any
 ) -> None:
     folder = save(widget)
     crash(widget)
@@ -540,7 +504,14 @@ def test_the_offer_is_declined(
 
 
 def test_removed_scribbles_are_kept_and_brought_back(
-    widget: Any, viewer: Any, scribbled: Any, save: Any, second_window: Any, open_in: Any, find: Any
+    widget: Any,
+    viewer: Any,
+    scribbled: Any,
+    save: Any,
+    second_window: Any,
+    open_in: Any,
+    find: Any,
+    crash: Any,
 ) -> None:
     strokes = scribbled.data.copy()
     save(widget)

@@ -15,6 +15,7 @@ import tifffile
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.results import Prediction
+from napari_impartial.core.rounds import PackedLabels, unpacked
 from napari_impartial.core.uncertainty import entropy
 from napari_impartial.io import session_folder
 from napari_impartial.io.session_folder import Kept, SessionFolder, Stored, read_manifest
@@ -62,6 +63,18 @@ def test_arrays_come_back(tmp_path: Path, array: np.ndarray, sparse: bool) -> No
     loaded = stored.load()
     assert loaded.dtype == array.dtype
     np.testing.assert_array_equal(loaded, array)
+
+
+def test_what_was_made_of_an_array_is_not_written_again(tmp_path: Path) -> None:
+    given = np.arange(12, dtype=np.int32).reshape(3, 4)
+    SessionFolder(tmp_path).write({"a": Kept(given)})
+    folder = SessionFolder(tmp_path)
+    packed = folder.read()["a"].load_as(PackedLabels.pack)
+    assert isinstance(packed, PackedLabels)
+    np.testing.assert_array_equal(packed.unpack(), given)
+    before = files(tmp_path / "arrays")
+    folder.write({"a": Kept(packed, convert=unpacked), "more": 1})
+    assert files(tmp_path / "arrays") == before
 
 
 def test_plain_values_and_files_come_back(tmp_path: Path) -> None:

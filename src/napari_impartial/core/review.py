@@ -131,8 +131,8 @@ def compose(cut: Labels, review: Review) -> Labels:
     if not review:
         return cut
     taken = np.zeros(cut.shape, dtype=bool)
+    check_inside(review, cut.shape)
     for region in (*review.kept.values(), *review.empty):
-        _check_inside(region, cut.shape)
         taken[region.window] |= region.mask
     area = np.bincount(cut.reshape(-1))
     covered = np.bincount(cut[taken], minlength=len(area))
@@ -305,13 +305,21 @@ def regions_of(
     return regions
 
 
-def _check_inside(region: Region, shape: tuple[int, ...]) -> None:
-    rows, cols = region.window
-    if region.y0 < 0 or region.x0 < 0 or rows.stop > shape[0] or cols.stop > shape[1]:
-        raise ImPartialError(
-            f"A reviewed object lies outside of the image of {shape[0]} x {shape[1]} pixels; "
-            "the decisions belong to another image."
-        )
+def check_inside(review: Review, shape: tuple[int, ...]) -> None:
+    """Check that decisions can be about an image of that shape (Y, X).
+
+    Raises
+    ------
+    ImPartialError
+        If one of them lies outside of it.
+    """
+    for region in (*review.kept.values(), *review.empty):
+        rows, cols = region.window
+        if region.y0 < 0 or region.x0 < 0 or rows.stop > shape[0] or cols.stop > shape[1]:
+            raise ImPartialError(
+                f"A reviewed object lies outside of the image of {shape[0]} x {shape[1]} "
+                "pixels; the decisions belong to another image."
+            )
 
 
 def _keep_largest_pieces(labels: Labels, ids: npt.NDArray[np.integer]) -> None:

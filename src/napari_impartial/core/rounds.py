@@ -58,6 +58,13 @@ class PackedLabels:
         return values.reshape(self.shape).copy()
 
 
+def unpacked(
+    labels: npt.NDArray[np.int32] | PackedLabels,
+) -> npt.NDArray[np.int32]:
+    """Return labels, (Y, X) int32, of which it is not known whether they are compressed."""
+    return labels.unpack() if isinstance(labels, PackedLabels) else labels
+
+
 @dataclass(frozen=True)
 class Changes:
     """How the objects of two rounds differ.

@@ -18,6 +18,7 @@ from napari_impartial.core.rounds import (
     compare,
     judge,
     picture,
+    unpacked,
 )
 
 from . import notify
@@ -50,7 +51,7 @@ class _Comparison:
         found, drawn, words = [], None, ""
         for place, after in self.now.items():
             kept = self.before.get(place)
-            before = kept.unpack() if isinstance(kept, PackedLabels) else kept
+            before = None if kept is None else unpacked(kept)
             if before is None or before.shape != after.shape:
                 continue
             changes = compare(before, after)

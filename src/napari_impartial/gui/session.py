@@ -24,7 +24,7 @@ from napari_impartial.core.lessons import annotation
 from napari_impartial.core.model_card import ModelCard
 from napari_impartial.core.results import Prediction
 from napari_impartial.core.review import Review
-from napari_impartial.core.rounds import PackedLabels, held_out_score
+from napari_impartial.core.rounds import PackedLabels, held_out_score, unpacked
 from napari_impartial.core.scribbles import (
     FOREGROUND,
     Scribbles,
@@ -192,7 +192,7 @@ class Round:
     def labels(self, place: PlaneKey) -> npt.NDArray[np.int32] | None:
         """Return the objects of one plane, if they are kept."""
         kept = self.masks.get(place)
-        return kept.unpack() if isinstance(kept, PackedLabels) else kept
+        return None if kept is None else unpacked(kept)
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,22 @@ from typing import Any
 
 import napari
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances import count_objects
 from napari_impartial.core.lessons import from_bytes
 from napari_impartial.core.model_card import read_card
+from napari_impartial.core.review import check_inside
+from napari_impartial.core.rounds import PackedLabels
 from napari_impartial.core.uncertainty import Suggestion
 from napari_impartial.io.session_folder import SessionFolder, Stored
 from napari_impartial.io.session_state import (
     SavedImage,
     SavedLayer,
     SavedPlane,
+    SavedRound,
     SavedSession,
     SavedView,
     from_content,
@@ -29,7 +34,7 @@ from napari_impartial.io.session_state import (
 from .layers import Role, Source, image_layers
 from .layers.grid import Grid
 from .layers.saved import make_labels, open_image, same_image
-from .session import PlaneIndex, Round
+from .session import PlaneIndex, PlaneKey, Round
 from .workspace import Workspace
 
 
@@ -52,15 +57,17 @@ def read(folder: SessionFolder) -> SavedSession:
         holder.data = _loaded(holder.data)
     for plane in (plane for image in saved.images for plane in image.planes):
         plane.prediction = _loaded(plane.prediction)
-        plane.review = _loaded(plane.review)
+        plane.review = _loaded(plane.review, from_bytes)
+    for mask in (mask for one in saved.rounds for mask in one.masks):
+        mask.labels = _loaded(mask.labels, PackedLabels.pack)
     return saved
 
 
-def _loaded(value: Any) -> Any:
+def _loaded(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
     if not isinstance(value, Stored):
         return value
     try:
-        return value.load()
+        return value.load() if convert is None else value.load_as(convert)
     except ImPartialError as error:
         return error
 
@@ -76,6 +83,9 @@ class Restorer:
         Where the session lies.
     new_model_path
         Gives a fresh path for a model file of the window's own.
+    show_objects
+        Shows the objects of a plane of an image, given its key, so that they can be
+        corrected.
 
     Attributes
     ----------
@@ -84,12 +94,17 @@ class Restorer:
     """
 
     def __init__(
-        self, workspace: Workspace, folder: Path, new_model_path: Callable[[], Path]
+        self,
+        workspace: Workspace,
+        folder: Path,
+        new_model_path: Callable[[], Path],
+        show_objects: Callable[[int, PlaneIndex, npt.NDArray[np.int32]], None],
     ) -> None:
         self._workspace = workspace
         self._session = workspace.session
         self._folder = folder
         self._new_model_path = new_model_path
+        self._show_objects = show_objects
         self.warnings: list[str] = []
 
     def put_back(self, saved: SavedSession, replace: bool) -> Source | None:
@@ -114,7 +129,7 @@ class Restorer:
         for loose in saved.loose:
             if self._usable(loose):
                 workspace.viewer.add_layer(make_labels(loose, loose.data, "scribbles"))
-        self._put_back_models(saved)
+        self._put_back_models(saved, sources)
         workspace.read_scribbles()
         for image, source in zip(saved.images, sources, strict=True):
             if source is not None:
@@ -165,7 +180,7 @@ class Restorer:
             self._workspace.scribbles.put_back(source, layer, scribbles.shown)
         return source
 
-    def _put_back_models(self, saved: SavedSession) -> None:
+    def _put_back_models(self, saved: SavedSession, sources: list[Source | None]) -> None:
         session = self._session
         copies: dict[Path, Path] = {}
 
@@ -184,7 +199,12 @@ class Restorer:
             try:
                 path = own(one.model)
                 made = Round(
-                    one.number, path, read_card(path), one.annotated_px, one.annotated_cells
+                    one.number,
+                    path,
+                    read_card(path),
+                    one.annotated_px,
+                    one.annotated_cells,
+                    self._masks(one, sources),
                 )
                 session.rounds.append(made)
                 current = made if one.current else current
@@ -198,6 +218,26 @@ class Restorer:
             except (ImPartialError, OSError) as error:
                 self.warnings.append(f"The model is lost ({error}).")
 
+    def _masks(
+        self, one: SavedRound, sources: list[Source | None]
+    ) -> dict[PlaneKey, npt.NDArray[np.int32] | PackedLabels]:
+        """Return what a round has found in the images that are back."""
+        masks: dict[PlaneKey, npt.NDArray[np.int32] | PackedLabels] = {}
+        for mask in one.masks:
+            source = sources[mask.image] if 0 <= mask.image < len(sources) else None
+            if source is None:
+                continue
+            index, labels = tuple(mask.at), mask.labels
+            fits = isinstance(labels, PackedLabels) and labels.shape == source.plane_shape
+            if fits and _in_stack(index, source):
+                key = self._workspace.key_of(source.primary)
+                assert key is not None
+                masks[key, index] = labels
+            else:
+                name = source.plane_name(index)
+                self.warnings.append(f"The objects of round {one.number} in {name} are lost.")
+        return masks
+
     def _put_back_results(self, image: SavedImage, source: Source) -> None:
         key = self._workspace.key_of(source.primary)
         assert key is not None
@@ -205,49 +245,61 @@ class Restorer:
         fits = isinstance(labels, np.ndarray) and labels.shape == Grid(source).shape
         for plane in image.planes:
             index = tuple(plane.at)
-            if not self._fits(plane, source):
-                self.warnings.append(
-                    f"The prediction of {source.plane_name(index)} is lost; press Predict."
-                )
+            if not _in_stack(index, source):
+                self.warnings.append(f"The results of a plane of {source.name} are lost.")
                 continue
-            self._put_back_plane(key, index, plane)
+            self._put_back_prediction(key, index, plane)
+            self._put_back_review(key, index, plane)
             if fits:
                 part = np.array(Grid(source).plane(labels, index), dtype=np.int32)
-                self._session.images[key].plane(index).instances = part
-                self._workspace.results.write(source, index, Role.INSTANCES, part)
+                known = self._session.images[key].plane(index)
+                known.instances, known.n_objects = part, count_objects(part)
+                self._show_objects(key, index, part)
 
-    def _put_back_plane(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
-        prediction = unpack(plane.prediction, plane.n_samples)
-        self._session.set_prediction(key, index, prediction)
+    def _put_back_prediction(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
         source, results = self._workspace.sources[key], self._workspace.results
+        packed = plane.prediction
+        if packed is None:
+            return
+        if not (
+            isinstance(packed, np.ndarray)
+            and packed.ndim == 3
+            and packed.shape[1:] == source.plane_shape
+        ):
+            self.warnings.append(
+                f"The prediction of {source.plane_name(index)} is lost; press Predict."
+            )
+            return
+        prediction = unpack(packed, plane.n_samples)
+        self._session.set_prediction(key, index, prediction)
         results.write(source, index, Role.PROBABILITY, prediction.foreground)
         results.write(source, index, Role.UNCERTAINTY, prediction.entropy)
         known = self._session.images[key].plane(index)
         known.suggestions = [_suggestion(values) for values in plane.suggestions]
         known.visited = {(int(y), int(x)) for y, x in plane.visited}
+
+    def _put_back_review(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
+        source = self._workspace.sources[key]
         if plane.review is None:
             return
         try:
             if isinstance(plane.review, ImPartialError):
                 raise plane.review
-            known.review = from_bytes(plane.review)
+            check_inside(plane.review, source.plane_shape)
+            self._session.images[key].plane(index).review = plane.review
         except ImPartialError as error:
             self.warnings.append(f"{source.plane_name(index)}: {error}")
-
-    def _fits(self, plane: SavedPlane, source: Source) -> bool:
-        packed = plane.prediction
-        return (
-            isinstance(packed, np.ndarray)
-            and packed.ndim == 3
-            and packed.shape[1:] == source.plane_shape
-            and len(plane.at) == len(source.stack_axes)
-            and all(0 <= i < n for i, n in zip(plane.at, source.stack_shape, strict=True))
-        )
 
     def _usable(self, saved: SavedLayer) -> bool:
         if isinstance(saved.data, ImPartialError):
             self.warnings.append(f"'{saved.name}' is lost: {saved.data}")
         return isinstance(saved.data, np.ndarray)
+
+
+def _in_stack(index: PlaneIndex, source: Source) -> bool:
+    return len(index) == len(source.stack_axes) and all(
+        0 <= i < n for i, n in zip(index, source.stack_shape, strict=True)
+    )
 
 
 def look_at(viewer: napari.Viewer, view: SavedView) -> None:

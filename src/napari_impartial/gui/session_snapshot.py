@@ -17,10 +17,12 @@ from napari.layers import Labels, Layer
 from psygnal import Signal
 
 from napari_impartial.core.lessons import to_bytes
+from napari_impartial.core.rounds import unpacked
 from napari_impartial.io.session_folder import Kept
 from napari_impartial.io.session_state import (
     SavedImage,
     SavedLayer,
+    SavedMask,
     SavedPlane,
     SavedRound,
     SavedSession,
@@ -31,7 +33,7 @@ from napari_impartial.io.session_state import (
 from .layers import Role, Source
 from .layers.saved import describe_image, describe_labels, fingerprint
 from .layers.source import data_of
-from .session import ImageRecord
+from .session import ImageRecord, Plane, PlaneIndex, Round
 from .workspace import Workspace
 
 
@@ -98,6 +100,7 @@ class Snapshots:
                     one.annotated_px,
                     one.annotated_cells,
                     one is session.round,
+                    _masks(one, keys),
                 )
                 for one in session.rounds
             ],
@@ -119,16 +122,9 @@ class Snapshots:
             scribbles=None if scribbles is None else self._labels(scribbles),
             instances=None if instances is None else self._labels(instances),
             planes=[
-                SavedPlane(
-                    at=list(index),
-                    prediction=Kept(plane.prediction, convert=pack),
-                    n_samples=plane.prediction.n_samples,
-                    suggestions=[dataclasses.asdict(place) for place in plane.suggestions],
-                    visited=[list(place) for place in sorted(plane.visited)],
-                    review=Kept(plane.review, convert=to_bytes) if plane.review else None,
-                )
+                _describe_plane(index, plane)
                 for index, plane in sorted(record.planes.items())
-                if plane.prediction is not None
+                if plane.prediction is not None or plane.instances is not None or plane.review
             ],
         )
 
@@ -183,3 +179,24 @@ class Snapshots:
         layer = event.source
         self._versions[layer] = self._versions.get(layer, 0) + 1
         self.changed.emit()
+
+
+def _describe_plane(index: PlaneIndex, plane: Plane) -> SavedPlane:
+    prediction = plane.prediction
+    return SavedPlane(
+        at=list(index),
+        prediction=None if prediction is None else Kept(prediction, convert=pack),
+        n_samples=0 if prediction is None else prediction.n_samples,
+        suggestions=[dataclasses.asdict(place) for place in plane.suggestions],
+        visited=[list(place) for place in sorted(plane.visited)],
+        review=Kept(plane.review, convert=to_bytes) if plane.review else None,
+    )
+
+
+def _masks(one: Round, keys: list[int]) -> list[SavedMask]:
+    """Describe what a round has found in the images with these keys."""
+    return [
+        SavedMask(keys.index(key), list(index), Kept(labels, sparse=True, convert=unpacked))
+        for (key, index), labels in one.masks.items()
+        if key in keys
+    ]

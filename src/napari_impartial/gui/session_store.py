@@ -284,7 +284,7 @@ class SessionStore(QObject):
         self._open = opened
         if opened is None:
             self._automatic = places.new_session_folder()
-        restorer = Restorer(self._workspace, path, self._new_model_path)
+        restorer = Restorer(self._workspace, path, self._new_model_path, self._results.review.show)
         try:
             source = restorer.put_back(saved, replace)
             self.restored.emit(source)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ from napari_impartial import __version__
 from napari_impartial.core.errors import ImPartialError
 
 from .atomic import atomic_path
+
+Made = TypeVar("Made")
 
 MANIFEST = "session.json"
 FORMAT = "napari-impartial session"
@@ -81,7 +83,19 @@ class Stored:
         ImPartialError
             If its file is missing or damaged.
         """
-        return self.folder._load(self.reference)
+        return self.folder._load(self.reference, _as_it_is)
+
+    def load_as(self, convert: Callable[[npt.NDArray[Any]], Made]) -> Made:
+        """Return what `convert` makes of the array.
+
+        It is known to be what lies in the file: kept again unchanged, it is not written.
+
+        Raises
+        ------
+        ImPartialError
+            If the file is missing or damaged.
+        """
+        return self.folder._load(self.reference, convert)
 
 
 class SessionFolder:
@@ -229,7 +243,7 @@ class SessionFolder:
             return self._inside(value["$file"])
         return {name: self._restore(part) for name, part in value.items()}
 
-    def _load(self, reference: dict[str, Any]) -> npt.NDArray[Any]:
+    def _load(self, reference: dict[str, Any], convert: Callable[[npt.NDArray[Any]], Made]) -> Made:
         try:
             shape, dtype = tuple(reference["shape"]), np.dtype(reference["dtype"])
             if "$array" in reference:
@@ -245,9 +259,10 @@ class SessionFolder:
             raise ImPartialError(
                 f"The session in {self.path} is damaged: an array does not fit ({error})."
             ) from error
+        made = convert(array)
         # Saved again unchanged, it need not be written.
-        self._known[(id(array), 0)] = (array, reference)
-        return array
+        self._known[(id(made), 0)] = (made, reference)
+        return made
 
     def _inside(self, name: Any) -> Path:
         """Return the path of a file of ours; a foreign manifest must not lead elsewhere."""
@@ -300,6 +315,10 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"({manifest.get('program_version')}); update napari-impartial to open it."
         )
     return manifest
+
+
+def _as_it_is(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return array
 
 
 def _files_named(value: Any) -> Iterator[str]:

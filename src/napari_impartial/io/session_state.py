@@ -83,7 +83,7 @@ class SavedPlane:
         Positions along the T and Z axes.
     prediction
         (K, Y, X) uint16, 65535 for 1: probability of the K - 1 foreground classes, then
-        mutual information.
+        mutual information; None where only objects or decisions are left of it.
     n_samples
         Monte-Carlo passes.
     suggestions, visited
@@ -113,7 +113,7 @@ class SavedImage:
     scribbles, instances
         Its scribble layer and the layer of its objects, if there are.
     planes
-        Planes that were predicted.
+        Planes that were predicted or decided about.
     reviewed
         Whether the user has ticked it off.
     """
@@ -129,14 +129,34 @@ class SavedImage:
 
 
 @dataclass
+class SavedMask:
+    """Objects of one plane as an earlier round left them.
+
+    Attributes
+    ----------
+    image
+        Position in :attr:`SavedSession.images`.
+    at
+        Positions along the T and Z axes.
+    labels
+        (Y, X) int32.
+    """
+
+    image: int = 0
+    at: list[int] = field(default_factory=list)
+    labels: Any = None
+
+
+@dataclass
 class SavedRound:
-    """One training and the model it left."""
+    """One training, the model it left, and its objects if it is not the current one."""
 
     number: int = 0
     model: Path | None = None
     annotated_px: int = 0
     annotated_cells: int = 0
     current: bool = False
+    masks: list[SavedMask] = field(default_factory=list)
 
 
 @dataclass
