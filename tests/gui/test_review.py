@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
 from napari_impartial.core.lessons import annotation
@@ -21,6 +22,8 @@ from napari_impartial.core.results import Prediction
 from napari_impartial.core.review import Verdict
 from napari_impartial.core.uncertainty import entropy
 from napari_impartial.gui.suggestion_control import PlaceState
+from napari_impartial.io.session_folder import SessionFolder
+from napari_impartial.io.session_state import SavedPlane, SavedSession, from_content
 
 
 def prediction_of(truth: np.ndarray) -> Prediction:
@@ -360,3 +363,155 @@ def test_a_layer_that_was_removed_is_no_correction(
     settled(widget, wait_for)
     assert (layer_named("instances [tissue]").data == 1).any()
     assert list(plane(widget).review.kept) == [1]
+
+
+@pytest.fixture
+def restored(
+    widget: Any, save: Any, crash: Any, second_window: Any, open_in: Any, wait_for: Any
+) -> Callable[[], tuple[Any, Any]]:
+    """Save, crash, and open the session in another window."""
+
+    def run() -> tuple[Any, Any]:
+        folder = save(widget)
+        crash(widget)
+        other, again = second_window()
+        open_in(again, folder)
+        settled(again, wait_for)
+        return other, again
+
+    return run
+
+
+def test_places_found_fine_or_painted_survive_a_restart(
+    widget: Any,
+    find: Any,
+    scribbled: Any,
+    predicted: Any,
+    wait_for: Any,
+    restored: Any,
+    save: Any,
+) -> None:
+    control = widget.results.suggestions
+    assert len(control.places) >= 3
+    widget.refine_panel.go_next()
+    find("fine_button").click()
+    # Somewhere in the second box, not just where it is most unsure.
+    second = control.places[1].suggestion
+    y0, x0, y1, x1 = second.box
+    free = np.add(np.argwhere(scribbled.data[y0:y1, x0:x1] == 0), (y0, x0))
+    at = free[np.argmax(np.abs(free - (second.y, second.x)).sum(axis=1))]
+    scribbled.data_setitem((at[:1], at[1:]), 2)
+    wait_for(lambda: control.places[1].state is PlaceState.ANNOTATED)
+    before = [(place.suggestion, place.state) for place in control.places]
+    dismissed = plane(widget).dismissed[0]
+    folder = widget.store.folder
+
+    other, again = restored()
+    listed = again.findChild(QWidget, "suggestion_list")
+    assert listed.item(0).text().startswith("1.  fine: ")
+    places = again.results.suggestions.places
+    assert [(place.suggestion, place.state) for place in places] == before
+    np.testing.assert_array_equal(plane(again).dismissed[0].foreground, dismissed.foreground)
+    marks = next(layer for layer in other.layers if layer.name == "suggestions [tissue]")
+    assert len(marks.data) == len(before) - 2
+    # Nor is it suggested again by another prediction that says the same.
+    again.results._keep(again.session.current, (), plane(widget).prediction)
+    settled(again, wait_for)
+    assert len(plane(again).dismissed) == 1
+    # It is kept again as it is.
+    kept = {path.name for path in (folder / "arrays").iterdir()}
+    patch = saved_plane(folder).dismissed[0].foreground.reference["$planes"][0]["file"]
+    save(again)
+    assert Path(patch).name in kept & {path.name for path in (folder / "arrays").iterdir()}
+
+
+def test_a_place_whose_record_is_damaged_is_suggested_again(
+    widget: Any, find: Any, predicted: Any, save: Any, restored: Any, notes: Any
+) -> None:
+    widget.refine_panel.go_next()
+    find("fine_button").click()
+    folder = save(widget)
+    patch = saved_plane(folder).dismissed[0].foreground.reference["$planes"][0]["file"]
+    (folder / patch).write_bytes(b"")
+    _, again = restored()
+    assert plane(again).dismissed == []
+    assert not any(place.done for place in again.results.places)
+    assert notes() == ["Some places of tissue are suggested again."]
+
+
+def saved_plane(folder: Path) -> SavedPlane:
+    return from_content(SavedSession, SessionFolder(folder).read()).images[0].planes[0]
+
+
+def test_decisions_made_in_the_window_survive_a_restart(
+    widget: Any,
+    find: Any,
+    scribbled: Any,
+    predicted: Any,
+    wait_for: Any,
+    restored: Any,
+) -> None:
+    table, known = find("object_table"), plane(widget)
+    table.go_to_row(0)
+    (accepted,) = table.selected()
+    find("accept_button").click()
+    table.go_to_row(2)
+    (rejected,) = table.selected()
+    gone = predicted.data == rejected
+    find("reject_button").click()
+    sizes = np.bincount(predicted.data.ravel())
+    sizes[[0, accepted]] = 0
+    biggest = int(sizes.argmax())
+    rows, columns = np.nonzero(predicted.data == biggest)
+    line = columns == int(np.median(columns))
+    predicted.data_setitem((rows[line], columns[line]), 0)
+    wait_for(lambda: known.review.count(Verdict.CORRECTED) == 2)
+    settled(widget, wait_for)
+    objects, strokes = predicted.data.copy(), scribbled.data.copy()
+    verdicts = widget.results.review.verdicts()
+    assert sorted(verdicts.values()) == ["accepted", "corrected", "corrected"]
+    (lesson,) = widget.workspace.training_set()
+
+    other, again = restored()
+    layer = next(one for one in other.layers if one.name == "instances [tissue]")
+    np.testing.assert_array_equal(layer.data, objects)
+    assert plane(again).review == known.review
+    assert again.results.review.verdicts() == verdicts
+    listed = again.findChild(QWidget, "object_table").table_model()
+    assert listed.rowCount() == len(labels_in(layer))
+    for label, verdict in verdicts.items():
+        assert listed.value(listed.row_of(label), "review") == verdict
+    painted = next(one for one in other.layers if one.name == "scribbles [tissue]")
+    np.testing.assert_array_equal(painted.data, strokes)
+    # They teach the next training the same, and the sliders leave them alone.
+    (item,) = again.workspace.training_set()
+    np.testing.assert_array_equal(item.scribbles.labels, lesson.scribbles.labels)
+    again.findChild(QWidget, "threshold_slider").setValue(0.4)
+    settled(again, wait_for)
+    kept = list(verdicts)
+    np.testing.assert_array_equal(np.isin(layer.data, kept), np.isin(objects, kept))
+    assert not layer.data[ndimage.binary_erosion(gone)].any()
+    # Corrections go on.
+    layer.data_setitem(np.nonzero(layer.data == accepted), 0)
+    wait_for(lambda: accepted not in plane(again).review.kept)
+
+
+def test_a_correction_made_just_before_closing_is_kept(
+    widget: Any,
+    viewer: Any,
+    predicted: Any,
+    wait_for: Any,
+    second_window: Any,
+    open_in: Any,
+) -> None:
+    wait_for(lambda: not widget.store.busy)
+    folder = widget.store.folder
+    where = np.nonzero(predicted.data == 4)
+    predicted.data_setitem(where, 0)
+    viewer.close()
+    wait_for(lambda: widget.store._closed)
+    _, again = second_window()
+    open_in(again, folder)
+    settled(again, wait_for)
+    assert plane(again).review.count(Verdict.ERASED) == 1
+    assert not plane(again).instances[where].any()

@@ -19,7 +19,7 @@ from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND
 
 from .decisions import Decision, DecisionLog
 from .layers import Role
-from .session import Plane, PlaneIndex
+from .session import Plane, PlaneIndex, PlaneKey
 from .workspace import Workspace
 
 # A stroke is a burst of events; what follows from it can wait for its end.
@@ -59,12 +59,14 @@ class ReviewControl(QObject):
         self._shown: dict[tuple[int, PlaneIndex], _Shown] = {}
         self._watched: set[Labels] = set()
         self._edited: set[Labels] = set()
+        # Planes that were in view when something was done to a layer, not looked at since.
+        self._touched: set[PlaneKey] = set()
         self.log = DecisionLog()
         self.log.changed.connect(self.changed.emit)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(EDIT_PAUSE_MS)
-        self._pause.timeout.connect(self._in_view)
+        self._pause.timeout.connect(self._collect_touched)
         workspace.about_to_read.connect(self.collect_all)
         workspace.painted.connect(self._take_back_rejections)
         workspace.plane_changed.connect(self.changed.emit)
@@ -121,23 +123,12 @@ class ReviewControl(QObject):
 
     def collect(self, key: int, plane: PlaneIndex) -> None:
         """Take note of what was changed by hand in one plane."""
-        shown = self._shown.get((key, plane))
-        record = self._session.images.get(key)
-        if shown is None or record is None:
-            self._shown.pop((key, plane), None)
+        found = self._look_at(key, plane)
+        if found is None:
             return
-        source, results = self._workspace.sources[key], self._workspace.results
-        if results.find(source, Role.INSTANCES) is not shown.layer:
-            return
-        now = results.read(source, plane, Role.INSTANCES)
-        if now is None or now.shape != shown.labels.shape:
-            return
-        known = record.plane(plane)
-        cut = shown.labels if known.cut is None else known.cut
+        shown, now, review, labels = found
+        known = self._session.images[key].plane(plane)
         before = known.review
-        review, labels = collect(shown.labels, now, cut, before, _kind_of(known))
-        if labels is shown.labels:
-            return
         known.review, known.instances = review, labels
         if np.array_equal(labels, now):
             self._shown[key, plane] = _Shown(shown.layer, labels)
@@ -146,6 +137,34 @@ class ReviewControl(QObject):
         undo = partial(self._restore, key, plane, before)
         self.log.push(Decision("the correction", undo, before), review)
         self.corrected.emit(key, plane)
+
+    def pending(self) -> dict[PlaneKey, Review]:
+        """Return the decisions in planes where hands have only just changed something.
+
+        Nothing is taken note of: this is for a window that is closing.
+        """
+        found = {place: self._look_at(*place) for place in self._touched}
+        return {place: one[2] for place, one in found.items() if one is not None}
+
+    def _look_at(
+        self, key: int, plane: PlaneIndex
+    ) -> tuple[_Shown, npt.NDArray[Any], Review, npt.NDArray[np.int32]] | None:
+        """Return what was shown and is there now, and what follows; None if nothing changed."""
+        shown = self._shown.get((key, plane))
+        record = self._session.images.get(key)
+        if shown is None or record is None:
+            self._shown.pop((key, plane), None)
+            return None
+        source, results = self._workspace.sources[key], self._workspace.results
+        if results.find(source, Role.INSTANCES) is not shown.layer:
+            return None
+        now = results.read(source, plane, Role.INSTANCES)
+        if now is None or now.shape != shown.labels.shape:
+            return None
+        known = record.plane(plane)
+        cut = shown.labels if known.cut is None else known.cut
+        review, labels = collect(shown.labels, now, cut, known.review, _kind_of(known))
+        return None if labels is shown.labels else (shown, now, review, labels)
 
     def accept(self, labels: Sequence[int]) -> None:
         """Keep objects of the plane in view as they are."""
@@ -302,7 +321,14 @@ class ReviewControl(QObject):
     def _on_event(self, event: Any) -> None:
         if event.type == "paint":
             self._edited.add(event.source)
+        if self._session.current is not None:
+            self._touched.add((self._session.current, self._session.plane_index))
         self._pause.start()
+
+    def _collect_touched(self) -> None:
+        places, self._touched = self._touched, set()
+        for place in places:
+            self.collect(*place)
 
 
 def _kind_of(plane: Plane) -> Callable[[Region], int]:

@@ -12,15 +12,18 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 
+from napari_impartial.core.dismissal import Dismissal
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances import count_objects
 from napari_impartial.core.lessons import from_bytes
 from napari_impartial.core.model_card import read_card
 from napari_impartial.core.review import check_inside
 from napari_impartial.core.rounds import PackedLabels
+from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.uncertainty import Suggestion
 from napari_impartial.io.session_folder import SessionFolder, Stored
 from napari_impartial.io.session_state import (
+    SavedDismissal,
     SavedImage,
     SavedLayer,
     SavedPlane,
@@ -58,6 +61,9 @@ def read(folder: SessionFolder) -> SavedSession:
     for plane in (plane for image in saved.images for plane in image.planes):
         plane.prediction = _loaded(plane.prediction)
         plane.review = _loaded(plane.review, from_bytes)
+        plane.suggested_on = _loaded(plane.suggested_on)
+        for one in plane.dismissed:
+            one.foreground = _loaded(one.foreground)
     for mask in (mask for one in saved.rounds for mask in one.masks):
         mask.labels = _loaded(mask.labels, PackedLabels.pack)
     return saved
@@ -250,6 +256,7 @@ class Restorer:
                 continue
             self._put_back_prediction(key, index, plane)
             self._put_back_review(key, index, plane)
+            self._put_back_dismissals(key, index, plane)
             if fits:
                 part = np.array(Grid(source).plane(labels, index), dtype=np.int32)
                 known = self._session.images[key].plane(index)
@@ -277,6 +284,9 @@ class Restorer:
         known = self._session.images[key].plane(index)
         known.suggestions = [_suggestion(values) for values in plane.suggestions]
         known.visited = {(int(y), int(x)) for y, x in plane.visited}
+        painted = plane.suggested_on
+        if isinstance(painted, np.ndarray) and painted.shape == source.plane_shape:
+            known.suggested_on = Scribbles(painted)
 
     def _put_back_review(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
         source = self._workspace.sources[key]
@@ -289,6 +299,14 @@ class Restorer:
             self._session.images[key].plane(index).review = plane.review
         except ImPartialError as error:
             self.warnings.append(f"{source.plane_name(index)}: {error}")
+
+    def _put_back_dismissals(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
+        source = self._workspace.sources[key]
+        made = [_dismissal(one, source.plane_shape) for one in plane.dismissed]
+        found = [one for one in made if one is not None]
+        self._session.images[key].plane(index).dismissed = found
+        if len(found) < len(made):
+            self.warnings.append(f"Some places of {source.plane_name(index)} are suggested again.")
 
     def _usable(self, saved: SavedLayer) -> bool:
         if isinstance(saved.data, ImPartialError):
@@ -316,6 +334,17 @@ def look_at(viewer: napari.Viewer, view: SavedView) -> None:
         camera.zoom = view.zoom
         if len(view.angles) == 3:
             camera.angles = tuple(view.angles)
+
+
+def _dismissal(saved: SavedDismissal, shape: tuple[int, int]) -> Dismissal | None:
+    """Return a place that looked fine; None if it is damaged or of another image."""
+    if len(saved.box) != 4 or not isinstance(saved.foreground, np.ndarray):
+        return None
+    y0, x0, y1, x1 = (int(i) for i in saved.box)
+    inside = 0 <= y0 < y1 <= shape[0] and 0 <= x0 < x1 <= shape[1]
+    if not inside or saved.foreground.shape != (y1 - y0, x1 - x0):
+        return None
+    return Dismissal(saved.y, saved.x, (y0, x0, y1, x1), saved.foreground)
 
 
 def _suggestion(values: dict[str, Any]) -> Suggestion:

@@ -8,6 +8,7 @@ the next save; and quick, because nothing is copied on the window's thread.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -17,9 +18,11 @@ from napari.layers import Labels, Layer
 from psygnal import Signal
 
 from napari_impartial.core.lessons import to_bytes
+from napari_impartial.core.review import Review
 from napari_impartial.core.rounds import unpacked
 from napari_impartial.io.session_folder import Kept
 from napari_impartial.io.session_state import (
+    SavedDismissal,
     SavedImage,
     SavedLayer,
     SavedMask,
@@ -33,7 +36,7 @@ from napari_impartial.io.session_state import (
 from .layers import Role, Source
 from .layers.saved import describe_image, describe_labels, fingerprint
 from .layers.source import data_of
-from .session import ImageRecord, Plane, PlaneIndex, Round
+from .session import ImageRecord, Plane, PlaneIndex, PlaneKey, Round
 from .workspace import Workspace
 
 
@@ -77,8 +80,18 @@ class Snapshots:
             or any(layer in self._painted for layer in self._workspace.scribbles.all())
         )
 
-    def take(self, folder: Path, parts: dict[str, Any]) -> SavedSession:
-        """Describe the session, to be saved in `folder`; `parts` are added as they are."""
+    def take(
+        self, folder: Path, parts: dict[str, Any], pending: Mapping[PlaneKey, Review]
+    ) -> SavedSession:
+        """Describe the session, to be saved in `folder`.
+
+        Parameters
+        ----------
+        parts
+            Added as they are.
+        pending
+            Decisions that the session does not know of yet.
+        """
         session, workspace = self._session, self._workspace
         keys = [key for key in session.images if key in workspace.sources]
         layers: list[ImageLayer] = []
@@ -88,7 +101,7 @@ class Snapshots:
         return SavedSession(
             layers=[self._describe_image(layer, folder) for layer in layers],
             images=[
-                self._describe(source, session.images[key], layers)
+                self._describe(source, session.images[key], layers, pending)
                 for key, source in zip(keys, sources, strict=True)
             ],
             loose=[self._labels(layer) for layer in workspace.scribbles.loose(sources)],
@@ -109,7 +122,11 @@ class Snapshots:
         )
 
     def _describe(
-        self, source: Source, record: ImageRecord, layers: list[ImageLayer]
+        self,
+        source: Source,
+        record: ImageRecord,
+        layers: list[ImageLayer],
+        pending: Mapping[PlaneKey, Review],
     ) -> SavedImage:
         scribbles = self._workspace.scribbles.kept(source)
         instances = self._workspace.results.find(source, Role.INSTANCES)
@@ -122,9 +139,12 @@ class Snapshots:
             scribbles=None if scribbles is None else self._labels(scribbles),
             instances=None if instances is None else self._labels(instances),
             planes=[
-                _describe_plane(index, plane)
+                _describe_plane(index, plane, pending.get((record.key, index), plane.review))
                 for index, plane in sorted(record.planes.items())
-                if plane.prediction is not None or plane.instances is not None or plane.review
+                if plane.prediction is not None
+                or plane.instances is not None
+                or plane.review
+                or plane.dismissed
             ],
         )
 
@@ -181,15 +201,20 @@ class Snapshots:
         self.changed.emit()
 
 
-def _describe_plane(index: PlaneIndex, plane: Plane) -> SavedPlane:
-    prediction = plane.prediction
+def _describe_plane(index: PlaneIndex, plane: Plane, review: Review) -> SavedPlane:
+    prediction, scribbles = plane.prediction, plane.suggested_on
     return SavedPlane(
         at=list(index),
         prediction=None if prediction is None else Kept(prediction, convert=pack),
         n_samples=0 if prediction is None else prediction.n_samples,
         suggestions=[dataclasses.asdict(place) for place in plane.suggestions],
         visited=[list(place) for place in sorted(plane.visited)],
-        review=Kept(plane.review, convert=to_bytes) if plane.review else None,
+        suggested_on=None if scribbles is None else Kept(scribbles.labels, sparse=True),
+        dismissed=[
+            SavedDismissal(one.y, one.x, list(one.box), Kept(one.foreground, sparse=True))
+            for one in plane.dismissed
+        ],
+        review=Kept(review, convert=to_bytes) if review else None,
     )
 
 

@@ -224,13 +224,16 @@ class SessionStore(QObject):
             # Closing a viewer may take its layers out first.
             state = self._before_removal
             if state is None or self._has_images():
-                state = self._take(self.folder)
+                state = self._take(self.folder, last=True)
             _finish(state, self._open, self.folder)
         self._snapshots.close()
 
-    def _take(self, folder: Path) -> SavedSession:
+    def _take(self, folder: Path, last: bool = False) -> SavedSession:
+        """Describe the session; the `last` time, corrections of this moment count, too."""
         parts = {name: save() for name, (save, _) in self._parts.items()}
-        return self._snapshots.take(folder, parts)
+        # Any other time they are saved by the next one, and a hand is not held up.
+        pending = self._results.review.pending() if last else {}
+        return self._snapshots.take(folder, parts, pending)
 
     def _start(self, work: Callable[[], _Done]) -> None:
         def run() -> None:
@@ -275,7 +278,7 @@ class SessionStore(QObject):
     def _put_back(self, saved: SavedSession, opened: OpenSession | None, path: Path) -> None:
         replace = self._open is not None or self._snapshots.worth_keeping()
         if replace:
-            before = _finish(self._take(self.folder), self._open, self.folder)
+            before = _finish(self._take(self.folder, last=True), self._open, self.folder)
             if before.error:
                 notify.show_error(before.error)
                 if opened is not None:
@@ -320,7 +323,7 @@ class SessionStore(QObject):
         if self._closed or (self._open is None and not self._snapshots.worth_keeping()):
             return
         if self._before_removal is None:
-            self._before_removal = self._take(self.folder)
+            self._before_removal = self._take(self.folder, last=True)
             self._removal_timer.start()
 
     def _forget_removal(self) -> None:

@@ -74,6 +74,16 @@ class SavedLayer:
 
 
 @dataclass
+class SavedDismissal:
+    """A place that looked fine, as in :class:`core.dismissal.Dismissal`."""
+
+    y: int = 0
+    x: int = 0
+    box: list[int] = field(default_factory=list)
+    foreground: Any = None
+
+
+@dataclass
 class SavedPlane:
     """What the network said of one plane, and what follows from it.
 
@@ -88,6 +98,11 @@ class SavedPlane:
         Monte-Carlo passes.
     suggestions, visited
         Places to scribble next; those (y, x) that were gone to.
+    suggested_on
+        (Y, X) uint8, the scribbles that there were when the suggestions were made; None if
+        there were none.
+    dismissed
+        Suggested places that looked fine.
     review
         Decisions about objects, in bytes (:func:`core.lessons.to_bytes`).
     """
@@ -97,6 +112,8 @@ class SavedPlane:
     n_samples: int = 0
     suggestions: list[dict[str, Any]] = field(default_factory=list)
     visited: list[list[int]] = field(default_factory=list)
+    suggested_on: Any = None
+    dismissed: list[SavedDismissal] = field(default_factory=list)
     review: Any = None
 
 
