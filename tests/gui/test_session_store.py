@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import session_store
@@ -636,3 +636,63 @@ def test_the_window_is_not_held_up_by_a_save(
         held.append(time.thread_time() - begin)
         wait_for(lambda n=n: widget.store.saves == n + 2)
     assert min(held) < 0.02, held
+
+
+def test_windows_are_closed_by_their_x_while_training(
+    widget: Any,
+    viewer: Any,
+    find: Any,
+    scribbled: Any,
+    save: Any,
+    second_window: Any,
+    children: Any,
+    tiny_tissue: Any,
+    qtbot: Any,
+    wait_for: Any,
+    notes: Any,
+) -> None:
+    other, again = second_window()
+    other.add_image(tiny_tissue.image.channels[0], name="tissue")
+    button = again.findChild(QWidget, "new_scribbles_button")
+    qtbot.waitUntil(button.isEnabled)
+    button.click()
+    beside = layer_named(other, "scribbles [tissue]")
+    beside.paint((5, 5), 1)
+    find("time_budget_spin").setValue(600)
+    find("train_button").click()
+    wait_for(lambda: find("loss_plot").values("training"))
+    scribbled.paint((90, 90), 2)
+    strokes, folder, models = scribbled.data.copy(), widget.store.folder, widget.process.folder
+    training = widget.process.pid
+
+    close_by_x(widget, viewer)
+    wait_for(lambda: widget.store._closed and not models.exists())
+    (child,) = [child for child in children if child.pid == training]
+    wait_for(lambda: child.poll() is not None)
+    np.testing.assert_array_equal(strokes_in(folder), strokes)
+    OpenSession(folder).finish()
+
+    # The other window goes on, and is closed in the same way.
+    beside.paint((20, 20), 2)
+    strokes, second = beside.data.copy(), save(again)
+    np.testing.assert_array_equal(strokes_in(second), strokes)
+    beside.paint((30, 30), 2)
+    strokes = beside.data.copy()
+    close_by_x(again, other)
+    wait_for(lambda: again.store._closed)
+    np.testing.assert_array_equal(strokes_in(second), strokes)
+    assert session_places.unfinished() == [], "both were closed in good order"
+    assert notes() == []
+
+
+def close_by_x(widget: Any, viewer: Any) -> None:
+    """Close a viewer's window as the window manager does, and not with `viewer.close()`."""
+    main = widget.window()
+    assert isinstance(main, QMainWindow)
+    # Where the window was is nothing that the settings of whoever runs this should learn.
+    main._save_current_window_settings = lambda: None  # type: ignore[attr-defined]
+    main.close()
+    # The viewer is told nothing of it, and the test's viewer is closed once more later on.
+    window = viewer.__wrapped__.window
+    window._teardown()
+    del window._qt_window
