@@ -90,7 +90,17 @@ def test_the_copied_command_does_the_same_again(
     wait_for(lambda: not widget.results._cutting.busy)
     second = copied()
     init = shlex.split(second)[shlex.split(second).index("--init") + 1]
-    assert Path(init) == widget.session.rounds[0].model_path
+    # The models in use go with the window; the session's own stay.
+    assert Path(init).parent == widget.store.folder / "files"
+    assert read_card(init) == widget.session.rounds[0].card
+    assert "press Save session" in notes()[-1]
+    widget.store.save_as(tmp_path / "session")
+    wait_for(lambda: widget.store.folder == tmp_path / "session" and not widget.store.busy)
+    assert not Path(init).exists()
+    second = copied()
+    assert "press Save session" not in notes()[-1]
+    init = shlex.split(second)[shlex.split(second).index("--init") + 1]
+    assert Path(init).parent == tmp_path / "session" / "files"
 
     run(second, tmp_path)
     card, ours = read_card(tmp_path / "model.impartial"), widget.session.card
@@ -106,6 +116,30 @@ def test_the_copied_command_does_the_same_again(
 
     run(first.split("\n")[0], tmp_path)
     assert read_card(tmp_path / "model.impartial").rounds == 1
+
+
+def test_a_loaded_model_is_named_by_its_file(
+    widget: Any, find: Any, scribbled: Any, wait_for: Any, max_steps: list[int], copied: Any,
+    notes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    max_steps[0] = 2
+    find("train_button").click()
+    wait_for(lambda: not widget.session.busy and widget.session.rounds)
+    wait_for(lambda: not widget.session.busy and widget.session.plane.prediction is not None)
+    widget.models.save(tmp_path / "mine.impartial")
+    monkeypatch.setattr(widget.results, "predict", lambda: None)
+    widget.models.load(tmp_path / "mine.impartial")
+    find("continue_button").click()
+    wait_for(lambda: not widget.session.busy and widget.session.card.rounds == 2)
+    words = shlex.split(copied().split("\n")[0])
+    assert words[words.index("--init") + 1] == str(tmp_path / "mine.impartial")
+    # Written over meanwhile, it is another model; the session has the one that was used.
+    (tmp_path / "mine.impartial").write_bytes(b"another")
+    wait_for(lambda: not widget.store.busy)
+    words = shlex.split(copied().split("\n")[0])
+    init = Path(words[words.index("--init") + 1])
+    assert init.parent == widget.store.folder / "files"
+    assert read_card(init).rounds == 1
 
 
 def layer(tmp_path: Path, name: str, shape: tuple[int, ...], path: str = "") -> ImageLayer:

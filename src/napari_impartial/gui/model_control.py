@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import filecmp
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from qtpy.QtWidgets import QApplication
@@ -16,6 +19,7 @@ from . import notify
 from .command import prediction_command, training_command
 from .process import TrainingProcess
 from .result_control import ResultControl
+from .session_store import SessionStore
 from .training_control import TrainingControl
 from .workspace import Workspace
 
@@ -31,14 +35,21 @@ class ModelControl:
         process: TrainingProcess,
         results: ResultControl,
         training: TrainingControl,
+        store: SessionStore,
     ) -> None:
         self._workspace = workspace
         self._session = workspace.session
         self._process = process
         self._results = results
         self._training = training
+        self._store = store
         # The file that the current model came from; None where it was trained here.
         self._loaded: Path | None = None
+        # Our copies of loaded models, and the files that they were loaded from.
+        self._origins: dict[Path, Path] = {}
+        # A loaded model that training went on from is no round's, but has to be kept, too.
+        store.keep_part("went_on_from", self._went_on_from, lambda _: None)
+        store.restored.connect(self._forget)
 
     def save(self, path: Path) -> None:
         """Write the current model to a file, whole or not at all."""
@@ -64,6 +75,7 @@ class ModelControl:
             notify.show_error(str(error))
             return
         self._loaded, self._training.done = path, None
+        self._origins[own] = path
         self._session.set_model(own, card)
         missing = self._session.missing_for_prediction()
         if not missing:
@@ -76,7 +88,13 @@ class ModelControl:
         card, clipboard = self._session.card, QApplication.clipboard()
         if card is None or clipboard is None:
             return
-        done = self._training.done
+        done, advice = self._training.done, ""
+        if done is not None and done.init is not None:
+            init, advice = self._lasting(done.init)
+            if init is None:
+                notify.show_warning(advice)
+                return
+            done = replace(done, init=init)
         model = str(self._loaded or MODEL_NAME) if done is None else MODEL_NAME
         predicted = [
             self._workspace.sources[record.key]
@@ -101,4 +119,36 @@ class ModelControl:
         notify.show_info(
             "The command is on the clipboard."
             + (f" Before running it, save these layers where you run it: {files}." if files else "")
+            + advice
         )
+
+    def _went_on_from(self) -> Path | None:
+        done = self._training.done
+        return None if done is None else done.init
+
+    def _forget(self, _: object) -> None:
+        """Leave what was done in another session."""
+        self._loaded, self._training.done = None, None
+
+    def _lasting(self, model: Path) -> tuple[Path | None, str]:
+        """Return a file with a model that outlasts the window, and what to say of it.
+
+        Models in use lie in a folder that goes with the window.
+        """
+        origin = self._origins.get(model)
+        with contextlib.suppress(OSError):
+            if origin is not None and filecmp.cmp(model, origin, shallow=False):
+                return origin.absolute(), ""
+        copy = self._store.copy_of(model)
+        if copy is None:
+            self._store.save()
+            return None, (
+                "The model that training went on from is being saved with the session; press "
+                "Copy command again in a moment."
+            )
+        if self._store.is_automatic:
+            return copy, (
+                " It goes on from a model that lies with this session, which newer sessions "
+                "displace: to keep it, press Save session, and then Copy command again."
+            )
+        return copy, ""

@@ -106,6 +106,15 @@ class SessionStore(QObject):
         return self._automatic if self._open is None else self._open.path
 
     @property
+    def is_automatic(self) -> bool:
+        """Whether the user has given the session no folder: then it does not lie there for good."""
+        return self._open is None or self._open.is_automatic
+
+    def copy_of(self, model: Path) -> Path | None:
+        """Return where the session on disk keeps a model; None if it does not yet."""
+        return None if self._open is None else self._open.folder.copy_of(model)
+
+    @property
     def busy(self) -> bool:
         """Whether a session is being written or read."""
         return self._thread is not None

@@ -169,6 +169,14 @@ class SessionFolder:
         content = read_manifest(self.path)["content"]
         return dict(self._restore(content))
 
+    def copy_of(self, source: Path) -> Path | None:
+        """Return where the copy of a file lies that was kept last; None if there is none."""
+        try:
+            known = self._known.get(_mark(source))
+        except OSError:
+            return None
+        return None if known is None else self._inside(known[1]["$file"])
+
     def _describe(self, value: Any) -> Any:
         """Return what stands for a value in the manifest; write what it refers to."""
         if isinstance(value, Kept):
@@ -176,10 +184,7 @@ class SessionFolder:
                 (id(value.source), value.version), value.source, lambda: self._keep(value)
             )
         if isinstance(value, Path):
-            stat = value.stat()
-            return self._once(
-                (str(value), stat.st_size, stat.st_mtime_ns), None, lambda: self._keep_file(value)
-            )
+            return self._once(_mark(value), None, lambda: self._keep_file(value))
         if isinstance(value, dict):
             return {str(name): self._describe(part) for name, part in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
@@ -315,6 +320,12 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"({manifest.get('program_version')}); update napari-impartial to open it."
         )
     return manifest
+
+
+def _mark(file: Path) -> tuple[Any, ...]:
+    """Return what tells a file from others, and from itself with other content."""
+    stat = file.stat()
+    return str(file), stat.st_size, stat.st_mtime_ns
 
 
 def _as_it_is(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
