@@ -31,6 +31,9 @@ _COLUMNS = (
     ),
 )
 
+# The last one reaches to the edge, or a little over it: at its right it would be cut off.
+_RIGHT = range(1, len(_COLUMNS) - 1)
+
 
 @dataclass(frozen=True)
 class RoundRow:
@@ -81,7 +84,7 @@ class RoundsPanel(QWidget):
         for column, (_, tip) in enumerate(_COLUMNS):
             if heading is not None:
                 heading.setToolTip(column, tip)
-                if column:
+                if column in _RIGHT:
                     heading.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
         header = self._list.header()
         if header is not None:
@@ -198,6 +201,6 @@ def _item(row: RoundRow) -> QTreeWidgetItem:
         "" if row.score is None else f"{row.score:.2f}",
     ]
     item = QTreeWidgetItem(texts)
-    for column in range(1, len(texts)):
+    for column in _RIGHT:
         item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
     return item
