@@ -210,6 +210,12 @@ class TrainingConfig:
         minimum=0.0,
         maximum=0.9999,
     )
+    warm_start: bool = setting(
+        True,
+        "Warm start",
+        "Begin with weights that know cells from procedural tissue, where the network has "
+        "their shape; otherwise with random ones.",
+    )
     seed: int = setting(0, "Seed", "Same seed, device and number of steps: same model.", minimum=0)
     device: str = setting(
         "auto",
@@ -365,6 +371,7 @@ def _paper() -> Preset:
             optimizer="adam",
             schedule="exponential",
             ema_decay=0.0,
+            warm_start=False,
             batch_size=8,
         ),
     )

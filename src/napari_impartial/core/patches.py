@@ -118,7 +118,9 @@ class PatchSampler:
             checked = np.where(held_out, drawn.labels, 0).astype(np.uint8)
             self.train_labels.append(self._on_device(kept, index))
             self._validation_labels.append(self._on_device(checked, index))
-            for k in np.unique(kept[kept > 0]):
+            # Rows for every pixel of many dense labels are a lot to keep for nothing.
+            wanted = kept[kept > 0] if self.config.scribble_patch_fraction > 0 else kept[:0]
+            for k in np.unique(wanted):
                 yx = np.argwhere(kept == k)
                 rows = np.column_stack([np.full(len(yx), index), yx])
                 places.setdefault(int(k), []).append(rows)

@@ -49,7 +49,7 @@ class Tissue:
 
 
 @dataclass(frozen=True, eq=False)
-class _Cells:
+class Cells:
     """Where cells and nuclei lie.
 
     Attributes
@@ -68,6 +68,7 @@ class _Cells:
 
     @property
     def count(self) -> int:
+        """How many cells there are."""
         return int(self.truth.max())
 
 
@@ -118,7 +119,7 @@ def tissue(
         raise ImPartialError("Cells need 4 px of diameter or more, and noise is not negative.")
     # Streams of their own, so that a further channel leaves the others as they are
     seeds = np.random.SeedSequence(seed).spawn(1 + n_channels)
-    cells = _lay_out((height, width), cell_diameter_px, np.random.default_rng(seeds[0]))
+    cells = lay_out((height, width), cell_diameter_px, np.random.default_rng(seeds[0]))
     channels = np.empty((n_channels, height, width), dtype=np.float32)
     names = _names(n_channels)
     for channel, kind, one in zip(channels, names, seeds[1:], strict=True):
@@ -151,18 +152,23 @@ def _names(n_channels: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _lay_out(shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> _Cells:
-    """Place cells as limited, elliptic Voronoi regions on a warped, jittered grid."""
+def lay_out(
+    shape: tuple[int, int], spacing: float, rng: np.random.Generator, occupied: float = _OCCUPIED
+) -> Cells:
+    """Place cells as limited, elliptic Voronoi regions on a warped, jittered grid.
+
+    `occupied` is the share of the grid's squares that hold a cell, 0 to 1.
+    """
     rows, columns = (np.arange(n, dtype=np.float32) for n in shape)
     warp = 0.16 * spacing
-    y = rows[:, None] + warp * _smooth_noise(shape, 0.8 * spacing, rng)
-    x = columns[None, :] + warp * _smooth_noise(shape, 0.8 * spacing, rng)
-    outline = 1 + 0.07 * _smooth_noise(shape, 0.35 * spacing, rng)
+    y = rows[:, None] + warp * smooth_noise(shape, 0.8 * spacing, rng)
+    x = columns[None, :] + warp * smooth_noise(shape, 0.8 * spacing, rng)
+    outline = 1 + 0.07 * smooth_noise(shape, 0.35 * spacing, rng)
 
     margin = 3
     high, wide = (int(np.ceil(n / spacing)) + 2 * margin for n in shape)
     grid = (high, wide)
-    sites = _Sites.scatter(grid, margin, spacing, rng)
+    sites = _Sites.scatter(grid, margin, spacing, rng, occupied)
     row = np.floor(y / spacing).astype(np.int32) + margin
     column = np.floor(x / spacing).astype(np.int32) + margin
     nearest = np.full(shape, np.inf, dtype=np.float32)
@@ -177,14 +183,12 @@ def _lay_out(shape: tuple[int, int], spacing: float, rng: np.random.Generator) -
             closer = distance < nearest
             nearest[closer] = distance[closer]
             owner[closer] = site[closer]
-    truth = _largest_pieces(np.where(nearest < 1, owner + 1, 0))
-    edge = _edge(truth)
-    depth = ndimage.distance_transform_edt(~edge) + 0.5 if edge.any() else np.full(shape, 9.0)
-    depth = np.where(truth > 0, depth, 0).astype(np.float32)
+    truth = largest_pieces(np.where(nearest < 1, owner + 1, 0))
+    depth = depth_inside(truth)
     inner = sites.nucleus_distance(owner, y, x) * outline
     # soft over about a pixel, and within the cell
     nucleus = np.clip((1 - inner) * 0.25 * spacing + 0.5, 0, 1) * np.clip(depth - 0.8, 0, 1)
-    return _Cells(_consecutive(truth), depth, nucleus.astype(np.float32))
+    return Cells(consecutive(truth), depth, nucleus.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +200,12 @@ class _Sites:
 
     @classmethod
     def scatter(
-        cls, grid: tuple[int, int], margin: int, spacing: float, rng: np.random.Generator
+        cls,
+        grid: tuple[int, int],
+        margin: int,
+        spacing: float,
+        rng: np.random.Generator,
+        occupied: float,
     ) -> _Sites:
         """Draw sites; empty ones have an infinite distance to everything."""
         n = grid[0] * grid[1]
@@ -205,8 +214,8 @@ class _Sites:
         # sizes of neighbours differ up to threefold in area, with some lymphocytes between
         radius = spacing * rng.uniform(0.44, 0.66, n) * np.where(rng.random(n) < 0.2, 0.68, 1)
         angle, stretch = rng.uniform(0, np.pi, n), rng.uniform(1.0, 1.3, n)
-        crowded = _smooth_noise(grid, 3.0, rng).reshape(n) + 0.35 * rng.standard_normal(n)
-        empty = crowded < np.quantile(crowded, 1 - _OCCUPIED)
+        crowded = smooth_noise(grid, 3.0, rng).reshape(n) + 0.35 * rng.standard_normal(n)
+        empty = crowded < np.quantile(crowded, 1 - occupied)
         cell = _ellipses(centre, radius, angle, stretch)
         cell[empty, 0] = np.inf
         shift = rng.uniform(-0.16, 0.16, (n, 2)) * radius[:, None]
@@ -248,7 +257,7 @@ def _elliptic(ellipses: Float, site: NDArray[np.int32], y: Float, x: Float) -> F
     return np.asarray(np.hypot(first, second), dtype=np.float32)
 
 
-def _stain(cells: _Cells, kind: str, rng: np.random.Generator) -> Float:
+def _stain(cells: Cells, kind: str, rng: np.random.Generator) -> Float:
     """Return how strongly each pixel is stained; 1 is typical of a stained structure."""
     shape = cells.truth.shape
     n = cells.count + 1
@@ -256,8 +265,8 @@ def _stain(cells: _Cells, kind: str, rng: np.random.Generator) -> Float:
     cytoplasm = np.clip(cells.depth, 0, 1)
     level = rng.lognormal(0, 0.35, n).astype(np.float32)
     level[0] = 0
-    grain = np.clip(1 + 0.28 * _smooth_noise(shape, 1.6, rng), 0, None)
-    patches = np.clip(1 + 0.3 * _smooth_noise(shape, 7, rng), 0.1, None)
+    grain = np.clip(1 + 0.28 * smooth_noise(shape, 1.6, rng), 0, None)
+    patches = np.clip(1 + 0.3 * smooth_noise(shape, 7, rng), 0.1, None)
     per_pixel = level[cells.truth]
     if kind == "nucleus":
         signal = cells.nucleus * per_pixel * grain
@@ -271,11 +280,11 @@ def _stain(cells: _Cells, kind: str, rng: np.random.Generator) -> Float:
         part = {"membrane": membrane, "cytoplasm": cytoplasm, "nucleus": cells.nucleus}[pattern]
         signal = per_pixel * expressing[cells.truth] * part * patches
     else:
-        signal = 0.7 * np.clip(_smooth_noise(shape, 30, rng), 0, None) * patches
-    return np.asarray(signal + _debris(shape, rng), dtype=np.float32)
+        signal = 0.7 * np.clip(smooth_noise(shape, 30, rng), 0, None) * patches
+    return np.asarray(signal + debris(shape, rng), dtype=np.float32)
 
 
-def _debris(shape: tuple[int, ...], rng: np.random.Generator) -> Float:
+def debris(shape: tuple[int, ...], rng: np.random.Generator) -> Float:
     """Return bright specks, one to about 3000 pixels."""
     specks = np.zeros(shape, dtype=np.float32)
     n = int(rng.poisson(shape[0] * shape[1] / 3000))
@@ -290,8 +299,8 @@ def _expose(stain: Float, spacing: float, noise: float, rng: np.random.Generator
     sharp = ndimage.gaussian_filter(stain, 0.9)
     haze = ndimage.gaussian_filter(stain, 0.5 * spacing, truncate=2.5)
     wide = max(shape) / 2.5 + 1
-    background = 0.22 * np.exp(0.45 * _smooth_noise(shape, wide, rng))
-    light = np.clip(1 + 0.16 * _smooth_noise(shape, wide, rng), 0.5, 1.6)
+    background = 0.22 * np.exp(0.45 * smooth_noise(shape, wide, rng))
+    light = np.clip(1 + 0.16 * smooth_noise(shape, wide, rng), 0.5, 1.6)
     photons = _PHOTONS * light * (sharp + 0.25 * haze + background)
     counts = photons
     if noise > 0:
@@ -302,7 +311,7 @@ def _expose(stain: Float, spacing: float, noise: float, rng: np.random.Generator
     return np.asarray(np.clip(counts * _GAIN + _OFFSET, 0, None), dtype=np.float32)
 
 
-def _smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> Float:
+def smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> Float:
     """Return noise of mean 0 and variance 1 that varies over `scale` pixels."""
     if scale < 4:
         noise = ndimage.gaussian_filter(
@@ -326,7 +335,16 @@ def _weights(n: int, scale: float) -> NDArray[np.float64]:
     return np.asarray(weights / np.sqrt((weights**2).sum(axis=1, keepdims=True)))
 
 
-def _edge(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+def depth_inside(truth: NDArray[np.int32]) -> Float:
+    """Return each cell pixel's distance in px to the cell's own edge; 0 outside of cells."""
+    edge = _outlines(truth)
+    if not edge.any():
+        return np.where(truth > 0, 9.0, 0.0).astype(np.float32)
+    depth = ndimage.distance_transform_edt(~edge) + 0.5
+    return np.where(truth > 0, depth, 0).astype(np.float32)
+
+
+def _outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return pixels of cells that touch something else above, below, left or right."""
     out = np.zeros(labels.shape, dtype=bool)
     vertical, horizontal = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
@@ -337,7 +355,7 @@ def _edge(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     return out & (labels > 0)
 
 
-def _largest_pieces(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+def largest_pieces(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Keep the largest connected piece of each label, and drop what is too small."""
     pieces = connected(labels, background=0, connectivity=1)
     sizes = np.bincount(pieces.ravel())
@@ -353,7 +371,7 @@ def _largest_pieces(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.where(keep[pieces], labels, 0).astype(np.int32)
 
 
-def _consecutive(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+def consecutive(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Renumber labels 1 ... N in the order of their old numbers."""
     present = np.bincount(labels.ravel()) > 0
     present[0] = False

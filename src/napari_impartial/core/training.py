@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 # The first optimizer imports this, which takes seconds: here, they do not count as training.
@@ -48,6 +49,7 @@ from .results import (
 )
 from .scribbles import Scribbles, check_trainable
 from .unet import UNet
+from .warm_start import mix, start, suits
 
 # Seconds between two reports: often enough for a live window, rare enough to cost nothing.
 _REPORT_EVERY_S = 0.25
@@ -173,7 +175,7 @@ class Trainer:
         self.channel_names = images[0].channel_names
         self.device = resolve_device(training.device)
         self.precision = resolve_precision(training.precision, self.device)
-        self.normalized = [normalize(image) for image in images]
+        self.normalized = [self.prepare(image) for image in images]
         self.rng = np.random.default_rng(training.seed)
         self.generator = torch.Generator(self.device).manual_seed(training.seed)
         self.sampler = PatchSampler(
@@ -186,6 +188,8 @@ class Trainer:
             with torch.random.fork_rng(devices=()):
                 torch.random.default_generator.manual_seed(training.seed)
                 network = UNet(len(self.channel_names), n_classes, model)
+            if training.warm_start and suits(model):
+                start(network, mix(self.sampler.images, self.sampler.train_labels))
             self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network).eval()
         for layer in self.network.dropouts():
@@ -202,6 +206,10 @@ class Trainer:
         self.best_validation = 0
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
         self.history: list[dict[str, Any]] = []
+
+    def prepare(self, image: Image) -> npt.NDArray[np.float32]:
+        """Return the picture that the network is shown, (C, Y, X)."""
+        return normalize(image)
 
     def step(self) -> None:
         """Do one step of the optimizer."""

@@ -1,0 +1,237 @@
+"""Procedural images of many kinds, to pretrain on: nothing is taken from a real image.
+
+Cells and nuclei of all sizes, crowded or alone, round or drawn out; one to eight channels,
+stained in the nucleus, the membrane, the cytoplasm, in some cells only, or showing nothing
+of the cells; fluorescence, absorption in three colours, bright outlines; blur, haze,
+uneven light, noise with and without grain. Either the whole cells or the nuclei are what
+is wanted, and scribbles say which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_impartial.core.images import Image, normalize
+from napari_impartial.core.scribbles import simulate
+from napari_impartial.core.tissue import (
+    Cells,
+    consecutive,
+    debris,
+    depth_inside,
+    largest_pieces,
+    lay_out,
+    smooth_noise,
+)
+from napari_impartial.core.warm_start import mix
+
+Float = NDArray[np.float32]
+
+_KINDS = ("nucleus", "membrane", "cytoplasm", "cell", "edges", "marker", "nuisance")
+# Labels of scribbles.
+_BACKGROUND, _FOREGROUND = 1, 2
+_FEWEST_OBJECTS = 5
+_LEAST_STROKES_PX = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """What the network is shown, and what it shall say.
+
+    Attributes
+    ----------
+    mixtures
+        (MIXTURES, Y, X) float16, of the normalized channels.
+    labels
+        (Y, X) uint8: 2 inside objects, 1 outside and at the seam of touching objects.
+    """
+
+    mixtures: NDArray[np.float16]
+    labels: NDArray[np.uint8]
+
+
+def example(seed: int, size: int = 256) -> Example | None:
+    """Make an example; None where chance left too few strokes to mix the channels by."""
+    rng = np.random.default_rng(seed)
+    channels, truth = _picture(rng, size)
+    names = tuple(str(number) for number in range(len(channels)))
+    normalized = normalize(Image(channels, names, "procedural"))
+    strokes = simulate(truth, float(rng.choice([0.1, 0.2, 0.3])), rng)[0].labels
+    if min((strokes == k).sum() for k in (_BACKGROUND, _FOREGROUND)) < _LEAST_STROKES_PX:
+        return None
+    mixing = mix([torch.from_numpy(normalized)], [torch.from_numpy(strokes)])
+    mixtures = np.einsum("vc,cyx->vyx", mixing, normalized).astype(np.float16)
+    return Example(mixtures, _dense_labels(truth))
+
+
+def _dense_labels(truth: NDArray[np.int32]) -> NDArray[np.uint8]:
+    lowest = ndimage.minimum_filter(np.where(truth > 0, truth, np.iinfo(np.int32).max), 3)
+    seam = (ndimage.maximum_filter(truth, 3) > truth) | (lowest < truth)
+    return np.where((truth > 0) & ~seam, _FOREGROUND, _BACKGROUND).astype(np.uint8)
+
+
+def _picture(rng: np.random.Generator, size: int) -> tuple[Float, NDArray[np.int32]]:
+    """Return channels (C, Y, X) and the instances that are wanted."""
+    while True:
+        cells, spacing = _scene(rng, size)
+        nuclei = rng.random() < 0.45
+        truth = cells.truth
+        if nuclei:
+            inside = np.where(cells.nucleus > 0.5, cells.truth, 0)
+            truth = consecutive(largest_pieces(inside.astype(np.int32)))
+        if truth.max() >= _FEWEST_OBJECTS:
+            break
+    stains = [_stain(cells, kind, rng, spacing) for kind in _stains_shown(nuclei, rng)]
+    if len(stains) == 3 and rng.random() < 0.6:
+        stains = _absorption(stains, rng)
+    elif rng.random() < 0.15:
+        stains = [-stain for stain in stains]
+    return np.stack([_expose(stain, spacing, rng) for stain in stains]), truth
+
+
+def _stains_shown(nuclei: bool, rng: np.random.Generator) -> list[str]:
+    """Choose what each channel shows; the objects that are wanted can be seen in one."""
+    n_channels = int(rng.choice([1, 1, 2, 2, 3, 3, 4, 6, 8]))
+    kinds = ["nucleus"]
+    if not nuclei:
+        kinds = [str(rng.choice(["membrane", "cytoplasm", "cell", "cell"])), "nucleus"]
+        if n_channels == 1:
+            kinds = [str(rng.choice(["cell", "cell", "edges", "membrane", "cytoplasm"]))]
+    while len(kinds) < n_channels:
+        kinds.append(str(rng.choice(_KINDS)))
+    return kinds
+
+
+def _absorption(stains: list[Float], rng: np.random.Generator) -> list[Float]:
+    """Light that three dyes leave in three colours."""
+    absorbed = rng.uniform(0.1, 1, (3, 3)).astype(np.float32)
+    return [
+        np.exp(
+            -rng.uniform(0.4, 1.2)
+            * np.clip(sum(absorbed[i, j] * stains[j] for j in range(3)), 0, 4)
+        ).astype(np.float32)
+        for i in range(3)
+    ]
+
+
+def _scene(rng: np.random.Generator, size: int) -> tuple[Cells, float]:
+    """Lay out cells of a random size; some scenes are drawn out, some thinned."""
+    askew = rng.random() < 0.4
+    field = 2 * size if askew else size
+    spacing = float(np.exp(rng.uniform(np.log(9), np.log(80))))
+    occupied = float(rng.uniform(0.2, 0.95))
+    cells = lay_out((field, field), spacing, rng, occupied)
+    if askew:
+        cells = _askew(cells, spacing, rng, size)
+    if rng.random() < 0.2:
+        cells = _thinned(cells, rng)
+    return cells, spacing
+
+
+def _askew(cells: Cells, spacing: float, rng: np.random.Generator, size: int) -> Cells:
+    """Look at a wider field askew: cells drawn out in some direction, bent a little."""
+    middle = cells.truth.shape[0] / 2
+    stretch = np.sqrt(float(rng.uniform(1.2, 3.0)))
+    angle = rng.uniform(0, np.pi)
+    cos, sin = np.cos(angle), np.sin(angle)
+    matrix = np.array([[cos, -sin], [sin, cos]]) @ np.diag([stretch, 1 / stretch])
+    y, x = np.mgrid[:size, :size] - size / 2.0
+    bend = rng.uniform(0, 0.25) * spacing
+    y = y + bend * smooth_noise((size, size), 3 * spacing, rng)
+    x = x + bend * smooth_noise((size, size), 3 * spacing, rng)
+    at = np.tensordot(matrix, np.stack([y, x]), axes=1) + middle
+    found = ndimage.map_coordinates(cells.truth, at, order=0, mode="reflect")
+    nucleus = ndimage.map_coordinates(cells.nucleus, at, order=1, mode="reflect")
+    truth = consecutive(largest_pieces(found.astype(np.int32)))
+    return Cells(truth, depth_inside(truth), (nucleus * (truth > 0)).astype(np.float32))
+
+
+def _thinned(cells: Cells, rng: np.random.Generator) -> Cells:
+    """Leave out cells, so that others stand alone."""
+    keep = rng.random(cells.count + 1) < rng.uniform(0.2, 0.8)
+    keep[0] = False
+    kept = keep[cells.truth]
+    truth = consecutive(np.where(kept, cells.truth, 0).astype(np.int32))
+    if truth.max() < _FEWEST_OBJECTS:
+        return cells
+    return Cells(truth, cells.depth * kept, cells.nucleus * kept)
+
+
+def _stain(cells: Cells, kind: str, rng: np.random.Generator, spacing: float) -> Float:
+    """Return how strongly each pixel is stained; 1 is typical of a stained structure."""
+    shape = cells.truth.shape
+    inside = cells.truth > 0
+    width = float(np.exp(rng.uniform(np.log(0.7), np.log(3))))
+    membrane = np.exp(-((cells.depth / width) ** 2)) * inside
+    if rng.random() < 0.3:
+        membrane = np.exp(-(((cells.depth - width) / width) ** 2)) * inside
+    cytoplasm = np.clip(cells.depth / float(rng.uniform(0.7, 4)), 0, 1)
+    level = rng.lognormal(0, rng.uniform(0.1, 0.6), cells.count + 1).astype(np.float32)
+    level[0] = 0
+    texture = smooth_noise(shape, float(rng.uniform(1.2, 5)), rng)
+    grain = np.clip(1 + rng.uniform(0, 0.5) * texture, 0, None)
+    strength = rng.uniform(0, 0.5)
+    patches = np.clip(1 + strength * smooth_noise(shape, float(rng.uniform(5, 20)), rng), 0.1, None)
+    of_cell = level[cells.truth]
+    nucleus = cells.nucleus
+    if rng.random() < 0.3:  # nuclei brighter at the rim
+        core = ndimage.gaussian_filter(nucleus, max(1, spacing * 0.08)) ** 2
+        nucleus = nucleus * (1 - rng.uniform(0.2, 0.8) * core)
+    if kind == "nucleus":
+        signal = nucleus * of_cell * grain
+    elif kind == "membrane":
+        within = rng.uniform(0, 0.6) * cytoplasm * (1 - 0.5 * cells.nucleus)
+        signal = of_cell * (membrane * patches + within)
+    elif kind == "cytoplasm":
+        signal = of_cell * cytoplasm * (1 - rng.uniform(0, 0.9) * cells.nucleus) * grain
+    elif kind == "cell":
+        both = rng.uniform(0.2, 0.8) * cytoplasm + rng.uniform(0.2, 0.8) * nucleus * grain
+        signal = of_cell * both
+    elif kind == "edges":
+        signal = of_cell * (membrane * patches - rng.uniform(0.2, 1) * cytoplasm * grain)
+    elif kind == "marker":
+        positive = rng.random(cells.count + 1) < rng.uniform(0.15, 0.6)
+        part = (membrane, cytoplasm, nucleus)[int(rng.integers(3))]
+        signal = of_cell * positive[cells.truth] * part * patches
+    else:
+        wide = smooth_noise(shape, float(rng.uniform(5, 40)), rng)
+        signal = 0.7 * np.clip(wide, 0, None) * patches
+    return _with_distractors(signal.astype(np.float32), inside, rng)
+
+
+def _with_distractors(signal: Float, inside: NDArray[np.bool_], rng: np.random.Generator) -> Float:
+    """Add specks, and texture between the cells."""
+    if rng.random() < 0.5:
+        signal = signal + rng.uniform(0, 1) * debris(signal.shape, rng)
+    if rng.random() < 0.5:
+        texture = smooth_noise(signal.shape, float(rng.uniform(1.5, 25)), rng)
+        signal = signal + rng.uniform(0, 0.4) * np.clip(texture, -1, None) * ~inside
+    return np.asarray(signal, dtype=np.float32)
+
+
+def _expose(stain: Float, spacing: float, rng: np.random.Generator) -> Float:
+    """Return what a microscope and its camera make of a stain."""
+    shape = stain.shape
+    sharpness = float(np.exp(rng.uniform(np.log(0.5), np.log(2.5))))
+    seen = ndimage.gaussian_filter(stain, sharpness)
+    if rng.random() < 0.6:
+        haze = rng.uniform(0, 0.5)
+        seen = seen + haze * ndimage.gaussian_filter(seen, 0.5 * spacing, truncate=2.5)
+    wide = max(shape) / 2.5
+    light = rng.uniform(0, 0.25)
+    light = np.clip(1 + light * smooth_noise(shape, wide, rng), 0.4, 1.8)
+    seen = seen * light + rng.uniform(0, 0.3) * smooth_noise(shape, wide, rng)
+    seen = seen / (float(np.percentile(seen, 99.5) - np.percentile(seen, 0.5)) + 1e-3)
+    strength = float(np.exp(rng.uniform(np.log(0.005), np.log(0.25))))
+    noise = rng.standard_normal(shape, dtype=np.float32)
+    if rng.random() < 0.4:
+        noise = ndimage.gaussian_filter(noise, float(rng.uniform(0.3, 1.2)))
+        noise /= noise.std()
+    seen = seen + noise * strength * np.sqrt(np.clip(seen - seen.min(), 0, None) * 0.8 + 0.1)
+    if rng.random() < 0.2:
+        seen = np.clip(seen, 0, 1) ** float(rng.uniform(0.5, 2))
+    return np.asarray(seen, dtype=np.float32)

@@ -1,0 +1,37 @@
+"""Making the first weights: pictures of many kinds, and a file that can be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from benchmarks.pretrain import pretrain, settings
+from benchmarks.procedural import example
+
+from napari_impartial.core.model_file import load_model, save_model
+from napari_impartial.core.warm_start import MIXTURES
+
+
+def test_pictures_are_repeatable_and_varied() -> None:
+    made = [example(seed, 96) for seed in range(40, 46)]
+    again = example(40, 96)
+    assert made[0] is not None
+    assert again is not None
+    assert np.array_equal(made[0].mixtures, again.mixtures)
+    shown = [one for one in made if one is not None]
+    assert len(shown) >= 4
+    for one in shown:
+        assert one.mixtures.shape == (MIXTURES, 96, 96)
+        assert np.isfinite(one.mixtures).all()
+        assert set(np.unique(one.labels)) == {1, 2}
+    shares = [(one.labels == 2).mean() for one in shown]
+    assert max(shares) > 1.5 * min(shares)
+
+
+def test_weights_are_written_in_half_precision(tmp_path: Path) -> None:
+    shown = [one for seed in range(3) if (one := example(seed, 128)) is not None]
+    path = save_model(pretrain(shown, settings(60.0, steps=2)), tmp_path / "w.safetensors")
+    model = load_model(path)
+    assert model.card.n_channels == MIXTURES
+    assert model.card.steps == 2
+    assert str(model.weights["head.weight"].dtype) == "torch.float16"
