@@ -308,7 +308,7 @@ class InstanceConfig:
         step=0.05,
     )
     smooth_px: float = setting(
-        1.0,
+        0.5,
         "Smooth",
         "Standard deviation of the smoothing of the probability before it is cut.",
         minimum=0.0,
@@ -385,7 +385,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "fast",
                 "Fast",
                 "A first answer in seconds.",
-                ModelConfig(base_features=16),
+                ModelConfig(),
                 TrainingConfig(preset="fast", time_budget_s=15.0),
             ),
             Preset(
@@ -399,7 +399,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "best",
                 "Best",
                 "The most careful result; takes minutes.",
-                ModelConfig(base_features=32),
+                ModelConfig(),
                 TrainingConfig(preset="best", time_budget_s=300.0),
             ),
             _paper(),
