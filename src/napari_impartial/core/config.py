@@ -189,7 +189,7 @@ class TrainingConfig:
         maximum=0.5,
     )
     learning_rate: float = setting(
-        3e-3, "Learning rate", "Highest step size of the optimizer.", minimum=1e-6, maximum=1.0
+        5e-3, "Learning rate", "Highest step size of the optimizer.", minimum=1e-6, maximum=1.0
     )
     weight_decay: float = setting(
         1e-4, "Weight decay", "How strongly weights are drawn to zero.", minimum=0.0, maximum=1.0
