@@ -422,27 +422,33 @@ def painted_elsewhere(tmp_path: Path) -> Path:
     return opened.path
 
 
-def test_two_windows_have_sessions_of_their_own(
-    widget: Any,
-    viewer: Any,
-    scribbled: Any,
-    save: Any,
-    second_window: Any,
-    open_in: Any,
-    tiny_tissue: Any,
-    qtbot: Any,
-    notes: Any,
-) -> None:
+@pytest.fixture
+def window_beside(second_window: Any, tiny_tissue: Any, qtbot: Any) -> tuple[Any, Any, Any]:
+    """Return a second window with a stroke of its own: viewer, dock and scribbles."""
     other, again = second_window()
     other.add_image(tiny_tissue.image.channels[0], name="tissue")
     button = again.findChild(QWidget, "new_scribbles_button")
     qtbot.waitUntil(button.isEnabled)
     button.click()
-    layer_named(other, "scribbles [tissue]").paint((5, 5), 1)
+    beside = layer_named(other, "scribbles [tissue]")
+    beside.paint((5, 5), 1)
+    return other, again, beside
+
+
+def test_two_windows_have_sessions_of_their_own(
+    widget: Any,
+    viewer: Any,
+    scribbled: Any,
+    save: Any,
+    window_beside: Any,
+    open_in: Any,
+    notes: Any,
+) -> None:
+    other, again, beside = window_beside
     first, second = save(widget), save(again)
     assert first != second
     np.testing.assert_array_equal(strokes_in(first), scribbled.data)
-    np.testing.assert_array_equal(strokes_in(second), layer_named(other, "scribbles [tissue]").data)
+    np.testing.assert_array_equal(strokes_in(second), beside.data)
     assert session_places.unfinished() == []
     open_in(again, first)
     assert "open in another window" in notes()[-1]
@@ -644,20 +650,12 @@ def test_windows_are_closed_by_their_x_while_training(
     find: Any,
     scribbled: Any,
     save: Any,
-    second_window: Any,
+    window_beside: Any,
     children: Any,
-    tiny_tissue: Any,
-    qtbot: Any,
     wait_for: Any,
     notes: Any,
 ) -> None:
-    other, again = second_window()
-    other.add_image(tiny_tissue.image.channels[0], name="tissue")
-    button = again.findChild(QWidget, "new_scribbles_button")
-    qtbot.waitUntil(button.isEnabled)
-    button.click()
-    beside = layer_named(other, "scribbles [tissue]")
-    beside.paint((5, 5), 1)
+    other, again, beside = window_beside
     find("time_budget_spin").setValue(600)
     find("train_button").click()
     wait_for(lambda: find("loss_plot").values("training"))
