@@ -67,7 +67,9 @@ def pretrain(
     Returns
     -------
     TrainedModel
-        Of :data:`~napari_impartial.core.warm_start.MIXTURES` channels, in half precision.
+        Of :data:`~napari_impartial.core.warm_start.MIXTURES` channels; its weights in half
+        precision, the statistics of normalization layers, which half precision may not
+        reach, in single.
     """
     names = tuple(f"mixture {number + 1}" for number in range(warm_start.MIXTURES))
     images = [
@@ -84,7 +86,7 @@ def pretrain(
     trainer.validate()
     model = trainer.result()
     halved = {
-        name: value.half() if value.is_floating_point() else value
+        name: value.half() if value.is_floating_point() and "running_" not in name else value
         for name, value in model.weights.items()
     }
     return TrainedModel(replace(model.card, history=()), halved)

@@ -35,3 +35,4 @@ def test_weights_are_written_in_half_precision(tmp_path: Path) -> None:
     assert model.card.n_channels == MIXTURES
     assert model.card.steps == 2
     assert str(model.weights["head.weight"].dtype) == "torch.float16"
+    assert str(model.weights["decoder.0.1.running_var"].dtype) == "torch.float32"

@@ -39,6 +39,10 @@ def test_the_folded_network_is_the_shipped_one_of_the_mixtures(channels: int) ->
         torch.testing.assert_close(again, wanted_means, rtol=1e-3, atol=1e-2)
 
 
+def test_all_shipped_numbers_are_finite() -> None:
+    assert all(torch.isfinite(value).all() for value in shipped().weights.values())
+
+
 def test_further_classes_begin_as_foreground() -> None:
     mixing = random_mixing(2)
     two, four = (UNet(2, k, ModelConfig()).eval() for k in (2, 4))
