@@ -43,6 +43,15 @@ def test_round_trip(model: TrainedModel, path: Path, tiny_tissue: Tissue) -> Non
     assert np.array_equal(one, two)
 
 
+def test_a_file_that_is_overwritten_does_not_reach_a_loaded_model(
+    model: TrainedModel, path: Path
+) -> None:
+    loaded = load_model(path)
+    path.write_bytes(bytes(path.stat().st_size))
+    for name, weight in model.weights.items():
+        assert torch.equal(weight, loaded.weights[name]), name
+
+
 def test_card_as_json(model: TrainedModel) -> None:
     values = json.loads(model.card.to_json())
     assert values["format_version"] == FORMAT_VERSION

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from napari_impartial.io.atomic import atomic_path
@@ -64,7 +64,8 @@ def load_model(path: str | Path) -> TrainedModel:
     """
     card = read_card(path)
     try:
-        model = TrainedModel(card, load_file(path))
+        # Read whole: weights mapped from the file would change with it, under a training.
+        model = TrainedModel(card, load(Path(path).read_bytes()))
         model.network()
     except (SafetensorError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
