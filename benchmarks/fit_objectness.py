@@ -4,8 +4,9 @@
 
 For each data set a network is trained on the training images' scribbles and one, the
 other way round, on scribbles simulated on the test images; a set without test images is
-cut into an upper and a lower half. The probability maps are kept in DIR, so that the card
-can be fitted again without training. Candidates of all maps, labelled by whether they
+cut into an upper and a lower half. Short and long trainings give maps of unlike sharpness, so
+several numbers of steps can be asked for. The maps are kept in DIR, so that the card can be
+fitted again without training. Candidates of all maps, labelled by whether they
 cover a true object with an IoU over 0.5, then fit a sum of one step function for each
 measurement (boosted stumps). Before the card is written, each set is judged by a card that was
 fitted to the other sets alone: what is to be expected on images of a new kind.
@@ -28,7 +29,7 @@ from napari_impartial.cli.dataset import read_with_labels, samples_in
 from napari_impartial.core import objectness
 from napari_impartial.core.config import InstanceConfig, TrainingConfig
 from napari_impartial.core.images import Image
-from napari_impartial.core.instances import Cutter, to_instances
+from napari_impartial.core.instances import Cutter
 from napari_impartial.core.metrics import evaluate
 from napari_impartial.core.object_tree import LEVELS, ObjectTree, build_tree
 from napari_impartial.core.scribbles import simulate
@@ -41,9 +42,9 @@ _ROWS_A_MAP = 4000
 
 @dataclass(frozen=True)
 class Map:
-    """A predicted map with its truth; `part` is the set and the direction it comes from."""
+    """A predicted map with its truth, after so many steps of training."""
 
-    part: str
+    steps: int
     trained_on: bool
     foreground: npt.NDArray[np.float32]
     truth: npt.NDArray[np.int32]
@@ -86,7 +87,7 @@ def parts_of(folder: Path) -> dict[str, tuple[list[Pair], list[Pair]]]:
 
 def predicted(part: str, train: list[Pair], test: list[Pair], steps: int, maps: Path) -> list[Map]:
     """Train, predict and keep the maps; or read those that are kept."""
-    kept = maps / f"{part}.npz"
+    kept = maps / f"{steps} steps" / f"{part}.npz"
     if not kept.exists():
         from napari_impartial.core.api import train as train_on
         from napari_impartial.core.prediction import predict
@@ -102,7 +103,7 @@ def predicted(part: str, train: list[Pair], test: list[Pair], steps: int, maps: 
         arrays = [np.asarray(file[name], np.float32) for name in file.files]
     truths = [truth for _, truth in (*train, *test)]
     return [
-        Map(part, number < len(train), p, truth)
+        Map(steps, number < len(train), p, truth)
         for number, (p, truth) in enumerate(zip(arrays, truths, strict=True))
     ]
 
@@ -201,14 +202,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sets", nargs="+", type=Path)
     parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
-    parser.add_argument("--steps", type=int, default=500, help="training steps for each map")
+    parser.add_argument(
+        "--steps", default="150,300,600", help="numbers of training steps, each for a map"
+    )
     parser.add_argument("--out", type=Path, default=_OUT)
     args = parser.parse_args()
+    lengths = sorted(int(steps) for steps in args.steps.split(","))
     maps: dict[str, list[Map]] = {}
     family: dict[str, str] = {}
     for folder in args.sets:
         for part, (train, test) in parts_of(folder).items():
-            maps[part] = predicted(part, train, test, args.steps, args.maps)
+            maps[part] = [
+                one for steps in lengths for one in predicted(part, train, test, steps, args.maps)
+            ]
             family[part] = folder.name
     known = {
         part: [(m, c) for m in found if (c := candidates(m)) is not None]
@@ -231,9 +237,11 @@ def judge(
     known: dict[str, list[tuple[Map, Candidates]]],
     family: dict[str, str],
 ) -> None:
-    """Print F1 of each part under a card that has seen no image of its set."""
-    print("| images | one threshold, watershed | automatic, card from other sets |")
-    print("|---|---|---|")
+    """Print F1 of each part, map by map, under a card that has seen no image of its set."""
+    lengths = sorted({one.steps for found in maps.values() for one in found})
+    columns = [f"{way}, {n} steps" for way in ("watershed", "automatic") for n in lengths]
+    print(f"| images | {' | '.join(columns)} |")
+    print("|---" * (1 + len(columns)) + "|")
     rows = []
     for name in dict.fromkeys(family.values()):
         others = [part for part in known if family[part] != name]
@@ -241,14 +249,19 @@ def judge(
             return
         card = objectness.Scorecard.from_json(card_of(others, known))
         for part in (part for part in maps if family[part] == name):
-            unseen = [m for m in maps[part] if not m.trained_on]
-            truths = [m.truth for m in unseen]
-            plain = [to_instances(m.foreground, InstanceConfig("watershed")) for m in unseen]
-            chosen = [Cutter(m.foreground, card).cut() for m in unseen]
-            rows.append((evaluate(truths, plain).f1, evaluate(truths, chosen).f1))
-            print(f"| {part} | {rows[-1][0]:.3f} | {rows[-1][1]:.3f} |", flush=True)
-    means = np.mean(rows, axis=0)
-    print(f"| mean | {means[0]:.3f} | {means[1]:.3f} |")
+            row = []
+            for way in ("watershed", "automatic"):
+                for steps in lengths:
+                    unseen = [m for m in maps[part] if not m.trained_on and m.steps == steps]
+                    cuts = [Cutter(m.foreground, card).cut(InstanceConfig(way)) for m in unseen]
+                    row.append(evaluate([m.truth for m in unseen], cuts).f1)
+            rows.append(row)
+            _print_row(part, row)
+    _print_row("mean", np.mean(rows, axis=0).tolist())
+
+
+def _print_row(name: str, figures: Sequence[float]) -> None:
+    print(f"| {name} | {' | '.join(f'{figure:.3f}' for figure in figures)} |", flush=True)
 
 
 if __name__ == "__main__":
