@@ -202,9 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sets", nargs="+", type=Path)
     parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
-    parser.add_argument(
-        "--steps", default="150,300,600", help="numbers of training steps, each for a map"
-    )
+    parser.add_argument("--steps", default="600", help="numbers of training steps, each for a map")
     parser.add_argument("--out", type=Path, default=_OUT)
     args = parser.parse_args()
     lengths = sorted(int(steps) for steps in args.steps.split(","))

@@ -48,6 +48,7 @@ from .results import (
     TrainingProgress,
 )
 from .scribbles import Scribbles, check_trainable
+from .training_checks import check_data, check_settings, check_shapes, class_names
 from .unet import UNet
 from .warm_start import mix, start, suits
 
@@ -169,8 +170,8 @@ class Trainer:
     ) -> None:
         self.clock = Clock()
         self.config, self.model_config, self.init = training, model, init
-        n_classes = _check(images, scribbles, init)
-        _check_settings(model, training)
+        n_classes = check_data(images, scribbles, init)
+        check_settings(model, training)
         self.images, self.n_classes = list(images), n_classes
         self.channel_names = images[0].channel_names
         self.device = resolve_device(training.device)
@@ -304,7 +305,7 @@ class Trainer:
             learnable = False
         if not learnable:
             return
-        _check_shapes(self.images, scribbles)
+        check_shapes(self.images, scribbles)
         self.sampler.set_scribbles(scribbles)
         self.validation = None
         self.best = None
@@ -357,7 +358,7 @@ class Trainer:
         before = self.init.card if self.init else None
         card = ModelCard(
             channel_names=self.channel_names,
-            class_names=_class_names(self.n_classes),
+            class_names=class_names(self.n_classes),
             normalization=(LOW_PERCENTILE, HIGH_PERCENTILE),
             model=self.model_config,
             training=self.config,
@@ -468,76 +469,6 @@ class Trainer:
             decay = 0.0
         for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(now, 1 - decay)
-
-
-def _check(
-    images: Sequence[Image], scribbles: Sequence[Scribbles], init: TrainedModel | None
-) -> int:
-    """Check that everything fits together, and return the number of classes."""
-    if not images:
-        raise ImPartialError("There is no image to train on; give at least one.")
-    if len(images) != len(scribbles):
-        raise ImPartialError(
-            f"There are {len(images)} image(s) but {len(scribbles)} scribble layer(s); "
-            "give one for each image."
-        )
-    _check_shapes(images, scribbles)
-    names = images[0].channel_names
-    for image in images[1:]:
-        if len(image.channel_names) != len(names):
-            raise ImPartialError(
-                f"{image.name} has {len(image.channel_names)} channel(s), but {images[0].name} "
-                f"has {len(names)}; all images of a training need the same channels."
-            )
-    n_classes = check_trainable(scribbles)
-    if init is None:
-        return n_classes
-    if init.card.n_channels != len(names):
-        raise ImPartialError(
-            f"The model to continue from has {init.card.n_channels} channel(s) "
-            f"({', '.join(init.card.channel_names)}), but the images have {len(names)}."
-        )
-    if n_classes > init.card.n_classes:
-        raise ImPartialError(
-            f"The scribbles have {n_classes} classes, but the model to continue from has "
-            f"{init.card.n_classes}; train a new model to learn the new class."
-        )
-    return init.card.n_classes
-
-
-def _check_settings(model: ModelConfig, training: TrainingConfig) -> None:
-    """Check what no single setting's bounds can."""
-    stride = 1 << model.depth
-    if training.patch_size % stride:
-        raise ImPartialError(
-            f"patch_size is {training.patch_size}; a network of depth {model.depth} needs a "
-            f"multiple of {stride}."
-        )
-    weight = {
-        "scribble": training.scribble_weight,
-        "reconstruction": training.reconstruction_weight,
-        "joint": training.scribble_weight + training.reconstruction_weight,
-    }[training.objective]
-    if weight <= 0:
-        raise ImPartialError(
-            f"The objective {training.objective} has no weight; raise scribble_weight or "
-            "reconstruction_weight above 0."
-        )
-
-
-def _check_shapes(images: Sequence[Image], scribbles: Sequence[Scribbles]) -> None:
-    for image, drawn in zip(images, scribbles, strict=True):
-        if image.shape != drawn.labels.shape:
-            raise ImPartialError(
-                f"The scribbles of {image.name} are {drawn.labels.shape} pixels, but the image "
-                f"is {image.shape}; they have to be the same size."
-            )
-
-
-def _class_names(n_classes: int) -> tuple[str, ...]:
-    if n_classes == 2:
-        return ("background", "foreground")
-    return ("background", *(f"foreground {k}" for k in range(1, n_classes)))
 
 
 def _state(network: UNet) -> dict[str, Tensor]:
