@@ -26,6 +26,7 @@ def test_seconds_are_told_in_steps_of_this_machine() -> None:
     told = SPEED.expect("paper", 1200)
     assert told.startswith("20 min are about 60 steps on this machine: few.")
     assert PRESETS["fast"].label in told
+    assert SPEED.expect("fast", 3).endswith("60 steps on this machine: few. Give it more time.")
     assert SPEED.expect("unknown", 60) == ""
     assert SPEED.prediction_s("fast", 4_000_000) == 4.0
     assert SPEED.prediction_s("unknown", 10) is None

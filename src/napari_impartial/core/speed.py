@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from .config import PRESETS
 
-# With fewer steps than these a network has hardly begun to learn.
+# Up to so many steps, more of them make much of a difference.
 FEW_STEPS = 150
+# How much quicker another preset's steps have to be for it to be worth a mention.
+_MUCH_QUICKER = 2.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,10 @@ class Speed:
         steps = int(rate * seconds)
         said = f"{duration(seconds)} are about {rounded(steps)} steps on this machine"
         if steps < FEW_STEPS:
-            return f"{said}: few. Give it more time, or take {PRESETS['fast'].label}."
+            quickest = max(PRESETS, key=lambda name: self.steps_a_second.get(name, 0.0))
+            other = f", or take {PRESETS[quickest].label}"
+            quicker = self.steps_a_second.get(quickest, 0.0) > _MUCH_QUICKER * rate
+            return f"{said}: few. Give it more time{other if quicker else ''}."
         return f"{said}."
 
 
