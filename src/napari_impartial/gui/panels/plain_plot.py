@@ -51,6 +51,10 @@ class PlainPlot(pg.GraphicsLayoutWidget):
         super().showEvent(event)
         self._follow_theme()
 
+    def wheelEvent(self, event: Any) -> None:
+        """Leave the wheel to the panel that the plot is in: there is nothing to zoom."""
+        event.ignore()
+
     def _follow_theme(self) -> None:
         text = self.palette().color(QPalette.ColorRole.WindowText)
         for axis in (self.left, self.bottom):

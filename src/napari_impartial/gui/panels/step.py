@@ -21,6 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .wheel import WheelGuard
+
 # The arrow, and the space round it.
 _BESIDE_TITLE_PX = 36
 # Before it is laid out a widget is of no particular width.
@@ -125,7 +127,8 @@ class VerticalScrollArea(QScrollArea):
     """Scrolls up and down only, and is never narrower than what it holds.
 
     A plain scroll area would cut its content off at the right: the content's width is
-    known only once the theme is applied.
+    known only once the theme is applied. The wheel scrolls, and changes no control that is
+    passed over.
     """
 
     def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
@@ -137,6 +140,7 @@ class VerticalScrollArea(QScrollArea):
         self._content = content
         self._bar_width = QScrollBar(Qt.Orientation.Vertical).sizeHint().width()
         content.installEventFilter(self)
+        WheelGuard(content)
 
     def minimumSizeHint(self) -> QSize:
         """Return the width of the content, and a height of a few lines."""
