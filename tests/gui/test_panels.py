@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QPoint, QRect, QSize, Qt
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_impartial.core.config import PRESETS, InstanceConfig, parameters
 from napari_impartial.core.errors import ImPartialError
@@ -142,10 +142,62 @@ def test_progress_is_shown(panel: Any) -> None:
     made.show_progress(progress(step=20, elapsed_s=10.0, validation=Losses(0.5, 0.5, 0, 0)))
     assert made._bar.value() == 250
     assert made._left.text().startswith("30 s left")
-    assert made.plot.values("training") == [1.0, 1.0]
-    assert made.plot.values("held out") == [0.5]
+    assert made.curves.plot.values("training") == [1.0, 1.0]
+    assert made.curves.plot.values("held out") == [0.5]
     made.begin()
-    assert made.plot.values("training") == []
+    assert made.curves.plot.values("training") == []
+
+
+def test_no_text_moves_the_buttons(panel: Any, qtbot: Any) -> None:
+    made = TrainPanel()
+    step = Step("3  Train", made, made.needs)
+    area = panel(VerticalScrollArea(stacked(step)))
+    area.resize(area.minimumSizeHint().width(), 700)
+    with qtbot.waitExposed(area):
+        area.show()
+
+    def places() -> list[QRect]:
+        QApplication.processEvents()
+        parts = (made._preset, made._time, made._device)
+        parts += (made._train, made._continue, made._pause, made._stop)
+        return [QRect(part.mapTo(area, QPoint()), part.size()) for part in parts]
+
+    before = places()
+    step.set_hint("Paint a stroke in a cell and one in the background first.")
+    assert places() == before
+    slow = dict.fromkeys(PRESETS, 0.5) | {"fast": 20.0}
+    made.set_speed(Speed("cpu (2 cores)", slow, dict.fromkeys(PRESETS, 1e6)))
+    assert "few" in made._expected.text()
+    assert made._expected.height() > 2 * made._expected.fontMetrics().height(), "it is wrapped"
+    assert places() == before
+    made.set_state(Activity.TRAINING, can_train=True, can_continue=True)
+    step.set_hint("")
+    assert places() == before
+    made.begin()
+    made.show_progress(progress())
+    assert places() == before
+    made.end("Round 1: 20 steps, held-out loss 0.123. " * 3)
+    made._time.setValue(3600)
+    assert places() == before
+
+
+def test_a_sentence_stands_where_the_curves_will_be(panel: Any, qtbot: Any) -> None:
+    made = panel(TrainPanel())
+    with qtbot.waitExposed(made):
+        made.show()
+    note = made.findChild(QWidget, "loss_note")
+    assert "curves" in note.text()
+    assert (note.isVisible(), made.curves.plot.isVisible()) == (True, False)
+    height = made.sizeHint().height()
+    made.begin()
+    assert note.isVisible(), "no empty axes while it starts"
+    made.show_progress(progress())
+    assert (note.isVisible(), made.curves.plot.isVisible()) == (False, True)
+    assert made.sizeHint().height() == height
+    made.end("Round 1: 20 steps.")
+    assert made.curves.plot.isVisible(), "what was learned can be looked at"
+    made.begin()
+    assert note.isVisible()
 
 
 def test_curves_of_a_long_training_stay_short(panel: Any) -> None:

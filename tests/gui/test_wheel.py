@@ -25,6 +25,7 @@ from superqt import QLabeledDoubleSlider
 
 from napari_impartial.gui.panels.batch_panel import BatchPanel
 from napari_impartial.gui.panels.image_panel import ImagePanel
+from napari_impartial.gui.panels.loss_plot import LossPlot
 from napari_impartial.gui.panels.result_panel import ResultPanel
 from napari_impartial.gui.panels.step import VerticalScrollArea, stacked
 from napari_impartial.gui.panels.train_panel import TrainPanel
@@ -195,9 +196,9 @@ def test_what_is_added_later_is_covered(area: Any, qtbot: Any) -> None:
 
 
 def test_rolling_over_a_plot_scrolls(area: Any) -> None:
-    panel = TrainPanel()
-    shown = area(panel)
-    roll(shown, panel.plot)
+    plot = LossPlot()
+    shown = area(plot)
+    roll(shown, plot)
     assert shown.verticalScrollBar().value() > 0
 
 

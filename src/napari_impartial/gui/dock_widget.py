@@ -110,7 +110,7 @@ class ImPartialWidget(QWidget):
         self.steps = {
             "image": Step("1  Image", stacked(self.image_panel, self.images_panel)),
             "scribble": Step("2  Scribble", self.scribble_panel),
-            "train": Step("3  Train", self.train_panel),
+            "train": Step("3  Train", self.train_panel, self.train_panel.needs),
             "result": Step("4  Result", stacked(self.batch_panel, self.result_panel)),
             "refine": Step("5  Refine", stacked(self.refine_panel, self.rounds_panel)),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_impartial.core.results import TrainingProgress
 
@@ -22,9 +22,10 @@ _CURVES = {
 
 
 def legend() -> str:
-    """Return the names of the curves in their colours, as rich text."""
+    """Return the names of the curves in their colours, as rich text; breaks between names."""
     parts = [
-        f"<span style='color:{colour}'>{'&#9632;' if width == 2 else '&#9633;'}</span> {name}"
+        f"<span style='color:{colour}'>{'&#9632;' if width == 2 else '&#9633;'}</span>&nbsp;"
+        + name.replace(" ", "&nbsp;")
         for name, (colour, width, _) in _CURVES.items()
     ]
     return f"<small>{'&nbsp; '.join(parts)}</small>"
@@ -75,3 +76,40 @@ class LossPlot(PlainPlot):
     def values(self, name: str) -> list[float]:
         """Return the losses of one curve so far."""
         return [y for _, y in self._points[name]]
+
+
+class LossCurves(QStackedWidget):
+    """The plot with the names of its curves, or a sentence in its room while there is none.
+
+    Attributes
+    ----------
+    plot : LossPlot
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.plot = LossPlot()
+        self._note = QLabel("While training runs, its loss curves are drawn here.")
+        self._note.setObjectName("loss_note")
+        self._note.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        names = QLabel(legend())
+        for label in (self._note, names):
+            label.setWordWrap(True)
+            label.setToolTip(self.plot.toolTip())
+        self._drawn = QWidget()
+        column = QVBoxLayout(self._drawn)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.plot)
+        column.addWidget(names)
+        self.addWidget(self._note)
+        self.addWidget(self._drawn)
+
+    def clear_points(self) -> None:
+        """Begin anew."""
+        self.plot.clear_points()
+        self.setCurrentWidget(self._note)
+
+    def add(self, progress: TrainingProgress) -> None:
+        """Add the state of training to the curves."""
+        self.plot.add(progress)
+        self.setCurrentWidget(self._drawn)

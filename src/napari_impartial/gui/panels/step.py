@@ -30,9 +30,19 @@ _LEAST_TITLE_PX = 200
 
 
 class Step(QFrame):
-    """One of the steps, with a title to click on."""
+    """One of the steps, with a title to click on.
 
-    def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
+    What it still needs is said above the content, or in `hint`, a part of the content: for
+    content that should not move when there is something to say.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        content: QWidget,
+        hint: QLabel | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._title = self._full_title = title
         self._content = content
@@ -42,7 +52,7 @@ class Step(QFrame):
         # The long name of an image must not make the dock wider.
         self._button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._button.setStyleSheet("QToolButton { font-weight: bold; padding: 3px; }")
-        self._hint = QLabel()
+        self._hint = QLabel() if hint is None else hint
         self._hint.setWordWrap(True)
         self._hint.setObjectName("step_hint")
         self._hint.hide()
@@ -50,7 +60,8 @@ class Step(QFrame):
         layout.setContentsMargins(0, 0, 0, 2)
         layout.setSpacing(3)
         for part in (self._button, self._hint, content):
-            layout.addWidget(part)
+            if part is not hint:
+                layout.addWidget(part)
         self._button.toggled.connect(self._on_toggle)
         self._show_title()
         self.set_open(True)

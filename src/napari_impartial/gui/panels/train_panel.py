@@ -24,7 +24,7 @@ from napari_impartial.core.speed import Speed, duration
 from napari_impartial.gui.session import Activity
 
 from .forms import labelled
-from .loss_plot import LossPlot, legend
+from .loss_plot import LossCurves
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,12 @@ class TrainPanel(QWidget):
         Stop and keep the best so far.
     device_chosen
         Name of the device that the user chose.
+
+    Attributes
+    ----------
+    needs : QLabel
+        For what training still needs.
+    curves : LossCurves
     """
 
     valueChanged = Signal(object)
@@ -89,7 +95,8 @@ class TrainPanel(QWidget):
         self._left = QLabel()
         self._left.setObjectName("time_left_label")
         self._left.setWordWrap(True)
-        self.plot = LossPlot()
+        self.needs = QLabel()
+        self.curves = LossCurves()
         self._lay_out()
         self._preset.currentIndexChanged.connect(self._on_preset)
         self._time.valueChanged.connect(self._on_time)
@@ -173,13 +180,13 @@ class TrainPanel(QWidget):
 
     def begin(self) -> None:
         """Empty curves and progress for a new training."""
-        self.plot.clear_points()
+        self.curves.clear_points()
         self._bar.setValue(0)
         self._left.setText("Starting...")
 
     def show_progress(self, progress: TrainingProgress) -> None:
         """Show how the running training stands."""
-        self.plot.add(progress)
+        self.curves.add(progress)
         self._bar.setValue(round(1000 * progress.fraction))
         self._left.setText(f"{duration(progress.remaining_s)} left, {progress.step} steps")
 
@@ -246,14 +253,14 @@ class TrainPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.addLayout(form)
-        layout.addWidget(self._expected)
         layout.addLayout(buttons)
+        # All text that comes and goes is below the buttons, so that none moves away from under
+        # the pointer.
+        layout.addWidget(self.needs)
+        layout.addWidget(self._expected)
         layout.addWidget(self._bar)
         layout.addWidget(self._left)
-        layout.addWidget(self.plot)
-        names = QLabel(legend())
-        names.setToolTip(self.plot.toolTip())
-        layout.addWidget(names)
+        layout.addWidget(self.curves)
 
     def _show_expected(self) -> None:
         speed = self._speed
