@@ -138,19 +138,16 @@ class ResultLayers:
             self._add(source, Role.SUGGESTIONS, layer)
         layer.data = []
         if rectangles:
+            edge = max(1.0, min(source.plane_shape) / 300)
             layer.add_rectangles(
-                rectangles,
-                edge_color=_MARK,
-                face_color="transparent",
-                edge_width=max(1.0, min(source.plane_shape) / 300),
+                rectangles, edge_color=_MARK, face_color="transparent", edge_width=edge
             )
             layer.features = features
             layer.text = {
                 "string": "{rank}",
                 "color": _MARK,
                 "size": 10,
-                "anchor": "upper_left",
-                "translation": [-2.0] * len(grid.shape),
+                **_inside(grid, rectangles, edge),
             }
             layer.selected_data = set()
         return layer
@@ -226,6 +223,21 @@ class ResultLayers:
         if role is not Role.SUGGESTIONS:
             above += [layer for layer in layers if layer.name == scribble_name(source.name)]
         return min((layers.index(layer) for layer in above if layer in layers), default=len(layers))
+
+
+def _inside(grid: Grid, rectangles: Sequence[npt.NDArray[Any]], edge: float) -> dict[str, Any]:
+    """Return where a text has to begin, to lie in the upper left corner of its rectangle.
+
+    napari puts text at an upper corner above the rectangle, where the window would cut it off
+    at the image's edge, and text at a lower corner below. So the lower corner's text is moved
+    up by the height; suggestions' boxes are all of one size, and in a larger one it would
+    still be inside.
+    """
+    down, right = sorted((grid.axes.index("Y"), grid.axes.index("X")))
+    translation = [0.0] * len(grid.shape)
+    translation[down] = edge - min(float(np.ptp(one[:, down])) for one in rectangles)
+    translation[right] = edge
+    return {"anchor": "lower_left", "translation": translation}
 
 
 def _corners(grid: Grid, plane: PlaneIndex, box: Box) -> npt.NDArray[np.float64]:
