@@ -200,6 +200,10 @@ def test_a_sentence_stands_where_the_curves_will_be(panel: Any, qtbot: Any) -> N
     assert note.isVisible()
 
 
+def test_the_names_of_curves_do_not_widen_the_dock(panel: Any) -> None:
+    assert panel(TrainPanel()).minimumSizeHint().width() < 230
+
+
 def test_curves_of_a_long_training_stay_short(panel: Any) -> None:
     plot = panel(LossPlot())
     for i in range(5000):

@@ -38,6 +38,7 @@ from .panels.train_panel import TrainPanel
 from .process import TrainingProcess
 from .refinement import Refinement
 from .result_control import ResultControl
+from .screen_fit import ScreenFit
 from .session import Activity, Round
 from .session_store import SessionStore
 from .speed_control import SpeedControl
@@ -90,6 +91,7 @@ class ImPartialWidget(QWidget):
         self._wire_viewer()
         self.image_panel.refresh()
         self._update()
+        ScreenFit(self)
         self.store.look_for_unfinished()
 
     def _make_panels(self) -> None:
