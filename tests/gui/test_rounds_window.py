@@ -175,6 +175,101 @@ def trained(widget: Any, wait_for: Any, model: tuple[Path, Any], objects: dict[i
         settled(widget, wait_for)
 
 
+@pytest.fixture
+def two_compared(
+    widget: Any,
+    find: Any,
+    scribbled: Any,
+    add_tissue: Any,
+    tiny_tissue: Any,
+    models: list[tuple[Path, Any]],
+    wait_for: Any,
+) -> tuple[int, int]:
+    """Two images of two rounds; the changes of the first, in front, are shown."""
+    add_tissue("second")
+    wait_for(lambda: find("image_combo").count() == 2)
+    for name in ("second", "tissue"):
+        find("image_combo").setCurrentText(name)
+    one, two = widget.session.images
+    truth = tiny_tissue.truth
+    trained(widget, wait_for, models[0], {one: truth, two: truth})
+    fewer = np.where(truth <= truth.max() // 2, 0, truth)
+    trained(widget, wait_for, models[1], {one: fewer, two: truth})
+    find("compare_button").click()
+    settled(widget, wait_for)
+    return one, two
+
+
+def changes(viewer: Any) -> dict[str, bool]:
+    """Which layers of changes there are, and whether they are shown."""
+    return {one.name: one.visible for one in viewer.layers if one.name.startswith("changes")}
+
+
+def test_another_image_ends_the_comparison(
+    two_compared: Any, widget: Any, viewer: Any, find: Any, wait_for: Any
+) -> None:
+    button, words = find("compare_button"), find("changes_label")
+    assert changes(viewer) == {"changes [tissue]": True}
+    assert " 0 gone" not in words.text()
+    find("image_combo").setCurrentText("second")
+    settled(widget, wait_for)
+    assert changes(viewer) == {"changes [tissue]": False}
+    assert not button.isChecked()
+    assert button.isEnabled()
+    assert " 0 gone" in words.text(), "the words are those of the image in front"
+
+    # There it can be asked for anew, and back again it is not shown unasked.
+    button.click()
+    settled(widget, wait_for)
+    assert changes(viewer) == {"changes [tissue]": False, "changes [second]": True}
+    find("image_combo").setCurrentText("tissue")
+    settled(widget, wait_for)
+    assert not any(changes(viewer).values())
+    assert not button.isChecked()
+    assert " 0 gone" not in words.text()
+
+
+def test_a_comparison_that_comes_late_is_not_shown(
+    two_compared: Any, widget: Any, viewer: Any, find: Any, wait_for: Any
+) -> None:
+    button = find("compare_button")
+    button.click()
+    button.click()
+    assert widget.refinement.rounds._comparing.busy
+    find("image_combo").setCurrentText("second")
+    settled(widget, wait_for)
+    assert changes(viewer) == {"changes [tissue]": False}
+    assert not button.isChecked()
+
+
+def test_taking_the_image_away_ends_the_comparison(
+    two_compared: Any, widget: Any, viewer: Any, find: Any, wait_for: Any
+) -> None:
+    viewer.layers.remove("tissue")
+    wait_for(lambda: find("image_combo").currentText() == "second")
+    settled(widget, wait_for)
+    assert not any(changes(viewer).values())
+    assert not find("compare_button").isChecked()
+
+
+def test_rolling_back_ends_the_comparison(
+    two_compared: Any,
+    widget: Any,
+    viewer: Any,
+    find: Any,
+    wait_for: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(widget.results, "predict", lambda: None)
+    widget.rounds_panel.setValue(1)
+    settled(widget, wait_for)
+    find("roll_back_button").click()
+    settled(widget, wait_for)
+    assert changes(viewer) == {"changes [tissue]": False}
+    assert not find("compare_button").isChecked()
+    assert not find("compare_button").isEnabled()
+
+
 def inodes(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in (folder / "arrays").iterdir()}
 

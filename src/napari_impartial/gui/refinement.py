@@ -73,6 +73,7 @@ class Refinement(QObject):
         self._rounds_panel.valueChanged.connect(rounds.choose)
         rounds.changed.connect(self._show_rounds)
         rounds.compared.connect(self._rounds_panel.set_changes)
+        rounds.comparison_ended.connect(lambda: self._rounds_panel.set_comparing(False))
         rounds.judged.connect(self._rounds_panel.set_hint)
 
     def _show_places(self, places: list[Place]) -> None:

@@ -66,6 +66,9 @@ class _Comparison:
 class RoundControl(QObject):
     """Keeps rounds, compares them and goes back to them.
 
+    Changes are shown of one image. The comparison ends when another image comes to the front,
+    and when a round is gone back to.
+
     Signals
     -------
     changed
@@ -74,11 +77,14 @@ class RoundControl(QObject):
         What changed since another round, in words.
     judged
         Whether more scribbles still help, in words.
+    comparison_ended
+        Changes are no longer shown, without anybody having asked for that.
     """
 
     changed = Signal()
     compared = Signal(str)
     judged = Signal(str)
+    comparison_ended = Signal()
 
     def __init__(
         self, workspace: Workspace, results: ResultControl, parent: QObject | None = None
@@ -88,17 +94,20 @@ class RoundControl(QObject):
         self._session = workspace.session
         self._results = results
         self._chosen: int | None = None
-        self._showing = False
+        # The image whose changes are shown.
+        self._showing: int | None = None
         self._comparing = Latest(self)
         self._comparing.done.connect(self._on_compared)
         self._packing = Latest(self)
         self._packing.done.connect(self._on_packed)
         self._session.result_changed.connect(self._on_result)
+        self._session.changed.connect(self._on_session)
         workspace.plane_changed.connect(self.compare)
 
     def close(self) -> None:
         """Stop listening to the session; the dock is going."""
         self._session.result_changed.disconnect(self._on_result)
+        self._session.changed.disconnect(self._on_session)
 
     def on_trained(self) -> None:
         """Take note of a new round."""
@@ -126,7 +135,7 @@ class RoundControl(QObject):
 
     def show(self, shown: bool) -> None:
         """Show or hide the layer of changes."""
-        self._showing = shown
+        self._showing = self._session.current if shown else None
         if shown:
             self.compare()
         else:
@@ -159,6 +168,7 @@ class RoundControl(QObject):
             notify.show_error(f"The model of round {number} is no longer there.")
             return
         self._results.review.collect_all()
+        self._end()
         session.go_back(rounds[0])
         for key, record in session.images.items():
             for index, plane in record.planes.items():
@@ -203,7 +213,7 @@ class RoundControl(QObject):
             self.judged.emit(judge(scores, share))
         since = f"Since round {done.since.number}: "
         self.compared.emit(since + done.words + "." if done.words else "")
-        if not self._showing or done.shown is None or done.shown[0] not in self._session.images:
+        if done.shown is None or done.shown[0] != self._showing:
             return
         source = self._workspace.sources[done.shown[0]]
         if done.picture is None:
@@ -213,9 +223,20 @@ class RoundControl(QObject):
         results = self._workspace.results
         results.write(source, done.shown[1], Role.CHANGES, done.picture).visible = True
 
+    def _on_session(self) -> None:
+        if self._showing != self._session.current:
+            self._end()
+
+    def _end(self) -> None:
+        if self._showing is not None:
+            self._showing = None
+            self._hide()
+            self.comparison_ended.emit()
+
     def _hide(self) -> None:
-        for key in self._session.images:
-            layer = self._workspace.results.find(self._workspace.sources[key], Role.CHANGES)
+        # Of images that have left the session, too: their results are still in the viewer.
+        for source in self._workspace.sources.values():
+            layer = self._workspace.results.find(source, Role.CHANGES)
             if layer is not None:
                 layer.visible = False
 

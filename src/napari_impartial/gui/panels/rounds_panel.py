@@ -96,7 +96,7 @@ class RoundsPanel(QWidget):
         self._compare.setCheckable(True)
         self._compare.setToolTip(
             "Show, as a layer, which objects are new, gone or changed since the chosen round, or "
-            "since the round before."
+            "since the round before. Ends when another image is chosen."
         )
         self._back = QPushButton("Roll back")
         self._back.setObjectName("roll_back_button")
@@ -159,6 +159,7 @@ class RoundsPanel(QWidget):
         """Show whether changes are being shown."""
         with QSignalBlocker(self._compare):
             self._compare.setChecked(comparing)
+        self._update()
 
     def set_changes(self, words: str) -> None:
         """Say what changed; nothing if `words` is empty."""
