@@ -6,7 +6,10 @@ import time
 from typing import Any
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt, QTimer
+
+pytestmark = pytest.mark.alone
 
 
 def beats(qtbot: Any, act: Any, seconds: float) -> list[float]:

@@ -171,6 +171,7 @@ def test_the_field_that_the_camera_shows_is_previewed(
     stop()
 
 
+@pytest.mark.alone
 def test_time_left_is_true_within_a_quarter(
     widget: Any, find: Any, scribbled: Any, start: Any, wait_for: Any, reports: list[Any]
 ) -> None:
@@ -181,7 +182,7 @@ def test_time_left_is_true_within_a_quarter(
     )
     ended: list[float] = []
     widget.training.finished.connect(lambda _: ended.append(time.monotonic()))
-    start(20)
+    start(14)
     wait_for(lambda: ended)
     # Seconds are shown whole; what is left of them at the end is nobody's concern.
     compared = [(left, ended[0] - at) for at, left in shown if ended[0] - at > 4]

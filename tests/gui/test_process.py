@@ -152,6 +152,7 @@ def test_trains_previews_stops_and_predicts(
     assert shares[-1] == 1.0
 
 
+@pytest.mark.alone
 def test_previews_come_soon_and_take_a_tenth_of_the_time_at_most(
     process: TrainingProcess, tiny_scribbles: Scribbles
 ) -> None:
