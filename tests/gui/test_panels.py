@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from napari_impartial.gui.panels.result_panel import ResultPanel
 from napari_impartial.gui.panels.review_panel import ReviewPanel
 from napari_impartial.gui.panels.rounds_panel import RoundRow, RoundsPanel
 from napari_impartial.gui.panels.scribble_panel import ScribblePanel
+from napari_impartial.gui.panels.session_panel import SessionPanel
 from napari_impartial.gui.panels.step import Step, VerticalScrollArea, stacked
 from napari_impartial.gui.panels.train_panel import TrainingChoice, TrainPanel
 from napari_impartial.gui.session import Activity
@@ -192,6 +194,8 @@ def test_a_sentence_stands_where_the_curves_will_be(panel: Any, qtbot: Any) -> N
     made.begin()
     assert note.isVisible(), "no empty axes while it starts"
     made.show_progress(progress())
+    assert note.isVisible(), "one point is no curve"
+    made.show_progress(progress(step=20, elapsed_s=10.0))
     assert (note.isVisible(), made.curves.plot.isVisible()) == (False, True)
     assert made.sizeHint().height() == height
     made.end("Round 1: 20 steps.")
@@ -202,6 +206,20 @@ def test_a_sentence_stands_where_the_curves_will_be(panel: Any, qtbot: Any) -> N
 
 def test_the_names_of_curves_do_not_widen_the_dock(panel: Any) -> None:
     assert panel(TrainPanel()).minimumSizeHint().width() < 230
+
+
+def test_the_time_of_the_last_save_is_not_cut_off(panel: Any, qtbot: Any) -> None:
+    made = panel(SessionPanel())
+    width = made.minimumSizeHint().width()
+    made.set_saved(Path("sessions") / "a long name of a session that is nowhere shown")
+    with qtbot.waitExposed(made):
+        made.show()
+    made.resize(made.minimumSizeHint())
+    label = made.findChild(QWidget, "session_label")
+    qtbot.waitUntil(lambda: made.width() == made.minimumSizeHint().width())
+    assert abs(made.width() - width) < 10, "the dock does not jump at the first save"
+    assert label.isVisible()
+    assert label.width() >= label.fontMetrics().horizontalAdvance(label.text())
 
 
 def test_curves_of_a_long_training_stay_short(panel: Any) -> None:

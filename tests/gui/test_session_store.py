@@ -134,6 +134,7 @@ def test_nothing_is_written_before_there_is_something_to_lose(
     qtbot.waitUntil(lambda: widget.store.saves == 1)
     assert strokes_in(widget.store.folder).any()
     assert find("session_label").text().startswith("Saved")
+    assert not find("session_label").isHidden()
 
 
 def test_a_change_is_saved_before_long(

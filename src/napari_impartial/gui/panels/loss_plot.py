@@ -112,4 +112,5 @@ class LossCurves(QStackedWidget):
     def add(self, progress: TrainingProgress) -> None:
         """Add the state of training to the curves."""
         self.plot.add(progress)
-        self.setCurrentWidget(self._drawn)
+        if len(self.plot.values("training")) > 1:
+            self.setCurrentWidget(self._drawn)

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -41,12 +40,16 @@ class SessionPanel(QWidget):
         self._folder = ""
         self._save = _button("Save session...", "save_session_button", _SAVE_TIP)
         self._open = _button("Open session...", "open_session_button", _OPEN_TIP)
-        self._saved = QLabel()
+        self._saved = QLabel("Saved 00:00")
         self._saved.setObjectName("session_label")
-        # A long text must not make the dock wider.
-        self._saved.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        # It has its room from the beginning: the first save must not make the dock wider.
+        policy = self._saved.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self._saved.setSizePolicy(policy)
+        self._saved.hide()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
+        layout.setSpacing(4)
         layout.addWidget(self._save)
         layout.addWidget(self._open)
         layout.addWidget(self._saved, 1)
@@ -62,6 +65,7 @@ class SessionPanel(QWidget):
         """Say when the session was saved, and where; dialogs begin beside it."""
         self._folder = str(folder.parent)
         self._saved.setText(f"Saved {datetime.now():%H:%M}")
+        self._saved.show()
         self._saved.setToolTip(f"The session is kept in {folder}")
 
     def _ask_where(self) -> None:
