@@ -44,8 +44,6 @@ def area(qtbot: Any) -> Any:
         made.resize(made.minimumSizeHint().width(), 700)
         with qtbot.waitExposed(made):
             made.show()
-        made.activateWindow()
-        qtbot.waitUntil(made.isActiveWindow)
         # Nobody has clicked anything yet.
         focused = QApplication.focusWidget()
         if focused is not None:
@@ -79,6 +77,13 @@ def roll(area: QWidget, over: QWidget, notches: int = -1) -> None:
         event.ignore()
         QApplication.sendEvent(under, event)
         under = None if event.isAccepted() or under.isWindow() else under.parentWidget()
+
+
+def focus(part: QWidget, qtbot: Any) -> None:
+    """Give a control the keyboard focus, which it has only in the active window."""
+    part.window().activateWindow()
+    part.setFocus()
+    qtbot.waitUntil(part.hasFocus)
 
 
 def state_of(part: QWidget) -> Any:
@@ -126,6 +131,8 @@ def test_rolling_over_the_panels_scrolls_them(area: Any) -> None:
         scrolls_over(shown, part)
 
 
+# Windows of other tests, beside it, would take the focus away.
+@pytest.mark.alone
 def test_what_has_the_focus_takes_the_wheel(area: Any, qtbot: Any) -> None:
     result = ResultPanel()
     result.set_count(5)
@@ -135,8 +142,7 @@ def test_what_has_the_focus_takes_the_wheel(area: Any, qtbot: Any) -> None:
         shown.ensureWidgetVisible(part)
         before = state_of(part)
         qtbot.mouseClick(part, Qt.MouseButton.LeftButton, pos=part.rect().center())
-        part.setFocus()
-        assert part.hasFocus()
+        focus(part, qtbot)
         before = state_of(part)
         roll(shown, part)
         assert state_of(part) < before
@@ -154,6 +160,8 @@ def test_rolling_gives_no_focus(area: Any) -> None:
         assert part.focusPolicy() & Qt.FocusPolicy.TabFocus, "it is still reached by keys"
 
 
+# Windows of other tests, beside it, would take the focus away.
+@pytest.mark.alone
 def test_what_other_toolkits_make_is_covered(area: Any, qtbot: Any) -> None:
     made = [MagicSpinBox(value=50), FloatSlider(value=0.5, max=1.0), RangeSlider(value=(20, 50))]
     labelled = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
@@ -170,7 +178,7 @@ def test_what_other_toolkits_make_is_covered(area: Any, qtbot: Any) -> None:
     # The slider is inside of another one, and it is the inside that is clicked.
     inside = labelled.findChild(QAbstractSlider)
     assert inside is not None
-    inside.setFocus()
+    focus(inside, qtbot)
     roll(shown, inside)
     assert labelled.value() != 40
 
