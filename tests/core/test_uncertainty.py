@@ -170,6 +170,19 @@ def test_several_images_are_ranked_together() -> None:
     assert u.rank_all([]) == []
 
 
+def test_no_image_has_all_the_first_places() -> None:
+    y, x = np.mgrid[60:300:60, 60:300:60].reshape(2, -1)
+    many = blobs(*((int(i), int(j), 0.9) for i, j in zip(y, x, strict=True)), shape=(360, 360))
+    blurred = u.suggest(many, image="blurred")
+    sharp = u.suggest(0.5 * many, image="sharp")
+    first = [s.image for s in u.rank_all([sharp, blurred])[:6]]
+    # twice as unsure, twice as often
+    assert first.count("blurred") == 4
+    assert first.count("sharp") == 2
+    own = u.rank_all([blurred])
+    assert own == blurred
+
+
 def test_maps_have_to_fit() -> None:
     with pytest.raises(ImPartialError, match="scribble"):
         u.suggest(np.ones((4, 4)), np.ones((4, 5)))

@@ -183,10 +183,20 @@ def suggest(
     return found
 
 
+def turn(suggestion: Suggestion) -> float:
+    """Return what suggestions of several images are ranked by, the highest first.
+
+    The score over the rank within the image: images take turns, the less sure ones more
+    often. By score alone the one that is blurred most would have all places, and the
+    others' cells, which the network may get wrong with more confidence, would have none.
+    """
+    return suggestion.score / suggestion.rank
+
+
 def rank_all(lists: Iterable[Sequence[Suggestion]]) -> list[Suggestion]:
-    """Merge the suggestions of several images into one list, ranked anew by score."""
+    """Merge the suggestions of several images into one list, ranked anew by :func:`turn`."""
     merged = [suggestion for one in lists for suggestion in one]
-    merged.sort(key=lambda suggestion: -suggestion.score)  # stable: ties keep their order
+    merged.sort(key=turn, reverse=True)  # stable: ties keep their order
     return [dataclasses.replace(s, rank=i) for i, s in enumerate(merged, start=1)]
 
 

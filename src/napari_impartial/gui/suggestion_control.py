@@ -9,7 +9,7 @@ from functools import partial
 from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.dismissal import Dismissal, dismiss
-from napari_impartial.core.uncertainty import Suggestion
+from napari_impartial.core.uncertainty import Suggestion, turn
 
 from .decisions import Decision, DecisionLog
 from .layers import Role
@@ -76,7 +76,7 @@ class SuggestionControl(QObject):
             for index, plane in record.planes.items()
             for suggestion in plane.suggestions
         ]
-        found.sort(key=lambda place: -place.suggestion.score)
+        found.sort(key=lambda place: turn(place.suggestion), reverse=True)
         # More than anybody goes through, and than can be drawn at once.
         del found[MOST_PLACES:]
         self.places = [
