@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_impartial.cli.output import ProgressBar, markdown_table, to_json
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io import write_tiff
 
-from .conftest import Cli, Files, Trained
+from .conftest import FEW, Cli, Files, Trained
 
 
 @pytest.fixture
@@ -180,6 +181,83 @@ def test_error(
     assert captured.out == ""
     left = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and path not in before]
     assert left == []
+
+
+@pytest.fixture
+def inputs(files: Files, trained: Trained, tmp_path: Path) -> dict[str, Path]:
+    """Return copies of good files, one of them by other names as well."""
+    paths = {
+        "image": tmp_path / "a.tif",
+        "scribbles": tmp_path / "a_instances.tif",
+        "trained": tmp_path / "m.impartial",
+        "truth": tmp_path / "q_truth.tif",
+        "painted": tmp_path / "q_scribbles.tif",
+    }
+    for name, source in (
+        ("image", files.image),
+        ("scribbles", files.scribbles),
+        ("trained", trained.path),
+        ("truth", files.test_truth),
+        ("painted", files.scribbles),
+    ):
+        shutil.copy(source, paths[name])
+    paths["link"], paths["twin"] = tmp_path / "link.tif", tmp_path / "twin.tif"
+    paths["link"].symlink_to(paths["image"])
+    os.link(paths["scribbles"], paths["twin"])
+    (tmp_path / "x").mkdir()
+    paths["roundabout"] = tmp_path / "x" / ".." / "a.tif"
+    paths["folder"] = tmp_path
+    return paths
+
+
+ON_ITSELF = ["train", "{image}", "--scribbles", "{scribbles}", *FEW, "--model"]
+OVERWRITING = {
+    "model on its image": ([*ON_ITSELF, "{image}"], "{image}", "--model"),
+    "model on its image, another way": ([*ON_ITSELF, "{roundabout}"], "{roundabout}", "--model"),
+    "model on its image by a link": ([*ON_ITSELF, "{link}"], "{link}", "--model"),
+    "model on its scribbles": ([*ON_ITSELF, "{scribbles}"], "{scribbles}", "--model"),
+    "model on its scribbles by a second name": ([*ON_ITSELF, "{twin}"], "{twin}", "--model"),
+    "model on the one it goes on from": (
+        ["train", "{image}", "--scribbles", "{scribbles}", "--init", "{trained}", "--model",
+         "{trained}", "--max-steps", "1"],
+        "{trained}",
+        "--model",
+    ),
+    "objects on what is annotated": (
+        ["predict", "{image}", "--scribbles", "{scribbles}", "--model", "{trained}", "--out",
+         "{folder}"],
+        "{scribbles}",
+        "--out",
+    ),
+    "objects on another image": (
+        ["predict", "{image}", "{scribbles}", "--model", "{trained}", "--out", "{folder}"],
+        "{scribbles}",
+        "--out",
+    ),
+    "strokes on strokes": (
+        ["simulate", "{truth}", "--out", "{folder}"], "{painted} exists", "--overwrite",
+    ),
+    "strokes on a truth": (
+        ["simulate", "{truth}", "{painted}", "--out", "{folder}", "--overwrite"],
+        "{painted}",
+        "--out",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OVERWRITING)
+def test_nothing_is_written_over_what_is_read(
+    case: str, inputs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, said, option = OVERWRITING[case]
+    before = {path: path.read_bytes() for path in inputs["folder"].iterdir() if path.is_file()}
+    status = main([argument.format(**inputs) for argument in arguments])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert status == 2
+    assert said.format(**inputs) in line
+    assert option in line
+    after = {path: path.read_bytes() for path in inputs["folder"].iterdir() if path.is_file()}
+    assert after == before
 
 
 def test_error_in_a_process_of_its_own(cli: Cli, bad: dict[str, str], trained: Trained) -> None:

@@ -269,6 +269,9 @@ def test_simulate(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (found[0] != found[2]).any()
     # foreground strokes lie in cells
     assert (files.train.truth[found[0] == 2] > 0).all()
+    # the last folder again, with the first seed
+    assert main([*arguments, "--seed", "3", "--overwrite"]) == 0
+    np.testing.assert_array_equal(tifffile.imread(out / "a_scribbles.tif"), found[0])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -313,3 +314,28 @@ def check_distinct(names: Sequence[str], option: str) -> None:
                 f"rename one, or run twice with different {option}."
             )
         seen.add(name)
+
+
+def check_not_inputs(outputs: Iterable[Path], inputs: Iterable[Path], option: str) -> None:
+    """Refuse to write over a file that is read.
+
+    Raises
+    ------
+    ImPartialError
+        Naming the first such output, and the `option` that says where it goes.
+    """
+    read = list(inputs)
+    for output in outputs:
+        if any(_same_file(output, path) for path in read):
+            raise ImPartialError(
+                f"{output} is among the files to read and would be overwritten; "
+                f"choose another {option}."
+            )
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Tell whether two paths lead to one file, which need not exist yet."""
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    # names that differ in case only, and hard links, are found by the file itself
+    return one.exists() and other.exists() and one.samefile(other)

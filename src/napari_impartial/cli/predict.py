@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
-from napari_impartial.core.errors import ImPartialError
 
 from .inputs import (
     ImageFile,
     Reading,
     check_distinct,
+    check_not_inputs,
     check_one_each,
     fit_channels,
     position,
@@ -127,7 +127,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     )
     reading = Reading.of(args)
     groups = reading.groups(args.images)
-    check_distinct([stem(paths[0]) for paths in groups], "--out")
+    names = [stem(paths[0]) for paths in groups]
+    check_distinct(names, "--out")
+    results = [path for name in names for path in result_files(name, args.out).values()]
+    check_not_inputs(results, [*args.images, *(args.scribbles or ()), args.model], "--out")
     annotations = _annotations(args, len(groups))
     from napari_impartial.core.model_card import read_card
 
@@ -267,28 +270,30 @@ def _stack(planes: list[NDArray[Any]], file: ImageFile) -> NDArray[Any]:
     return np.stack(planes).reshape(*file.stack_shape, *planes[0].shape)
 
 
+def result_files(name: str, out: Path) -> dict[str, Path]:
+    """Return what each of the five files of an image is, and where."""
+    return {
+        "instances": out / f"{name}_instances.tif",
+        "probability": out / f"{name}_probability.tif",
+        "entropy": out / f"{name}_entropy.tif",
+        "suggestions": out / f"{name}_suggestions.json",
+        "measurements": out / f"{name}_measurements.csv",
+    }
+
+
 def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
     """Write the five files of an image, each whole or not at all.
 
     Returns
     -------
     dict of str to Path
-        What each file is, and where.
+        See :func:`result_files`.
     """
     from napari_impartial.core.measurements import to_csv
     from napari_impartial.io import write_tiff
     from napari_impartial.io.atomic import atomic_path
 
-    paths = {
-        "instances": out / f"{file.name}_instances.tif",
-        "probability": out / f"{file.name}_probability.tif",
-        "entropy": out / f"{file.name}_entropy.tif",
-        "suggestions": out / f"{file.name}_suggestions.json",
-        "measurements": out / f"{file.name}_measurements.csv",
-    }
-    for path in paths.values():
-        if path.resolve() == file.path.resolve():
-            raise ImPartialError(f"{path} would overwrite its own image; choose another --out.")
+    paths = result_files(file.name, out)
     first = file.planes[0]
     axes = file.stack_axes + "YX"
     class_axes = file.stack_axes + ("C" if result.class_axis else "") + "YX"

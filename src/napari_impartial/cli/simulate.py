@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_impartial.core.config import TrainingConfig, parameters
+from napari_impartial.core.errors import ImPartialError
 
 from .options import number
 from .output import ensure_folder
@@ -35,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="Folder for the scribbles."
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="Replace files of scribbles that exist; they may be drawn by hand.",
+    )
     seed = parameters(TrainingConfig)["seed"]
     parser.add_argument(
         "--seed",
@@ -52,27 +58,32 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from napari_impartial.core.scribbles import simulate
     from napari_impartial.io import read_labels, write_tiff
 
-    from .inputs import check_distinct, stem
+    from .inputs import check_distinct, check_not_inputs, stem
 
     names = [stem(path).removesuffix("_truth") for path in args.truths]
     check_distinct(names, "--out")
+    files = [args.out / f"{name}_scribbles.tif" for name in names]
+    check_not_inputs(files, args.truths, "--out")
+    for file in files:
+        if file.exists() and not args.overwrite:
+            raise ImPartialError(
+                f"{file} exists; choose another --out, delete it, or replace it with --overwrite."
+            )
     truths = [read_labels(path) for path in args.truths]
-    out = ensure_folder(args.out)
+    ensure_folder(args.out)
     rng = np.random.default_rng(args.seed)
-    files, cells, annotated = [], 0, 0
-    for name, truth in zip(names, truths, strict=True):
+    cells, annotated = 0, 0
+    for file, truth in zip(files, truths, strict=True):
         painted = []
         for plane in truth if truth.ndim == 3 else [truth]:
             scribbles, ids = simulate(plane, args.fraction, rng)
             painted.append(scribbles.labels)
             cells += int(np.count_nonzero(np.unique(plane)))
             annotated += len(ids)
-        file = out / f"{name}_scribbles.tif"
         stacked = truth.ndim == 3
         write_tiff(
             file, np.stack(painted) if stacked else painted[0], axes="ZYX" if stacked else "YX"
         )
-        files.append(file)
     return {"files": files, "cells": cells, "annotated": annotated, "seed": args.seed}
 
 

@@ -86,10 +86,12 @@ def settings(
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Train and save; see :mod:`napari_impartial.cli.main` for how errors end."""
-    from .inputs import Reading, fit_channels, read_training_files
+    from .inputs import Reading, check_not_inputs, fit_channels, read_training_files
 
     if args.model.is_dir():
         raise IsADirectoryError(21, "This is a folder, name a file for --model", str(args.model))
+    init_files = [] if args.init is None else [args.init]
+    check_not_inputs([args.model], [*args.images, *args.scribbles, *init_files], "--model")
     ensure_folder(args.model.parent)
     reading = Reading.of(args)
     images, scribbles = read_training_files(
