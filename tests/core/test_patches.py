@@ -200,3 +200,17 @@ def test_an_image_without_strokes_may_stand_beside_a_scribbled_one() -> None:
     images = torch.cat([sampler.sample(np.random.default_rng(s)).images for s in range(10)])
     assert (images < 0).any()
     assert (images > 0).any()
+
+
+def test_the_published_way_of_training_always_has_a_held_out_loss_to_end_by() -> None:
+    labels = np.zeros((256, 256), np.uint8)
+    labels[8::32, 8:20] = 1
+    labels[16::32, 40:52] = 2
+    for column in (64, 128, 192):
+        labels[:, column : column + 64] = labels[:, :64]
+    config = replace(PLAIN, validation_fraction=0.1, schedule="exponential")
+    sampler = PatchSampler([numbered(256)], [Scribbles(labels)], config)
+    assert sampler.held_out[0].sum() == 2 * 64 * 64
+    assert sampler.validation()
+    ours = PatchSampler([numbered(256)], [Scribbles(labels)], replace(config, schedule="budget"))
+    assert not ours.validation()

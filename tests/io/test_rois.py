@@ -11,9 +11,7 @@ import roifile
 from scipy import ndimage
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.io import read_labels, read_roi_zip
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+from napari_impartial.io import read_roi_zip
 
 
 def _box(kind: roifile.ROI_TYPE, top: int, left: int, bottom: int, right: int) -> roifile.ImagejRoi:
@@ -150,21 +148,3 @@ def test_errors(tmp_path: Path) -> None:
     far = _save(tmp_path / "far.zip", _box(roifile.ROI_TYPE.RECT, 50, 50, 60, 60))
     with pytest.raises(ImPartialError, match="outside of the image of 5 x 6"):
         read_roi_zip(far, (5, 6))
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["vectra_2ch/partial/image1", "vectra_2ch/partial/image2", "usiigaci_phase/train/set18"],
-)
-def test_real_regions_match_their_masks_up_to_the_outline(name: str) -> None:
-    if not (SHARED / f"{name}_rois.zip").exists():
-        pytest.skip("the real images are not here")
-    truth = read_labels(SHARED / f"{name}_truth.tif")
-    labels = read_roi_zip(SHARED / f"{name}_rois.zip", truth.shape)
-    assert len(np.unique(labels)) == len(np.unique(truth))
-    highest, lowest = ndimage.maximum_filter(truth, 5), ndimage.minimum_filter(truth, 5)
-    away = highest == lowest
-    # some outlines have notches a pixel wide, which the masks do not have
-    assert ((labels[away] > 0) != (truth[away] > 0)).mean() < 3e-4
-    for value in np.unique(labels)[1:]:
-        assert np.bincount(truth[labels == value]).argmax() > 0

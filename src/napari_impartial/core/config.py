@@ -350,7 +350,7 @@ class Preset:
 
 
 def _paper() -> Preset:
-    """Return the settings as published, for comparison (science page, *paper* preset)."""
+    """Return the settings as published, for comparison (docs, *Method*)."""
     return Preset(
         "paper",
         "Paper",

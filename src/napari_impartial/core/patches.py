@@ -18,9 +18,10 @@ from .scribbles import Scribbles
 BoolMask = npt.NDArray[np.bool_]
 
 # Side of the blocks that are held out or not, and how many have to be annotated for any
-# to be: of fewer, each is missed more than the check is worth.
+# to be: of fewer, each is missed more than the check is worth. The published way of
+# training ends by the held-out loss, and takes one block of ten.
 _BLOCK_SIDE = 64
-_MIN_BLOCKS = 40
+_MIN_BLOCKS, _MIN_BLOCKS_PAPER = 40, 10
 _MAX_VALIDATION_PATCHES = 16
 # Shares of the patches that are blurred and that get noise; range and grain of the noise.
 _BLUR_SHARE = 0.25
@@ -38,7 +39,10 @@ class Patches:
 
 
 def choose_held_out(
-    labels: npt.NDArray[np.uint8], fraction: float, rng: np.random.Generator
+    labels: npt.NDArray[np.uint8],
+    fraction: float,
+    rng: np.random.Generator,
+    fewest_blocks: int = _MIN_BLOCKS,
 ) -> BoolMask:
     """Choose the regions whose scribbles are kept out of training.
 
@@ -52,6 +56,8 @@ def choose_held_out(
     fraction : float
         Wished share of the annotated blocks, 0 to 0.5.
     rng : numpy.random.Generator
+    fewest_blocks : int
+        Of fewer annotated blocks none is held out.
 
     Returns
     -------
@@ -63,7 +69,7 @@ def choose_held_out(
         return held_out
     side = _BLOCK_SIDE
     blocks = np.unique(np.argwhere(labels) // side, axis=0)
-    if len(blocks) < _MIN_BLOCKS:
+    if len(blocks) < fewest_blocks:
         return held_out
     available = np.bincount(labels.ravel(), minlength=256) // 2
     available[0] = labels.size
@@ -102,8 +108,9 @@ class PatchSampler:
         # Small images are mirrored up to the patch size, with nothing annotated there.
         self.images = [_mirror_up(image, config.patch_size) for image in images]
         rng = np.random.default_rng(config.seed)
+        fewest = _MIN_BLOCKS_PAPER if config.schedule == "exponential" else _MIN_BLOCKS
         self.held_out = [
-            choose_held_out(s.labels, config.validation_fraction, rng) for s in scribbles
+            choose_held_out(s.labels, config.validation_fraction, rng, fewest) for s in scribbles
         ]
         self.set_scribbles(scribbles)
 
