@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_impartial.cli.main import main
+from napari_impartial.cli import train
+from napari_impartial.cli.main import build_parser, main
 from napari_impartial.core.metrics import evaluate
 from napari_impartial.core.model_card import read_card
+from napari_impartial.core.model_file import load_model
 from napari_impartial.core.scribbles import simulate
 from napari_impartial.core.tissue import tissue
 from napari_impartial.io import read_images, read_labels, write_tiff
@@ -228,6 +230,24 @@ def test_going_on_from_a_model(cli: Cli, trained: Trained, files: Files, tmp_pat
     assert card.rounds == 2
     assert card.model == read_card(trained.path).model
     assert card.training.learning_rate == 0.01
+
+
+@pytest.mark.parametrize(
+    ("given", "steps", "seconds"),
+    [
+        ([], 120, 60.0),
+        (["--learning-rate", "0.02"], 120, 60.0),
+        (["--time-budget-s", "4"], 0, 4.0),
+        (["--preset", "fast"], 0, 15.0),
+        (["--time-budget-s", "4", "--max-steps", "7"], 7, 4.0),
+    ],
+)
+def test_a_time_budget_that_is_given_decides_over_the_steps_of_the_first_model(
+    given: list[str], steps: int, seconds: float, trained: Trained
+) -> None:
+    words = ["train", "a.tif", "--scribbles", "s.tif", "--model", "m", *given]
+    _, training = train.settings(build_parser().parse_args(words), load_model(trained.path))
+    assert (training.max_steps, training.time_budget_s) == (steps, seconds)
 
 
 def test_partial_instance_masks(files: Files, tmp_path: Path) -> None:

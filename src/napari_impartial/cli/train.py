@@ -80,7 +80,11 @@ def settings(
         _, training = training_settings(args)
     else:
         # The device is this machine's business and not the model's.
-        training = override(dataclasses.replace(init.card.training, device="auto"), args)
+        inherited = dataclasses.replace(init.card.training, device="auto")
+        if args.time_budget_s is not None:
+            # a number of steps that nobody asked for now would leave the time unheeded
+            inherited = dataclasses.replace(inherited, max_steps=0)
+        training = override(inherited, args)
     return init.card.model, training
 
 
