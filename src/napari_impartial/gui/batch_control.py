@@ -125,8 +125,10 @@ class BatchControl(QObject):
         self._cancelled = False
         if not self._waiting:
             return
-        self._bar = cancelable_progress(total=self._total, desc="ImPartial: predicting all")
+        # First of all: making the bar runs the event loop, and a second click waits there.
         self._session.activity = Activity.PREDICTING
+        self._bar = cancelable_progress(total=self._total, desc="ImPartial: predicting all")
+        self._session.changed.emit()
         self._next()
 
     def cancel(self) -> None:

@@ -75,11 +75,12 @@ class Job(QObject):
             return
         news: Any = reply.progress if isinstance(reply, Progressed) else reply.fraction
         fraction = news.fraction if isinstance(reply, Progressed) else news
+        self.progressed.emit(news)
         # Each update makes napari run its event loop, painting included: only where one
-        # would see a difference.
+        # would see a difference. Later news and the end may come inside it, so nothing is
+        # told after it.
         if self._bar is not None and (percent := round(100 * fraction)) > self._bar.n:
             self._bar.update(percent - self._bar.n)
-        self.progressed.emit(news)
 
     def _fault(self, error: Exception) -> None:
         # napari has shown the error itself; this only sets the widget free.

@@ -150,11 +150,12 @@ class ResultControl(QObject):
         make = partial(
             messages.Predict, image=image, model_path=str(self._session.model_path), config=config
         )
+        # First of all: making the job runs the event loop, and a second click waits there.
+        self._session.activity = Activity.PREDICTING
         self._job = Job(self._process, make, "ImPartial: predicting", self)
         self._job.when_cancelled(self.cancel)
         self._job.progressed.connect(self.predicting.emit)
         self._job.ended.connect(partial(self._on_end, key, plane))
-        self._session.activity = Activity.PREDICTING
 
     def cancel(self) -> None:
         """Give the running prediction up."""

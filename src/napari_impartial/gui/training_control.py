@@ -131,11 +131,12 @@ class TrainingControl(QObject):
             )
 
         self._asked_at, self._previewed, self._latest = -math.inf, None, None
+        # First of all: making the job runs the event loop, and a second click waits there.
+        self._session.activity = Activity.TRAINING
         self._job = Job(self._process, make, "ImPartial: training", self)
         self._job.when_cancelled(self.stop)
         self._job.progressed.connect(self._on_progress)
         self._job.ended.connect(self._on_end)
-        self._session.activity = Activity.TRAINING
         self._preview_timer.start()
         self.started.emit(config)
 
