@@ -127,6 +127,7 @@ CASES = {
         "damaged",
     ),
     "model missing": (["info", "{missing}"], "no model file"),
+    "model to show is a folder": (["info", "{empty_set}"], "{empty_set} is a folder"),
     "channels of the model": (
         ["predict", "{one_channel}", "--model", "{trained}", "--out", "{out}"],
         "--channels",

@@ -92,7 +92,7 @@ class _Bomb:
 def test_foreign_files(path: Path, model: TrainedModel, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no model file"):
         load_model(tmp_path / "missing.impartial")
-    with pytest.raises(ModelFileError, match="no model file"):
+    with pytest.raises(ModelFileError, match="is a folder; name a model file"):
         load_model(tmp_path)
     (tmp_path / "text").write_text("not a model")
     (tmp_path / "pickle").write_bytes(pickle.dumps(_Bomb()))
@@ -113,22 +113,99 @@ def rewrite(path: Path, change: dict[str, object]) -> None:
 
 
 def test_newer_format(path: Path) -> None:
-    rewrite(path, {"format_version": FORMAT_VERSION + 1, "program_version": "9.9"})
-    with pytest.raises(ModelFileError, match=r"newer version of the program \(9.9\)"):
+    rewrite(path, {"format_version": FORMAT_VERSION + 1, "program_version": "9.9", "news": 1})
+    with pytest.raises(ModelFileError, match=r"newer version of the program \(9.9\)") as error:
         load_model(path)
+    assert str(error.value).startswith(f"{path}: ")
 
 
-def test_card_that_does_not_fit_the_weights(path: Path) -> None:
-    rewrite(path, {"channel_names": ["only one"]})
-    with pytest.raises(ModelFileError, match="damaged"):
-        load_model(path)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"surprise": 1}, {"model": {"wrong": 1}}, {"history": None}, {"model": {"depth": 40}}],
-)
-def test_broken_card(path: Path, change: dict[str, object]) -> None:
+@pytest.mark.parametrize("change", [{"channel_names": ["only one"]}, {"model": {"depth": 3}}])
+def test_card_that_does_not_fit_the_weights(path: Path, change: dict[str, object]) -> None:
     rewrite(path, change)
-    with pytest.raises(ModelFileError, match="description cannot be read"):
+    with pytest.raises(ModelFileError, match="weights do not fit its description") as error:
         load_model(path)
+    assert str(path) in str(error.value)
+    assert "state_dict" not in str(error.value)
+
+
+MODEL = {"base_features": 8, "depth": 2}
+BROKEN = [
+    ({"surprise": 1}, "surprise is not known"),
+    ({"model": {"wrong": 1}}, "model.wrong is not known"),
+    ({"training": {"wrong": 1}}, "training.wrong is not known"),
+    ({"model": None}, "model is None"),
+    ({"training": [1]}, r"training is \[1\]"),
+    ({"model": MODEL | {"depth": 40}}, "depth is 40; it has to be between 1 and 6"),
+    ({"model": MODEL | {"depth": 2.5}}, "model.depth is 2.5; it has to be a whole number"),
+    ({"model": MODEL | {"depth": True}}, "model.depth is True; it has to be a whole number"),
+    ({"model": MODEL | {"dropout": "0.2"}}, "model.dropout is '0.2'; it has to be a number"),
+    ({"model": MODEL | {"norm": ["batch"]}}, "model.norm is .*; it has to be text"),
+    ({"model": MODEL | {"norm": "group"}}, "norm is 'group'; choose one of batch, none"),
+    ({"model": MODEL | {"image_pyramid": "no"}}, "image_pyramid is 'no'; it has to be true or"),
+    ({"training": {"learning_rate": float("nan")}}, "learning_rate is nan"),
+    ({"channel_names": [1, 2]}, r"channel_names is \[1, 2\]"),
+    ({"channel_names": "ab"}, "channel_names is 'ab'"),
+    ({"channel_names": []}, "channel_names"),
+    ({"class_names": ["background"]}, "class_names"),
+    ({"class_names": {"a": 1, "b": 2}}, "class_names"),
+    ({"normalization": "x"}, "normalization is 'x'"),
+    ({"normalization": [99, 1]}, "normalization"),
+    ({"normalization": ["1", "99"]}, "normalization"),
+    ({"normalization": [1, 50, 99]}, "normalization"),
+    ({"history": None}, "history"),
+    ({"history": "abc"}, "history is 'abc'"),
+    ({"history": [1]}, "history"),
+    ({"history": [{"step": 1, "elapsed_s": "long", "training": {}}]}, "history"),
+    ({"history": [{"step": 1, "elapsed_s": 1.0, "training": 3}]}, "history"),
+    ({"created": 3}, "created is 3"),
+    ({"program_version": None}, "program_version"),
+    ({"device": []}, "device"),
+    ({"seconds": "3"}, "seconds is '3'"),
+    ({"seconds": -1.0}, "seconds is -1"),
+    ({"steps": 1.5}, "steps"),
+    ({"rounds": 0}, "rounds"),
+    ({"parameters": "many"}, "parameters"),
+    ({"best_validation_loss": "low"}, "best_validation_loss"),
+    ({"format_version": -1}, "format_version is -1"),
+    ({"format_version": "1"}, "format_version is '1'"),
+    ({"format_version": None}, "format_version"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), BROKEN)
+def test_broken_card(path: Path, change: dict[str, object], said: str) -> None:
+    rewrite(path, change)
+    for read in (read_card, load_model):
+        with pytest.raises(ModelFileError, match=said) as error:
+            read(path)
+        assert str(error.value).startswith(f"{path}: ")
+        assert "cannot be read" in str(error.value)
+
+
+def test_card_with_something_missing(path: Path, model: TrainedModel) -> None:
+    values = json.loads(model.card.to_json())
+    for name in values:
+        rest = {key: value for key, value in values.items() if key != name}
+        if name == "history":  # the only one that nothing depends on
+            assert ModelCard.from_json(json.dumps(rest)).history == ()
+            continue
+        with pytest.raises(ModelFileError, match=f"{name} is missing"):
+            ModelCard.from_json(json.dumps(rest))
+    # settings that a version before did not have yet are at their defaults
+    del values["training"]["zoom_jitter"]
+    again = ModelCard.from_json(json.dumps(values))
+    assert again.training == replace(model.card.training, zoom_jitter=TrainingConfig().zoom_jitter)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"text"', "[" * 100_000])
+def test_card_that_is_no_card(path: Path, text: str) -> None:
+    save_file(load_file(path), path, metadata={FORMAT: text})
+    with pytest.raises(ModelFileError, match="cannot be read"):
+        read_card(path)
+
+
+def test_a_training_that_diverged_can_be_read(model: TrainedModel) -> None:
+    nowhere = {"total": float("nan"), "scribble": float("inf"), "reconstruction": 1.0}
+    entry = {"step": 1, "elapsed_s": 0.1, "training": nowhere, "validation": nowhere}
+    card = replace(model.card, best_validation_loss=float("nan"), history=(entry,))
+    assert ModelCard.from_json(card.to_json()).to_json() == card.to_json()

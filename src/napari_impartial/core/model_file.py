@@ -65,9 +65,14 @@ def load_model(path: str | Path) -> TrainedModel:
     card = read_card(path)
     try:
         # Read whole: weights mapped from the file would change with it, under a training.
-        model = TrainedModel(card, load(Path(path).read_bytes()))
-        model.network()
-    except (SafetensorError, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelFileError(f"The model {path} is damaged ({reason}).") from error
-    return model
+        weights = load(Path(path).read_bytes())
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"The model {path} is damaged ({error}).") from error
+    with torch.device("meta"):  # shapes only, whatever size the card claims
+        expected = UNet(card.n_channels, card.n_classes, card.model).state_dict()
+    if {n: w.shape for n, w in weights.items()} != {n: w.shape for n, w in expected.items()}:
+        raise ModelFileError(
+            f"{path}: the weights do not fit its description (channels, classes and network); "
+            "use another copy of the file."
+        )
+    return TrainedModel(card, weights)
