@@ -12,6 +12,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances import Cutter, classes_of, count_objects, to_instances
 from napari_impartial.core.metrics import match
 from napari_impartial.core.objectness import SMALLEST_PX
+from napari_impartial.core.results import Prediction
 
 COMPONENTS = InstanceConfig(split="components", smooth_px=0.0, min_size_px=0)
 WATERSHED = InstanceConfig("watershed", smooth_px=0.0, min_size_px=0)
@@ -154,6 +155,19 @@ def test_degenerate_sizes(split: str, shape: tuple[int, int]) -> None:
         assert not full.any()
     else:
         assert full.tolist() == np.ones(shape, int).tolist()
+
+
+@pytest.mark.parametrize("split", ["automatic", "watershed", "components"])
+def test_a_prediction_is_cut_as_its_foreground(split: str) -> None:
+    truth = discs((20, 20, 9), (20, 60, 12))
+    foreground = as_probability(truth)
+    probability = np.stack([1 - foreground, 0.75 * foreground, 0.25 * foreground])
+    nothing = np.zeros_like(foreground)
+    prediction = Prediction(probability, nothing, nothing, None, 4)
+    config = InstanceConfig(split)
+    labels = to_instances(prediction, config)
+    assert labels.max() == 2
+    np.testing.assert_array_equal(labels, to_instances(prediction.foreground, config))
 
 
 def test_labels_are_consecutive_and_repeatable() -> None:

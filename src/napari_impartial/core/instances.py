@@ -14,6 +14,8 @@ how deep the valley is relative to the lower hill, whatever their size.
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -112,15 +114,28 @@ class Cutter:
         return _drop_small(_paint(tree, *_choose(tree, scores, config)), config.min_size_px)
 
 
+@runtime_checkable
+class HasForeground(Protocol):
+    """What a :class:`~napari_impartial.core.results.Prediction` is to this module.
+
+    That one keeps a :class:`Cutter`, so its module cannot be imported here.
+    """
+
+    @property
+    def foreground(self) -> Probability:
+        """Probability of any foreground class, (Y, X) float32."""
+
+
 def to_instances(
-    foreground: npt.NDArray[np.floating], config: InstanceConfig | None = None
+    prediction: HasForeground | npt.NDArray[np.floating], config: InstanceConfig | None = None
 ) -> Instances:
-    """Cut the foreground probability into objects.
+    """Cut a prediction, or a map of foreground probability, into objects.
 
     Parameters
     ----------
-    foreground : (Y, X) array
-        Probability of any foreground class, 0 to 1. NaN counts as 0.
+    prediction : Prediction or (Y, X) array
+        What :func:`~napari_impartial.core.prediction.predict` returns, or the probability
+        of any foreground class, 0 to 1. NaN counts as 0.
     config : InstanceConfig, optional
         Threshold, way of splitting, smallest size, smoothing, growth.
 
@@ -134,6 +149,7 @@ def to_instances(
     ImPartialError
         If the map does not have two axes, or a setting is out of bounds.
     """
+    foreground = prediction.foreground if isinstance(prediction, HasForeground) else prediction
     return Cutter(foreground).cut(config)
 
 
