@@ -172,6 +172,37 @@ def scribbled(
 
 
 @pytest.fixture
+def prediction_of() -> Callable[[Any], Any]:
+    """Return what a good model would say of a truth: sure in cells, unsure at their borders."""
+    from scipy import ndimage
+
+    from napari_impartial.core.results import Prediction
+    from napari_impartial.core.uncertainty import entropy
+
+    def made(truth: Any) -> Prediction:
+        inside, outside = (ndimage.distance_transform_edt(x) for x in (truth > 0, truth == 0))
+        foreground = (1 / (1 + np.exp(outside - inside))).astype(np.float32)
+        probability = np.stack([1 - foreground, foreground])
+        unsure = entropy(probability)
+        return Prediction(probability, unsure, 0.1 * unsure, None, 2)
+
+    return made
+
+
+@pytest.fixture
+def predicted(
+    widget: Any, scribbled: Any, tiny_tissue: Any, wait_for: Any, viewer: Any, prediction_of: Any
+) -> Any:
+    """The scribbled tissue with a result, without a training; returns the instances layer."""
+    results = widget.results
+    results._keep(widget.session.current, (), prediction_of(tiny_tissue.truth))
+    wait_for(
+        lambda: not (results._pause.isActive() or results._cutting.busy or results._measuring.busy)
+    )
+    return next(layer for layer in viewer.layers if layer.name == "instances [tissue]")
+
+
+@pytest.fixture
 def wait_for(qtbot: Any) -> Callable[[Callable[[], Any]], None]:
     """Wait until something is true, as long as a busy machine may need."""
     return lambda condition: qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE_MS)

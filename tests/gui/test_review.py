@@ -18,36 +18,15 @@ from scipy import ndimage
 
 from napari_impartial.core.lessons import annotation
 from napari_impartial.core.measurements import measure
-from napari_impartial.core.results import Prediction
 from napari_impartial.core.review import Verdict
-from napari_impartial.core.uncertainty import entropy
 from napari_impartial.gui.suggestion_control import PlaceState
 from napari_impartial.io.session_folder import SessionFolder
 from napari_impartial.io.session_state import SavedPlane, SavedSession, from_content
 
 
-def prediction_of(truth: np.ndarray) -> Prediction:
-    """What a good model would say: sure in cells, unsure at their borders."""
-    inside = ndimage.distance_transform_edt(truth > 0) - ndimage.distance_transform_edt(truth == 0)
-    foreground = (1 / (1 + np.exp(-inside))).astype(np.float32)
-    probability = np.stack([1 - foreground, foreground])
-    unsure = entropy(probability)
-    return Prediction(probability, unsure, 0.1 * unsure, None, 2)
-
-
 @pytest.fixture
 def layer_named(viewer: Any) -> Callable[[str], Any]:
     return lambda name: next(layer for layer in viewer.layers if layer.name == name)
-
-
-@pytest.fixture
-def predicted(
-    widget: Any, scribbled: Any, tiny_tissue: Any, wait_for: Any, layer_named: Any
-) -> Any:
-    """The tissue with a result; returns the instances layer."""
-    widget.results._keep(widget.session.current, (), prediction_of(tiny_tissue.truth))
-    settled(widget, wait_for)
-    return layer_named("instances [tissue]")
 
 
 def settled(widget: Any, wait_for: Any) -> None:
@@ -272,6 +251,7 @@ def test_suggestions_are_worked_through(
     predicted: Any,
     wait_for: Any,
     layer_named: Any,
+    prediction_of: Any,
 ) -> None:
     panel, control = widget.refine_panel, widget.results.suggestions
     marks = layer_named("suggestions [tissue]")

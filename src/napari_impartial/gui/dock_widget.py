@@ -23,6 +23,7 @@ from .key_actions import KeyActions
 from .layers import Source
 from .layers.source import is_ours
 from .layers.view import on_click
+from .list_keys import ListKeys
 from .model_control import ModelControl
 from .panels.batch_panel import BatchChoice, BatchPanel
 from .panels.image_panel import ImagePanel
@@ -92,6 +93,7 @@ class ImPartialWidget(QWidget):
         self.image_panel.refresh()
         self._update()
         ScreenFit(self)
+        ListKeys(self, self.keys)
         self.store.look_for_unfinished()
 
     def _make_panels(self) -> None:

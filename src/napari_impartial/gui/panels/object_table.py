@@ -184,12 +184,11 @@ class ObjectTable(QTableView):
     -------
     object_chosen
         ``(label, y, x, area_px)`` of the row that became the current one.
-    accept_wanted, reject_wanted
-        Something is to be done with the selected rows.
+    reject_wanted
+        The selected rows are no objects.
     """
 
     object_chosen = Signal(int, float, float, float)
-    accept_wanted = Signal()
     reject_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -303,14 +302,10 @@ class ObjectTable(QTableView):
             )
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Accept and reject with a key, where Qt would search for the letter."""
-        if event is not None and event.modifiers() == Qt.KeyboardModifier.NoModifier:
-            if event.key() == Qt.Key.Key_A:
-                self.accept_wanted.emit()
-                return
-            if event.key() in (Qt.Key.Key_D, Qt.Key.Key_Delete):
-                self.reject_wanted.emit()
-                return
+        """Reject with the key that elsewhere takes rows out of tables."""
+        if event is not None and event.key() == Qt.Key.Key_Delete and not event.modifiers().value:
+            self.reject_wanted.emit()
+            return
         super().keyPressEvent(event)
 
 

@@ -63,7 +63,6 @@ class ReviewPanel(QWidget):
         layout.addWidget(self.table)
         layout.addLayout(self._button_rows)
         layout.addWidget(self._histogram_box)
-        self.table.accept_wanted.connect(self.accept)
         self.table.reject_wanted.connect(self.reject)
         selection = self.table.selectionModel()
         if selection is not None:
