@@ -16,13 +16,13 @@ from napari_impartial.cli import refine
 from napari_impartial.cli.annotator import Annotator
 from napari_impartial.cli.benchmark import describe, summarize
 from napari_impartial.cli.benchmark_report import pivot_table
-from napari_impartial.cli.dataset import open_data_set, training_part
+from napari_impartial.cli.dataset import check_files, open_data_set, training_part
 from napari_impartial.cli.main import main
 from napari_impartial.cli.refine_rounds import POLICIES
 from napari_impartial.cli.runs import FinishedRuns
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.metrics import evaluate
-from napari_impartial.io import read_labels
+from napari_impartial.io import read_labels, write_tiff
 
 from .conftest import FEW, Cli, Files
 
@@ -88,7 +88,8 @@ def test_a_failing_run_leaves_the_others(
     pytest.importorskip("sklearn")
     broken = tmp_path / "broken"
     shutil.copytree(files.folder, broken)
-    shutil.copy(files.folder / "train" / "a_truth.tif", broken / "test" / "b_truth.tif")
+    labels = read_labels(files.scribbles)
+    write_tiff(broken / "train" / "a_scribbles10.tif", np.minimum(labels, 1), "YX")
     arguments = ["benchmark", str(broken), str(files.folder), "--methods", "forest"]
     assert main([*arguments, "--seeds", "0", "--json"]) == 2
     captured = capsys.readouterr()
@@ -96,7 +97,50 @@ def test_a_failing_run_leaves_the_others(
     assert [result["set"] for result in report["results"]] == ["tissue"]
     assert [failure["set"] for failure in report["failures"]] == ["broken"]
     (line,) = captured.err.splitlines()
-    assert "same grid" in line
+    assert "seed 0: Only background" in line
+
+
+@pytest.mark.parametrize(
+    ("bad", "content", "said"),
+    [
+        ("test/b.tif", None, "cannot be read"),
+        ("test/b_truth.tif", None, "cannot be read"),
+        ("test/b_truth.tif", "train/a_truth.tif", "same grid"),
+        ("train/a.tif", "test/b.tif", "same grid"),
+        ("train/a_scribbles10.tif", "test/b_truth.tif", "same grid"),
+        ("train/a_scribbles10.tif", "train/a.tif", "{file}"),
+    ],
+)
+def test_all_files_are_looked_at_before_the_first_run(
+    bad: str, content: str | None, said: str, files: Files, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def run_apart(*_: object) -> None:
+        raise AssertionError("a run began")
+
+    monkeypatch.setattr("napari_impartial.cli.benchmark.run_apart", run_apart)
+    folder = tmp_path / "set"
+    shutil.copytree(files.folder, folder)
+    if content is None:
+        os.truncate(folder / bad, (folder / bad).stat().st_size // 2)
+    else:
+        shutil.copy(files.folder / content, folder / bad)
+    arguments = ["benchmark", str(files.folder), str(folder), "--methods", "impartial"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(folder / bad) in line
+    assert said.format(file=bad) in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_file_that_no_run_needs_is_let_be(files: Files, tmp_path: Path) -> None:
+    shutil.copytree(files.folder, tmp_path / "set")
+    (tmp_path / "set" / "train" / "a_truth.tif").write_text("no image", encoding="utf-8")
+    data = open_data_set(tmp_path / "set")
+    check_files(data, [10])
+    for percents, truths in (([10, 50], False), ([10], True)):
+        with pytest.raises(ImPartialError, match=r"a_truth\.tif cannot be read"):
+            check_files(data, percents, truths)
 
 
 def test_summary_is_mean_and_deviation() -> None:

@@ -34,7 +34,7 @@ from napari_impartial.core.config import (
 from napari_impartial.core.errors import ImPartialError
 
 from .benchmark_report import summarize, tables, write_report
-from .dataset import open_data_set, percent_available
+from .dataset import check_files, open_data_set
 from .options import add_settings, comma_list, override, training_settings
 from .output import ProgressBar, ensure_folder, write_line
 from .runs import FinishedRuns, run_apart
@@ -195,14 +195,11 @@ def _weights(given: list[str], methods: list[str]) -> dict[str, str]:
     return weights
 
 
-def _check(args: argparse.Namespace, methods: list[str]) -> None:
+def _check(args: argparse.Namespace, methods: list[str], weights: dict[str, str]) -> None:
     """Check everything that can be before the first run."""
     check_percents(args.percent)
     check_seeds(args.seeds)
-    for folder in args.sets:
-        data = open_data_set(folder)
-        for percent in args.percent:
-            percent_available(data, percent)
+    data_sets = [open_data_set(folder) for folder in args.sets]
     if "forest" in methods:
         from napari_impartial.peers.forest import check_available
 
@@ -215,6 +212,10 @@ def _check(args: argparse.Namespace, methods: list[str]) -> None:
         from napari_impartial.peers.stardist import check_available
 
         check_available()
+    # last, since it takes longest
+    trains_peers = any(method in PEERS and method not in weights for method in methods)
+    for data in data_sets:
+        check_files(data, args.percent, truths=trains_peers)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -222,7 +223,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     settings = experiment_settings(args)
     methods = _methods(args)
     weights = _weights(args.weights, methods)
-    _check(args, methods)
+    _check(args, methods, weights)
     out = None if args.out is None else ensure_folder(args.out)
     finished = FinishedRuns(None if out is None else out / "runs")
     specs = [

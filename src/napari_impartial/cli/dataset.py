@@ -123,9 +123,17 @@ def read_with_labels(image_file: Path, label_file: Path) -> list[tuple[Image, ND
     ImPartialError
         If a file cannot be read or the two do not fit.
     """
-    from napari_impartial.io import read_images, read_labels
+    from napari_impartial.io import read_images
 
-    images = read_images(image_file)
+    return _with_labels(image_file, read_images(image_file), label_file)
+
+
+def _with_labels(
+    image_file: Path, images: list[Image], label_file: Path
+) -> list[tuple[Image, NDArray[np.int32]]]:
+    """Read the labels of an image that is read already."""
+    from napari_impartial.io import read_labels
+
     labels = read_labels(label_file)
     label_planes = list(labels) if labels.ndim == 3 else [labels]
     if len(images) != len(label_planes) or any(
@@ -133,6 +141,64 @@ def read_with_labels(image_file: Path, label_file: Path) -> list[tuple[Image, ND
     ):
         raise ImPartialError(f"{image_file} and {label_file} do not lie on the same grid.")
     return list(zip(images, label_planes, strict=True))
+
+
+def check_files(data: DataSet, percents: Sequence[int], truths: bool = False) -> None:
+    """Read every file that runs will read, so that none fails hours later.
+
+    Whole files, one image at a time: pixels that are missing show in no header, and a set is
+    read in less time than a single run takes.
+
+    Parameters
+    ----------
+    data : DataSet
+    percents : sequence of int
+        Percentages of scribbles that are trained with.
+    truths : bool
+        Whether the truth of training images is needed besides.
+
+    Raises
+    ------
+    ImPartialError
+        If a file is missing or cannot be read, or labels do not fit their image.
+    """
+    from napari_impartial.core.scribbles import from_labels
+    from napari_impartial.io import read_images
+
+    for percent in percents:
+        percent_available(data, percent)
+    if truths:
+        check_truths(data)
+    for sample in data.train:
+        scribbles = {p: sample.scribbles[p] for p in percents if p in sample.scribbles}
+        images = read_images(sample.image)
+        for file in scribbles.values():
+            for image, labels in _with_labels(sample.image, images, file):
+                try:
+                    from_labels(labels, image.shape)
+                except ImPartialError as error:
+                    raise ImPartialError(f"{file}: {error}") from None
+        if sample.truth is not None and (truths or len(scribbles) < len(percents)):
+            _with_labels(sample.image, images, sample.truth)
+    for sample in data.test:
+        if sample.truth is not None:
+            read_with_labels(sample.image, sample.truth)
+
+
+def check_truths(data: DataSet) -> None:
+    """Refuse a data set without the truth of its training images.
+
+    Raises
+    ------
+    ImPartialError
+        Naming the first image without.
+    """
+    for sample in data.train:
+        if sample.truth is None:
+            raise ImPartialError(
+                f"{sample.image} has no truth ({sample.name}_truth.tif) beside it, from which "
+                "the annotated cells are taken."
+            )
 
 
 def training_part(data: DataSet, percent: int, seed: int) -> tuple[list[Image], list[Scribbles]]:
@@ -170,12 +236,7 @@ def training_truths(data: DataSet) -> list[NDArray[Any]]:
     ImPartialError
         If a training image has none.
     """
-    for sample in data.train:
-        if sample.truth is None:
-            raise ImPartialError(
-                f"{sample.image} has no truth ({sample.name}_truth.tif), from which the masks of "
-                "the annotated cells are taken."
-            )
+    check_truths(data)
     return [truth for _, truth in samples_with_truth(data.train)]
 
 

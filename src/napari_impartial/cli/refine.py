@@ -23,10 +23,10 @@ from napari_impartial.core.errors import ImPartialError
 
 from .benchmark import add_experiment_settings, check_seeds
 from .benchmark_report import FIGURES, spread, spread_text
-from .dataset import open_data_set
+from .dataset import check_files, open_data_set
 from .options import add_settings, comma_list, number, override, training_settings
 from .output import ProgressBar, ensure_folder, markdown_table, number_text, to_json, write_line
-from .refine_rounds import POLICIES, Amounts, Data, Rounds, Settings, check_truths, read
+from .refine_rounds import POLICIES, Amounts, Data, Rounds, Settings, read
 from .runs import FinishedRuns
 
 EPILOG = """\
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     settings, amounts = _settings(args)
     data_sets = [open_data_set(folder) for folder in args.sets]
     for data in data_sets:
-        check_truths(data)
+        check_files(data, (), truths=True)
     out = None if args.out is None else ensure_folder(args.out)
     finished = FinishedRuns(None if out is None else out / "runs")
     results: list[dict[str, Any]] = []

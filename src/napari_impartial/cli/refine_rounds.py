@@ -13,9 +13,8 @@ from napari_impartial.core.config import (
     SuggestionConfig,
     TrainingConfig,
 )
-from napari_impartial.core.errors import ImPartialError
 
-from .dataset import DataSet, samples_with_truth
+from .dataset import DataSet, check_truths, samples_with_truth
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,22 +73,6 @@ def read(data: DataSet) -> Data:
     """
     check_truths(data)
     return Data(data.name, samples_with_truth(data.train), samples_with_truth(data.test))
-
-
-def check_truths(data: DataSet) -> None:
-    """Refuse a data set without the truth of its training images.
-
-    Raises
-    ------
-    ImPartialError
-        Naming the first image without.
-    """
-    for sample in data.train:
-        if sample.truth is None:
-            raise ImPartialError(
-                f"{sample.image} has no truth ({sample.name}_truth.tif), from which the "
-                "annotation of the rounds is made."
-            )
 
 
 class Rounds:

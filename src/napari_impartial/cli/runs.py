@@ -98,7 +98,8 @@ def run_apart(spec: dict[str, Any], report: Callable[[float], None]) -> Results:
     Raises
     ------
     ImPartialError
-        If the run fails, with its last line on stderr.
+        If the run fails, with its last line on stderr; that is all where the run itself
+        says what to mend.
     """
     started = time.perf_counter()
     results: Results | None = None
@@ -125,6 +126,8 @@ def run_apart(spec: dict[str, Any], report: Callable[[float], None]) -> Results:
         lines = errors.read().split("\n")
     if process.returncode != 0 or results is None:
         said = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+        if process.returncode == 2:
+            raise ImPartialError(said)
         raise ImPartialError(f"the run failed with status {process.returncode}: {said}")
     seconds = time.perf_counter() - started
     return [{**result, "wall_s": seconds} for result in results]
