@@ -11,7 +11,6 @@ from napari.layers import Labels
 from qtpy.QtWidgets import (
     QApplication,
     QFileDialog,
-    QLabel,
     QVBoxLayout,
     QWidget,
 )
@@ -28,6 +27,7 @@ from .model_control import ModelControl
 from .panels.batch_panel import BatchChoice, BatchPanel
 from .panels.image_panel import ImagePanel
 from .panels.images_panel import ImageRow, ImagesPanel
+from .panels.labels import line
 from .panels.model_row import ModelRow
 from .panels.refine_panel import RefinePanel
 from .panels.result_panel import ResultPanel
@@ -108,9 +108,7 @@ class ImPartialWidget(QWidget):
         self.model_row = ModelRow()
         self.session_panel = SessionPanel()
         self.restore_line = RestoreLine()
-        self.status = QLabel()
-        self.status.setObjectName("status_label")
-        self.status.setWordWrap(True)
+        self.status = line("status_label", "What is going on, or what comes next.")
         self.steps = {
             "image": Step("1  Image", stacked(self.image_panel, self.images_panel)),
             "scribble": Step("2  Scribble", self.scribble_panel),

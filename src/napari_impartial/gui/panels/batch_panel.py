@@ -10,13 +10,14 @@ from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
+
+from .labels import explained, line
 
 _WORDS = {"Z": "Slices", "T": "Time points"}
 _ALL, _PLANES = "All images", "Planes of this image"
@@ -80,10 +81,9 @@ class BatchPanel(QWidget):
         self._progress = QProgressBar()
         self._progress.setObjectName("batch_progress")
         self._progress.setAccessibleName("Planes predicted")
+        self._progress.setToolTip("How many of the planes have been predicted.")
         self._progress.setRange(0, 1000)
-        self._said = QLabel()
-        self._said.setObjectName("batch_label")
-        self._said.setWordWrap(True)
+        self._said = line("batch_label", "Which plane is being predicted; then, how it went.")
         self._ranges = QWidget()
         self._grid = QGridLayout(self._ranges)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -187,9 +187,11 @@ class BatchPanel(QWidget):
                 box.setRange(0, length - 1)
                 box.setValue(start)
                 boxes.append(box)
-            self._grid.addWidget(QLabel(f"{word} ({letter})"), row, 0)
+            for column, (text, box) in enumerate(
+                zip((f"{word} ({letter})", "to"), boxes, strict=True)
+            ):
+                self._grid.addWidget(explained(text, box.toolTip()), row, 2 * column)
             self._grid.addWidget(boxes[0], row, 1)
-            self._grid.addWidget(QLabel("to"), row, 2)
             self._grid.addWidget(boxes[1], row, 3)
             self._boxes.append((boxes[0], boxes[1]))
         self._grid.setColumnStretch(1, 1)

@@ -8,7 +8,7 @@ from functools import partial
 import napari
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image, check_axes
@@ -26,6 +26,7 @@ from napari_impartial.gui.layers.source import (
 )
 
 from .channel_table import Channel, ChannelTable
+from .labels import explained, line, tell
 
 # Seen on light and dark ground; Qt's own is too dark for the latter.
 _LINK = "#3b8eea"
@@ -72,23 +73,17 @@ class ImagePanel(QWidget):
             "One letter for each axis of the layer: C channel, Z depth, T time, Y, X. "
             "Correct it if it was guessed wrongly."
         )
-        self._meaning = QLabel()
-        self._meaning.setObjectName("axes_label")
-        self._meaning.setAccessibleName("What the axes mean")
-        self._meaning.setToolTip("What the image is taken for.")
-        self._meaning.setWordWrap(True)
+        self._meaning = line("axes_label", "What the image is taken for.")
         self._meaning.setTextInteractionFlags(
             Qt.TextInteractionFlag.LinksAccessibleByMouse
             | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
         )
         self.table = ChannelTable()
-        self._note = QLabel()
-        self._note.setObjectName("image_note")
-        self._note.setWordWrap(True)
+        self._note = line("image_note", "What is wrong with the choice above.")
         self._note.hide()
         form = QFormLayout()
-        form.addRow("Image", self._combo)
-        form.addRow("Axes", self._axes)
+        for editor in (self._combo, self._axes):
+            form.addRow(explained(editor.accessibleName(), editor.toolTip()), editor)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.addLayout(form)
@@ -271,7 +266,7 @@ class ImagePanel(QWidget):
             ]
             if links:
                 text += f" Guessed from the shape; if they are something else: {', '.join(links)}."
-        self._meaning.setText(text)
+        tell(self._meaning, text)
 
     def _emit(self) -> None:
         source = self.value()

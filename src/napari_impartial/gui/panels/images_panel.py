@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableView,
     QVBoxLayout,
@@ -19,6 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.gui.tally import Tally
+
+from .labels import explained
 
 _ROWS = 5
 _ROOT = QModelIndex()
@@ -150,7 +151,7 @@ class ImagesPanel(QWidget):
             "and to predict; axes and channels are taken as in the image in front."
         )
         self._filling = False
-        self._title = QLabel("Images of this session")
+        self._title = explained("Images of this session", self._table.toolTip())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         for part in (self._title, self._table, self._reviewed, self._add):

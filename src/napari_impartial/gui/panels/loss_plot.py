@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_impartial.core.results import TrainingProgress
 
+from .labels import tell
 from .plain_plot import PlainPlot
 
 MOST_POINTS = 600
@@ -92,7 +93,8 @@ class LossCurves(QStackedWidget):
         self._note = QLabel("While training runs, its loss curves are drawn here.")
         self._note.setObjectName("loss_note")
         self._note.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        names = QLabel(legend())
+        names = QLabel()
+        tell(names, legend())
         for label in (self._note, names):
             label.setWordWrap(True)
             label.setToolTip(self.plot.toolTip())

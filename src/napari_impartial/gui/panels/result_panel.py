@@ -7,13 +7,14 @@ from dataclasses import fields, replace
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_impartial.core.config import InstanceConfig, validate
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.speed import duration
 
 from .forms import ConfigForm
+from .labels import line
 from .object_table import Table
 from .review_panel import ReviewPanel
 
@@ -47,8 +48,7 @@ class ResultPanel(QWidget):
         self._predict = QPushButton("Predict")
         self._predict.setObjectName("predict_button")
         self._predict.setToolTip(_PREDICT_TIP)
-        self._count = QLabel("")
-        self._count.setObjectName("count_label")
+        self._count = line("count_label", "How many objects there are in this plane.", False)
         self._form = ConfigForm(InstanceConfig(), _SHOWN, _NAMES)
         self.review = ReviewPanel()
         self.table = self.review.table

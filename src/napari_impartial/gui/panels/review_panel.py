@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -23,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_impartial.core.errors import ImPartialError
 
 from .histogram import Histogram
+from .labels import line
 from .object_table import ObjectTable, Table
 
 
@@ -127,11 +127,8 @@ class ReviewPanel(QWidget):
         )
         self._filter.setMinimumWidth(80)
         self._filter.textChanged.connect(self._on_filter)
-        self._shown = QLabel()
-        self._shown.setObjectName("shown_label")
-        self._note = QLabel()
-        self._note.setObjectName("filter_note")
-        self._note.setWordWrap(True)
+        self._shown = line("shown_label", "How many of the objects the filter shows.", False)
+        self._note = line("filter_note", "What is wrong with the filter.")
         self._note.hide()
 
     def _make_buttons(self) -> None:

@@ -10,13 +10,14 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
+
+from .labels import line
 
 _COLUMNS = (
     ("Round", "Number of the training; the current one is marked."),
@@ -104,13 +105,10 @@ class RoundsPanel(QWidget):
             "Make the model and the objects of the chosen round the current ones; Continue goes "
             "on from there. Later rounds are kept, and so are strokes and decisions."
         )
-        self._changes = QLabel()
-        self._changes.setObjectName("changes_label")
-        self._hint = QLabel()
-        self._hint.setObjectName("rounds_hint")
-        for label in (self._changes, self._hint):
-            label.setWordWrap(True)
-            label.hide()
+        self._changes = line("changes_label", "How the objects differ from those of that round.")
+        self._hint = line("rounds_hint", "Judged by strokes that were kept out of training.")
+        for told in (self._changes, self._hint):
+            told.hide()
         row = QHBoxLayout()
         row.addWidget(self._compare, 3)
         row.addWidget(self._back, 2)

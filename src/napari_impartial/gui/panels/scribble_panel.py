@@ -8,7 +8,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -16,6 +15,8 @@ from qtpy.QtWidgets import (
 
 from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED, Scribbles
 from napari_impartial.gui.layers.scribbles import COLOURS
+
+from .labels import explained, line, tell
 
 _BRUSHES = (
     (BACKGROUND, "Background", "Q", "Paint background: where there is no cell."),
@@ -49,9 +50,7 @@ class ScribblePanel(QWidget):
         self._new = QPushButton("New scribbles")
         self._new.setObjectName("new_scribbles_button")
         self._new.setToolTip("Make a layer to paint on, or go back to the one there is.")
-        self._counts = QLabel()
-        self._counts.setObjectName("counts_label")
-        self._counts.setWordWrap(True)
+        self._counts = line("counts_label", "What is painted in all planes of this image.")
         self._brushes = self._make_brushes()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
@@ -104,7 +103,7 @@ class ScribblePanel(QWidget):
                 f"<span style='color:{colour}'>&#9632;</span> {name}: "
                 f"{n} {'stroke' if n == 1 else 'strokes'}, {px} px"
             )
-        self._counts.setText("<br>".join(lines))
+        tell(self._counts, "<br>".join(lines))
 
     def _make_brushes(self) -> dict[int, QPushButton]:
         self._brush_row = QHBoxLayout()
@@ -129,6 +128,7 @@ class ScribblePanel(QWidget):
     def _make_import_row(self) -> QGridLayout:
         self._labels = QComboBox()
         self._labels.setObjectName("import_combo")
+        self._labels.setAccessibleName("Masks to take over")
         self._labels.setToolTip("A Labels layer in which some cells are outlined as objects.")
         self._labels.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -143,7 +143,7 @@ class ScribblePanel(QWidget):
         self._roi_button.setObjectName("roi_button")
         self._roi_button.setToolTip("Turn ImageJ ROIs (.zip or .roi) into scribbles.")
         row = QGridLayout()
-        row.addWidget(QLabel("From masks"), 0, 0)
+        row.addWidget(explained("From masks", self._labels.toolTip()), 0, 0)
         row.addWidget(self._labels, 0, 1, 1, 2)
         row.addWidget(self._import_button, 1, 1)
         row.addWidget(self._roi_button, 1, 2)

@@ -16,6 +16,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .labels import line
+
 _SAVE_TIP = (
     "Keep the session in a folder of your choice: images (by their files, or whole if they "
     "have none), scribbles, models and settings. From then on it is kept up to date there."
@@ -42,6 +44,7 @@ class SessionPanel(QWidget):
         self._open = _button("Open session...", "open_session_button", _OPEN_TIP)
         self._saved = QLabel("Saved 00:00")
         self._saved.setObjectName("session_label")
+        self._saved.setToolTip("When the session was saved last.")
         # It has its room from the beginning: the first save must not make the dock wider.
         policy = self._saved.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
@@ -100,9 +103,7 @@ class RestoreLine(QFrame):
         super().__init__(parent)
         self.setObjectName("restore_line")
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self._text = QLabel()
-        self._text.setObjectName("restore_label")
-        self._text.setWordWrap(True)
+        self._text = line("restore_label", "A session that ended before it was closed.")
         self._restore = _button(
             "Restore", "restore_button", "Bring this session back, and go on where it ended."
         )

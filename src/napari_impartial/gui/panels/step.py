@@ -55,6 +55,7 @@ class Step(QFrame):
         self._hint = QLabel() if hint is None else hint
         self._hint.setWordWrap(True)
         self._hint.setObjectName("step_hint")
+        self._hint.setToolTip("What this step still needs.")
         self._hint.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 2)
@@ -110,6 +111,7 @@ class Step(QFrame):
         )
         if words != self._button.text():
             self._button.setText(words)
+        self._button.setAccessibleName(self._full_title)
         self._button.setToolTip(f"{self._full_title}. Click to show or hide this step.")
 
     def _bold(self) -> QFont:

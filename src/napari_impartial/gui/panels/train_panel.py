@@ -24,6 +24,7 @@ from napari_impartial.core.speed import Speed, duration
 from napari_impartial.gui.session import Activity
 
 from .forms import labelled
+from .labels import line
 from .loss_plot import LossCurves
 
 
@@ -82,19 +83,21 @@ class TrainPanel(QWidget):
         for name in self._described["device"].choices or ():
             self._device.addItem(name, name)
         self._speed: Speed | None = None
-        self._expected = QLabel()
-        self._expected.setObjectName("expectation_label")
-        self._expected.setWordWrap(True)
+        self._expected = line(
+            "expectation_label", "What this machine does in the time budget, as it was measured."
+        )
         self._expected.hide()
         self._make_buttons()
         self._bar = QProgressBar()
         self._bar.setObjectName("progress_bar")
         self._bar.setRange(0, 1000)
+        self._bar.setAccessibleName("Progress")
+        self._bar.setToolTip("How far the training, or the prediction, has come.")
         self._bar.setTextVisible(False)
         self._bar.setFixedHeight(12)
-        self._left = QLabel()
-        self._left.setObjectName("time_left_label")
-        self._left.setWordWrap(True)
+        self._left = line(
+            "time_left_label", "How long it will still take; afterwards, how the training went."
+        )
         self.needs = QLabel()
         self.curves = LossCurves()
         self._lay_out()

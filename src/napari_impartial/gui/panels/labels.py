@@ -1,0 +1,28 @@
+"""Labels that read well for the eye and for a screen reader."""
+
+from __future__ import annotations
+
+from qtpy.QtGui import QTextDocumentFragment
+from qtpy.QtWidgets import QLabel
+
+
+def tell(label: QLabel, text: str) -> None:
+    """Show a text with colours or links, of which a screen reader gets the words alone."""
+    label.setText(text)
+    label.setAccessibleName(QTextDocumentFragment.fromHtml(text).toPlainText())
+
+
+def line(name: str, tip: str, wrapped: bool = True) -> QLabel:
+    """Return an empty label with its object name and tooltip."""
+    made = QLabel()
+    made.setObjectName(name)
+    made.setToolTip(tip)
+    made.setWordWrap(wrapped)
+    return made
+
+
+def explained(text: str, tip: str) -> QLabel:
+    """Return a label that stays as it is, with the tooltip of what it stands beside."""
+    made = QLabel(text)
+    made.setToolTip(tip)
+    return made
