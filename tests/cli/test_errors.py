@@ -108,11 +108,11 @@ CASES = {
     ),
     "model is a folder": (
         ["train", "{image}", "--scribbles", "{scribbles}", "--model", "{folder}"],
-        "folder",
+        "{folder} is a folder; name a file for --model",
     ),
     "model cannot be written": (
         ["train", "{image}", "--scribbles", "{scribbles}", "--model", "{under_file}/m.impartial"],
-        "{text}",
+        "{under_file} cannot be a folder, since {text} is a file; name another",
     ),
     "network of a model": (
         [*TRAIN, "--init", "{trained}", "--base-features", "8"],
@@ -138,7 +138,15 @@ CASES = {
     ),
     "out cannot be made": (
         ["predict", "{test}", "--model", "{trained}", "--out", "{under_file}"],
-        "{text}",
+        "{under_file} cannot be a folder, since {text} is a file; name another",
+    ),
+    "out is a file": (
+        ["simulate", "{small}", "--out", "{text}"],
+        "{text} is a file and no folder; name another",
+    ),
+    "large bounds": (
+        ["simulate", "{small}", "--out", "{out}", "--seed", "-1"],
+        "-1 is not between 0 and 4294967295",
     ),
     "pred and truth differ": (
         ["evaluate", "--pred", "{small}", "--truth", "{blank}"],
@@ -259,6 +267,18 @@ def test_nothing_is_written_over_what_is_read(
     assert option in line
     after = {path: path.read_bytes() for path in inputs["folder"].iterdir() if path.is_file()}
     assert after == before
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self"), reason="needs a folder that takes no file")
+def test_a_folder_that_takes_no_file(
+    bad: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", bad["image"], "--scribbles", bad["scribbles"], "--model"]
+    for model in ("/proc/m.impartial", "/proc/no/m.impartial"):
+        assert main([*arguments, model]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"Cannot write in {Path(model).parent}: " in line
+        assert line.endswith("; name another folder.")
 
 
 def test_error_in_a_process_of_its_own(cli: Cli, bad: dict[str, str], trained: Trained) -> None:

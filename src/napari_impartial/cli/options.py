@@ -24,6 +24,7 @@ from napari_impartial.core.config import (
     validate,
 )
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.setting import bounds_text
 
 Config = TypeVar(
     "Config", ModelConfig, TrainingConfig, PredictionConfig, InstanceConfig, SuggestionConfig
@@ -69,18 +70,6 @@ def _converter(parameter: Parameter) -> Callable[[str], Any]:
         return value
 
     return convert
-
-
-def bounds_text(parameter: Parameter) -> str:
-    """Bounds in words; empty where there are none."""
-    low, high = parameter.minimum, parameter.maximum
-    if low is not None and high is not None:
-        return f"between {low:g} and {high:g}"
-    if low is not None:
-        return f"at least {low:g}"
-    if high is not None:
-        return f"at most {high:g}"
-    return ""
 
 
 def _default_text(config: type[Any], parameter: Parameter) -> str:

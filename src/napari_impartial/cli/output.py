@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from napari_impartial.core.errors import ImPartialError
+
 
 def plain(value: Any) -> Any:
     """Turn `value` into what JSON can hold; numbers that are not finite become None."""
@@ -122,11 +124,22 @@ def ensure_folder(path: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
-    OSError
+    ImPartialError
         If it cannot be created or written.
     """
     folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        if folder.is_file():
+            raise ImPartialError(f"{folder} is a file and no folder; name another folder.")
+        for parent in folder.parents:
+            if parent.is_file():
+                raise ImPartialError(
+                    f"{folder} cannot be a folder, since {parent} is a file; name another folder."
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ImPartialError(f"Cannot write in {folder}: {reason}; name another folder.") from error
     return folder

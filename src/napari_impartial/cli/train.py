@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_impartial.core.config import ModelConfig, TrainingConfig, parameters
+from napari_impartial.core.errors import ImPartialError
 
 from .options import add_reading, add_settings, flag, override, training_settings
 from .output import ProgressBar, ensure_folder, number_text, write_line
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from .inputs import Reading, check_not_inputs, fit_channels, read_training_files
 
     if args.model.is_dir():
-        raise IsADirectoryError(21, "This is a folder, name a file for --model", str(args.model))
+        raise ImPartialError(f"{args.model} is a folder; name a file for --model.")
     init_files = [] if args.init is None else [args.init]
     check_not_inputs([args.model], [*args.images, *args.scribbles, *init_files], "--model")
     ensure_folder(args.model.parent)

@@ -67,6 +67,23 @@ def parameters(config: Any) -> dict[str, Parameter]:
     }
 
 
+def bounds_text(parameter: Parameter) -> str:
+    """Bounds in words; empty where there are none."""
+    low, high = parameter.minimum, parameter.maximum
+    if low is not None and high is not None:
+        return f"between {_figure(low)} and {_figure(high)}"
+    if low is not None:
+        return f"at least {_figure(low)}"
+    if high is not None:
+        return f"at most {_figure(high)}"
+    return ""
+
+
+def _figure(bound: float) -> str:
+    """Return a bound as text; whole numbers with all their digits."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
 Config = TypeVar("Config")
 
 
@@ -86,6 +103,5 @@ def validate(config: Config) -> Config:
             )
         low, high = parameter.minimum, parameter.maximum
         if (low is not None and not value >= low) or (high is not None and not value <= high):
-            bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-            raise ImPartialError(f"{name} is {value}; it has to be {bounds}.")
+            raise ImPartialError(f"{name} is {value}; it has to be {bounds_text(parameter)}.")
     return config
