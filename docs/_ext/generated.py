@@ -63,7 +63,8 @@ class Keys(Generated):
     """The keys of the window."""
 
     def lines(self) -> list[str]:
-        return _table([["Key", "What it does"], *([f"**{k.key}**", k.words] for k in KEYS)])
+        rows = [[f"**{k.key}**", f"{k.words}; {k.note}" if k.note else k.words] for k in KEYS]
+        return _table([["Key", "What it does"], *rows])
 
 
 class CommandLine(Generated):

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QRect, QSize, Qt
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from napari_impartial.core.config import PRESETS, InstanceConfig, parameters
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.results import Losses, TrainingProgress
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.speed import Speed
+from napari_impartial.gui.keys import key_hint
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.panels.forms import ConfigForm, NumberSlider
 from napari_impartial.gui.panels.image_panel import ImagePanel
@@ -369,6 +370,30 @@ def test_scribble_counts_and_brushes(panel: Any) -> None:
     for button in made._brushes.values():
         button.click()
     assert seen == [1, 2, 0]
+
+
+def test_buttons_name_the_keys_of_the_table_of_keys(panel: Any) -> None:
+    brushes, places, review = panel(ScribblePanel()), panel(RefinePanel()), panel(ReviewPanel())
+    told = {
+        button.objectName(): button.toolTip()
+        for made in (brushes, places, review)
+        for button in made.findChildren(QPushButton)
+    }
+    # Q and W paint scribbles whichever layer is selected; E is napari's own in other labels.
+    assert told["brush_background_button"].endswith("Key: Q.")
+    assert told["brush_cell_button"].endswith("Key: W.")
+    assert "Key: E; " in told["brush_eraser_button"]
+    assert "its own eraser" in told["brush_eraser_button"]
+    for name, action in (
+        ("next_button", "next_place"),
+        ("previous_button", "previous_place"),
+        ("fine_button", "looks_fine"),
+        ("undo_fine_button", "undo_decision"),
+        ("undo_button", "undo_decision"),
+        ("accept_button", "accept"),
+        ("reject_button", "reject"),
+    ):
+        assert key_hint(action) in told[name]
 
 
 def test_next_goes_round_the_list(panel: Any) -> None:

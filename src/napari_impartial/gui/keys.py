@@ -29,17 +29,25 @@ class Key:
         As napari writes it.
     words
         What it does.
+    note
+        Where it does something else.
     """
 
     action: str
     key: str
     words: str
+    note: str = ""
 
 
 KEYS = (
     Key("brush_background", "Q", "Paint background"),
     Key("brush_cell", "W", "Paint cells"),
-    Key("eraser", "E", "Take strokes away"),
+    Key(
+        "eraser",
+        "E",
+        "Take strokes away",
+        note="with another labels layer selected, napari takes its own eraser for that layer",
+    ),
     Key("smaller_brush", "[", "Smaller brush"),
     Key("larger_brush", "]", "Larger brush"),
     Key("toggle_image", "I", "Show or hide the image"),
@@ -54,6 +62,12 @@ KEYS = (
     Key("next_image", ".", "Work on the next image"),
     Key("previous_image", ",", "Work on the image before"),
 )
+
+
+def key_hint(action: str) -> str:
+    """Return the sentence that tooltips end with: the key of an action."""
+    key = next(key for key in KEYS if key.action == action)
+    return f"Key: {key.key}; {key.note}." if key.note else f"Key: {key.key}."
 
 
 def bind(viewer: napari.Viewer, actions: KeyActions) -> None:

@@ -15,6 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_impartial.gui.keys import key_hint
+
 _DONE = Qt.ItemDataRole.UserRole
 
 
@@ -45,20 +47,21 @@ class RefinePanel(QWidget):
         self._next = self._button(
             "Next place  (N)",
             "next_button",
-            "Go to the next place, with the brush in hand. Key: N. Paint there, then Continue.",
+            "Go to the next place, with the brush in hand. Paint there, then Continue. "
+            + key_hint("next_place"),
             self.go_next,
         )
         self._previous = self._button(
             "Previous",
             "previous_button",
-            "Go back to the place before. Key: Shift+N.",
+            f"Go back to the place before. {key_hint('previous_place')}",
             self.go_previous,
         )
         self._fine = self._button(
             "Looks fine  (K)",
             "fine_button",
             "Nothing to paint here: the place is not suggested again unless what the model says "
-            "of it changes a lot. Goes on to the next place. Key: K.",
+            f"of it changes a lot. Goes on to the next place. {key_hint('looks_fine')}",
             self.looks_fine,
         )
         self._undo = self._button("Undo  (U)", "undo_fine_button", "", self.undo_wanted.emit)
@@ -108,7 +111,7 @@ class RefinePanel(QWidget):
     def set_undo(self, words: str) -> None:
         """Say what would be undone; nothing if `words` is empty."""
         self._undo.setEnabled(bool(words))
-        self._undo.setToolTip(f"Undo {words or 'the latest decision'}. Key: U.")
+        self._undo.setToolTip(f"Undo {words or 'the latest decision'}. {key_hint('undo_decision')}")
 
     def go_next(self) -> None:
         """Choose the next place where something is left to do; after the last, the first."""

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.gui.keys import key_hint
 
 from .histogram import Histogram
 from .labels import line
@@ -91,7 +92,7 @@ class ReviewPanel(QWidget):
     def set_undo(self, words: str) -> None:
         """Say what would be undone; nothing if `words` is empty."""
         self._undo.setEnabled(bool(words))
-        self._undo.setToolTip(f"Undo {words or 'the latest decision'}. Key: U.")
+        self._undo.setToolTip(f"Undo {words or 'the latest decision'}. {key_hint('undo_decision')}")
 
     def set_reviewed(self, reviewed: bool, by_decisions: bool) -> None:
         """Show whether the plane is done; where all objects are decided on, it is."""
@@ -136,14 +137,14 @@ class ReviewPanel(QWidget):
             "Accept  (A)",
             "accept_button",
             "Keep the selected objects as they are, whatever the sliders and later trainings "
-            "say; they become annotation. Key: A.",
+            f"say; they become annotation. {key_hint('accept')}",
             self.accept,
         )
         self._reject = _button(
             "Reject  (D)",
             "reject_button",
             "The selected objects are none: they go, and background is painted under them for "
-            "the next training. Key: D.",
+            f"the next training. {key_hint('reject')}",
             self.reject,
         )
         self._undo = _button("Undo  (U)", "undo_button", "", self.undo_wanted.emit)

@@ -14,14 +14,20 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED, Scribbles
+from napari_impartial.gui.keys import key_hint
 from napari_impartial.gui.layers.scribbles import COLOURS
 
 from .labels import explained, line, tell
 
 _BRUSHES = (
-    (BACKGROUND, "Background", "Q", "Paint background: where there is no cell."),
-    (FOREGROUND, "Cell", "W", "Paint the inside of cells; a short stroke in each is enough."),
-    (NOT_ANNOTATED, "Eraser", "E", "Take strokes away."),
+    (BACKGROUND, "Background", "brush_background", "Paint background: where there is no cell."),
+    (
+        FOREGROUND,
+        "Cell",
+        "brush_cell",
+        "Paint the inside of cells; a short stroke in each is enough.",
+    ),
+    (NOT_ANNOTATED, "Eraser", "eraser", "Take strokes away."),
 )
 
 
@@ -111,11 +117,11 @@ class ScribblePanel(QWidget):
         self._group = QButtonGroup(self)
         self._group.setExclusive(False)
         brushes = {}
-        for label, name, key, tip in _BRUSHES:
+        for label, name, action, tip in _BRUSHES:
             button = QPushButton(name)
             button.setObjectName(f"brush_{name.lower()}_button")
             button.setCheckable(True)
-            button.setToolTip(f"{tip} Key: {key}, while the scribble layer is selected.")
+            button.setToolTip(f"{tip} {key_hint(action)}")
             colour = COLOURS.get(label)
             if colour:
                 button.setStyleSheet(f"QPushButton:checked {{ border: 2px solid {colour}; }}")
