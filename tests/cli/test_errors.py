@@ -226,12 +226,6 @@ OVERWRITING = {
     "model on its image by a link": ([*ON_ITSELF, "{link}"], "{link}", "--model"),
     "model on its scribbles": ([*ON_ITSELF, "{scribbles}"], "{scribbles}", "--model"),
     "model on its scribbles by a second name": ([*ON_ITSELF, "{twin}"], "{twin}", "--model"),
-    "model on the one it goes on from": (
-        ["train", "{image}", "--scribbles", "{scribbles}", "--init", "{trained}", "--model",
-         "{trained}", "--max-steps", "1"],
-        "{trained}",
-        "--model",
-    ),
     "objects on what is annotated": (
         ["predict", "{image}", "--scribbles", "{scribbles}", "--model", "{trained}", "--out",
          "{folder}"],

@@ -230,6 +230,13 @@ def test_going_on_from_a_model(cli: Cli, trained: Trained, files: Files, tmp_pat
     assert card.rounds == 2
     assert card.model == read_card(trained.path).model
     assert card.training.learning_rate == 0.01
+    # and over the model that it went on from
+    done = cli(
+        "train", files.image, "--scribbles", files.scribbles, "--init", again, "--model", again,
+        "--max-steps", "1",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert read_card(again).rounds == 3
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     if args.model.is_dir():
         raise ImPartialError(f"{args.model} is a folder; name a file for --model.")
-    init_files = [] if args.init is None else [args.init]
-    check_not_inputs([args.model], [*args.images, *args.scribbles, *init_files], "--model")
+    # Over the model that it goes on from it may write: the file is whole at any moment.
+    check_not_inputs([args.model], [*args.images, *args.scribbles], "--model")
     ensure_folder(args.model.parent)
     reading = Reading.of(args)
     images, scribbles = read_training_files(
