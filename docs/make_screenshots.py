@@ -159,7 +159,7 @@ class Panels(Tour):
         self.several_images()
         # As after a crash; nothing is restored.
         self.window.widget.store.offered.emit(
-            "The session of 22 November, 14:03 was not closed: nucleus, stack, 2 rounds."
+            "The session of 22 November, 14:03 was not finished: nucleus, stack, 2 rounds."
         )
         self.shots("14_unfinished_session", "image")
 

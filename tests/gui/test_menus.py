@@ -208,5 +208,4 @@ def test_keys_act_whichever_layer_is_selected(
     assert widget.workspace.source.name == "first"
     press("N")
     viewer.window.remove_dock_widget(widget)
-    widget.deleteLater()
     qtbot.waitUntil(lambda: not viewer.keymap)

@@ -475,9 +475,8 @@ def test_closing_the_dock_saves_the_last_strokes(
     strokes = scribbled.data.copy()
     folder = widget.store.folder
     viewer.window.remove_dock_widget(widget)
-    widget.deleteLater()
-    wait_for(folder.exists)
-    wait_for(lambda: session_places._notes() == [])
+    wait_for(lambda: not viewer.keymap)
+    assert not session_places._is_locked(folder)
     np.testing.assert_array_equal(strokes_in(folder), strokes)
 
 

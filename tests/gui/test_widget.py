@@ -344,7 +344,6 @@ def test_the_dock_is_closed_and_opened_again(
 
     wait_for(lambda: children)
     viewer.window.remove_dock_widget(widget)
-    widget.deleteLater()
     wait_for(lambda: children[-1].poll() is not None)
     # Nobody is listening any more, and nothing was lost.
     scribbled.paint((50, 50), 1)

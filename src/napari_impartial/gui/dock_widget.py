@@ -8,16 +8,12 @@ from typing import Any
 
 import napari
 from napari.layers import Labels
-from qtpy.QtWidgets import (
-    QApplication,
-    QFileDialog,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
 from . import keys, mask_import
 from .batch_control import BatchControl, BatchProgress
+from .dock_close import DockClose
 from .key_actions import KeyActions
 from .layers import Source
 from .layers.source import is_ours
@@ -205,35 +201,31 @@ class ImPartialWidget(QWidget):
         self.training.finished.connect(store.save)
 
     def _wire_viewer(self) -> None:
-        self._forget_clicks = on_click(self._viewer, self._on_clicked_object)
-        self._viewer.layers.selection.events.active.connect(self._on_active_layer)
+        forget_clicks = on_click(self._viewer, self._on_clicked_object)
+        active = self._viewer.layers.selection.events.active
+        active.connect(self._on_active_layer)
         keys.bind(self._viewer, self.keys)
-        # Not a method of ours: when this is emitted there is no widget any more.
-        viewer, process, workspace = self._viewer, self.process, self.workspace
-        store = self.store
-        forget_clicks, selection = self._forget_clicks, self._viewer.layers.selection.events
-        on_active_layer = self._on_active_layer
-        refinement = self.refinement
-
-        application = QApplication.instance()
-        assert application is not None
-        application.aboutToQuit.connect(store.close)
-
-        def let_go() -> None:
-            store.close()
-            process.close()
-            workspace.disconnect_viewer()
-            forget_clicks()
-            refinement.let_go()
-            selection.active.disconnect(on_active_layer)
-            keys.unbind(viewer)
-
-        self.destroyed.connect(let_go)
+        DockClose(
+            self,
+            self.store,
+            self.process,
+            self.session,
+            [
+                self.workspace.disconnect_viewer,
+                forget_clicks,
+                self.refinement.let_go,
+                partial(active.disconnect, self._on_active_layer),
+                partial(keys.unbind, self._viewer),
+            ],
+        )
 
     def _on_restored(self, source: Source | None) -> None:
         self.image_panel.remember(self.workspace.sources.values())
         self.image_panel.refresh()
         self.image_panel.setValue(source)
+        if self.workspace.source != source:
+            # The panel had this image before, and tells of changes only.
+            self._on_source(source)
 
     def _on_source(self, source: Source | None) -> None:
         self.workspace.choose(source)

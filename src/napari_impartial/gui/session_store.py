@@ -136,7 +136,7 @@ class SessionStore(QObject):
         self._parts[name] = (save, restore)
 
     def look_for_unfinished(self) -> None:
-        """Offer the last session that was not closed in good order."""
+        """Offer the last session that was not finished: crashed, or its dock was closed."""
         found = places.unfinished()
         self._offer = found[0] if found else None
         if self._offer is None:
@@ -144,7 +144,7 @@ class SessionStore(QObject):
             return
         when = self._offer.saved.astimezone()
         self.offered.emit(
-            f"The session of {when:%d %B, %H:%M} was not closed: {self._offer.summary}."
+            f"The session of {when:%d %B, %H:%M} was not finished: {self._offer.summary}."
         )
 
     def restore_offered(self) -> None:
@@ -216,8 +216,11 @@ class SessionStore(QObject):
         mine = self._open
         self._start(lambda: _read(path, mine))
 
-    def close(self) -> None:
-        """Save for the last time and let go of the folder in good order."""
+    def close(self, offer: bool = False) -> None:
+        """Save for the last time and let go of the folder in good order.
+
+        With `offer` the session counts as not finished: the next dock offers it.
+        """
         if self._closed:
             return
         self._timer.stop()
@@ -234,7 +237,7 @@ class SessionStore(QObject):
             state = self._before_removal
             if state is None or self._has_images():
                 state = self._take(self.folder, last=True)
-            _finish(state, self._open, self.folder)
+            _finish(state, self._open, self.folder, offer)
         self._snapshots.close()
 
     def _take(self, folder: Path, last: bool = False) -> SavedSession:
@@ -364,11 +367,16 @@ def _save(state: SavedSession, opened: OpenSession | None, path: Path) -> _Done:
     return _Done(begun)
 
 
-def _finish(state: SavedSession, opened: OpenSession | None, path: Path) -> _Done:
+def _finish(
+    state: SavedSession, opened: OpenSession | None, path: Path, offer: bool = False
+) -> _Done:
     """Write a state for the last time and let go of its folder."""
     done = _save(state, opened, path)
     if done.opened is not None and not done.error:
-        done.opened.finish()
+        if offer:
+            done.opened.abandon()
+        else:
+            done.opened.finish()
         return _Done(None)
     return done
 

@@ -111,7 +111,7 @@ class OpenSession:
         return self.path.parent == sessions_folder()
 
     def abandon(self) -> None:
-        """Let go of the folder, as a killed program would: it is offered again."""
+        """Let go of the folder, as a killed program would: the session is offered again."""
         self._lock.release()
 
     def finish(self, remove: bool = False) -> None:

@@ -104,7 +104,7 @@ class ResultLayers:
     ) -> Layer:
         """Show `values` in a box of one plane and leave the rest as it is."""
         grid = Grid(source)
-        layer = self.find(source, role)
+        layer = self.find(source, role) or self._adopt(source, role)
         if layer is not None and layer.data.shape != grid.shape:
             self._remove(source, role)
             layer = None
@@ -127,7 +127,7 @@ class ResultLayers:
         grid = Grid(source)
         rectangles = [_corners(grid, plane, s.box) for plane, s in suggestions]
         features = {"rank": np.array([s.rank for _, s in suggestions], dtype=int)}
-        layer = self.find(source, Role.SUGGESTIONS)
+        layer = self.find(source, Role.SUGGESTIONS) or self._adopt(source, Role.SUGGESTIONS)
         if layer is None:
             layer = Shapes(
                 ndim=len(grid.shape),
@@ -167,6 +167,19 @@ class ResultLayers:
 
     def _remove(self, source: Source, role: Role) -> None:
         self._viewer.layers.remove(self._layers.pop((source.primary, role)))
+
+    def _adopt(self, source: Source, role: Role) -> Any | None:
+        """Take over a layer that an earlier dock has left in the viewer."""
+        known = list(self._layers.values())
+        for layer in self._viewer.layers:
+            if (
+                layer.name == f"{role} [{source.name}]"
+                and layer.metadata.get(OURS, {}).get("role") == str(role)
+                and layer not in known
+            ):
+                self._layers[(source.primary, role)] = layer
+                return layer
+        return None
 
     def _make(self, source: Source, role: Role, grid: Grid) -> Layer:
         common = {
