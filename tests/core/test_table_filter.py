@@ -57,6 +57,9 @@ def test_a_blank_filter_is_none() -> None:
         ("area > large", "'large' is no number"),
         ("area > 3 and", "for example"),
         ("review > accepted", "= or !="),
+        ("area > 50 or confidence < 0.9", "by 'and' only"),
+        ("area > 50 || label = 1", "by 'and' only"),
+        ("review = accepted OR review = corrected", "by 'and' only"),
     ],
 )
 def test_what_cannot_be_understood_is_told(text: str, hint: str) -> None:

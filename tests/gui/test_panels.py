@@ -350,7 +350,7 @@ def test_the_list_of_rounds(panel: Any) -> None:
     made.set_rounds(rows, busy=True)
     assert not made._back.isEnabled()
     texts = [made._list.topLevelItem(1).text(i) for i in range(6)]
-    assert texts[1:] == ["31", "512", "7", "44", "0.88"]
+    assert texts[1:] == ["31 s", "512", "7", "44", "0.88"]
     made.set_hint("Enough.")
     assert not made._hint.isHidden()
 

@@ -84,7 +84,8 @@ class TrainingConfig:
     time_budget_s: float = setting(
         60.0,
         "Time budget",
-        "Seconds of training. The learning rate falls to zero just as they run out.",
+        "How long to train, in seconds. More time gives better outlines up to a point; each "
+        "preset has the time that it was tested with.",
         minimum=1.0,
         maximum=864000.0,
         unit="s",
@@ -220,7 +221,8 @@ class TrainingConfig:
     device: str = setting(
         "auto",
         "Device",
-        "Where to compute: auto takes CUDA, then MPS (Apple), then the CPU.",
+        "What computes. auto takes the graphics card if there is one that can be used, cuda "
+        "(NVIDIA) or mps (Apple), and otherwise the processor (cpu).",
         choices=("auto", "cpu", "cuda", "mps"),
     )
     precision: str = setting(
@@ -264,7 +266,8 @@ class PredictionConfig:
     device: str = setting(
         "auto",
         "Device",
-        "Where to compute: auto takes CUDA, then MPS (Apple), then the CPU.",
+        "What computes. auto takes the graphics card if there is one that can be used, cuda "
+        "(NVIDIA) or mps (Apple), and otherwise the processor (cpu).",
         choices=("auto", "cpu", "cuda", "mps"),
     )
     precision: str = setting(
@@ -282,9 +285,9 @@ class InstanceConfig:
     split: str = setting(
         "automatic",
         "Split",
-        "automatic chooses each object's outline, and what is one object, by what looks most "
-        "like one; watershed cuts all at the threshold and splits what touches; components is "
-        "the authors' recipe and does not split.",
+        "How cells that touch are told apart. automatic gives each object the outline that looks "
+        "most like one whole cell; watershed outlines all at the threshold and cuts clumps at "
+        "their waists; components leaves what touches in one piece.",
         choices=("automatic", "watershed", "components"),
     )
     threshold: float = setting(
@@ -310,7 +313,8 @@ class InstanceConfig:
     smooth_px: float = setting(
         0.5,
         "Smooth",
-        "Standard deviation of the smoothing of the probability before it is cut.",
+        "Makes outlines smoother: the probability is blurred over so many pixels before objects "
+        "are cut out. Much of it loses small objects.",
         minimum=0.0,
         maximum=10.0,
         step=0.5,

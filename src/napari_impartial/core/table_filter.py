@@ -22,6 +22,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
 }
 _AND = re.compile(r"\s*(?:,|&&?|\band\b)\s*", re.IGNORECASE)
+_OR = re.compile(r"\bor\b|\|\|?", re.IGNORECASE)
 _CONDITION = re.compile(r"(?P<name>.+?)\s*(?P<sign>>=|<=|!=|==|=|>|<)\s*(?P<value>.+)")
 _UNITS = re.compile(r"(px|deg)$")
 
@@ -84,6 +85,11 @@ def _fulfilled(table: Mapping[str, npt.NDArray[np.generic]], part: str) -> npt.N
     if match is None:
         wrong = f"'{part.strip()}' is no condition" if part.strip() else "A condition is missing"
         raise ImPartialError(f"{wrong}; write, for example: area > 50 and confidence < 0.9")
+    if _OR.search(match["value"]):
+        raise ImPartialError(
+            "Conditions can be joined by 'and' only; write, for example: area > 50 and "
+            "confidence < 0.9"
+        )
     column = table[find_column(list(table), match["name"])]
     compare, word = _OPERATORS[match["sign"]], match["value"].strip().strip("'\"")
     if column.dtype.kind in "OSU":

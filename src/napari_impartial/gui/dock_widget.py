@@ -36,9 +36,10 @@ from .process import TrainingProcess
 from .refinement import Refinement
 from .result_control import ResultControl
 from .screen_fit import ScreenFit
-from .session import Activity, Round
+from .session import Round
 from .session_store import SessionStore
 from .speed_control import SpeedControl
+from .status import status
 from .tally import Counter
 from .training_control import TrainingControl
 from .workspace import Workspace
@@ -176,6 +177,7 @@ class ImPartialWidget(QWidget):
         results.counted.connect(self.result_panel.set_count)
         results.measured.connect(self.result_panel.set_table)
         results.suggestions.image_wanted.connect(self._bring_to_front)
+        results.suggestions.suggested.connect(lambda _: self._update())
         self.batch.progressed.connect(self._on_batch_progress)
         self.batch.ended.connect(self.batch_panel.end)
         self.batch.ended.connect(lambda _: results.show_all())
@@ -378,20 +380,7 @@ class ImPartialWidget(QWidget):
             session.current,
             self.workspace.n_others(),
         )
-        self.status.setText(
-            _STATUS.get(session.activity)
-            or training_needs
-            or ("Press Train." if session.card is None else prediction_needs)
-            or "Ready. Follow the suggestions, paint there, and press Continue."
-        )
-
-
-_STATUS = {
-    Activity.TRAINING: "Training. Go on painting: new strokes join in.",
-    Activity.PAUSED: "Training is paused.",
-    Activity.STOPPING: "Stopping: keeping the best so far...",
-    Activity.PREDICTING: "Predicting...",
-}
+        self.status.setText(status(session, self.results.places))
 
 
 def _count(n: int, noun: str) -> str:

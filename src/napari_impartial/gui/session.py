@@ -40,6 +40,9 @@ PlaneKey = tuple[int, PlaneIndex]
 """Key of an image, and one of its planes."""
 
 
+# More names than that nobody reads in one line.
+_NAMED = 6
+
 CHANNEL_ADVICE = "tick and name the channels to fit, in the table of channels"
 
 
@@ -314,11 +317,20 @@ class Session:
         return found
 
     def left_out(self) -> str:
-        """Say which scribbled image cannot be trained on with the current one, and why."""
-        for record in self.images.values():
-            if record.annotated and (reason := self._unlike_current(record)):
-                return f"Not in the training: {reason}"
-        return ""
+        """Say which scribbled images cannot be trained on with the current one, and why."""
+        reasons = {
+            record.name: reason
+            for record in self.images.values()
+            if record.annotated and (reason := self._unlike_current(record))
+        }
+        if not reasons:
+            return ""
+        first = next(iter(reasons.values()))
+        if len(reasons) == 1:
+            return f"Not in the training: {first}"
+        names = [f"'{name}'" for name in reasons]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return f"Not in the training: {', '.join(names[:_NAMED])}{more}. The first: {first}"
 
     def _unlike_current(self, record: ImageRecord) -> str:
         """Say how an image's channels differ from those of the one in front; empty if not."""

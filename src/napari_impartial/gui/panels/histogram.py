@@ -15,20 +15,31 @@ _BINS = 40
 _COLOUR = "#4c9be8"
 
 
+class _Counts(pg.AxisItem):
+    """An axis for counts: there is no half object."""
+
+    def tickSpacing(self, low: float, high: float, size_px: float) -> list[tuple[float, float]]:
+        """Return the spacings of ticks that are whole numbers."""
+        spacings = super().tickSpacing(low, high, size_px)
+        return [(s, start) for s, start in spacings if s >= 1 and s == int(s)] or [(1.0, 0.0)]
+
+
 class Histogram(PlainPlot):
     """Bars of how many objects have which value."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(110, parent)
+        super().__init__(134, parent, _Counts("left"))
         self.setObjectName("histogram")
         self.setAccessibleName("Histogram")
         self.setToolTip("How many of the objects in the table have which value.")
+        self.left.setLabel("objects")
         self._bars = pg.BarGraphItem(x=[0.0], height=[0], width=1.0, brush=_COLOUR, pen=None)
         self.box.addItem(self._bars)
         self.counts: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
 
-    def set_values(self, values: npt.NDArray[Any]) -> None:
-        """Show the spread of values; those that are not finite are left out."""
+    def set_values(self, values: npt.NDArray[Any], name: str) -> None:
+        """Show the spread of values, named `name`; those that are not finite are left out."""
+        self.bottom.setLabel(name)
         finite = np.asarray(values, dtype=np.float64)
         finite = finite[np.isfinite(finite)]
         if not len(finite):

@@ -190,8 +190,11 @@ class ImagePanel(QWidget):
                 raise ImPartialError("The last axis of an RGB layer holds its colours: C.")
         except ImPartialError as error:
             self._say(str(error))
+            # What it says is of the axes before.
+            self._meaning.hide()
             return None
         self._say("")
+        self._meaning.show()
         return axes
 
     def _say(self, text: str) -> None:

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_impartial.gui.tally import Tally
 
-from .labels import explained
+from .labels import REVIEWED, REVIEWED_TIP, explained
 
 _ROWS = 5
 _ROOT = QModelIndex()
@@ -141,9 +141,9 @@ class ImagesPanel(QWidget):
         self._table.setHorizontalHeader(columns)
         columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self._reviewed = QCheckBox("This image is reviewed")
+        self._reviewed = QCheckBox(REVIEWED)
         self._reviewed.setObjectName("reviewed_check")
-        self._reviewed.setToolTip("Tick when you have looked through the objects of this image.")
+        self._reviewed.setToolTip(REVIEWED_TIP)
         self._add = QPushButton()
         self._add.setObjectName("add_images_button")
         self._add.setToolTip(

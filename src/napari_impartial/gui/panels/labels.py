@@ -5,6 +5,13 @@ from __future__ import annotations
 from qtpy.QtGui import QTextDocumentFragment
 from qtpy.QtWidgets import QLabel
 
+# The same tick stands by the list of images and by the table of objects.
+REVIEWED = "Image reviewed"
+REVIEWED_TIP = (
+    "Tick when you have looked through the objects of this image. Ticks itself when each object "
+    "is accepted, rejected or corrected."
+)
+
 
 def tell(label: QLabel, text: str) -> None:
     """Show a text with colours or links, of which a screen reader gets the words alone."""

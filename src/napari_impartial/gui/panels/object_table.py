@@ -53,7 +53,8 @@ class ObjectTableModel(QAbstractTableModel):
             if name == "label":
                 self._table[VERDICT] = self._words(column)
         # What is looked at most comes first; where an object lies, the picture shows.
-        self._names = sorted(self._table, key=lambda name: name.startswith(_PLACES))
+        names = [name for name in self._table if name not in self._constant()]
+        self._names = sorted(names, key=lambda name: name.startswith(_PLACES))
         self._put_in_order()
         self.endResetModel()
 
@@ -90,7 +91,13 @@ class ObjectTableModel(QAbstractTableModel):
 
     def columns(self) -> list[str]:
         """Return the names of the columns that hold numbers, the label aside."""
-        return [n for n, c in self._table.items() if c.dtype.kind != "U" and n != "label"]
+        hidden = {"label", *self._constant()}
+        return [n for n, c in self._table.items() if c.dtype.kind != "U" and n not in hidden]
+
+    def _constant(self) -> set[str]:
+        """Return the column of classes where all objects are of one: it says nothing then."""
+        classes = self._table.get("class")
+        return set() if classes is None or (classes != classes[:1]).any() else {"class"}
 
     def total(self) -> int:
         """Return the number of objects, hidden ones included."""

@@ -22,17 +22,22 @@ class PlainPlot(pg.GraphicsLayoutWidget):
     left, bottom : pyqtgraph.AxisItem
     """
 
-    def __init__(self, height_px: int, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, height_px: int, parent: QWidget | None = None, left: pg.AxisItem | None = None
+    ) -> None:
         super().__init__(parent)
         self.setBackground(None)
         self.setFixedHeight(height_px)
         self.box = pg.ViewBox(enableMenu=False, enableMouse=False, defaultPadding=0.03)
-        self.left = pg.AxisItem("left", linkView=self.box)
+        self.left = pg.AxisItem("left") if left is None else left
+        self.left.linkToView(self.box)
         self.bottom = pg.AxisItem("bottom", linkView=self.box)
         self.addItem(self.left, 0, 0)
         self.addItem(self.box, 0, 1)
         self.addItem(self.bottom, 1, 1)
-        self.ci.setContentsMargins(0, 4, 8, 0)
+        for axis in (self.left, self.bottom):
+            axis.enableAutoSIPrefix(False)  # "seconds (x1e+03)" helps nobody
+        self.ci.setContentsMargins(0, 4, 8, 4)  # the descenders of a label below
         self.ci.setSpacing(0)
         self._made = True
 

@@ -23,7 +23,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.keys import key_hint
 
 from .histogram import Histogram
-from .labels import line
+from .labels import REVIEWED, REVIEWED_TIP, line
 from .object_table import ObjectTable, Table
 
 
@@ -148,11 +148,9 @@ class ReviewPanel(QWidget):
             self.reject,
         )
         self._undo = _button("Undo  (U)", "undo_button", "", self.undo_wanted.emit)
-        self._reviewed = QCheckBox("Reviewed")
+        self._reviewed = QCheckBox(REVIEWED)
         self._reviewed.setObjectName("review_done_check")
-        self._reviewed.setToolTip(
-            "This image is done. Ticks itself when each object is accepted, rejected or corrected."
-        )
+        self._reviewed.setToolTip(REVIEWED_TIP)
         self._reviewed.toggled.connect(self.reviewed_changed)
         self._show_histogram = QPushButton("Histogram")
         self._show_histogram.setObjectName("histogram_button")
@@ -221,7 +219,7 @@ class ReviewPanel(QWidget):
         name = self._column.currentData()
         table = self.table.table_model().shown() if self._show_histogram.isChecked() else {}
         if name in table:
-            self.histogram.set_values(table[name])
+            self.histogram.set_values(table[name], self._column.currentText())
 
     def _on_export(self) -> None:
         path, _ = QFileDialog.getSaveFileName(

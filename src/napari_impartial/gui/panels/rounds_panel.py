@@ -21,8 +21,8 @@ from .labels import line
 
 _COLUMNS = (
     ("Round", "Number of the training; the current one is marked."),
-    ("s", "Seconds of training, those of the rounds it went on from included."),
-    ("px", "Annotated pixels."),
+    ("time", "Seconds of training, those of the rounds it went on from included."),
+    ("pixels", "Annotated pixels."),
     ("cells", "Foreground strokes, and objects accepted or corrected."),
     ("objects", "Objects in the images that were predicted."),
     (
@@ -193,7 +193,7 @@ class RoundsPanel(QWidget):
 def _item(row: RoundRow) -> QTreeWidgetItem:
     texts = [
         f"{row.number} ◂" if row.current else str(row.number),
-        f"{row.seconds:.0f}",
+        f"{row.seconds:.0f} s",
         str(row.pixels),
         str(row.cells),
         "" if row.objects is None else str(row.objects),

@@ -1,0 +1,163 @@
+"""What the dock says, where it could mislead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
+
+from napari_impartial.core.config import InstanceConfig, TrainingConfig, parameters
+from napari_impartial.core.model_card import ModelCard
+from napari_impartial.core.scribbles import Scribbles
+from napari_impartial.gui.panels.histogram import Histogram
+from napari_impartial.gui.panels.image_panel import ImagePanel
+from napari_impartial.gui.panels.images_panel import ImagesPanel
+from napari_impartial.gui.panels.object_table import ObjectTable
+from napari_impartial.gui.panels.review_panel import ReviewPanel
+from napari_impartial.gui.panels.rounds_panel import RoundRow, RoundsPanel
+from napari_impartial.gui.session import Activity, Session
+
+
+@pytest.fixture
+def panel(qtbot: Any) -> Callable[[Any], Any]:
+    def register(made: Any) -> Any:
+        qtbot.addWidget(made)
+        return made
+
+    return register
+
+
+@pytest.fixture
+def status(widget: Any, find: Any) -> Callable[[], str]:
+    return lambda: find("status_label").text()
+
+
+def test_the_status_knows_whether_suggestions_are_left(
+    widget: Any, predicted: Any, status: Any
+) -> None:
+    names = widget.session.record.channel_names
+    card = SimpleNamespace(channel_names=names, n_channels=len(names))
+    widget.session.set_model(Path("model"), cast(ModelCard, card))
+    assert status().startswith("Ready. Follow the suggestions")
+    for place in list(widget.results.places):
+        widget.results.suggestions.looks_fine(place)
+    assert "All suggestions are done" in status()
+    widget.keys.undo_decision()
+    assert status().startswith("Ready. Follow the suggestions")
+    widget.session.plane.suggestions = []
+    widget.results.suggestions.refresh()
+    assert "No suggestions are left" in status()
+    widget.session.plane.prediction = None
+    widget.session.changed.emit()
+    assert status() == "Press Predict to see what the model makes of this image."
+
+
+def test_the_status_of_a_training_whose_image_is_gone(
+    widget: Any, scribbled: Any, status: Any
+) -> None:
+    widget.session.activity = Activity.TRAINING
+    assert "Go on painting" in status()
+    widget.session.choose(None)
+    assert status() == "Training. Choose an image to go on painting."
+    widget.session.activity = Activity.IDLE
+
+
+def test_all_images_that_are_left_out_are_named() -> None:
+    session = Session()
+    strokes = Scribbles(np.array([[1, 2]], np.uint8))
+    for key, channels in enumerate((("DAPI", "CD8"), ("CD8",), ("CD3",), ("x", "y", "z"))):
+        session.choose(key, f"image {key}", channels)
+        session.set_scribbles(key, {(): strokes})
+    session.choose(0, "image 0", ("DAPI", "CD8"))
+    said = session.left_out()
+    assert said.startswith("Not in the training: 'image 1', 'image 2', 'image 3'. ")
+    assert "'image 1' has" in said
+
+
+def test_headings_of_rounds_are_words_with_units(panel: Any) -> None:
+    made = panel(RoundsPanel())
+    made.set_rounds([RoundRow(1, 15.2, 12345, 14, 1240, 0.87, True)])
+    heading, row = made._list.headerItem(), made._list.topLevelItem(0)
+    shown = {heading.text(i): row.text(i) for i in range(made._list.columnCount())}
+    assert shown["time"] == "15 s"
+    assert shown["pixels"] == "12345"
+    assert not {"s", "px"} & set(shown)
+
+
+def test_the_column_of_classes_is_there_when_there_are_several(panel: Any) -> None:
+    view = panel(ObjectTable())
+    table = {
+        "label": np.array([1, 2]),
+        "centroid_y": np.array([1.0, 2.0]),
+        "centroid_x": np.array([1.0, 2.0]),
+        "area_px": np.array([5, 6]),
+        "class": np.array([2, 2]),
+    }
+
+    def headings() -> list[str]:
+        model = view.table_model()
+        return [model.headerData(i, Qt.Orientation.Horizontal) for i in range(model.columnCount())]
+
+    view.set_table(table)
+    assert "class" not in headings()
+    assert "class" not in view.table_model().columns()
+    assert "class" in view.table_model().shown(), "files have it all the same"
+    view.set_table({**table, "class": np.array([2, 3])})
+    assert "class" in headings()
+    assert "class" in view.table_model().columns()
+
+
+def test_the_histogram_says_what_it_counts(panel: Any) -> None:
+    made = panel(Histogram())
+    made.set_values(np.array([10.0, 12.0, 30.0]), "area px")
+    assert made.left.labelText == "objects"
+    assert made.bottom.labelText == "area px"
+    for most in (1.0, 2.0, 3.0, 40.0, 5000.0):
+        spacings = [spacing for spacing, _ in made.left.tickSpacing(0.0, most, 80)]
+        assert spacings
+        assert all(spacing >= 1 and spacing == int(spacing) for spacing in spacings)
+
+
+def test_the_tick_for_reviewed_images_has_one_name(panel: Any) -> None:
+    images, review = panel(ImagesPanel()), panel(ReviewPanel())
+    above = images.findChild(QWidget, "reviewed_check")
+    below = review.findChild(QWidget, "review_done_check")
+    assert above.text() == below.text()
+    assert above.toolTip() == below.toolTip()
+
+
+def test_the_reading_of_axes_is_gone_while_they_are_wrong(panel: Any) -> None:
+    from napari.components import ViewerModel
+
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((3, 40, 50)), name="stack")
+    made = panel(ImagePanel(viewer))
+    made.refresh()
+    axes = made._axes.text()
+    assert not made._meaning.isHidden()
+    made.set_axes("CYY")
+    assert made._meaning.isHidden()
+    made.refresh()
+    assert made._meaning.isHidden()
+    made.set_axes(axes)
+    assert not made._meaning.isHidden()
+    assert made._note.isHidden()
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "jargon"),
+    [
+        (TrainingConfig, "time_budget_s", "learning rate"),
+        (TrainingConfig, "device", "MPS (Apple), then the CPU"),
+        (InstanceConfig, "split", "authors"),
+        (InstanceConfig, "smooth_px", "Standard deviation"),
+    ],
+)
+def test_tooltips_are_in_words_of_the_user(config: Any, name: str, jargon: str) -> None:
+    assert jargon not in parameters(config)[name].tooltip
