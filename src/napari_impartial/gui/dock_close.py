@@ -32,6 +32,9 @@ class DockClose(QObject):
     let_go
         What else there is to do: plain functions, or methods of nothing that is deleted with
         the widget.
+    put_back
+        Leaves the layers as one who goes on without the dock wants them; not called where
+        the viewer goes, too.
     """
 
     def __init__(
@@ -41,9 +44,11 @@ class DockClose(QObject):
         process: TrainingProcess,
         session: Session,
         let_go: Iterable[Callable[[], object]],
+        put_back: Callable[[], None],
     ) -> None:
         super().__init__(widget)
         self._widget, self._session = widget, session
+        self._put_back = put_back
         left: list[Callable[[], object]] = [process.close, *let_go]
 
         # Not a method of ours: when this is called there may be no widget any more.
@@ -73,6 +78,7 @@ class DockClose(QObject):
             # Who closes a dock by its x is not done with the session, as who closes the
             # window is: a dock that is opened again offers it.
             self._end(True)
+            self._put_back()
             self._idle.start()
 
     def _delete(self) -> None:

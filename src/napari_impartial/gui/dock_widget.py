@@ -191,6 +191,8 @@ class ImPartialWidget(QWidget):
         store.keep_part(
             "objects", lambda: asdict(self.result_panel.value()), self.result_panel.restore
         )
+        front = self.workspace.front
+        store.keep_part("hidden", front.save, front.restore)
         panel.save_wanted.connect(store.save_as)
         panel.open_wanted.connect(store.open)
         line.restore_wanted.connect(store.restore_offered)
@@ -219,6 +221,7 @@ class ImPartialWidget(QWidget):
                 partial(active.disconnect, self._on_active_layer),
                 partial(keys.unbind, self._viewer),
             ],
+            self.workspace.front.let_go,
         )
 
     def _on_restored(self, source: Source | None) -> None:

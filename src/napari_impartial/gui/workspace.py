@@ -17,6 +17,7 @@ from napari_impartial.core.images import Image
 from napari_impartial.core.scribbles import Scribbles
 
 from . import notify
+from .front import Front
 from .image_set import count_others, other_images
 from .layers import ResultLayers, Role, ScribbleLayers, Source, image_layers
 from .layers.grid import put_in_place
@@ -60,6 +61,7 @@ class Workspace(QObject):
         self.scratch = Scratch()
         self.results = ResultLayers(viewer, self.scratch.large_zeros)
         self.sources: dict[int, Source] = {}
+        self.front = Front(viewer, self._layers_of)
         self._keys = itertools.count()
         self._watched: set[Labels] = set()
         self._followed: set[Layer] = set()
@@ -117,13 +119,15 @@ class Workspace(QObject):
         if key is None:
             key = next(self._keys)
         self._follow(source.primary)
-        old = self.sources.get(key)
+        old, before = self.sources.get(key), self.session.current
         self.sources[key] = source
         self.session.plane_index = source.plane_in_view(self.viewer)
         self.session.choose(key, source.name, source.channel_names)
         if old is not None and old != source:
             self.session.forget_copies(key)
         self.read_scribbles()
+        if before != key:
+            self.front.bring(source, self._not_in_front())
         self.plane_changed.emit()
 
     def add(self, source: Source) -> int:
@@ -141,6 +145,8 @@ class Workspace(QObject):
         for source in other_images(self.viewer, self._known(), self.source):
             self.add(source)
         self.read_scribbles()
+        if self.source is not None:
+            self.front.bring(self.source, self._not_in_front())
 
     def n_others(self) -> int:
         """Return the number of open images that are no part of the session."""
@@ -148,6 +154,15 @@ class Workspace(QObject):
 
     def _known(self) -> list[Source]:
         return [self.sources[key] for key in self.session.images]
+
+    def _not_in_front(self) -> list[Source]:
+        return [source for source in self._known() if source is not self.source]
+
+    def _layers_of(self, source: Source) -> list[Layer]:
+        """Return the layers of an image that are in the viewer, its first one first."""
+        own = [self.scribbles.find(source), *(self.results.find(source, r) for r in Role)]
+        there = [layer for layer in source.layers if layer in self.viewer.layers]
+        return [*there, *(layer for layer in own if layer is not None)]
 
     def clear(self, keep: Collection[Layer] = ()) -> None:
         """Take the session's images, scribbles and results out of the viewer, and forget them.
@@ -324,6 +339,8 @@ class Workspace(QObject):
 
     def _on_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._on_renamed)
+        if self.source is not None:
+            self.front.keep_back(event.value, self.source, self._not_in_front())
         self._layers_timer.start()
 
     def _on_renamed(self, event: Any) -> None:

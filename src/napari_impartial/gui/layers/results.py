@@ -218,8 +218,10 @@ class ResultLayers:
         """Put a layer under the scribbles, with what is selected staying so."""
         layers = self._viewer.layers
         active, selected = layers.selection.active, set(layers.selection)
-        layers.insert(self._place(source, role), layer)
+        place = self._place(source, role)
+        # Known before others hear of it: they ask whose it is.
         self._layers[(source.primary, role)] = layer
+        layers.insert(place, layer)
         if selected:
             layers.selection.clear()
             layers.selection.update(selected)

@@ -1,0 +1,135 @@
+"""The image that is chosen is the one that is seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_impartial.gui.layers import Role
+
+
+def shown(viewer: Any) -> list[str]:
+    return [layer.name for layer in viewer.layers if layer.visible]
+
+
+def choose(widget: Any, name: str) -> None:
+    records = widget.session.images.values()
+    widget._bring_to_front(next(one.key for one in records if one.name == name))
+
+
+@pytest.fixture
+def three(widget: Any, viewer: Any, find: Any, qtbot: Any) -> Any:
+    """Three images at one place, each with scribbles and an uncertainty; A is in front."""
+    for name in "ABC":
+        viewer.add_image(np.random.default_rng(1).random((40, 50)), name=name)
+    viewer.add_points(np.zeros((1, 2)), name="mine")
+    qtbot.waitUntil(lambda: widget.workspace.source is not None)
+    find("add_images_button").click()
+    for name in "BCA":
+        choose(widget, name)
+        widget.workspace.new_scribbles()
+        widget.workspace.results.write(
+            widget.workspace.source, (), Role.UNCERTAINTY, np.ones((40, 50))
+        )
+    return widget
+
+
+def test_other_images_are_hidden_as_soon_as_they_are_added(
+    widget: Any, viewer: Any, find: Any, qtbot: Any
+) -> None:
+    viewer.add_image(np.ones((40, 50)), name="A")
+    qtbot.waitUntil(lambda: widget.workspace.source is not None)
+    viewer.add_image(np.ones((40, 50)), name="B")
+    viewer.add_image(np.ones((40, 50)), name="beside", translate=(0, 50))
+    qtbot.waitUntil(lambda: find("image_combo").count() == 3)
+    assert shown(viewer) == ["A", "B", "beside"], "they are not the session's yet"
+    choose(widget, "A")
+    find("add_images_button").click()
+    assert widget.workspace.source.name == "A"
+    assert shown(viewer) == ["A", "beside"]
+    choose(widget, "B")
+    assert shown(viewer) == ["B", "beside"]
+
+
+def test_what_was_seen_of_an_image_comes_back_with_it(three: Any, viewer: Any) -> None:
+    own = ["A", "uncertainty [A]", "scribbles [A]"]
+    assert sorted(shown(viewer)) == sorted([*own, "mine"])
+    viewer.layers["uncertainty [A]"].visible = False
+    choose(three, "B")
+    assert sorted(shown(viewer)) == sorted(["B", "uncertainty [B]", "scribbles [B]", "mine"])
+    viewer.layers["mine"].visible = False
+    choose(three, "A")
+    assert sorted(shown(viewer)) == ["A", "scribbles [A]"]
+
+
+def test_the_brush_goes_over_to_the_image_that_is_seen(three: Any, viewer: Any) -> None:
+    viewer.layers.selection.active = viewer.layers["scribbles [A]"]
+    three.keys.brush_background()
+    choose(three, "B")
+    active = viewer.layers.selection.active
+    assert (active.name, active.mode, active.selected_label) == ("scribbles [B]", "paint", 1)
+    viewer.layers.remove("scribbles [C]")
+    choose(three, "C")
+    assert viewer.layers.selection.active.name == "C"
+
+
+def test_results_of_images_that_are_not_seen_wait_for_them(three: Any, viewer: Any) -> None:
+    workspace = three.workspace
+    other = next(s for s in workspace.sources.values() if s.name == "B")
+    before = shown(viewer)
+    workspace.results.write(other, (), Role.INSTANCES, np.ones((40, 50), int))
+    workspace.results.write(other, (), Role.PROBABILITY, np.ones((40, 50)))
+    assert shown(viewer) == before
+    choose(three, "B")
+    assert "instances [B]" in shown(viewer)
+    assert "probability [B]" not in shown(viewer), "as it is made"
+
+
+def test_layers_and_images_may_go(three: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.layers.remove("scribbles [B]")
+    viewer.layers.remove("uncertainty [A]")
+    choose(three, "B")
+    viewer.layers.remove("B")
+    qtbot.waitUntil(lambda: three.session.record is not None and three.session.record.name != "B")
+    name = three.session.record.name
+    assert name in shown(viewer)
+    assert not {"A", "C"} - {name} & set(shown(viewer))
+
+
+def test_a_channel_that_two_images_share_stays(widget: Any, viewer: Any, qtbot: Any) -> None:
+    from napari_impartial.gui.layers import Source
+
+    layers = [viewer.add_image(np.ones((40, 50)), name=name) for name in ("A", "B", "dna")]
+    qtbot.waitUntil(lambda: widget.workspace.source is not None)
+    one, other = (Source((layer, layers[2]), "YX", (0,)) for layer in layers[:2])
+    widget.workspace.choose(one)
+    widget.workspace.choose(other)
+    assert shown(viewer) == ["B", "dna"]
+    widget.workspace.choose(one)
+    assert shown(viewer) == ["A", "dna"]
+
+
+def test_a_restored_session_shows_the_image_that_was_in_front(
+    three: Any, viewer: Any, save: Any, crash: Any, second_window: Any, open_in: Any
+) -> None:
+    viewer.layers["scribbles [C]"].data_setitem((np.array([3]), np.array([3])), np.array([1]))
+    folder = save(three)
+    crash(three)
+    other, made = second_window()
+    open_in(made, folder)
+    assert made.session.record.name == "A"
+    assert {"A", "scribbles [A]"} <= set(shown(other))
+    assert not {"B", "C", "scribbles [B]"} & set(shown(other))
+    choose(made, "C")
+    assert {"C", "scribbles [C]"} <= set(shown(other))
+    assert "A" not in shown(other)
+
+
+def test_without_the_dock_all_is_seen_as_before(three: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.layers["uncertainty [A]"].visible = False
+    viewer.window.remove_dock_widget(three)
+    qtbot.waitUntil(lambda: not viewer.keymap)
+    assert set("ABC") <= set(shown(viewer))
+    assert "uncertainty [A]" not in shown(viewer)
