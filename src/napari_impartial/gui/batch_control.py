@@ -189,9 +189,7 @@ class BatchControl(QObject):
         if self._cancelled or target[0] not in self._session.images:
             self._next()
             return
-        card = self._session.card
-        assert card is not None
-        config = PredictionConfig(device=card.training.device)
+        config = PredictionConfig(device=self._session.device)
         make = partial(
             messages.Predict, image=image, model_path=str(self._session.model_path), config=config
         )

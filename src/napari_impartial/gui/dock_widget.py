@@ -31,7 +31,7 @@ from .panels.rounds_panel import RoundsPanel
 from .panels.scribble_panel import ScribblePanel
 from .panels.session_panel import RestoreLine, SessionPanel
 from .panels.step import Step, VerticalScrollArea, stacked
-from .panels.train_panel import TrainPanel
+from .panels.train_panel import TrainingChoice, TrainPanel
 from .process import TrainingProcess
 from .refinement import Refinement
 from .result_control import ResultControl
@@ -200,7 +200,7 @@ class ImPartialWidget(QWidget):
         store.offered.connect(line.offer)
         store.saved.connect(panel.set_saved)
         store.restored.connect(self._on_restored)
-        self.train_panel.valueChanged.connect(store.note_change)
+        self.train_panel.valueChanged.connect(self._on_choice)
         self.training.started.connect(store.save)
         self.training.finished.connect(store.save)
 
@@ -257,9 +257,14 @@ class ImPartialWidget(QWidget):
     def _bring_to_front(self, key: int) -> None:
         self.image_panel.setValue(self.workspace.sources[key])
 
+    def _on_choice(self, choice: TrainingChoice) -> None:
+        self.session.device = choice.device
+        self.store.note_change()
+
     def _on_ready(self, ready: Any) -> None:
         if ready is not None:
             self.train_panel.set_devices(ready.devices)
+            self.session.device = self.train_panel.value().device
             self.speed.measure(self.train_panel.value().device)
 
     def _take_brush(self, label: int) -> None:

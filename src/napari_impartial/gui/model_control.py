@@ -102,7 +102,7 @@ class ModelControl:
             if any(plane.prediction is not None for plane in record.planes.values())
             and not self._session.missing_for_prediction(record.key)
         ]
-        config = PredictionConfig(device=card.training.device)
+        config = PredictionConfig(device=self._session.device)
         try:
             parts = [] if done is None else [training_command(done, model)]
             if predicted:

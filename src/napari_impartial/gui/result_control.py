@@ -144,7 +144,7 @@ class ResultControl(QObject):
         except ImPartialError as error:
             notify.show_warning(str(error))
             return
-        config = PredictionConfig(device=self._session.card.training.device)
+        config = PredictionConfig(device=self._session.device)
         if samples is not None:
             config = replace(config, samples=samples)
         make = partial(

@@ -231,6 +231,8 @@ class Session:
         self.rounds: list[Round] = []
         self.round: Round | None = None
         self.instance_config = InstanceConfig()
+        # What computes on this machine; a model may come from another one.
+        self.device = "auto"
         self._activity = Activity.IDLE
 
     @property
