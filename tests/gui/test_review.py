@@ -495,3 +495,40 @@ def test_a_correction_made_just_before_closing_is_kept(
     settled(again, wait_for)
     assert plane(again).review.count(Verdict.ERASED) == 1
     assert not plane(again).instances[where].any()
+
+
+def test_undo_shows_what_it_undoes(
+    widget: Any, viewer: Any, find: Any, scribbled: Any, predicted: Any, add_tissue: Any, qtbot: Any
+) -> None:
+    table = find("object_table")
+    table.go_to_row(0)
+    find("accept_button").click()
+    known = plane(widget)
+    assert known.review.kept
+    stack = viewer.add_image(np.zeros((3, 96, 96)), name="stack", axis_labels=("z", "y", "x"))
+    qtbot.waitUntil(lambda: find("image_combo").count() == 2)
+    widget.image_panel.setValue(widget.workspace.sources[next(iter(widget.session.images))])
+    find("image_combo").setCurrentText("stack")
+    assert widget.session.record.name == "stack"
+    assert "in tissue" in find("undo_button").toolTip()
+    widget.keys.undo_decision()
+    assert not known.review.kept
+    assert widget.session.record.name == "tissue", "nothing is undone out of sight"
+    assert stack in viewer.layers
+
+
+def test_undo_goes_to_the_plane(widget: Any, viewer: Any, find: Any, qtbot: Any) -> None:
+    from napari_impartial.gui.decisions import Decision
+
+    viewer.add_image(np.zeros((3, 96, 96)), name="stack", axis_labels=("z", "y", "x"))
+    qtbot.waitUntil(lambda: widget.workspace.source is not None)
+    viewer.dims.set_point(0, 1)
+    place = (widget.session.current, widget.session.plane_index)
+    assert place[1] == (1,)
+    done: list[bool] = []
+    widget.results.review.log.push(Decision("it", lambda: done.append(True), None, where=place))
+    viewer.dims.set_point(0, 2)
+    assert "it in stack [z=1]" in find("undo_button").toolTip()
+    widget.keys.undo_decision()
+    assert widget.session.plane_index == (1,)
+    assert done

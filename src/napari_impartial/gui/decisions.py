@@ -23,12 +23,15 @@ class Decision:
         Puts things back as they were.
     before, after : object
         States before and after it, to notice that it was undone elsewhere.
+    where : tuple of int and tuple of int, optional
+        Key of the image, and the plane, that it is about.
     """
 
     words: str
     undo: Callable[[], None]
     before: object
     after: object = None
+    where: tuple[int, tuple[int, ...]] | None = None
 
 
 class DecisionLog:

@@ -177,6 +177,7 @@ class ImPartialWidget(QWidget):
         results.counted.connect(self.result_panel.set_count)
         results.measured.connect(self.result_panel.set_table)
         results.suggestions.image_wanted.connect(self._bring_to_front)
+        results.review.image_wanted.connect(self._bring_to_front)
         results.suggestions.suggested.connect(lambda _: self._update())
         self.batch.progressed.connect(self._on_batch_progress)
         self.batch.ended.connect(self.batch_panel.end)

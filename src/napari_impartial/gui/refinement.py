@@ -94,12 +94,12 @@ class Refinement(QObject):
         )
 
     def _show_decisions(self) -> None:
-        plane, latest = self._session.plane, self._results.review.log.latest
+        plane = self._session.plane
         review = None if plane is None else plane.review
         if review is not self._shown_review:
             self._shown_review = review
             self._review_panel.set_verdicts(self._results.review.verdicts())
-        words = "" if latest is None else latest.words
+        words = self._results.review.undo_words()
         self._review_panel.set_undo(words)
         self._refine_panel.set_undo(words)
         record = self._session.record

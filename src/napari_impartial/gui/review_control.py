@@ -19,6 +19,7 @@ from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND
 
 from .decisions import Decision, DecisionLog
 from .layers import Role
+from .layers.view import show_plane
 from .session import Plane, PlaneIndex, PlaneKey
 from .workspace import Workspace
 
@@ -46,11 +47,14 @@ class ReviewControl(QObject):
         Key and plane of which the objects are others now, but for new cuts.
     removed
         Labels of objects of the plane in view that were rejected.
+    image_wanted
+        Key of the image that is to be brought to the front.
     """
 
     changed = Signal()
     corrected = Signal(int, object)
     removed = Signal(object)
+    image_wanted = Signal(int)
 
     def __init__(self, workspace: Workspace, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -135,7 +139,7 @@ class ReviewControl(QObject):
         else:
             self.show(key, plane, labels)
         undo = partial(self._restore, key, plane, before)
-        self.log.push(Decision("the correction", undo, before), review)
+        self.log.push(Decision("the correction", undo, before, where=(key, plane)), review)
         self.corrected.emit(key, plane)
 
     def pending(self) -> dict[PlaneKey, Review]:
@@ -176,7 +180,7 @@ class ReviewControl(QObject):
         n = len(known.review.kept) - len(before.kept)
         if n:
             undo = partial(self._restore, *place, before)
-            self.log.push(Decision(f"accepting {_objects(n)}", undo, before))
+            self.log.push(Decision(f"accepting {_objects(n)}", undo, before, where=place))
             self._session.changed.emit()
 
     def reject(self, labels: Sequence[int]) -> None:
@@ -195,15 +199,36 @@ class ReviewControl(QObject):
         self.show(*place, left)
         undo = partial(self._undo_rejection, place, before, strokes)
         words = f"rejecting {_objects(len(regions))}"
-        self.log.push(Decision(words, undo, before, review))
+        self.log.push(Decision(words, undo, before, review, place))
         self.removed.emit([region.label for region in regions])
         self._session.changed.emit()
 
     def undo(self) -> None:
-        """Undo the latest decision."""
+        """Undo the latest decision, with its plane in view."""
         self.collect_all()
+        latest = self.log.latest
+        if latest is not None and latest.where is not None:
+            self._go_to(*latest.where)
         self.log.undo()
         self._session.changed.emit()
+
+    def undo_words(self) -> str:
+        """Return what would be undone, and in which image; empty if nothing."""
+        latest = self.log.latest
+        if latest is None or latest.where is None:
+            return "" if latest is None else latest.words
+        key, plane = latest.where
+        if key not in self._session.images:
+            return latest.words
+        return f"{latest.words} in {self._workspace.sources[key].plane_name(plane)}"
+
+    def _go_to(self, key: int, plane: PlaneIndex) -> None:
+        """Bring a plane to the front; where one looks in it stays."""
+        if key not in self._session.images:
+            return
+        if key != self._session.current:
+            self.image_wanted.emit(key)
+        show_plane(self._workspace.viewer, self._workspace.sources[key], plane)
 
     def verdicts(self) -> dict[int, str]:
         """Return the verdicts on objects of the plane in view, by label."""
@@ -304,7 +329,9 @@ class ReviewControl(QObject):
             review = latest.before if whole else review
         self._restore(key, index, review)
         undo = partial(self._restore, key, index, before)
-        self.log.push(Decision("taking the rejection back", undo, before), review)
+        self.log.push(
+            Decision("taking the rejection back", undo, before, where=(key, index)), review
+        )
         self._session.changed.emit()
 
     def _watch(self, layer: Labels) -> None:

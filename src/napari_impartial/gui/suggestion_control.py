@@ -109,8 +109,8 @@ class SuggestionControl(QObject):
             return
         one = dismiss(place.suggestion, plane.prediction.foreground)
         plane.dismissed = [*plane.dismissed, one]
-        undo = partial(self._bring_back, plane, one)
-        self._log.push(Decision("finding a place fine", undo, None))
+        undo, where = partial(self._bring_back, plane, one), (place.key, place.plane)
+        self._log.push(Decision("finding a place fine", undo, None, where=where))
         self.refresh()
         self._session.changed.emit()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import napari
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
@@ -48,6 +49,21 @@ def go_to(
 ) -> None:
     """Centre a place, and zoom until `extent_px` pixels fill the smaller side."""
     layer = source.primary
+    world = show_plane(viewer, source, plane, y, x)
+    first = viewer.dims.ndim - layer.ndim
+    displayed = [axis - first for axis in viewer.dims.displayed[-2:]]
+    camera = viewer.scene.camera
+    camera.center = tuple(world[axis] for axis in displayed)
+    if extent_px is not None:
+        size = extent_px * float(np.max(np.abs(np.asarray(layer.scale)[displayed])))
+        camera.zoom = min(viewer.canvas.size) / size
+
+
+def show_plane(
+    viewer: napari.Viewer, source: Source, plane: PlaneIndex, y: float = 0, x: float = 0
+) -> npt.NDArray[np.float64]:
+    """Set the viewer's sliders to a plane; return where a pixel of it lies in the world."""
+    layer = source.primary
     point = np.zeros(layer.ndim)
     places = iter(plane)
     for i, letter in enumerate(source.axes[: layer.ndim]):
@@ -56,12 +72,7 @@ def go_to(
     first = viewer.dims.ndim - layer.ndim
     for i in source.stack_axes:
         viewer.dims.set_point(first + i, world[i])
-    displayed = [axis - first for axis in viewer.dims.displayed[-2:]]
-    camera = viewer.scene.camera
-    camera.center = tuple(world[axis] for axis in displayed)
-    if extent_px is not None:
-        size = extent_px * float(np.max(np.abs(np.asarray(layer.scale)[displayed])))
-        camera.zoom = min(viewer.canvas.size) / size
+    return world
 
 
 def on_click(viewer: napari.Viewer, found: Callable[[Labels, int], None]) -> Callable[[], None]:
