@@ -121,6 +121,41 @@ def test_a_session_comes_back_and_goes_on(
     wait_for(lambda: not again.results._measuring.busy)
 
 
+def test_the_window_looks_as_it_did(
+    widget: Any,
+    viewer: Any,
+    find: Any,
+    predicted: Any,
+    save: Any,
+    second_window: Any,
+    crash: Any,
+    open_in: Any,
+) -> None:
+    predicted.opacity, predicted.contour = 0.3, 1
+    layer_named(viewer, "probability [tissue]").visible = True
+    layer_named(viewer, "uncertainty [tissue]").visible = False
+    layer_named(viewer, "suggestions [tissue]").visible = False
+    viewer.layers.move(names(viewer).index("instances [tissue]"), 1)
+    viewer.layers["uncertainty [tissue]"].name = "unsure"
+    find("filter_edit").setText("area > 10")
+    widget.steps["scribble"].set_open(False)
+    folder = save(widget)
+    crash(widget)
+
+    other, again = second_window()
+    open_in(again, folder)
+    viewer.layers["unsure"].name = "uncertainty [tissue]"
+    assert names(other) == names(viewer)
+    look = lambda one: (one.name, one.visible, one.opacity, str(one.blending))  # noqa: E731
+    assert [look(one) for one in other.layers] == [look(one) for one in viewer.layers]
+    assert layer_named(other, "instances [tissue]").contour == 1
+    assert again.findChild(QWidget, "filter_edit").text() == "area > 10"
+    assert {n: step.is_open() for n, step in again.steps.items()} == {
+        n: step.is_open() for n, step in widget.steps.items()
+    }
+    assert not again.steps["scribble"].is_open()
+
+
 def test_nothing_is_written_before_there_is_something_to_lose(
     widget: Any, viewer: Any, find: Any, add_tissue: Any, qtbot: Any, sessions: Path
 ) -> None:

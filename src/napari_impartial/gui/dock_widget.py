@@ -37,6 +37,7 @@ from .refinement import Refinement
 from .result_control import ResultControl
 from .screen_fit import ScreenFit
 from .session import Round
+from .session_looks import Looks
 from .session_store import SessionStore
 from .speed_control import SpeedControl
 from .status import status
@@ -194,6 +195,12 @@ class ImPartialWidget(QWidget):
         )
         front = self.workspace.front
         store.keep_part("hidden", front.save, front.restore)
+        looks, review = Looks(self.workspace), self.result_panel.review
+        store.keep_part("filter", review.filter_text, review.set_filter_text)
+        store.keep_part(
+            "steps", lambda: {n: step.is_open() for n, step in self.steps.items()}, self._open_steps
+        )
+        store.keep_part("looks", looks.save, looks.restore)
         panel.save_wanted.connect(store.save_as)
         panel.open_wanted.connect(store.open)
         line.restore_wanted.connect(store.restore_offered)
@@ -204,6 +211,10 @@ class ImPartialWidget(QWidget):
         self.train_panel.valueChanged.connect(self._on_choice)
         self.training.started.connect(store.save)
         self.training.finished.connect(store.save)
+
+    def _open_steps(self, opened: dict[str, bool]) -> None:
+        for name, step in self.steps.items():
+            step.set_open(bool(opened.get(name, True)))
 
     def _wire_viewer(self) -> None:
         forget_clicks = on_click(self._viewer, self._on_clicked_object)

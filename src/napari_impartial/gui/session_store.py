@@ -303,6 +303,8 @@ class SessionStore(QObject):
         try:
             source = restorer.put_back(saved, replace)
             self.restored.emit(source)
+            # Layers for what is suggested are made here, before parts tell how they looked.
+            self._results.suggestions.refresh()
             for name, (_, restore) in self._parts.items():
                 if name in saved.parts:
                     restore(saved.parts[name])

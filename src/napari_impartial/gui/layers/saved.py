@@ -21,6 +21,7 @@ from napari_impartial.io.session_state import SavedLayer
 
 from .source import OURS, data_of
 
+_ANY_LOOK = ("opacity", "blending", "visible")
 _IMAGE_LOOK = ("opacity", "blending", "visible", "gamma", "contrast_limits")
 _LABELS_LOOK = ("opacity", "blending", "visible", "contour", "brush_size", "selected_label")
 # Longer texts among a layer's metadata are a file's own and come back with it.
@@ -48,10 +49,9 @@ def describe_image(layer: ImageLayer, version: int, folder: Path, embed: bool) -
         shape=[int(n) for n in data.shape],
         rgb=bool(layer.rgb),
         placement=_placement(layer),
-        look=_look(layer, _IMAGE_LOOK),
+        look=look_of(layer),
         metadata=_plain(layer.metadata),
     )
-    saved.look["colormap"] = _describe_colormap(layer.colormap)
     if path is not None:
         saved.path, saved.reader = str(path), layer.source.reader_plugin
         try:
@@ -69,7 +69,7 @@ def describe_labels(layer: Labels, version: int, shown: bool = True) -> SavedLay
         data=Kept(layer.data, version, sparse=True),
         shape=[int(n) for n in layer.data.shape],
         placement=_placement(layer),
-        look=_look(layer, _LABELS_LOOK),
+        look=look_of(layer),
         metadata=_plain(layer.metadata),
         shown=shown,
     )
@@ -128,7 +128,7 @@ def open_image(viewer: napari.Viewer, saved: SavedLayer, folder: Path) -> tuple[
         layer.name = saved.name
         layer.metadata = {**layer.metadata, **saved.metadata}
     _place(layer, saved)
-    _set_look(layer, saved)
+    give_look(layer, saved.look)
     return layer, warning
 
 
@@ -140,7 +140,7 @@ def make_labels(saved: SavedLayer, data: npt.NDArray[Any], role: str) -> Labels:
         known: dict[int | None, Any] = {int(label): c for label, c in colours.items()}
         layer.colormap = DirectLabelColormap(color_dict={None: "white", 0: "transparent", **known})
     _place(layer, saved)
-    _set_look(layer, saved)
+    give_look(layer, saved.look)
     return layer
 
 
@@ -207,17 +207,25 @@ def _place(layer: Layer, saved: SavedLayer) -> None:
             setattr(layer, name, tuple(value) if name in ("units", "axis_labels") else value)
 
 
-def _look(layer: Layer, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: _plain_value(getattr(layer, name)) for name in names}
+def look_of(layer: Layer) -> dict[str, Any]:
+    """Return how a layer looks, in plain values."""
+    if isinstance(layer, ImageLayer):
+        return {**_look(layer, _IMAGE_LOOK), "colormap": _describe_colormap(layer.colormap)}
+    return _look(layer, _LABELS_LOOK if isinstance(layer, Labels) else _ANY_LOOK)
 
 
-def _set_look(layer: Any, saved: SavedLayer) -> None:
-    for name, value in saved.look.items():
+def give_look(layer: Any, look: dict[str, Any]) -> None:
+    """Let a layer look as :func:`look_of` said of it or one of its kind."""
+    for name, value in look.items():
         if name in _IMAGE_LOOK or name in _LABELS_LOOK:
             setattr(layer, name, value)
-    if isinstance(saved.look.get("colormap"), (str, dict)) and isinstance(layer, ImageLayer):
-        colormap = saved.look["colormap"]
+    colormap = look.get("colormap")
+    if isinstance(colormap, (str, dict)) and isinstance(layer, ImageLayer):
         layer.colormap = colormap if isinstance(colormap, str) else Colormap(**colormap)
+
+
+def _look(layer: Layer, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: _plain_value(getattr(layer, name)) for name in names}
 
 
 def _describe_colormap(colormap: Colormap) -> Any:

@@ -100,6 +100,14 @@ class ReviewPanel(QWidget):
             self._reviewed.setChecked(reviewed)
         self._reviewed.setEnabled(not by_decisions and self.table.table_model().total() > 0)
 
+    def filter_text(self) -> str:
+        """Return the filter, as it was typed."""
+        return self._filter.text()
+
+    def set_filter_text(self, text: str) -> None:
+        """Filter the table."""
+        self._filter.setText(text)
+
     def accept(self) -> None:
         """Accept what is selected, and go on to the next row."""
         labels, row = self.table.selected(), self.table.currentIndex().row()
