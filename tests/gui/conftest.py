@@ -19,7 +19,7 @@ SCALE, TRANSLATE = (0.5, 0.25), (10.0, 20.0)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def settled() -> None:
+def nothing_loaded_is_collected() -> None:
     """Keep what earlier modules loaded out of the collector's way.
 
     napari's fixture collects garbage round every viewer, and would walk through all of

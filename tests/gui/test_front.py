@@ -127,6 +127,29 @@ def test_a_restored_session_shows_the_image_that_was_in_front(
     assert "A" not in shown(other)
 
 
+def test_a_result_that_was_switched_off_stays_so_in_a_restored_session(
+    three: Any, viewer: Any, save: Any, crash: Any, second_window: Any, open_in: Any,
+    prediction_of: Any, wait_for: Any,
+) -> None:  # fmt: skip
+    viewer.layers["scribbles [A]"].data_setitem((np.array([3]), np.array([3])), np.array([1]))
+    truth = np.zeros((40, 50), np.int32)
+    truth[10:30, 10:30] = 1
+    three.results._keep(three.session.current, (), prediction_of(truth))
+    wait_for(lambda: "instances [A]" in viewer.layers)
+    wait_for(lambda: not (three.results._cutting.busy or three.results._measuring.busy))
+    viewer.layers["uncertainty [A]"].visible = False
+    choose(three, "C")
+    folder = save(three)
+    crash(three)
+    other, made = second_window()
+    open_in(made, folder)
+    assert made.session.record.name == "C"
+    wait_for(lambda: "uncertainty [A]" in other.layers)
+    choose(made, "A")
+    assert "instances [A]" in shown(other)
+    assert "uncertainty [A]" not in shown(other)
+
+
 def test_without_the_dock_all_is_seen_as_before(three: Any, viewer: Any, qtbot: Any) -> None:
     viewer.layers["uncertainty [A]"].visible = False
     viewer.window.remove_dock_widget(three)

@@ -63,15 +63,14 @@ class Front:
         for layer in list(self._had):
             layer.visible = self._had.pop(layer)
 
-    def save(self) -> list[str]:
-        """Return the names of the hidden layers that come back with their image."""
-        return [str(layer.name) for layer, seen in self._had.items() if seen]
+    def save(self) -> dict[str, bool]:
+        """Return, by the names of the hidden layers, whether they come back with their image."""
+        return {str(layer.name): seen for layer, seen in self._had.items()}
 
-    def restore(self, names: Sequence[str]) -> None:
+    def restore(self, had: dict[str, bool]) -> None:
         """Take note of what :meth:`save` returned, once images are back."""
-        for layer in self._had:
-            if layer.name in names:
-                self._had[layer] = True
+        for layer, seen in list(self._had.items()):
+            self._had[layer] = had.get(str(layer.name), seen)
 
     def _covering(self, chosen: Source, others: Iterable[Source]) -> list[Layer]:
         own = self._layers_of(chosen)
