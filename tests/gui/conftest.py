@@ -30,6 +30,12 @@ def nothing_loaded_is_collected() -> None:
 
 
 @pytest.fixture(autouse=True)
+def own_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that are chosen in a test are not the user's."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture(autouse=True)
 def sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Sessions that nobody gave a place lie here, not among the user's own."""
     folder = tmp_path / "sessions"

@@ -209,3 +209,70 @@ def test_keys_act_whichever_layer_is_selected(
     press("N")
     viewer.window.remove_dock_widget(widget)
     qtbot.waitUntil(lambda: not viewer.keymap)
+
+
+@pytest.fixture
+def editor(widget: Any, qtbot: Any) -> Any:
+    """napari's shortcut editor, as in its preferences."""
+    from napari._qt.widgets.qt_keyboard_settings import ShortcutEditor
+
+    made = ShortcutEditor()
+    qtbot.addWidget(made)
+    return made
+
+
+def _row(editor: Any, words: str) -> int:
+    table = editor._table
+    return next(row for row in range(table.rowCount()) if table.item(row, 0).text() == words)
+
+
+def test_the_shortcut_editor_lists_all_keys(editor: Any) -> None:
+    from napari.utils.interactions import Shortcut
+
+    for key in KEYS:
+        row = _row(editor, f"ImPartial: {key.words[0].lower()}{key.words[1:]}")
+        assert editor._table.item(row, 2).text() == Shortcut(key.key).platform
+
+
+def test_a_key_changed_in_the_editor_is_changed_and_kept(
+    editor: Any, widget: Any, viewer: Any, find: Any, add_tissue: Any, qtbot: Any
+) -> None:
+    from app_model.types import KeyBinding
+    from napari.settings import get_settings
+
+    from napari_impartial.gui.keys import key_hint
+    from napari_impartial.io.kept_keys import load_keys
+
+    def set_key(text: str) -> None:
+        editor._table.item(_row(editor, "ImPartial: paint cells"), 2).setText(text)
+        # As the preferences dialog does with what the editor says.
+        get_settings().shortcuts.update({"shortcuts": editor.value()})
+
+    try:
+        set_key("H")
+        assert KeyBinding.from_str("W") not in viewer.keymap
+        add_tissue("a")
+        qtbot.waitUntil(lambda: find("image_combo").count() == 1)
+        find("new_scribbles_button").click()
+        viewer.keymap[KeyBinding.from_str("H")](viewer)
+        scribbles = next(layer for layer in viewer.layers if layer.name == "scribbles [a]")
+        assert (scribbles.mode, scribbles.selected_label) == ("paint", 2)
+        assert load_keys() == {"brush_cell": ["H"]}
+        assert key_hint("brush_cell") == "Key: H."
+        kept = get_settings().shortcuts.shortcuts
+        assert not [name for name in kept if name.startswith("napari-impartial")], (
+            "napari would warn of them at each start"
+        )
+    finally:
+        set_key("W")
+    assert load_keys() == {}
+    assert KeyBinding.from_str("W") in viewer.keymap
+
+
+@pytest.mark.parametrize("content", ["no json", "[1]", '{"brush_cell": 3}', '{"brush_cell": [3]}'])
+def test_a_damaged_file_of_keys_changes_none(content: str) -> None:
+    from napari_impartial.io.kept_keys import keys_path, load_keys
+
+    keys_path().parent.mkdir(parents=True, exist_ok=True)
+    keys_path().write_text(content)
+    assert load_keys() == {}

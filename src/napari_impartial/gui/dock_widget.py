@@ -11,7 +11,7 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
-from . import keys, mask_import
+from . import mask_import
 from .batch_control import BatchControl, BatchProgress
 from .dock_close import DockClose
 from .key_actions import KeyActions
@@ -39,6 +39,7 @@ from .screen_fit import ScreenFit
 from .session import Round
 from .session_looks import Looks
 from .session_store import SessionStore
+from .shortcuts import BoundKeys
 from .speed_control import SpeedControl
 from .status import status
 from .tally import Counter
@@ -80,6 +81,7 @@ class ImPartialWidget(QWidget):
             self.refine_panel,
             self.results.review,
         )
+        self._bound_keys = BoundKeys(self._viewer, self.keys)
         self.refinement = Refinement(
             self.workspace, self.results, self.result_panel, self.refine_panel, self.rounds_panel
         )
@@ -91,7 +93,7 @@ class ImPartialWidget(QWidget):
         self.image_panel.refresh()
         self._update()
         ScreenFit(self)
-        ListKeys(self, self.keys)
+        ListKeys(self, self._bound_keys)
         self.store.look_for_unfinished()
 
     def _make_panels(self) -> None:
@@ -220,7 +222,6 @@ class ImPartialWidget(QWidget):
         forget_clicks = on_click(self._viewer, self._on_clicked_object)
         active = self._viewer.layers.selection.events.active
         active.connect(self._on_active_layer)
-        keys.bind(self._viewer, self.keys)
         DockClose(
             self,
             self.store,
@@ -231,7 +232,7 @@ class ImPartialWidget(QWidget):
                 forget_clicks,
                 self.refinement.let_go,
                 partial(active.disconnect, self._on_active_layer),
-                partial(keys.unbind, self._viewer),
+                self._bound_keys.let_go,
             ],
             self.workspace.front.let_go,
         )

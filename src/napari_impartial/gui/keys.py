@@ -1,19 +1,13 @@
 """The keys of the window: what they do, in one table.
 
 napari 0.9 reads the ``keybindings`` of a plugin's manifest and does nothing with them, so
-they are bound to the viewer while the dock is open. The commands of the manifest, which
-napari's command palette lists, do the same.
+:mod:`.shortcuts` binds them to the viewer while the dock is open. The commands of the
+manifest, which napari's command palette lists, do the same.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import napari
-
-    from .key_actions import KeyActions
 
 
 @dataclass(frozen=True)
@@ -65,19 +59,9 @@ KEYS = (
 
 
 def key_hint(action: str) -> str:
-    """Return the sentence that tooltips end with: the key of an action."""
+    """Return the sentence that tooltips end with: the key that an action has now."""
+    from .shortcuts import shortcuts
+
     key = next(key for key in KEYS if key.action == action)
-    return f"Key: {key.key}; {key.note}." if key.note else f"Key: {key.key}."
-
-
-def bind(viewer: napari.Viewer, actions: KeyActions) -> None:
-    """Bind all keys to the viewer; those of a layer that is selected come first."""
-    for key in KEYS:
-        act = getattr(actions, key.action)
-        viewer.bind_key(key.key, lambda _, act=act: act(), overwrite=True)
-
-
-def unbind(viewer: napari.Viewer) -> None:
-    """Take all keys away again."""
-    for key in KEYS:
-        viewer.bind_key(key.key, None, overwrite=True)
+    now = " or ".join(str(one) for one in shortcuts().of(action)) or "none"
+    return f"Key: {now}; {key.note}." if key.note else f"Key: {now}."

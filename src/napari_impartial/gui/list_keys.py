@@ -8,8 +8,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QComboBox, QWidget
 
-from .key_actions import KeyActions
-from .keys import KEYS
+from .shortcuts import BoundKeys
 
 
 class ListKeys(QObject):
@@ -24,14 +23,14 @@ class ListKeys(QObject):
     ----------
     dock
         All lists, tables and choices that are in it now are watched.
-    actions
-        What the keys do.
+    keys
+        Which keys do what.
     """
 
-    def __init__(self, dock: QWidget, actions: KeyActions) -> None:
+    def __init__(self, dock: QWidget, keys: BoundKeys) -> None:
         super().__init__(dock)
         self._dock = dock
-        self._acts = {key.key: getattr(actions, key.action) for key in KEYS}
+        self._keys = keys
         for part in dock.findChildren(QWidget):
             if isinstance(part, QAbstractItemView) or _is_plain_choice(part):
                 part.installEventFilter(self)
@@ -42,11 +41,7 @@ class ListKeys(QObject):
             return False  # the opened list of a choice is a window of its own
         keypad = Qt.KeyboardModifier.KeypadModifier
         pressed = QKeySequence(event.key() | (event.modifiers() & ~keypad).value).toString()
-        act = self._acts.get(pressed)
-        if act is None:
-            return False
-        act()
-        return True
+        return self._keys.act(pressed)
 
 
 def _is_plain_choice(part: QWidget) -> bool:

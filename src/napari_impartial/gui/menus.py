@@ -169,7 +169,7 @@ def _selected_labels() -> Labels | None:
     return None
 
 
-def _act(name: str) -> None:
+def act(name: str) -> None:
     """Do what a key does, in the viewer in front."""
     viewer = _viewer()
     made = None if viewer is None else find_dock(viewer)
@@ -184,5 +184,5 @@ def __getattr__(name: str) -> Callable[[], None]:
     from .keys import KEYS
 
     if any(key.action == name for key in KEYS):
-        return partial(_act, name)
+        return partial(act, name)
     raise AttributeError(name)
