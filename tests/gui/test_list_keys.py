@@ -69,3 +69,28 @@ def test_what_is_typed_is_left_alone(
     assert not widget.session.plane.review
     if name == "filter_edit":
         assert find(name).text() == "nkuad.,"
+
+
+def test_a_key_that_was_changed_acts_in_lists_too(
+    widget: Any, find: Any, scribbled: Any, qtbot: Any
+) -> None:
+    """napari and Qt write such keys differently."""
+    from napari.utils.action_manager import action_manager
+    from napari.utils.key_bindings import coerce_keybinding
+
+    name = "napari-impartial:brush_background"
+    layer = scribbled
+    keys = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.AltModifier
+    before = action_manager.unbind_shortcut(name)
+    try:
+        action_manager.bind_shortcut(name, coerce_keybinding("Shift+Alt+PageDown"))
+        layer.selected_label = 2
+        qtbot.keyClick(find("rounds_list"), Qt.Key.Key_PageDown, keys)
+        assert layer.selected_label == 1
+        layer.selected_label = 2
+        qtbot.keyClick(find("rounds_list"), Qt.Key.Key_Q)
+        assert layer.selected_label == 2
+    finally:
+        action_manager.unbind_shortcut(name)
+        for one in before or []:
+            action_manager.bind_shortcut(name, one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app_model.backends.qt import qkeysequence2modelkeybinding
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QComboBox, QWidget
@@ -40,8 +41,8 @@ class ListKeys(QObject):
         if event.type() != QEvent.Type.KeyPress or watched.window() is not self._dock.window():
             return False  # the opened list of a choice is a window of its own
         keypad = Qt.KeyboardModifier.KeypadModifier
-        pressed = QKeySequence(event.key() | (event.modifiers() & ~keypad).value).toString()
-        return self._keys.act(pressed)
+        pressed = QKeySequence(event.key() | (event.modifiers() & ~keypad).value)
+        return self._keys.act(qkeysequence2modelkeybinding(pressed))
 
 
 def _is_plain_choice(part: QWidget) -> bool:

@@ -111,13 +111,13 @@ class BoundKeys:
         action_manager.events.shortcut_changed.connect(self._on_changed, position="last")
         self._bind()
 
-    def act(self, pressed: str) -> bool:
+    def act(self, pressed: KeyBinding) -> bool:
         """Do what a key does; False where it is none of ours."""
-        for key, act in self._bound.items():
-            if str(key) == pressed:
-                act()
-                return True
-        return False
+        act = self._bound.get(pressed)
+        if act is None:
+            return False
+        act()
+        return True
 
     def let_go(self) -> None:
         """Take the keys away again."""
