@@ -74,6 +74,7 @@ def test_benchmark_of_both_methods(cli: Cli, files: Files) -> None:
         for name in FIGURES:
             assert 0 <= result[name] <= 1
         assert result["train_s"] > 0
+        assert (result.get("steps", 0) > 0) == (result["method"] == "impartial")
         assert result["predict_s"] > 0
     # the memory is the run's own: torch weighs more than the forest, and both some
     assert results["impartial"]["peak_rss_mb"] > results["forest"]["peak_rss_mb"] > 50

@@ -80,12 +80,15 @@ class Task:
         One for each plane of each training image.
     spec : dict
         See the module.
+    notes : dict
+        What the method adds to its result, such as ``steps`` done.
     """
 
     data: DataSet
     images: list[Image]
     scribbles: list[Scribbles]
     spec: dict[str, Any]
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def instances(self) -> InstanceConfig:
@@ -113,6 +116,7 @@ def train_impartial(task: Task, **changes: Any) -> Segment:
         fit(task.images, task.scribbles, network, task.training(**changes)),
         lambda progress: _report(progress.fraction),
     )
+    task.notes["steps"] = model.card.steps
 
     def segment(image: Image) -> tuple[NDArray[Any], NDArray[np.float32]]:
         foreground = predict(image, model, prediction).foreground
@@ -204,6 +208,7 @@ def run(spec: dict[str, Any]) -> list[dict[str, Any]]:
         if spec["best_cut"]:
             foregrounds.append(foreground)
     costs = {"train_s": train_s, "predict_s": predict_s, "peak_rss_mb": peak_rss_mb()}
+    costs |= task.notes
 
     results = [_result(spec, data.name, spec["method"], truths, labels, costs, task.instances)]
     if spec["best_cut"]:

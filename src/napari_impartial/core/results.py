@@ -31,6 +31,12 @@ class Losses:
     total_variation: float
 
 
+def mean_losses(losses: Sequence[Losses], shares: npt.ArrayLike) -> Losses:
+    """Return the mean of losses, weighted by `shares`, which add up to 1."""
+    rows = np.array([list(vars(loss).values()) for loss in losses])
+    return Losses(*(float(v) for v in np.asarray(shares) @ rows))
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What the network says of one image.

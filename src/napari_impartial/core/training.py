@@ -24,6 +24,7 @@ from .blind_spot import BlindSpotBatch, hide_pixels
 from .config import ModelConfig, PredictionConfig, TrainingConfig, get_preset, validate
 from .device import computing_in, resolve_device, resolve_precision
 from .errors import ImPartialError
+from .gradients import Gradients
 from .images import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
 from .instances import to_instances
 from .losses import (
@@ -46,6 +47,7 @@ from .results import (
     Previewed,
     Stop,
     TrainingProgress,
+    mean_losses,
 )
 from .scribbles import Scribbles, check_trainable
 from .training_checks import check_data, check_settings, check_shapes, class_names
@@ -56,8 +58,9 @@ from .warm_start import mix, start, suits
 _REPORT_EVERY_S = 0.25
 # Times the held-out patches are looked at over a budget.
 _VALIDATIONS = 12
-# Unaugmented patches that the normalization layers' statistics are taken from.
-_CALIBRATION_PATCHES, _PREVIEW_CALIBRATION_PATCHES = 48, 16
+# Unaugmented patches that normalization statistics are taken from: for weights that are handed
+# out, and for a look in passing.
+_CALIBRATION_PATCHES, _PASSING_CALIBRATION_PATCHES = 48, 16
 # Of these, how many in a row may pass without a new best under the paper's schedule.
 _PATIENCE = 4
 _WARM_UP = 0.05
@@ -193,8 +196,7 @@ class Trainer:
                 start(network, mix(self.sampler.images, self.sampler.train_labels))
             self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network).eval()
-        for layer in self.network.dropouts():
-            layer.generator = self.generator
+        self.gradients = Gradients(self.network, self.generator, training.seed)
         self.optimizer = self._optimizer()
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == torch.float16
@@ -217,14 +219,15 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         patches = self.sampler.sample(self.rng)
-        total, parts = self._losses(self.network, patches, self.generator)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(total).backward()
+        scale = self.scaler.scale(torch.ones((), device=self.device))
+        gradients, losses = self.gradients.of(patches, self._losses, scale)
+        for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
+            parameter.grad = gradient
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.steps += 1
         self._average()
-        self.recent = _blend(self.recent, parts, 1.0 if self.steps == 1 else 0.1)
+        self.recent = _blend(self.recent, losses, 1.0 if self.steps == 1 else 0.1)
         if not math.isfinite(self.recent.total):
             raise ImPartialError(
                 "Training diverged: the loss is no longer a number. Lower the learning rate "
@@ -273,7 +276,6 @@ class Trainer:
     def validate(self) -> None:
         """Judge the averaged weights on the held-out scribbles, and keep the best."""
         self.validations = max(self.validations + 1, int(self.fraction() * _VALIDATIONS))
-        self._calibrate()
         batches = self.sampler.validation()
         entry: dict[str, Any] = {
             "step": self.steps,
@@ -281,11 +283,12 @@ class Trainer:
             "training": _as_dict(self.recent),
         }
         if batches:
+            self._calibrate(_PASSING_CALIBRATION_PATCHES)
             # The same pixels are hidden at each look, so that the looks compare.
             generator = torch.Generator(self.device).manual_seed(self.config.seed)
             found = [self._losses(self.averaged, batch, generator)[1] for batch in batches]
             shares = np.array([len(batch.images) for batch in batches], dtype=np.float64)
-            self.validation = _mean(found, shares / shares.sum())
+            self.validation = mean_losses(found, shares / shares.sum())
             entry["validation"] = _as_dict(self.validation)
             if self.best is None or self.validation.total <= self.best[0]:
                 self.best = (self.validation.total, self.steps, _state(self.averaged))
@@ -324,7 +327,7 @@ class Trainer:
             return None
         y0, x0, y1, x1 = box
         field = self.normalized[request.image_index][:, y0:y1, x0:x1]
-        self._calibrate(_PREVIEW_CALIBRATION_PATCHES)
+        self._calibrate(_PASSING_CALIBRATION_PATCHES)
         config = PredictionConfig(samples=request.samples, precision=self.config.precision)
         prediction = predict_normalized(self.averaged, field, config)
         cut = None if request.cut is None else to_instances(prediction.foreground, request.cut)
@@ -354,6 +357,7 @@ class Trainer:
 
     def result(self) -> TrainedModel:
         """Return the chosen weights with their card."""
+        self._calibrate(_CALIBRATION_PATCHES)
         loss, weights = self._chosen()
         before = self.init.card if self.init else None
         card = ModelCard(
@@ -389,9 +393,13 @@ class Trainer:
         return self.best[0], self.best[2]
 
     def _losses(
-        self, network: UNet, patches: Patches, generator: torch.Generator
+        self,
+        network: UNet,
+        patches: Patches,
+        generator: torch.Generator,
+        scribbled: float = 1.0,
     ) -> tuple[Tensor, Losses]:
-        """Return the joint loss (paper, eq. 3) and its parts."""
+        """Return the joint loss (paper, eq. 3) and its parts; see :data:`.LossFunction`."""
         config = self.config
         reconstruct = config.objective != "scribble" and config.reconstruction_weight > 0
         if reconstruct:
@@ -407,7 +415,7 @@ class Trainer:
         zero = logits.new_zeros(())
         scribble = reconstruction = variation = zero
         if config.objective != "reconstruction":
-            scribble = scribble_loss(log_p, patches.labels)
+            scribble = scribbled * scribble_loss(log_p, patches.labels)
         if reconstruct:
             membership = logits.softmax(dim=1)
             colours = component_means(means, membership)
@@ -425,7 +433,7 @@ class Trainer:
         return total, Losses(*values)
 
     @torch.no_grad()
-    def _calibrate(self, n_patches: int = _CALIBRATION_PATCHES) -> None:
+    def _calibrate(self, n_patches: int) -> None:
         """Take the averaged network's normalization statistics from pictures as they are.
 
         Those gathered in training are of augmented patches and of weights that have moved
@@ -482,9 +490,4 @@ def _as_dict(losses: Losses) -> dict[str, float]:
 
 
 def _blend(old: Losses, new: Losses, share: float) -> Losses:
-    return _mean([old, new], np.array([1 - share, share]))
-
-
-def _mean(losses: Sequence[Losses], shares: np.ndarray) -> Losses:
-    rows = np.array([list(vars(loss).values()) for loss in losses])
-    return Losses(*(float(v) for v in shares @ rows))
+    return mean_losses([old, new], np.array([1 - share, share]))

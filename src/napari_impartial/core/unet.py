@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -198,6 +199,11 @@ class UNet(nn.Module):
     def log_probability(self, logits: Tensor) -> Tensor:
         """Class log-probabilities (B, K, H, W) of membership logits."""
         return class_log_probability(logits, self.n_classes)
+
+    def twin(self) -> UNet:
+        """Return a network of the same parameters, with statistics and masks of its own."""
+        shared = {id(parameter): parameter for parameter in self.parameters()}
+        return copy.deepcopy(self, shared)
 
     def dropouts(self) -> list[Dropout]:
         """All dropout layers, in the order they act."""
