@@ -46,7 +46,7 @@ def test_a_measurement_agrees_with_training(monkeypatch: pytest.MonkeyPatch) -> 
         time.sleep(0.1 * self.config.batch_size)
 
     monkeypatch.setattr(Trainer, "step", slow)
-    presets = (small("fast"), small("balanced"), small("paper", features=40, batch=8))
+    presets = (small("fast"), small("balanced"), small("paper", features=8, batch=8))
     speed = measure_speed("cpu", 1.0, presets=presets)
     assert speed.device.startswith("cpu (")
     assert set(speed.steps_a_second) == {"fast", "balanced", "paper"}

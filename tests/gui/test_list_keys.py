@@ -78,18 +78,16 @@ def test_a_key_that_was_changed_acts_in_lists_too(
     from napari.utils.action_manager import action_manager
     from napari.utils.key_bindings import coerce_keybinding
 
-    name = "napari-impartial:brush_background"
-    layer = scribbled
-    keys = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.AltModifier
+    name, choice = "napari-impartial:brush_background", find("split_combo")
     before = action_manager.unbind_shortcut(name)
     try:
-        action_manager.bind_shortcut(name, coerce_keybinding("Shift+Alt+PageDown"))
-        layer.selected_label = 2
-        qtbot.keyClick(find("rounds_list"), Qt.Key.Key_PageDown, keys)
-        assert layer.selected_label == 1
-        layer.selected_label = 2
-        qtbot.keyClick(find("rounds_list"), Qt.Key.Key_Q)
-        assert layer.selected_label == 2
+        action_manager.bind_shortcut(name, coerce_keybinding("PageDown"))
+        widget.result_panel.set_count(1)
+        chosen = choice.value()
+        for key, label in ((Key.Key_PageDown, 1), (Key.Key_Q, 2)):
+            scribbled.selected_label = 2
+            qtbot.keyClick(choice, key)
+            assert (scribbled.selected_label, choice.value()) == (label, chosen)
     finally:
         action_manager.unbind_shortcut(name)
         for one in before or []:

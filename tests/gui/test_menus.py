@@ -240,7 +240,7 @@ def test_a_key_changed_in_the_editor_is_changed_and_kept(
     from app_model.types import KeyBinding
     from napari.settings import get_settings
 
-    from napari_impartial.gui.keys import key_hint
+    from napari_impartial.gui.shortcuts import key_hint
     from napari_impartial.io.kept_keys import load_keys
 
     def set_key(text: str) -> None:

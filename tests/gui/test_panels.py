@@ -16,7 +16,6 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.results import Losses, TrainingProgress
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.speed import Speed
-from napari_impartial.gui.keys import key_hint
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.panels.forms import ConfigForm, NumberSlider
 from napari_impartial.gui.panels.image_panel import ImagePanel
@@ -31,6 +30,7 @@ from napari_impartial.gui.panels.session_panel import SessionPanel
 from napari_impartial.gui.panels.step import Step, VerticalScrollArea, stacked
 from napari_impartial.gui.panels.train_panel import TrainingChoice, TrainPanel
 from napari_impartial.gui.session import Activity
+from napari_impartial.gui.shortcuts import key_hint
 
 
 @pytest.fixture

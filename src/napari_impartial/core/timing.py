@@ -19,9 +19,8 @@ from .training import Trainer
 LIMIT_S = 5.0
 _SIDE_PX = 256
 _CHANNELS = 2
-# Of a step of a wider network, which takes seconds, one patch is enough: work goes with their
-# number.
-_WIDEST_IN_FULL = 32
+# Of a step with a large batch, one patch is enough: work goes with their number.
+_LARGEST_BATCH = 4
 
 
 def measure_speed(
@@ -82,7 +81,7 @@ def _trainer(preset: Preset, device: str) -> tuple[Trainer, float]:
     labels = np.zeros((_SIDE_PX, _SIDE_PX), np.uint8)
     labels[::16], labels[8::16] = 1, 2
     batch = preset.training.batch_size
-    small = batch if preset.model.base_features <= _WIDEST_IN_FULL else 1
+    small = batch if batch <= _LARGEST_BATCH else 1
     config = replace(
         preset.training, device=device, batch_size=small, validation_fraction=0.0, max_steps=1000
     )

@@ -58,11 +58,11 @@ from .warm_start import mix, start, suits
 _REPORT_EVERY_S = 0.25
 # Times the held-out patches are looked at over a budget.
 _VALIDATIONS = 12
+# Of these, how many in a row may pass without a new best under the paper's schedule.
+_PATIENCE = 4
 # Unaugmented patches that normalization statistics are taken from: for weights that are handed
 # out, and for a look in passing.
 _CALIBRATION_PATCHES, _PASSING_CALIBRATION_PATCHES = 48, 16
-# Of these, how many in a row may pass without a new best under the paper's schedule.
-_PATIENCE = 4
 _WARM_UP = 0.05
 # Rise of the held-out loss over its best from which the last weights are given up.
 _TOLERATED_RISE = 1.5

@@ -56,12 +56,3 @@ KEYS = (
     Key("next_image", ".", "Work on the next image"),
     Key("previous_image", ",", "Work on the image before"),
 )
-
-
-def key_hint(action: str) -> str:
-    """Return the sentence that tooltips end with: the key that an action has now."""
-    from .shortcuts import shortcuts
-
-    key = next(key for key in KEYS if key.action == action)
-    now = " or ".join(str(one) for one in shortcuts().of(action)) or "none"
-    return f"Key: {now}; {key.note}." if key.note else f"Key: {now}."

@@ -92,6 +92,13 @@ def shortcuts() -> Shortcuts:
     return Shortcuts()
 
 
+def key_hint(action: str) -> str:
+    """Return the sentence that tooltips end with: the key that an action has now."""
+    key = next(key for key in KEYS if key.action == action)
+    now = " or ".join(str(one) for one in shortcuts().of(action)) or "none"
+    return f"Key: {now}; {key.note}." if key.note else f"Key: {now}."
+
+
 class BoundKeys:
     """Our keys, bound to one viewer.
 
@@ -107,8 +114,8 @@ class BoundKeys:
         self._viewer, self._actions = viewer, actions
         self._bound: dict[KeyBinding, Callable[[], None]] = {}
         shortcuts().watch_settings()
-        # After the one of the shortcuts themselves.
-        action_manager.events.shortcut_changed.connect(self._on_changed, position="last")
+        # After the shortcuts themselves, which were made before.
+        action_manager.events.shortcut_changed.connect(self._on_changed)
         self._bind()
 
     def act(self, pressed: KeyBinding) -> bool:

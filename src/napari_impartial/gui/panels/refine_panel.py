@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_impartial.gui.keys import key_hint
+from napari_impartial.gui.shortcuts import key_hint
 
 _DONE = Qt.ItemDataRole.UserRole
 

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.gui.keys import key_hint
+from napari_impartial.gui.shortcuts import key_hint
 
 from .histogram import Histogram
 from .labels import REVIEWED, REVIEWED_TIP, line

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED, Scribbles
-from napari_impartial.gui.keys import key_hint
 from napari_impartial.gui.layers.scribbles import COLOURS
+from napari_impartial.gui.shortcuts import key_hint
 
 from .labels import explained, line, tell
 
