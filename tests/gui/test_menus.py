@@ -240,7 +240,7 @@ def test_a_key_changed_in_the_editor_is_changed_and_kept(
     from app_model.types import KeyBinding
     from napari.settings import get_settings
 
-    from napari_impartial.gui.shortcuts import key_hint
+    from napari_impartial.gui.shortcuts import key_hint, with_key
     from napari_impartial.io.kept_keys import load_keys
 
     def set_key(text: str) -> None:
@@ -259,6 +259,8 @@ def test_a_key_changed_in_the_editor_is_changed_and_kept(
         assert (scribbles.mode, scribbles.selected_label) == ("paint", 2)
         assert load_keys() == {"brush_cell": ["H"]}
         assert key_hint("brush_cell") == "Key: H."
+        assert with_key("Paint", "brush_cell") == "Paint  (H)"
+        assert with_key("Accept", "accept") == find("accept_button").text()
         kept = get_settings().shortcuts.shortcuts
         assert not [name for name in kept if name.startswith("napari-impartial")], (
             "napari would warn of them at each start"

@@ -99,6 +99,12 @@ def key_hint(action: str) -> str:
     return f"Key: {now}; {key.note}." if key.note else f"Key: {now}."
 
 
+def with_key(label: str, action: str) -> str:
+    """Return a button's label, followed by the key that does the same now."""
+    now = shortcuts().of(action)
+    return f"{label}  ({now[0]})" if now else label
+
+
 class BoundKeys:
     """Our keys, bound to one viewer.
 

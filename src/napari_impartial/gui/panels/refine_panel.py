@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_impartial.gui.shortcuts import key_hint
+from napari_impartial.gui.shortcuts import key_hint, with_key
 
 _DONE = Qt.ItemDataRole.UserRole
 
@@ -45,7 +45,7 @@ class RefinePanel(QWidget):
         self._list.setToolTip("Places where strokes promise most; click one to go there.")
         self._list.setFixedHeight(110)
         self._next = self._button(
-            "Next place  (N)",
+            with_key("Next place", "next_place"),
             "next_button",
             "Go to the next place, with the brush in hand. Paint there, then Continue. "
             + key_hint("next_place"),
@@ -58,13 +58,15 @@ class RefinePanel(QWidget):
             self.go_previous,
         )
         self._fine = self._button(
-            "Looks fine  (K)",
+            with_key("Looks fine", "looks_fine"),
             "fine_button",
             "Nothing to paint here: the place is not suggested again unless what the model says "
             f"of it changes a lot. Goes on to the next place. {key_hint('looks_fine')}",
             self.looks_fine,
         )
-        self._undo = self._button("Undo  (U)", "undo_fine_button", "", self.undo_wanted.emit)
+        self._undo = self._button(
+            with_key("Undo", "undo_decision"), "undo_fine_button", "", self.undo_wanted.emit
+        )
         buttons = QGridLayout()
         for at, button in enumerate((self._next, self._previous, self._fine, self._undo)):
             buttons.addWidget(button, at // 2, at % 2)

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.gui.shortcuts import key_hint
+from napari_impartial.gui.shortcuts import key_hint, with_key
 
 from .histogram import Histogram
 from .labels import REVIEWED, REVIEWED_TIP, line
@@ -142,20 +142,22 @@ class ReviewPanel(QWidget):
 
     def _make_buttons(self) -> None:
         self._accept = _button(
-            "Accept  (A)",
+            with_key("Accept", "accept"),
             "accept_button",
             "Keep the selected objects as they are, whatever the sliders and later trainings "
             f"say; they become annotation. {key_hint('accept')}",
             self.accept,
         )
         self._reject = _button(
-            "Reject  (D)",
+            with_key("Reject", "reject"),
             "reject_button",
             "The selected objects are none: they go, and background is painted under them for "
             f"the next training. {key_hint('reject')}",
             self.reject,
         )
-        self._undo = _button("Undo  (U)", "undo_button", "", self.undo_wanted.emit)
+        self._undo = _button(
+            with_key("Undo", "undo_decision"), "undo_button", "", self.undo_wanted.emit
+        )
         self._reviewed = QCheckBox(REVIEWED)
         self._reviewed.setObjectName("review_done_check")
         self._reviewed.setToolTip(REVIEWED_TIP)
