@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_impartial.core import training as core_training
+from napari_impartial.core import trainer as core_trainer
 from napari_impartial.core import warm_start
 from napari_impartial.core.config import ModelConfig, TrainingConfig
 from napari_impartial.core.images import Image
@@ -30,7 +30,7 @@ from .procedural import Example, example
 _OUT = Path(warm_start.__file__).parents[1] / "data" / "warm_start.safetensors"
 
 
-class _AsTheyAre(core_training.Trainer):
+class _AsTheyAre(core_trainer.Trainer):
     """A trainer to which the mixtures are the picture: they are not normalized again."""
 
     def prepare(self, image: Image) -> npt.NDArray[np.float32]:

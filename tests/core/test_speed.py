@@ -11,7 +11,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.prediction import Cancelled
 from napari_impartial.core.speed import Speed, duration, rounded
 from napari_impartial.core.timing import measure_speed
-from napari_impartial.core.training import Trainer
+from napari_impartial.core.trainer import Trainer
 
 SPEED = Speed("cpu (2 cores)", {"fast": 20.0, "paper": 0.05}, {"fast": 1e6})
 

@@ -30,7 +30,8 @@ from napari_impartial.core.preview_budget import PreviewBudget
 from napari_impartial.core.results import NewScribbles, Preview, Stop, TrainingProgress
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.tissue import Tissue, tissue
-from napari_impartial.core.training import Clock, Trainer, fit
+from napari_impartial.core.trainer import Clock, Trainer
+from napari_impartial.core.training import fit
 
 SMALL = ModelConfig(base_features=8, depth=2)
 QUICK = TrainingConfig(patch_size=32, max_steps=12, validation_fraction=0.0)
@@ -103,7 +104,7 @@ def test_half_precision_scales_its_losses(
 ) -> None:
     # What GPUs older than Ampere train in; no setting asks for it on a CPU.
     monkeypatch.setattr(
-        "napari_impartial.core.training.resolve_precision", lambda name, device: torch.float16
+        "napari_impartial.core.trainer.resolve_precision", lambda name, device: torch.float16
     )
     args = ([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
     trainer = Trainer(*args)
@@ -154,7 +155,7 @@ def test_stop_returns_what_was_learned(tiny_tissue: Tissue, tiny_scribbles: Scri
     seen, model = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {3: Stop()})
     assert len(seen) == 4
     assert model.card.steps == 4
-    start = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None).averaged
+    start = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None).average.network
     moved = [
         not torch.equal(w, model.weights[name])
         for name, w in start.state_dict().items()
@@ -269,7 +270,7 @@ def test_the_best_weights_are_kept_not_the_last(
     trainer.validate()
     assert trainer.best is not None
     best = trainer.best[0]
-    for parameter in trainer.averaged.parameters():
+    for parameter in trainer.average.network.parameters():
         parameter.data.normal_(std=3.0)
     trainer.validate()
     assert trainer.validation is not None
@@ -286,12 +287,33 @@ def test_slightly_worse_last_weights_are_preferred_to_a_lucky_best(
     trainer.step()
     trainer.validate()
     assert trainer.validation is not None
-    old = {name: torch.zeros_like(w) for name, w in trainer.averaged.state_dict().items()}
+    old = {name: torch.zeros_like(w) for name, w in trainer.average.network.state_dict().items()}
     last = trainer.validation.total
     trainer.best = (last / 1.2, 1, old)
     assert trainer.result().card.best_validation_loss == last
     trainer.config = replace(QUICK, schedule="exponential")
     assert trainer.result().card.best_validation_loss == last / 1.2
+
+
+def test_earlier_weights_are_handed_out_with_statistics_as_good_as_the_lasts(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    config = replace(QUICK, schedule="exponential")
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, config, None)
+    trainer.sampler.held_out = [np.ones((96, 96), bool)]
+    trainer.sampler.set_scribbles([tiny_scribbles])
+    trainer.step()
+    trainer.validate()
+    assert trainer.best is not None
+    trainer.best = (0.0, *trainer.best[1:])
+    earlier = trainer.best[2]
+    trainer.step()
+    trainer.validate()
+    kept = trainer.result().weights
+    for name, before in earlier.items():
+        # A look in passing takes statistics from fewer patches.
+        of_pixels = "running_" in name or "batches_tracked" in name
+        assert torch.equal(kept[name], before) is not of_pixels, name
 
 
 @pytest.mark.parametrize(("schedule", "ends"), [("exponential", True), ("budget", False)])

@@ -14,7 +14,7 @@ from .images import Image
 from .prediction import Cancelled, predict_normalized
 from .scribbles import Scribbles
 from .speed import Speed
-from .training import Trainer
+from .trainer import Trainer
 
 LIMIT_S = 5.0
 _SIDE_PX = 256
@@ -93,7 +93,7 @@ def _predicted(trainer: Trainer, share_s: float, stopped: Callable[[], bool]) ->
     """Return the pixels predicted a second."""
 
     def predict() -> None:
-        predict_normalized(trainer.averaged, trainer.normalized[0], PredictionConfig())
+        predict_normalized(trainer.average.network, trainer.normalized[0], PredictionConfig())
 
     return _SIDE_PX**2 / _seconds(predict, share_s, stopped)
 

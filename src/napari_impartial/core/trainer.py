@@ -1,0 +1,376 @@
+"""One training's network, optimizer, data and bookkeeping."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+# The first optimizer imports this, which takes seconds: here, they do not count as training.
+import torch._dynamo
+from torch import Tensor
+
+from napari_impartial import __version__
+
+from .averaging import WeightAverage
+from .blind_spot import BlindSpotBatch, hide_pixels
+from .config import ModelConfig, PredictionConfig, TrainingConfig
+from .device import computing_in, resolve_device, resolve_precision
+from .errors import ImPartialError
+from .gradients import Gradients
+from .images import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
+from .instances import to_instances
+from .losses import (
+    component_means,
+    reconstruction_loss,
+    scribble_loss,
+    total_variation_loss,
+)
+from .model_card import ModelCard
+from .model_file import TrainedModel
+from .patches import Patches, PatchSampler
+from .prediction import predict_normalized
+from .preview_budget import PreviewBudget, shrink
+from .results import Box, Losses, Preview, Previewed, TrainingProgress, mean_losses
+from .scribbles import Scribbles, check_trainable
+from .training_checks import check_data, check_settings, check_shapes, class_names
+from .unet import UNet
+from .warm_start import mix, start, suits
+
+# Times the held-out patches are looked at over a budget.
+_VALIDATIONS = 12
+# Of these, how many in a row may pass without a new best under the paper's schedule.
+_PATIENCE = 4
+# Unaugmented patches that normalization statistics are taken from: for weights that are handed
+# out, and for a look in passing.
+_CALIBRATION_PATCHES, _PASSING_CALIBRATION_PATCHES = 48, 16
+_WARM_UP = 0.05
+# Rise of the held-out loss over its best from which the last weights are given up.
+_TOLERATED_RISE = 1.5
+_PAPER_DECAY, _PAPER_DECAY_STEPS = 0.96, 200
+
+
+class Clock:
+    """Counts seconds of work, without pauses."""
+
+    def __init__(self) -> None:
+        self._spent = 0.0
+        self._since: float | None = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Seconds counted so far."""
+        running = 0.0 if self._since is None else time.perf_counter() - self._since
+        return self._spent + running
+
+    def stop(self) -> None:
+        """Hold the count."""
+        self._spent, self._since = self.seconds(), None
+
+    def start(self) -> None:
+        """Go on counting."""
+        self._since = time.perf_counter()
+
+
+class Trainer:
+    """A training that is done step by step; :func:`.training.fit` drives it."""
+
+    def __init__(
+        self,
+        images: Sequence[Image],
+        scribbles: Sequence[Scribbles],
+        model: ModelConfig,
+        training: TrainingConfig,
+        init: TrainedModel | None,
+    ) -> None:
+        self.clock = Clock()
+        self.config, self.model_config, self.init = training, model, init
+        n_classes = check_data(images, scribbles, init)
+        check_settings(model, training)
+        self.images, self.n_classes = list(images), n_classes
+        self.channel_names = images[0].channel_names
+        self.device = resolve_device(training.device)
+        self.precision = resolve_precision(training.precision, self.device)
+        self.normalized = [self.prepare(image) for image in images]
+        self.rng = np.random.default_rng(training.seed)
+        self.generator = torch.Generator(self.device).manual_seed(training.seed)
+        self.sampler = PatchSampler(
+            [torch.from_numpy(a).to(self.device) for a in self.normalized], scribbles, training
+        )
+        if init:
+            self.network = init.network(self.device).train()
+        else:
+            # Layers draw their first weights from torch's global state, which is the caller's.
+            with torch.random.fork_rng(devices=()):
+                torch.random.default_generator.manual_seed(training.seed)
+                network = UNet(len(self.channel_names), n_classes, model)
+            if training.warm_start and suits(model):
+                start(network, mix(self.sampler.images, self.sampler.train_labels))
+            self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = WeightAverage(self.network, training, self.precision)
+        self.gradients = Gradients(self.network, self.generator, training.seed)
+        self.optimizer = self._optimizer()
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self.precision == torch.float16
+        )
+        self.previews = PreviewBudget(training.batch_size * training.patch_size**2)
+        self.steps = 0
+        self.recent = Losses(0.0, 0.0, 0.0, 0.0)
+        self.validation: Losses | None = None
+        self.validations = 0
+        self.best_validation = 0
+        self.best: tuple[float, int, dict[str, Tensor]] | None = None
+        self.history: list[dict[str, Any]] = []
+
+    def prepare(self, image: Image) -> npt.NDArray[np.float32]:
+        """Return the picture that the network is shown, (C, Y, X)."""
+        return normalize(image)
+
+    def step(self) -> None:
+        """Do one step of the optimizer."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        patches = self.sampler.sample(self.rng)
+        scale = self.scaler.scale(torch.ones((), device=self.device))
+        gradients, losses = self.gradients.of(patches, self._losses, scale)
+        for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.steps += 1
+        self.average.add(self.network, self.steps)
+        self.recent = _blend(self.recent, losses, 1.0 if self.steps == 1 else 0.1)
+        if not math.isfinite(self.recent.total):
+            raise ImPartialError(
+                "Training diverged: the loss is no longer a number. Lower the learning rate "
+                "or look for extreme values in the image."
+            )
+
+    def fraction(self) -> float:
+        """Share of the budget spent, 0 to 1: by steps where these are limited, else by time."""
+        if self.config.max_steps:
+            return min(self.steps / self.config.max_steps, 1.0)
+        return min(self.clock.seconds() / self.config.time_budget_s, 1.0)
+
+    def finished(self) -> bool:
+        """Whether the budget is spent, or the paper's way of training has come to its end."""
+        return self.fraction() >= 1.0 or self._out_of_patience()
+
+    def _out_of_patience(self) -> bool:
+        """Whether the held-out loss has not fallen for long, under the paper's schedule.
+
+        A schedule that ends with the budget needs no such rule, and would be cut short
+        before its best part.
+        """
+        if self.config.schedule != "exponential" or self.best is None:
+            return False
+        return self.validations - self.best_validation >= _PATIENCE
+
+    def learning_rate(self) -> float:
+        """Return the rate for the next step.
+
+        ``budget`` rises over the first twentieth of the budget and then falls to zero
+        along a cosine; ``exponential`` is the paper's decay of 0.96 every two epochs.
+        """
+        peak = self.config.learning_rate
+        if self.config.schedule == "exponential":
+            return peak * float(_PAPER_DECAY ** (self.steps // _PAPER_DECAY_STEPS))
+        done = self.fraction()
+        if done < _WARM_UP:
+            return peak * max(done / _WARM_UP, 0.05)
+        return peak * max(0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))), 1e-3)
+
+    def validation_due(self) -> bool:
+        """Whether it is time to look at the held-out patches."""
+        return self.fraction() * _VALIDATIONS >= self.validations + 1
+
+    @torch.no_grad()
+    def validate(self) -> None:
+        """Judge the averaged weights on the held-out scribbles, and keep the best."""
+        self.validations = max(self.validations + 1, int(self.fraction() * _VALIDATIONS))
+        batches = self.sampler.validation()
+        entry: dict[str, Any] = {
+            "step": self.steps,
+            "elapsed_s": round(self.clock.seconds(), 3),
+            "training": _as_dict(self.recent),
+        }
+        if batches:
+            self._calibrate(_PASSING_CALIBRATION_PATCHES)
+            # The same pixels are hidden at each look, so that the looks compare.
+            generator = torch.Generator(self.device).manual_seed(self.config.seed)
+            found = [self._losses(self.average.network, batch, generator)[1] for batch in batches]
+            shares = np.array([len(batch.images) for batch in batches], dtype=np.float64)
+            self.validation = mean_losses(found, shares / shares.sum())
+            entry["validation"] = _as_dict(self.validation)
+            if self.best is None or self.validation.total <= self.best[0]:
+                self.best = (self.validation.total, self.steps, self.average.weights())
+                self.best_validation = self.validations
+        self.history.append(entry)
+
+    def set_scribbles(self, scribbles: Sequence[Scribbles]) -> None:
+        """Take over new strokes; what was best before them has to prove itself again.
+
+        Strokes that cannot be learned from now (a class erased for a moment, or a class
+        the network has no output for) are left aside, and training goes on with those it
+        has: hours of it are not worth an eraser's slip.
+        """
+        try:
+            learnable = check_trainable(scribbles) <= self.n_classes
+        except ImPartialError:
+            learnable = False
+        if not learnable:
+            return
+        check_shapes(self.images, scribbles)
+        self.sampler.set_scribbles(scribbles)
+        self.validation = None
+        self.best = None
+
+    def preview(self, request: Preview) -> Previewed | None:
+        """Predict one field with the averaged weights, as much of it as there is time for.
+
+        None where there is time for nothing at all; whoever asks looks at
+        `preview_now_px` first.
+        """
+        began, step_s = self.clock.seconds(), self._step_s()
+        box: Box | None = request.box
+        if request.within_share:
+            box = shrink(request.box, self.previews.now_px(began, step_s))
+        if box is None:
+            return None
+        y0, x0, y1, x1 = box
+        field = self.normalized[request.image_index][:, y0:y1, x0:x1]
+        self._calibrate(_PASSING_CALIBRATION_PATCHES)
+        config = PredictionConfig(samples=request.samples, precision=self.config.precision)
+        prediction = predict_normalized(self.average.network, field, config)
+        cut = None if request.cut is None else to_instances(prediction.foreground, request.cut)
+        self.previews.add((y1 - y0) * (x1 - x0), self.clock.seconds() - began, step_s)
+        return Previewed(replace(request, box=box), prediction, cut)
+
+    def _step_s(self) -> float:
+        """Return the mean seconds of a step so far, what else there is to do included."""
+        return self.clock.seconds() / max(self.steps, 1)
+
+    def progress(self) -> TrainingProgress:
+        """Return the state now."""
+        now, step_s = self.clock.seconds(), self._step_s()
+        return TrainingProgress(
+            step=self.steps,
+            elapsed_s=now,
+            fraction=self.fraction(),
+            training=self.recent,
+            validation=self.validation,
+            best_validation_loss=self.best[0] if self.best else None,
+            best_step=self.best[1] if self.best else self.steps,
+            learning_rate=self.learning_rate(),
+            preview_s=self.previews.spent_s,
+            preview_now_px=self.previews.now_px(now, step_s),
+            preview_most_px=self.previews.most_px(step_s),
+        )
+
+    def result(self) -> TrainedModel:
+        """Return the chosen weights with their card."""
+        loss, earlier = self._chosen()
+        if earlier is not None:
+            self.average.network.load_state_dict(earlier)
+        self._calibrate(_CALIBRATION_PATCHES)
+        before = self.init.card if self.init else None
+        card = ModelCard(
+            channel_names=self.channel_names,
+            class_names=class_names(self.n_classes),
+            normalization=(LOW_PERCENTILE, HIGH_PERCENTILE),
+            model=self.model_config,
+            training=self.config,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            program_version=__version__,
+            device=f"{self.device.type} ({str(self.precision).removeprefix('torch.')})",
+            seconds=round(self.clock.seconds() + (before.seconds if before else 0.0), 3),
+            steps=self.steps + (before.steps if before else 0),
+            rounds=1 + (before.rounds if before else 0),
+            parameters=sum(p.numel() for p in self.network.parameters()),
+            best_validation_loss=loss,
+            history=(*(before.history if before else ()), *self.history),
+        )
+        return TrainedModel(card, self.average.weights())
+
+    def _chosen(self) -> tuple[float | None, dict[str, Tensor] | None]:
+        """Return the held-out loss of the weights to hand out; and these, if not the last.
+
+        The paper keeps those of the lowest held-out loss. A schedule that falls to zero
+        ends on better ones than a noisy loss over a handful of strokes can pick, so there
+        the last are kept, unless they do clearly worse.
+        """
+        if self.best is None or self.validation is None:
+            return None, None
+        tolerated = 1.0 if self.config.schedule == "exponential" else _TOLERATED_RISE
+        if self.validation.total <= tolerated * self.best[0]:
+            return self.validation.total, None
+        return self.best[0], self.best[2]
+
+    def _calibrate(self, n_patches: int) -> None:
+        """Take the averaged network's statistics from unaugmented patches, always the same."""
+        rng = np.random.default_rng(self.config.seed)
+        self.average.calibrate(self.sampler.plain(n_patches, rng))
+
+    def _losses(
+        self,
+        network: UNet,
+        patches: Patches,
+        generator: torch.Generator,
+        scribbled: float = 1.0,
+    ) -> tuple[Tensor, Losses]:
+        """Return the joint loss (paper, eq. 3) and its parts; see :data:`.LossFunction`."""
+        config = self.config
+        reconstruct = config.objective != "scribble" and config.reconstruction_weight > 0
+        if reconstruct:
+            batch = hide_pixels(
+                patches.images, config.blind_spot_fraction, config.blind_spot_window, generator
+            )
+        else:
+            batch = BlindSpotBatch(patches.images, patches.images, patches.labels < 0)
+        x = batch.masked_input.contiguous(memory_format=torch.channels_last)
+        with computing_in(self.precision, self.device):
+            logits, means = network(x)
+        log_p = network.log_probability(logits)
+        zero = logits.new_zeros(())
+        scribble = reconstruction = variation = zero
+        if config.objective != "reconstruction":
+            scribble = scribbled * scribble_loss(log_p, patches.labels)
+        if reconstruct:
+            membership = logits.softmax(dim=1)
+            colours = component_means(means, membership)
+            reconstruction = reconstruction_loss(
+                batch.target, membership, colours, batch.mask, config.reconstruction
+            )
+        if config.total_variation_weight > 0:
+            variation = total_variation_loss(log_p.exp())
+        total = (
+            config.scribble_weight * scribble
+            + config.reconstruction_weight * reconstruction
+            + config.total_variation_weight * variation
+        )
+        values = torch.stack([total, scribble, reconstruction, variation]).tolist()
+        return total, Losses(*values)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        kind = torch.optim.AdamW if self.config.optimizer == "adamw" else torch.optim.Adam
+        return kind(
+            self.network.parameters(),
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+            # One pass over all weights saves a twenty-fifth of a step; not every torch can on MPS.
+            fused=self.device.type in ("cpu", "cuda"),
+        )
+
+
+def _as_dict(losses: Losses) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in vars(losses).items()}
+
+
+def _blend(old: Losses, new: Losses, share: float) -> Losses:
+    return mean_losses([old, new], np.array([1 - share, share]))
