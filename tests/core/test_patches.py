@@ -149,7 +149,7 @@ def test_held_out_scribbles_are_not_trained_on_and_all_others_are() -> None:
     assert not train[held_out].any()
     assert np.array_equal(train[~held_out], scribbles.labels[~held_out])
     share = (scribbles.labels[held_out] > 0).sum() / (scribbles.labels > 0).sum()
-    assert share == pytest.approx(0.2, abs=0.05)
+    assert share == pytest.approx(0.2, abs=0.1)
     checked = torch.cat([batch.labels for batch in sampler.validation()])
     assert (checked > 0).any()
     assert len(checked) <= 16
@@ -164,18 +164,28 @@ def test_validation_patches_are_the_same_each_time() -> None:
         assert torch.equal(a.labels, b.labels)
 
 
+def test_strokes_added_later_do_not_change_which_of_the_old_are_held_out() -> None:
+    later = crowded(np.random.default_rng(0)).labels
+    earlier = later.copy()
+    earlier[:, 384:] = 0
+    first, second = (choose_held_out(labels, 0.2) for labels in (earlier, later))
+    assert first.any()
+    assert np.array_equal(first[:, :384], second[:, :384])
+    assert second[:, 384:].any()
+
+
 def test_each_class_keeps_half_of_its_strokes_for_training() -> None:
     rng = np.random.default_rng(0)
     labels = crowded(rng).labels.copy()
     labels[labels == 2] = 0
     labels[100:110, 100:110] = 2  # one stroke of foreground: never held out
-    held_out = choose_held_out(labels, 0.5, rng)
+    held_out = choose_held_out(labels, 0.5)
     assert held_out.any()
     assert not held_out[100:110, 100:110].any()
 
 
 def test_few_strokes_are_all_trained_on() -> None:
-    assert not choose_held_out(dots().labels, 0.5, np.random.default_rng(0)).any()
+    assert not choose_held_out(dots().labels, 0.5).any()
     sampler = PatchSampler([numbered()], [dots()], replace(PLAIN, validation_fraction=0.5))
     assert sampler.validation() == []
 
@@ -210,7 +220,7 @@ def test_the_published_way_of_training_always_has_a_held_out_loss_to_end_by() ->
         labels[:, column : column + 64] = labels[:, :64]
     config = replace(PLAIN, validation_fraction=0.1, schedule="exponential")
     sampler = PatchSampler([numbered(256)], [Scribbles(labels)], config)
-    assert sampler.held_out[0].sum() == 2 * 64 * 64
+    assert sampler.held_out[0].any()
     assert sampler.validation()
     ours = PatchSampler([numbered(256)], [Scribbles(labels)], replace(config, schedule="budget"))
     assert not ours.validation()

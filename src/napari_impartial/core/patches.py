@@ -41,7 +41,7 @@ class Patches:
 def choose_held_out(
     labels: npt.NDArray[np.uint8],
     fraction: float,
-    rng: np.random.Generator,
+    seed: int = 0,
     fewest_blocks: int = _MIN_BLOCKS,
 ) -> BoolMask:
     """Choose the regions whose scribbles are kept out of training.
@@ -49,13 +49,16 @@ def choose_held_out(
     The image is cut into square blocks; a share of the annotated ones is held out, as
     long as each class keeps at least half of its pixels for training. Images with few
     annotated blocks hold nothing out: there, each stroke is worth more than the check.
+    Which blocks does not depend on the strokes, so that those that were learned from in one
+    round are not what the next is judged by.
 
     Parameters
     ----------
     labels : (Y, X) uint8
     fraction : float
         Wished share of the annotated blocks, 0 to 0.5.
-    rng : numpy.random.Generator
+    seed : int
+        Decides which blocks.
     fewest_blocks : int
         Of fewer annotated blocks none is held out.
 
@@ -73,16 +76,15 @@ def choose_held_out(
         return held_out
     available = np.bincount(labels.ravel(), minlength=256) // 2
     available[0] = labels.size
-    wanted = round(fraction * len(blocks))
-    for by, bx in rng.permutation(blocks):
-        if wanted == 0:
-            break
+    # Each place draws its own lot: blocks annotated later change nothing for the others.
+    lots = np.array([np.random.default_rng([seed, *block]).random() for block in blocks])
+    order = lots.argsort()
+    for by, bx in blocks[order[: max(int((lots < fraction).sum()), 1)]]:
         inside = (slice(by * side, (by + 1) * side), slice(bx * side, (bx + 1) * side))
         taken = np.bincount(labels[inside].ravel(), minlength=256)
         if (taken[1:] <= available[1:]).all():
             held_out[inside] = True
             available -= taken
-            wanted -= 1
     return held_out
 
 
@@ -107,10 +109,10 @@ class PatchSampler:
         self.shapes = [tuple(image.shape[-2:]) for image in images]
         # Small images are mirrored up to the patch size, with nothing annotated there.
         self.images = [_mirror_up(image, config.patch_size) for image in images]
-        rng = np.random.default_rng(config.seed)
         fewest = _MIN_BLOCKS_PAPER if config.schedule == "exponential" else _MIN_BLOCKS
         self.held_out = [
-            choose_held_out(s.labels, config.validation_fraction, rng, fewest) for s in scribbles
+            choose_held_out(s.labels, config.validation_fraction, config.seed, fewest)
+            for s in scribbles
         ]
         self.set_scribbles(scribbles)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
@@ -22,12 +24,13 @@ _CURVES = {
 }
 
 
-def legend() -> str:
-    """Return the names of the curves in their colours, as rich text; breaks between names."""
+def legend(names: Collection[str]) -> str:
+    """Return these curves' names in their colours, as rich text; breaks between names."""
     parts = [
         f"<span style='color:{colour}'>{'&#9632;' if width == 2 else '&#9633;'}</span>&nbsp;"
         + name.replace(" ", "&nbsp;")
         for name, (colour, width, _) in _CURVES.items()
+        if name in names
     ]
     return f"<small>{'&nbsp; '.join(parts)}</small>"
 
@@ -41,8 +44,8 @@ class LossPlot(PlainPlot):
         self.setAccessibleName("Loss curves")
         self.setToolTip(
             "How wrong the network is, over the seconds of training: on the strokes it learns "
-            "from, and on strokes that are held out. Falling is good; held out rising again "
-            "means more strokes would help."
+            "from and, where there are enough to hold some out, on those. Falling is good; held "
+            "out rising again means more strokes would help."
         )
         self.bottom.setLabel("seconds")
         self._curves = {}
@@ -74,6 +77,10 @@ class LossPlot(PlainPlot):
                 x, y = np.transpose(points)
                 self._curves[name].setData(x, y)
 
+    def drawn(self) -> list[str]:
+        """Return the names of the curves that have points."""
+        return [name for name, points in self._points.items() if points]
+
     def values(self, name: str) -> list[float]:
         """Return the losses of one curve so far."""
         return [y for _, y in self._points[name]]
@@ -93,16 +100,17 @@ class LossCurves(QStackedWidget):
         self._note = QLabel("While training runs, its loss curves are drawn here.")
         self._note.setObjectName("loss_note")
         self._note.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        names = QLabel()
-        tell(names, legend())
-        for label in (self._note, names):
+        self._names = QLabel()
+        # Their room is kept from the start; what is held out is seldom there.
+        tell(self._names, legend([name for name in _CURVES if name != "held out"]))
+        for label in (self._note, self._names):
             label.setWordWrap(True)
             label.setToolTip(self.plot.toolTip())
         self._drawn = QWidget()
         column = QVBoxLayout(self._drawn)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.plot)
-        column.addWidget(names)
+        column.addWidget(self._names)
         self.addWidget(self._note)
         self.addWidget(self._drawn)
 
@@ -115,4 +123,5 @@ class LossCurves(QStackedWidget):
         """Add the state of training to the curves."""
         self.plot.add(progress)
         if len(self.plot.values("training")) > 1:
+            tell(self._names, legend(self.plot.drawn()))
             self.setCurrentWidget(self._drawn)
