@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Generator
 from typing import Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QThreadPool, QTimer
 
-from napari_impartial.gui.jobs import Job
+from napari_impartial.gui.jobs import Job, Latest
 from napari_impartial.gui.messages import Cancel, Failed, Predicting
 
 
@@ -31,6 +32,36 @@ def test_no_news_comes_after_the_end(viewer: Any, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: "ended" in told)
     qtbot.wait(50)
     assert told[-1] == "ended"
+
+
+class Busy:
+    """Stands in for the process: is at work until it is released."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def run(self, make_job: Any, commands: Any) -> Generator[None, None, Failed]:
+        """Have no news for long."""
+        while not self.released.wait(0.02):
+            yield None
+        return Failed(0, "cancelled", "")
+
+
+def test_waiting_for_processes_keeps_no_other_work_waiting(viewer: Any, qtbot: Any) -> None:
+    pool = QThreadPool.globalInstance()
+    most = pool.maxThreadCount()
+    process, told = Busy(), list[int]()
+    jobs = [Job(process, Cancel, "busy") for _ in range(most + 1)]  # type: ignore[arg-type]
+    latest = Latest()
+    latest.done.connect(told.append)
+    latest.request(lambda: 1)
+    try:
+        qtbot.waitUntil(lambda: told == [1])
+    finally:
+        process.released.set()
+    qtbot.waitUntil(lambda: all(job._over for job in jobs))
+    qtbot.waitUntil(lambda: pool.activeThreadCount() == 0)
+    assert pool.maxThreadCount() == most
 
 
 def test_a_double_click_starts_one_job(

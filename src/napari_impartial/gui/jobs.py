@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import collections
 import queue
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 from napari.qt.threading import create_worker
 from napari.utils import cancelable_progress
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 from superqt.utils import create_worker as create_plain_worker
 
 from . import messages
 from .messages import Failed, Predicting, Progressed
 from .process import TrainingProcess
+
+_Reply = TypeVar("_Reply")
+
+
+def supervise(
+    run: Callable[..., Generator[Any, None, _Reply]], *args: Any, **kwargs: Any
+) -> Generator[Any, None, _Reply]:
+    """Go through a job of the training process on a worker thread, which is not counted.
+
+    Qt runs as many workers as there are cores. On two, two that only wait for their child
+    processes would keep objects from being cut and channels from being shown for minutes.
+    """
+    pool = QThreadPool.globalInstance()
+    assert pool is not None
+    pool.releaseThread()
+    try:
+        return (yield from run(*args, **kwargs))
+    finally:
+        pool.reserveThread()
 
 
 class Job(QObject):
@@ -48,7 +67,7 @@ class Job(QObject):
         # The same progress as in the dock, in napari's activity dock; with a button. A
         # part of something larger leaves it to the larger one.
         self._bar = cancelable_progress(total=100, desc=description) if shown else None
-        self._worker = create_worker(process.run, self._make, self._commands)
+        self._worker = create_worker(supervise, process.run, self._make, self._commands)
         self._worker.yielded.connect(self._news)
         self._worker.returned.connect(self._end)
         self._worker.errored.connect(self._fault)

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_impartial.core.speed import Speed, duration
 
 from . import messages
+from .jobs import supervise
 from .process import TrainingProcess
 from .session import Session
 
@@ -69,7 +70,7 @@ class SpeedControl(QObject):
             return
         device = self._wanted
         make = partial(messages.Measure, device=device)
-        self._worker = create_worker(self._process.run, make, gives_way=True)
+        self._worker = create_worker(supervise, self._process.run, make, gives_way=True)
         self._worker.returned.connect(partial(self._on_end, device))
         self._worker.finished.connect(self._on_finished)
         self._worker.start()
