@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import napari
+from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -21,6 +22,7 @@ from .front import Front
 from .image_set import count_others, other_images
 from .layers import ResultLayers, Role, ScribbleLayers, Source, image_layers
 from .layers.grid import put_in_place
+from .lost_channels import lost_channels
 from .scratch import Scratch
 from .scribble_reader import ScribbleReader, Spot
 from .session import CHANNEL_ADVICE, PlaneIndex, Session, TrainingItem
@@ -66,6 +68,8 @@ class Workspace(QObject):
         self._watched: set[Labels] = set()
         self._followed: set[Layer] = set()
         self._removed: list[Layer] = []
+        # What is to be said of channels that were lost.
+        self._left_out: list[str] = []
         self._replaced_timer = _timer(self, REPLACED_PAUSE_MS, self.read_scribbles)
         self._reader = ScribbleReader(self._labels_at, self._known_at, self)
         self._reader.read.connect(self._on_read)
@@ -118,7 +122,7 @@ class Workspace(QObject):
         key = self.key_of(source.primary)
         if key is None:
             key = next(self._keys)
-        self._follow(source.primary)
+        self._follow(source)
         old, before = self.sources.get(key), self.session.current
         self.sources[key] = source
         self.session.plane_index = source.plane_in_view(self.viewer)
@@ -135,7 +139,7 @@ class Workspace(QObject):
         key = self.key_of(source.primary)
         if key is None:
             key = next(self._keys)
-        self._follow(source.primary)
+        self._follow(source)
         self.sources[key] = source
         self.session.add(key, source.name, source.channel_names)
         return key
@@ -275,13 +279,14 @@ class Workspace(QObject):
             layer.events.mode.connect(self._on_brush)
             layer.events.selected_label.connect(self._on_brush)
 
-    def _follow(self, layer: Layer) -> None:
-        """Let scribbles and results lie where their image lies, and show its pixels."""
-        if layer not in self._followed:
-            self._followed.add(layer)
-            for name in _PLACEMENT:
-                getattr(layer.events, name).connect(self._on_moved)
-            layer.events.data.connect(self._on_image_replaced)
+    def _follow(self, source: Source) -> None:
+        """Let scribbles and results lie where the first layer lies, and show all layers' pixels."""
+        for layer in source.layers:
+            if layer not in self._followed:
+                self._followed.add(layer)
+                for name in _PLACEMENT:
+                    getattr(layer.events, name).connect(self._on_moved)
+                layer.events.data.connect(self._on_image_replaced)
 
     def _on_moved(self, event: Any) -> None:
         key = self.key_of(event.source)
@@ -294,9 +299,9 @@ class Workspace(QObject):
                 put_in_place(layer, source)
 
     def _on_image_replaced(self, event: Any) -> None:
-        key = self.key_of(event.source)
-        if key is not None and key in self.session.images:
-            self.session.forget_copies(key)
+        for key, source in self.sources.items():
+            if key in self.session.images and event.source in source.layers:
+                self.session.forget_copies(key)
         # The picture may have other axes now, which the image panel has to show.
         self._layers_timer.start()
 
@@ -361,16 +366,31 @@ class Workspace(QObject):
     def _look_at_layers(self) -> None:
         present = image_layers(self.viewer)
         for key, source in list(self.sources.items()):
-            gone = source.primary not in present or not source.fits()
-            if key in self.session.images and gone:
+            if key not in self.session.images:
+                continue
+            if source.primary not in present or not source.fits():
                 self.session.remove(key)
+            elif lost := source.lost(present):
+                self._leave_out(key, lost)
         self.layers_changed.emit()
         self.read_scribbles()
 
+    def _leave_out(self, key: int, lost: list[ImageLayer]) -> None:
+        """Go on without layers of an image that cannot be its channels any more."""
+        source = self.sources[key].without(lost)
+        self.sources[key] = source
+        self.session.forget_copies(key)
+        self.session.add(key, source.name, source.channel_names)
+        self._left_out += lost_channels(source, lost, self.viewer.layers)
+        self._removal_timer.start()
+
     def _tell_removals(self) -> None:
         removed, self._removed = self._removed, []
+        left_out, self._left_out = self._left_out, []
         if not len(self.viewer.layers):
             return
+        for sentence in left_out:
+            notify.show_warning(sentence)
         for layer in removed:
             if isinstance(layer, Labels) and self.scribbles.removed(layer):
                 notify.show_warning(

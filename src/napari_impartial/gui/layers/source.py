@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,6 +109,21 @@ class Source:
         shape = data_of(self.primary).shape
         n = int(shape[self.axes.index("C")]) if "C" in self.axes and len(shape) > 2 else 1
         return len(shape) == len(self.axes) and max(self.channels) < n
+
+    def lost(self, present: Collection[Layer]) -> list[ImageLayer]:
+        """Return the further layers that are not `present` or have other pixels by now."""
+        return [
+            layer
+            for layer in self.layers[1:]
+            if layer not in present or not _same_pixels(layer, self.primary, self.axes)
+        ]
+
+    def without(self, layers: Collection[Layer]) -> Source:
+        """Return the image without these of its further layers; names stay with their channels."""
+        kept = tuple(layer for layer in self.layers[1:] if layer not in layers)
+        named = zip((*self.channels, *self.layers[1:]), self.names, strict=False)
+        names = tuple(name for channel, name in named if channel not in layers)
+        return replace(self, layers=(self.primary, *kept), names=names)
 
     def plane_name(self, plane: PlaneIndex) -> str:
         """Name of one plane, such as ``embryo [z=3]``."""
@@ -251,20 +266,31 @@ def image_layers(viewer: napari.Viewer) -> list[ImageLayer]:
     ]
 
 
-def companions(viewer: napari.Viewer, primary: ImageLayer, axes: str) -> list[ImageLayer]:
-    """Return the layers on the same grid that could be further channels of `primary`."""
-    shape = tuple(
-        n for n, letter in zip(data_of(primary).shape, axes, strict=False) if letter != "C"
-    )
+def companions(
+    viewer: napari.Viewer, primary: ImageLayer, axes: str, chosen: Collection[Layer] = ()
+) -> list[ImageLayer]:
+    """Return the layers that could be further channels of `primary`.
+
+    These lie on its pixels; of those already `chosen` only as many pixels are asked. A
+    scale or shift says where pixels are shown, and layers are scaled one by one.
+    """
     found = []
     for layer in image_layers(viewer):
-        if layer is primary or layer.rgb or data_of(layer).shape != shape:
+        if layer is primary or not _same_pixels(layer, primary, axes):
             continue
-        if np.allclose(layer.scale[-2:], primary.scale[-2:]) and np.allclose(
-            layer.translate[-2:], primary.translate[-2:]
+        if layer in chosen or (
+            np.allclose(layer.scale[-2:], primary.scale[-2:])
+            and np.allclose(layer.translate[-2:], primary.translate[-2:])
         ):
             found.append(layer)
     return found
+
+
+def _same_pixels(layer: ImageLayer, primary: ImageLayer, axes: str) -> bool:
+    """Whether a layer has one value for each pixel of `primary`, which has these axes."""
+    lengths = zip(data_of(primary).shape, axes, strict=False)
+    shape = tuple(n for n, letter in lengths if letter != "C")
+    return not layer.rgb and data_of(layer).shape == shape
 
 
 def preselected(primary: ImageLayer, others: list[ImageLayer]) -> list[ImageLayer]:

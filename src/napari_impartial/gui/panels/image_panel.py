@@ -93,7 +93,7 @@ class ImagePanel(QWidget):
         self._combo.currentIndexChanged.connect(self._on_layer)
         self._axes.editingFinished.connect(self._on_axes)
         self._meaning.linkActivated.connect(self.set_axes)
-        self.table.edited.connect(self._emit)
+        self.table.edited.connect(self._on_edited)
 
     def value(self) -> Source | None:
         """Return what is picked, or None while that is no image."""
@@ -180,6 +180,12 @@ class ImagePanel(QWidget):
             self._fill(axes)
             self._emit()
 
+    def _on_edited(self) -> None:
+        source = self.value()
+        if source is not None:
+            self._chosen[source.primary] = source
+        self._emit()
+
     def _checked_axes(self) -> str | None:
         layer = self._layer()
         if layer is None:
@@ -219,7 +225,7 @@ class ImagePanel(QWidget):
             del self._chosen[layer]
             chosen = None
         axes = axes or (chosen.axes if chosen else axes_of(layer))
-        further = companions(self._viewer, layer, axes)
+        further = companions(self._viewer, layer, axes, chosen.layers if chosen else ())
         own = names_of_channels(layer, axes)
         names = [*own, *(channel_name(other) for other in further)]
         # Layers come and go while results are made; what is shown stays unless it changed.
@@ -229,19 +235,21 @@ class ImagePanel(QWidget):
         self._shown, self._further, self._names = shown, further, names
         self._axes.setText(axes)
         self._explain(layer, axes)
-        ticked = list(chosen.layers[1:]) if chosen else preselected(layer, further)
-        used = [chosen is None or i in chosen.channels for i in range(len(own))]
-        used += [other in ticked for other in further]
-        renamed = iter(chosen.names if chosen else ())
+        ticked = (
+            [*chosen.channels, *chosen.layers[1:]]
+            if chosen
+            else [*range(len(own)), *preselected(layer, further)]
+        )
+        # By channel and layer, not by their order: one of them may be gone for a while.
+        renamed = dict(zip(ticked, chosen.names, strict=False)) if chosen else {}
         flat = "".join(letter for letter in axes if letter != "C")
         where = Source((layer,), axes, (0,))
         rows = []
-        for i, (name, on) in enumerate(zip(names, used, strict=True)):
-            source = (layer, axes, i) if i < len(own) else (further[i - len(own)], flat, 0)
+        for channel, name in zip([*range(len(own)), *further], names, strict=True):
+            source = (layer, axes, channel) if isinstance(channel, int) else (channel, flat, 0)
             plane = where.plane_in_view(self._viewer)
-            rows.append(
-                Channel(next(renamed, name) if on else name, on, partial(_read, *source, plane))
-            )
+            on = channel in ticked
+            rows.append(Channel(renamed.get(channel, name), on, partial(_read, *source, plane)))
         self.table.set_channels(rows)
 
     def look_at_plane(self) -> None:
@@ -274,7 +282,8 @@ class ImagePanel(QWidget):
     def _emit(self) -> None:
         source = self.value()
         if source is not None:
-            self._chosen[source.primary] = source
+            # A channel that is gone without the user's doing stays chosen, for its return.
+            self._chosen.setdefault(source.primary, source)
         elif self._layer() is not None and not self._note.text():
             self._say("Tick at least one channel of this layer.")
         if source != self._emitted:
