@@ -64,6 +64,37 @@ def test_waiting_for_processes_keeps_no_other_work_waiting(viewer: Any, qtbot: A
     assert pool.maxThreadCount() == most
 
 
+def test_what_is_sent_before_the_job_has_begun_arrives(viewer: Any, qtbot: Any) -> None:
+    class Late:
+        """Lets the job wait for its turn, as behind another one."""
+
+        def __init__(self) -> None:
+            self.turn = False
+            self.heard: list[Any] = []
+
+        def run(self, make_job: Any, commands: Any) -> Any:
+            while not self.turn:
+                time.sleep(0.01)
+                yield None
+            make_job(7)
+            while not self.heard:
+                time.sleep(0.01)
+                yield None
+                while not commands.empty():
+                    self.heard.append(commands.get())
+            return Failed(7, "cancelled", "")
+
+    late = Late()
+    job = Job(late, Cancel, "late")  # type: ignore[arg-type]
+    ended: list[Any] = []
+    job.ended.connect(ended.append)
+    job.send(Cancel)
+    job.send(Cancel)
+    late.turn = True
+    qtbot.waitUntil(lambda: bool(ended))
+    assert late.heard == [Cancel(7), Cancel(7)]
+
+
 def test_a_double_click_starts_one_job(
     widget: Any, scribbled: Any, find: Any, wait_for: Any, qtbot: Any
 ) -> None:

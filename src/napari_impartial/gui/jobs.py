@@ -62,6 +62,8 @@ class Job(QObject):
         self.number = 0
         self._make_job = make_job
         self._commands: queue.SimpleQueue[messages.Request] = queue.SimpleQueue()
+        # Asked before this job had its number: it waits for others to end.
+        self._early: list[Callable[[int], messages.Request]] = []
         self._over = False
         self._on_cancel: Callable[[], None] | None = None
         # The same progress as in the dock, in napari's activity dock; with a button. A
@@ -76,11 +78,18 @@ class Job(QObject):
 
     def send(self, make_request: Callable[[int], messages.Request]) -> None:
         """Send a request that needs the number of this job."""
-        self._commands.put(make_request(self.number))
+        self._early.append(make_request)
+        self._send_early()
 
     def when_cancelled(self, act: Callable[[], None]) -> None:
         """Say what the cancel button in the activity dock does."""
         self._on_cancel = act
+
+    def _send_early(self) -> None:
+        if self.number:
+            early, self._early = self._early, []
+            for make_request in early:
+                self._commands.put(make_request(self.number))
 
     def _make(self, number: int) -> messages.Job:
         self.number = number
@@ -90,6 +99,7 @@ class Job(QObject):
         if self._bar is not None and self._bar.is_canceled and self._on_cancel is not None:
             act, self._on_cancel = self._on_cancel, None
             act()
+        self._send_early()
         if reply is None or self._over:
             return
         news: Any = reply.progress if isinstance(reply, Progressed) else reply.fraction
