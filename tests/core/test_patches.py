@@ -73,6 +73,17 @@ def test_patches_are_turned_and_mirrored_in_all_eight_ways() -> None:
     assert len(patches.unique(dim=0)) == 8
 
 
+def test_further_images_are_drawn_from_as_if_they_had_been_there() -> None:
+    config = replace(PLAIN, scribble_patch_fraction=0.5)
+    joined = PatchSampler([numbered()], [dots()], config)
+    joined.set_scribbles([dots(), dots()], [-1 - numbered()])
+    whole = PatchSampler([numbered(), -1 - numbered()], [dots(), dots()], config)
+    ours, theirs = (s.sample(np.random.default_rng(0)) for s in (joined, whole))
+    assert torch.equal(ours.images, theirs.images)
+    assert torch.equal(ours.labels, theirs.labels)
+    assert (ours.images < 0).any()
+
+
 def dots_at(y: int, x: int, size: int) -> Scribbles:
     labels = np.zeros((size, size), np.uint8)
     labels[y, x], labels[y, x + 1] = 1, 2

@@ -248,6 +248,32 @@ def test_new_strokes_join_the_running_training(
     assert seen[-1].step == 12
 
 
+@pytest.mark.usefixtures("every_step")
+def test_images_join_the_running_training_with_their_strokes(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    image, blank = tiny_tissue.image, Scribbles(np.zeros_like(tiny_scribbles.labels))
+    trainer = Trainer([image], [tiny_scribbles], SMALL, QUICK, None)
+    trainer.set_scribbles([tiny_scribbles, tiny_scribbles], [image])
+    kept = torch.from_numpy(tiny_scribbles.labels)
+    for labels in trainer.sampler.train_labels:
+        assert torch.equal(labels[:96, :96], kept)
+    # Strokes that cannot be learned from: the image comes along all the same, blank.
+    trainer.set_scribbles([blank, blank, blank], [image])
+    assert [bool(labels.any()) for labels in trainer.sampler.train_labels] == [True, True, False]
+    trainer.set_scribbles([tiny_scribbles] * 3)
+    assert trainer.sampler.train_labels[2].any()
+    trainer.step()
+    with pytest.raises(ImPartialError, match="the same channels"):
+        trainer.set_scribbles([tiny_scribbles] * 4, [image.select([0])])
+    commands = {
+        1: NewScribbles([tiny_scribbles, tiny_scribbles], [image]),
+        2: Preview(1, (0, 0, 48, 48), within_share=False),
+    }
+    seen, _ = run(fit([image], [tiny_scribbles], SMALL, QUICK), commands)
+    assert any(p.preview is not None for p in seen)
+
+
 def test_it_goes_on_from_a_model(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
     images, scribbles = [tiny_tissue.image], [tiny_scribbles]
     first = api.train(images, scribbles, replace(QUICK, max_steps=60), SMALL)

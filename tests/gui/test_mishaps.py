@@ -131,7 +131,7 @@ def test_undo_goes_through_training_and_results(
     widget.workspace.results.write(
         widget.workspace.source, (), Role.INSTANCES, np.ones((96, 96), np.int32)
     )
-    widget.training._send_scribbles()
+    widget.training._send_annotation()
     scribbled.undo()
     np.testing.assert_array_equal(scribbled.data, before)
     wait_for(lambda: (widget.session.plane.scribbles.labels == before).all())

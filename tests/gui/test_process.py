@@ -203,6 +203,30 @@ def test_a_stroke_does_not_wake_a_paused_training(
     assert isinstance(finish(steps), Trained)
 
 
+def test_images_that_join_while_paused_all_arrive(
+    process: TrainingProcess, tiny_tissue: Any, tiny_scribbles: Any
+) -> None:
+    commands: SimpleQueue[Any] = SimpleQueue()
+    steps = process.run(train_job(process, tiny_tissue.image, tiny_scribbles), commands)
+    job = next(news for news in steps if news is not None).job
+    commands.put(messages.Pause(job, True))
+    for n in (2, 3):
+        told = NewScribbles((tiny_scribbles,) * n, (tiny_tissue.image,))
+        commands.put(messages.ToTraining(job, told))
+    for _ in range(2):
+        commands.put(messages.ToTraining(job, NewScribbles((tiny_scribbles,) * 3)))
+    commands.put(messages.ToTraining(job, Preview(2, (0, 0, 64, 64), within_share=False)))
+    commands.put(messages.Pause(job, False))
+    preview = next(
+        news.progress.preview
+        for news in steps
+        if isinstance(news, Progressed) and news.progress.preview is not None
+    )
+    assert preview.request.image_index == 2
+    commands.put(messages.ToTraining(job, Stop()))
+    assert isinstance(finish(steps), Trained)
+
+
 def test_paused_training_stands_still(
     process: TrainingProcess, tiny_tissue: Any, tiny_scribbles: Any
 ) -> None:

@@ -106,18 +106,22 @@ class PatchSampler:
         self, images: Sequence[Tensor], scribbles: Sequence[Scribbles], config: TrainingConfig
     ) -> None:
         self.config = config
-        self.shapes = [tuple(image.shape[-2:]) for image in images]
-        # Small images are mirrored up to the patch size, with nothing annotated there.
-        self.images = [_mirror_up(image, config.patch_size) for image in images]
-        fewest = _MIN_BLOCKS_PAPER if config.schedule == "exponential" else _MIN_BLOCKS
-        self.held_out = [
-            choose_held_out(s.labels, config.validation_fraction, config.seed, fewest)
-            for s in scribbles
-        ]
-        self.set_scribbles(scribbles)
+        self.shapes: list[tuple[int, ...]] = []
+        self.images: list[Tensor] = []
+        self.held_out: list[BoolMask] = []
+        self.set_scribbles(scribbles, images)
 
-    def set_scribbles(self, scribbles: Sequence[Scribbles]) -> None:
-        """Take over new scribbles; the held-out regions stay where they were chosen."""
+    def set_scribbles(self, scribbles: Sequence[Scribbles], images: Sequence[Tensor] = ()) -> None:
+        """Take over new scribbles; the held-out regions stay where they were chosen.
+
+        Parameters
+        ----------
+        scribbles : sequence of Scribbles
+            One for each image, those of `images` last.
+        images : sequence of (C, Y, X) float32 tensors
+            Images that come after those that are there.
+        """
+        self._add(images, scribbles[len(self.images) :])
         self.train_labels: list[Tensor] = []
         self._validation_labels: list[Tensor] = []
         # For each class, where its pixels are: rows of (image, y, x).
@@ -136,6 +140,17 @@ class PatchSampler:
         self._places = {k: np.concatenate(rows) for k, rows in places.items()}
         areas = np.array([y * x for y, x in self.shapes], dtype=np.float64)
         self._image_chance = areas / areas.sum()
+
+    def _add(self, images: Sequence[Tensor], scribbles: Sequence[Scribbles]) -> None:
+        config = self.config
+        self.shapes += [tuple(image.shape[-2:]) for image in images]
+        # Small images are mirrored up to the patch size, with nothing annotated there.
+        self.images += [_mirror_up(image, config.patch_size) for image in images]
+        fewest = _MIN_BLOCKS_PAPER if config.schedule == "exponential" else _MIN_BLOCKS
+        self.held_out += [
+            choose_held_out(s.labels, config.validation_fraction, config.seed, fewest)
+            for s in scribbles
+        ]
 
     def sample(self, rng: np.random.Generator) -> Patches:
         """Draw one batch.

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .config import InstanceConfig
+from .images import Image
 from .instances import Cutter
 from .scribbles import Scribbles
 
@@ -123,9 +124,18 @@ class Previewed:
 
 @dataclass(frozen=True)
 class NewScribbles:
-    """Hand training the scribbles as they are now, one for each image."""
+    """Hand training the scribbles as they are now, and images that it does not have.
+
+    Attributes
+    ----------
+    scribbles : sequence of Scribbles
+        One for each image, those of `images` last.
+    images : sequence of Image
+        Images that come after those that training has, with the same channels.
+    """
 
     scribbles: Sequence[Scribbles]
+    images: Sequence[Image] = ()
 
 
 Command = Stop | Preview | NewScribbles

@@ -40,7 +40,13 @@ from .prediction import predict_normalized
 from .preview_budget import PreviewBudget, shrink
 from .results import Box, Losses, Preview, Previewed, TrainingProgress, mean_losses
 from .scribbles import Scribbles, check_trainable
-from .training_checks import check_data, check_settings, check_shapes, class_names
+from .training_checks import (
+    check_channels,
+    check_data,
+    check_settings,
+    check_shapes,
+    class_names,
+)
 from .unet import UNet
 from .warm_start import mix, start, suits
 
@@ -93,16 +99,14 @@ class Trainer:
         self.config, self.model_config, self.init = training, model, init
         n_classes = check_data(images, scribbles, init)
         check_settings(model, training)
-        self.images, self.n_classes = list(images), n_classes
+        self.images, self.scribbles, self.n_classes = list(images), list(scribbles), n_classes
         self.channel_names = images[0].channel_names
         self.device = resolve_device(training.device)
         self.precision = resolve_precision(training.precision, self.device)
         self.normalized = [self.prepare(image) for image in images]
         self.rng = np.random.default_rng(training.seed)
         self.generator = torch.Generator(self.device).manual_seed(training.seed)
-        self.sampler = PatchSampler(
-            [torch.from_numpy(a).to(self.device) for a in self.normalized], scribbles, training
-        )
+        self.sampler = PatchSampler(self._on_device(self.normalized), scribbles, training)
         if init:
             self.network = init.network(self.device).train()
         else:
@@ -127,6 +131,9 @@ class Trainer:
         self.best_validation = 0
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
         self.history: list[dict[str, Any]] = []
+
+    def _on_device(self, pictures: Sequence[npt.NDArray[np.float32]]) -> list[Tensor]:
+        return [torch.from_numpy(picture).to(self.device) for picture in pictures]
 
     def prepare(self, image: Image) -> npt.NDArray[np.float32]:
         """Return the picture that the network is shown, (C, Y, X)."""
@@ -213,21 +220,37 @@ class Trainer:
                 self.best_validation = self.validations
         self.history.append(entry)
 
-    def set_scribbles(self, scribbles: Sequence[Scribbles]) -> None:
+    def set_scribbles(self, scribbles: Sequence[Scribbles], images: Sequence[Image] = ()) -> None:
         """Take over new strokes; what was best before them has to prove itself again.
 
         Strokes that cannot be learned from now (a class erased for a moment, or a class
         the network has no output for) are left aside, and training goes on with those it
         has: hours of it are not worth an eraser's slip.
+
+        Parameters
+        ----------
+        scribbles : sequence of Scribbles
+            One for each image, those of `images` last.
+        images : sequence of Image
+            Images that come after those that are there.
         """
         try:
             learnable = check_trainable(scribbles) <= self.n_classes
         except ImPartialError:
             learnable = False
         if not learnable:
-            return
-        check_shapes(self.images, scribbles)
-        self.sampler.set_scribbles(scribbles)
+            if not images:
+                return
+            # Later strokes count on their images being there, so these come along, blank.
+            blank = [Scribbles(np.zeros(image.shape, dtype=np.uint8)) for image in images]
+            scribbles = [*self.scribbles, *blank]
+        together = [*self.images, *images]
+        check_channels(together)
+        check_shapes(together, scribbles)
+        prepared = [self.prepare(image) for image in images]
+        self.images, self.scribbles = together, list(scribbles)
+        self.normalized += prepared
+        self.sampler.set_scribbles(scribbles, self._on_device(prepared))
         self.validation = None
         self.best = None
 

@@ -77,7 +77,7 @@ def fit(
             if isinstance(command, Preview):
                 preview = trainer.preview(command)
             elif isinstance(command, NewScribbles):
-                trainer.set_scribbles(command.scribbles)
+                trainer.set_scribbles(command.scribbles, command.images)
             if finished:
                 break
             if isinstance(command, Stop):

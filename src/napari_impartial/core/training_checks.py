@@ -34,13 +34,8 @@ def check_data(
             "give one for each image."
         )
     check_shapes(images, scribbles)
+    check_channels(images)
     names = images[0].channel_names
-    for image in images[1:]:
-        if len(image.channel_names) != len(names):
-            raise ImPartialError(
-                f"{image.name} has {len(image.channel_names)} channel(s), but {images[0].name} "
-                f"has {len(names)}; all images of a training need the same channels."
-            )
     n_classes = check_trainable(scribbles)
     if init is None:
         return n_classes
@@ -84,6 +79,17 @@ def check_shapes(images: Sequence[Image], scribbles: Sequence[Scribbles]) -> Non
             raise ImPartialError(
                 f"The scribbles of {image.name} are {drawn.labels.shape} pixels, but the image "
                 f"is {image.shape}; they have to be the same size."
+            )
+
+
+def check_channels(images: Sequence[Image]) -> None:
+    """Check that all images have as many channels as the first."""
+    first = images[0]
+    for image in images[1:]:
+        if image.n_channels != first.n_channels:
+            raise ImPartialError(
+                f"{image.name} has {image.n_channels} channel(s), but {first.name} "
+                f"has {first.n_channels}; all images of a training need the same channels."
             )
 
 

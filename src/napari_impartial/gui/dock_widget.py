@@ -173,6 +173,7 @@ class ImPartialWidget(QWidget):
         training.progressed.connect(self.train_panel.show_progress)
         training.previewed.connect(results.preview)
         training.finished.connect(self._on_trained)
+        results.review.changed.connect(training.note_decisions)
         training.failed.connect(lambda: self.train_panel.end(""))
         results.predicting.connect(
             lambda share: self.train_panel.show_fraction(share, self.speed.predicting(share))
@@ -402,7 +403,7 @@ class ImPartialWidget(QWidget):
             session.current,
             self.workspace.n_others(),
         )
-        self.status.setText(status(session, self.results.places))
+        self.status.setText(status(session, self.results.places, self.training.waiting))
 
 
 def _count(n: int, noun: str) -> str:

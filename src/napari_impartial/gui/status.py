@@ -15,7 +15,7 @@ _BUSY = {
 }
 
 
-def status(session: Session, places: Sequence[Place]) -> str:
+def status(session: Session, places: Sequence[Place], waiting: str = "") -> str:
     """Say how a session stands.
 
     Parameters
@@ -24,9 +24,14 @@ def status(session: Session, places: Sequence[Place]) -> str:
         The session.
     places
         What is suggested, things that are done included.
+    waiting
+        Which strokes the running training cannot take.
     """
     if session.activity is Activity.TRAINING and session.record is None:
         return "Training. Choose an image to go on painting."
+    if waiting and session.activity in (Activity.TRAINING, Activity.PAUSED):
+        paused = session.activity is Activity.PAUSED
+        return f"{_BUSY[Activity.PAUSED] if paused else 'Training.'} {waiting}"
     if session.busy:
         return _BUSY[session.activity]
     if missing := session.missing_for_training():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ from napari_impartial.core.results import NewScribbles, Preview, Previewed, Stop
 from . import messages, notify
 from .command import Training
 from .jobs import Job
+from .joining import join
+from .layers import Source
 from .layers.view import field_in_view
 from .process import TrainingProcess
 from .session import Activity, TrainingItem
@@ -31,6 +34,9 @@ ANSWER_WITHIN_S = 10.0
 # The first preview may be of the middle of the field, if that is at least so large:
 # something to see soon is worth more than all of it later.
 FIRST_PREVIEW_PX = 256 * 256
+# Whoever goes through a table decides on an object a second or faster; what that teaches
+# is worked out for all of a plane.
+DECISIONS_PAUSE_MS = 400
 
 
 class TrainingControl(QObject):
@@ -65,6 +71,8 @@ class TrainingControl(QObject):
         self._process = process
         self._job: Job | None = None
         self._items: list[TrainingItem] = []
+        # How many classes the network in training has.
+        self._n_classes = 2
         self._pending: Training | None = None
         # The last training that gave a model: what Copy command is about.
         self.done: Training | None = None
@@ -75,7 +83,13 @@ class TrainingControl(QObject):
         self._preview_timer = QTimer(self)
         self._preview_timer.setInterval(200)
         self._preview_timer.timeout.connect(self._ask_for_preview)
-        workspace.painted.connect(self._send_scribbles)
+        # Which strokes the running training cannot take, in one sentence.
+        self.waiting = ""
+        self._decided_timer = QTimer(self)
+        self._decided_timer.setSingleShot(True)
+        self._decided_timer.setInterval(DECISIONS_PAUSE_MS)
+        self._decided_timer.timeout.connect(self._send_annotation)
+        workspace.painted.connect(self._send_annotation)
 
     def train(self, preset: str, time_budget_s: float, device: str, go_on: bool = False) -> None:
         """Start training on all scribbled images; `go_on` starts from the current model."""
@@ -90,8 +104,10 @@ class TrainingControl(QObject):
         chosen = get_preset(preset)
         config = replace(chosen.training, time_budget_s=time_budget_s, device=device)
         self._items = items
+        painted = max(item.scribbles.n_classes for item in items)
+        self._n_classes = painted if card is None else card.n_classes
         self._pending = Training(
-            tuple(dict.fromkeys(self._workspace.sources[item.key] for item in items)),
+            self._sources(items),
             items[0].image.channel_names,
             chosen.model,
             config,
@@ -151,6 +167,8 @@ class TrainingControl(QObject):
             self._job.deleteLater()
         self._job = None
         self._preview_timer.stop()
+        self._decided_timer.stop()
+        self.waiting = ""
         self._session.activity = Activity.IDLE
         if isinstance(reply, messages.Trained):
             self._keep(Path(reply.model_path), reply.card)
@@ -170,29 +188,42 @@ class TrainingControl(QObject):
         cells = sum(plane.n_annotated_cells for plane in planes)
         self.finished.emit(self._session.add_round(path, card, annotated, cells))
 
-    def _send_scribbles(self) -> None:
-        """Let strokes painted meanwhile join the running training."""
+    def note_decisions(self) -> None:
+        """Let decisions about objects join the running training, as strokes do."""
+        if self._job is not None:
+            self._decided_timer.start()
+
+    def _send_annotation(self) -> None:
+        """Let what was annotated meanwhile join the running training."""
         if self._job is None or self._session.activity is Activity.STOPPING:
             return
-        classes = max(item.scribbles.n_classes for item in self._items)
-        latest = []
-        for item in self._items:
-            record = self._session.images.get(item.key)
-            painted = None if record is None else record.plane(item.plane).annotation
-            # An image or layer that is gone keeps the strokes that training began with,
-            # and a class that the network has no output for waits for the next training.
-            fits = painted is not None and painted.n_classes <= classes
-            latest.append(painted if fits and painted is not None else item.scribbles)
+        joined = join(self._workspace, self._items, self._n_classes)
+        before, self._items = self._items, joined.items
+        further = joined.items[len(before) :]
         changed = any(
-            (new.labels != item.scribbles.labels).any()
-            for new, item in zip(latest, self._items, strict=True)
+            new.scribbles is not old.scribbles
+            and (new.scribbles.labels != old.scribbles.labels).any()
+            for new, old in zip(joined.items, before, strict=False)
         )
-        if not changed:
-            return
-        self._items = [
-            replace(item, scribbles=new) for item, new in zip(self._items, latest, strict=True)
-        ]
-        self._job.send(partial(messages.ToTraining, command=NewScribbles(tuple(latest))))
+        if further and self._pending is not None:
+            sources = (*self._pending.sources, *self._sources(further))
+            self._pending = replace(self._pending, sources=tuple(dict.fromkeys(sources)))
+        if changed or further:
+            command = NewScribbles(
+                tuple(item.scribbles for item in joined.items),
+                tuple(item.image for item in further),
+            )
+            self._job.send(partial(messages.ToTraining, command=command))
+        self._set_waiting(joined.waiting)
+
+    def _sources(self, items: Sequence[TrainingItem]) -> tuple[Source, ...]:
+        """Return the images that planes are of, each once."""
+        return tuple(dict.fromkeys(self._workspace.sources[item.key] for item in items))
+
+    def _set_waiting(self, waiting: str) -> None:
+        if waiting != self.waiting:
+            self.waiting = waiting
+            self._session.changed.emit()
 
     def _ask_for_preview(self) -> None:
         """Ask for the field in view, as soon as training can spare the time for it."""

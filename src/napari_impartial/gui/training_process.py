@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.results import Command, Stop, TrainingProgress
+from napari_impartial.core.results import Command, NewScribbles, Stop, TrainingProgress
 
 from . import messages
 
@@ -48,14 +48,15 @@ class Inbox:
         """Return the next command to training, or None; waits while it is paused.
 
         A stroke, or a look at the field in view, is no wish to go on: while training is
-        paused it waits, too. Of several of a kind in a row only the last counts.
+        paused it waits, too. Of several of a kind in a row only the last counts, unless
+        one brings images, which come once.
         """
         while not self._running.wait(0.1):
             pass
         found: Command | None = None
         while self._commands:
             addressee, command = self._commands[0]
-            if addressee == job and found is not None and type(command) is not type(found):
+            if addressee == job and found is not None and not _replaces(command, found):
                 break
             self._commands.popleft()
             if addressee == job:
@@ -210,6 +211,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
     words = str(error).lower()
     signs = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate")
     return isinstance(error, (RuntimeError, OSError)) and any(sign in words for sign in signs)
+
+
+def _replaces(command: Command, before: Command) -> bool:
+    """Whether nothing is lost where a command is done in place of the one before it."""
+    brings_images = isinstance(before, NewScribbles) and bool(before.images)
+    return type(command) is type(before) and not brings_images
 
 
 def yield_to_the_window() -> None:
