@@ -15,7 +15,7 @@ from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.gui import scratch as scratch_module
 from napari_impartial.gui.panels.batch_panel import BatchChoice, BatchPanel
 from napari_impartial.gui.scratch import Scratch
-from napari_impartial.gui.session import ImageRecord
+from napari_impartial.gui.session import ImageRecord, Session
 from napari_impartial.gui.tally import Counter, Tally
 
 
@@ -45,12 +45,12 @@ def test_counts_of_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     record.plane((4,)).scribbles = Scribbles(labels)
     record.plane((4,)).instances = np.array([[0, 7], [2, 2]], np.int32)
     assert counter.count(record) == Tally(8, 6, 2)
-    assert record.status == "2 planes scribbled"
+    assert Session().status(record) == "2 planes scribbled"
     monkeypatch.setattr(np, "bincount", lambda *_: pytest.fail("counted again"))
     assert counter.count(record) == Tally(8, 6, 2), "what did not change is not counted again"
     monkeypatch.undo()
     record.reviewed = True
-    assert record.status == "2 planes scribbled, reviewed"
+    assert Session().status(record) == "2 planes scribbled, reviewed"
 
 
 def test_batch_choice_round_trip(qtbot: Any) -> None:
@@ -135,7 +135,8 @@ def test_all_images_are_predicted_by_the_names_of_their_channels(
     assert all(plane.any() for plane in stack)
     assert "instances [d]" not in viewer.layers
     records = {record.name: record for record in widget.session.images.values()}
-    assert [records[name].status for name in "abcd"] == ["predicted"] * 3 + ["new"]
+    states = [widget.session.status(records[name]) for name in "abcd"]
+    assert states == ["predicted"] * 3 + ["new"]
     assert all(plane.image is None for plane in records["c"].planes.values()), "let go of"
     places = widget.results.places
     assert {place.key for place in places} == {records[name].key for name in "abc"}
@@ -146,7 +147,7 @@ def test_all_images_are_predicted_by_the_names_of_their_channels(
     table.selectRow(2)
     assert find("image_combo").currentText() == "c"
     find("reviewed_check").click()
-    assert records["c"].status == "predicted, reviewed"
+    assert widget.session.status(records["c"]) == "predicted, reviewed"
     assert find("batch_scope_combo").count() == 2
 
 

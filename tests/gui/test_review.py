@@ -230,17 +230,17 @@ def test_filter_export_and_both_ways(
     np.testing.assert_allclose(
         viewer.scene.camera.center[-2:], predicted.data_to_world((y, x)), atol=1e-6
     )
-    assert "reviewed" not in widget.session.record.status
+    assert "reviewed" not in widget.session.status(widget.session.record)
     table.selectAll()
     find("accept_button").click()
     assert len(known.review.kept) == len(areas)
-    assert "reviewed" in widget.session.record.status
+    assert "reviewed" in widget.session.status(widget.session.record)
     assert find("review_done_check").isChecked()
     assert not find("review_done_check").isEnabled()
     find("undo_button").click()
-    assert "reviewed" not in widget.session.record.status
+    assert "reviewed" not in widget.session.status(widget.session.record)
     find("review_done_check").setChecked(True)
-    assert "reviewed" in widget.session.record.status
+    assert "reviewed" in widget.session.status(widget.session.record)
 
 
 def test_suggestions_are_worked_through(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from scipy import ndimage
 from napari_impartial.core.config import ModelConfig, TrainingConfig
 from napari_impartial.core.results import Prediction
 from napari_impartial.core.review import Verdict, compose
-from napari_impartial.core.rounds import CHANGED, GAINED, LOST, PackedLabels
+from napari_impartial.core.rounds import CHANGED, GAINED, LOST, UNKNOWN, PackedLabels
 from napari_impartial.core.uncertainty import entropy
 from napari_impartial.gui import round_control
 from napari_impartial.io.session_folder import SessionFolder
@@ -157,6 +158,7 @@ def test_masks_do_not_fill_the_memory(
     for _ in range(4):
         session.add_round(*models[0], 1)
         session.plane.instances = np.random.default_rng(0).integers(0, 9, (40, 40), np.int32)
+        session.plane.predicted_by = session.model_number
         session.add_round(*models[0], 1)
         widget.refinement.rounds.on_trained()
         settled(widget, wait_for)
@@ -350,7 +352,7 @@ def test_what_a_roll_back_left_unpredicted_is_kept(
     trained(widget, wait_for, models[0], {one: truth, two: truth})
     widget.results.review.accept([3])
     find("image_combo").setCurrentText("tissue")
-    trained(widget, wait_for, models[1], {one: np.zeros_like(truth)})
+    trained(widget, wait_for, models[1], dict.fromkeys((two, one), np.zeros_like(truth)))
     monkeypatch.setattr(widget.results, "predict", lambda: None)
     widget.rounds_panel.setValue(1)
     find("roll_back_button").click()
@@ -400,3 +402,142 @@ def test_a_damaged_mask_does_not_keep_the_rest_back(
     settled(again, wait_for)
     assert [one.masks for one in again.session.rounds] == [{}, {}]
     assert notes() == ["The objects of round 1 in tissue are lost."]
+
+
+@pytest.fixture
+def four(widget: Any, find: Any, scribbled: Any, add_tissue: Any, wait_for: Any) -> list[int]:
+    """Keys of four images that look the same; the first is in front."""
+    for name in "bcd":
+        add_tissue(name)
+    wait_for(lambda: find("add_images_button").text() == "Add 3 other open images")
+    find("add_images_button").click()
+    return list(widget.session.images)
+
+
+@pytest.fixture
+def without_three(tiny_tissue: Any) -> np.ndarray:
+    """The tissue's truth, the three largest of its cells taken out."""
+    largest = np.argsort(np.bincount(tiny_tissue.truth.ravel())[1:])[-3:] + 1
+    return np.where(np.isin(tiny_tissue.truth, largest), 0, tiny_tissue.truth)
+
+
+def states(widget: Any) -> list[str]:
+    """What the list of images says of them."""
+    model = widget.images_panel._model
+    return [model.data(model.index(row, 1)) for row in range(model.rowCount())]
+
+
+def test_only_what_a_round_predicted_tells_whether_it_helped(
+    widget: Any,
+    find: Any,
+    four: list[int],
+    tiny_tissue: Any,
+    without_three: np.ndarray,
+    models: list[tuple[Path, Any]],
+    wait_for: Any,
+    notes: Any,
+) -> None:
+    truth, hint = tiny_tissue.truth, find("rounds_hint")
+    trained(widget, wait_for, models[0], dict.fromkeys(four, truth))
+    counts = [plane.n_objects for r in widget.session.images.values() for plane in [r.plane(())]]
+    rows = find("rounds_list").topLevelItem
+    assert rows(0).text(4) == str(sum(counts))
+
+    # The round is over and its prediction is not there yet: nothing can be said.
+    trained(widget, wait_for, models[1], {})
+    widget.refinement.rounds.compare()
+    settled(widget, wait_for)
+    assert hint.text() == ""
+    assert find("changes_label").text() == ""
+    assert [rows(i).text(4) for i in (0, 1)] == [str(sum(counts)), ""]
+    find("compare_button").click()
+    settled(widget, wait_for)
+    assert notes() == ["Round 2 has not predicted this yet: press Predict."]
+    find("compare_button").click()
+
+    # Three of the cells in the one image that it predicted are gone.
+    widget.results._keep(four[0], (), prediction_of(without_three))
+    settled(widget, wait_for)
+    fewer = widget.session.plane.n_objects
+    assert 0 < fewer < counts[0]
+    assert hint.text() == ""
+    assert [rows(i).text(4) for i in (0, 1)] == [str(sum(counts)), str(fewer)]
+    find("image_combo").setCurrentText("b")
+    settled(widget, wait_for)
+    assert find("changes_label").text() == "", "nothing is known of what the round makes of b"
+
+    # The others have not changed, which can be said once they are predicted, too.
+    for key in four[1:]:
+        widget.results._keep(key, (), prediction_of(truth))
+        settled(widget, wait_for)
+    assert "will hardly help" in hint.text()
+
+    # Round 1 is of round 1 alone, and so is round 2 when its turn is over.
+    trained(widget, wait_for, models[0], {four[0]: truth})
+    trained(widget, wait_for, models[1], {})
+    assert [len(one.masks) for one in widget.session.rounds] == [4, 4, 1, 0]
+    assert rows(2).text(4) == str(counts[0])
+
+
+def test_a_session_saved_without_stamps_is_not_called_stale(
+    widget: Any,
+    find: Any,
+    scribbled: Any,
+    tiny_tissue: Any,
+    models: list[tuple[Path, Any]],
+    wait_for: Any,
+    save: Any,
+    crash: Any,
+    second_window: Any,
+    open_in: Any,
+) -> None:
+    key, truth = widget.session.current, tiny_tissue.truth
+    trained(widget, wait_for, models[0], {key: truth})
+    trained(widget, wait_for, models[1], {key: truth})
+    assert "will hardly help" in find("rounds_hint").text()
+    folder = save(widget)
+    crash(widget)
+    manifest = folder / "session.json"
+    manifest.write_text(re.sub(r'"predicted_by": *-?\d+, *', "", manifest.read_text()))
+    assert "predicted_by" not in manifest.read_text()
+    _, again = second_window()
+    open_in(again, folder)
+    settled(again, wait_for)
+    assert states(again) == ["predicted"]
+    assert again.session.plane.predicted_by == UNKNOWN
+    assert again.findChild(QWidget, "rounds_hint").text() == ""
+    assert again.steps["result"].hint() == ""
+    # Its objects are kept with the round that they were found with.
+    trained(again, wait_for, models[0], {})
+    assert list(again.session.rounds[1].masks) == [(again.session.current, ())]
+    assert states(again) == ["by another model"]
+
+
+def test_rolling_back_leaves_what_was_not_predicted_since(
+    widget: Any,
+    find: Any,
+    four: list[int],
+    tiny_tissue: Any,
+    without_three: np.ndarray,
+    models: list[tuple[Path, Any]],
+    wait_for: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    truth, session = tiny_tissue.truth, widget.session
+    a, b, c, _ = (session.images[key].plane(()) for key in four)
+    trained(widget, wait_for, models[0], dict.fromkeys(four[:3], truth))
+    first, of_c = a.instances, c.prediction
+    trained(widget, wait_for, models[1], {four[0]: without_three})
+    trained(widget, wait_for, models[0], {four[1]: without_three})
+    monkeypatch.setattr(widget.results, "predict", lambda: None)
+
+    widget.rounds_panel.setValue(2)
+    find("roll_back_button").click()
+    settled(widget, wait_for)
+    # a was predicted by that round, b by the one before it, and c by that one and none since.
+    assert [plane.predicted_by for plane in (a, b, c)] == [2, 1, 1]
+    assert a.prediction is not None
+    assert b.prediction is None
+    np.testing.assert_array_equal(b.instances, first)
+    assert c.prediction is of_c
+    assert states(widget) == ["predicted", "new", "by round 1", "new"]

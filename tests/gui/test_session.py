@@ -82,7 +82,7 @@ def test_a_new_prediction_drops_what_was_made_of_the_last(session: Session) -> N
     session.set_prediction(0, (), prediction())
     assert plane.instances is None
     assert plane.visited == set()
-    assert session.images[0].status == "predicted"
+    assert session.status(session.images[0]) == "predicted"
 
 
 def test_rounds_are_kept(session: Session) -> None:
@@ -142,3 +142,53 @@ def test_strokes_that_did_not_change_stay_the_same_object(session: Session) -> N
     assert session.images[0].planes[()].scribbles is not before
     session.set_scribbles(0, {})
     assert session.images[0].planes[()].scribbles is None
+
+
+def test_what_another_model_predicted_is_told(session: Session) -> None:
+    record, index = session.images[0], (0,)
+    say = lambda: session.status(record)  # noqa: E731
+    session.set_prediction(0, index, prediction())
+    assert say() == "predicted", "without a model nothing is known"
+    session.set_model(Path("loaded"), card(2))
+    assert say() == "predicted by another model"
+    session.set_prediction(0, index, prediction())
+    assert say() == "predicted"
+    session.set_model(Path("loaded too"), card(2))
+    assert say() == "predicted by another model"
+    session.add_round(Path("one"), card(2), 10)
+    session.set_prediction(0, index, prediction())
+    session.set_prediction(0, (1,), prediction())
+    session.set_scribbles(0, {index: strokes(1)})
+    assert say() == "scribbled, predicted"
+    session.add_round(Path("two"), card(2), 10)
+    assert say() == "scribbled, predicted by round 1"
+    session.set_prediction(0, index, prediction())
+    assert say() == "scribbled, partly predicted by round 1"
+    session.add_round(Path("three"), card(2), 10)
+    assert say() == "scribbled, predicted by other rounds"
+    session.set_model(Path("loaded"), card(2))
+    session.set_prediction(0, index, prediction())
+    session.add_round(Path("four"), card(2), 10)
+    record.reviewed = True
+    assert say() == "scribbled, predicted by other models, reviewed"
+
+
+def test_a_round_keeps_the_objects_that_it_predicted(session: Session) -> None:
+    for index in ((0,), (1,)):
+        session.images[0].plane(index)
+
+    def predict(*indices: tuple[int, ...]) -> None:
+        for index in indices:
+            session.set_prediction(0, index, prediction())
+            session.images[0].plane(index).instances = np.eye(8, dtype=np.int32)
+
+    session.set_model(Path("loaded"), card(2))
+    predict((0,), (1,))
+    first = session.add_round(Path("one"), card(2), 10)
+    predict((0,))
+    second = session.add_round(Path("two"), card(2), 20)
+    assert list(first.masks) == [(0, (0,))]
+    assert first.objects == 1
+    session.go_back(first)
+    assert second.masks == {}
+    assert session.images[0].plane((1,)).instances is not None, "what there was then stays"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,10 @@ _MATCH_IOU = 0.5
 ENOUGH_AGREEMENT = 0.95
 # Held-out scores are taken on a handful of strokes; smaller steps are chance.
 _SCORE_STEP = 0.01
+
+# What predicted a plane, where it was no round: not known; a model that is no longer in use;
+# the one in use.
+UNKNOWN, EARLIER, LOADED = -2, -1, 0
 
 # Values of the picture of changes.
 GAINED, LOST, CHANGED = 1, 2, 3
@@ -144,6 +148,21 @@ def agreement(changes: Sequence[Changes]) -> float | None:
     pairs = sum(c.n_same + len(c.changed) for c in changes)
     n = 2 * pairs + sum(len(c.gained) + len(c.lost) for c in changes)
     return 2 * pairs / n if n else 1.0
+
+
+def makers(numbers: Iterable[int]) -> str:
+    """Name what predicted some planes, in a few words.
+
+    Parameters
+    ----------
+    numbers : iterable of int
+        Of rounds, or :data:`EARLIER` or :data:`LOADED`.
+    """
+    different = set(numbers)
+    if len(different) > 1:
+        return "other rounds" if min(different) > 0 else "other models"
+    number = next(iter(different))
+    return f"round {number}" if number > 0 else "another model"
 
 
 def held_out_score(card: ModelCard) -> float | None:

@@ -397,7 +397,7 @@ class ImPartialWidget(QWidget):
         self.restore_line.set_ready(session.busy)
         self.images_panel.set_images(
             [
-                ImageRow(r.key, r.name, r.status, self._counter.count(r), r.is_reviewed)
+                ImageRow(r.key, r.name, session.status(r), self._counter.count(r), r.is_reviewed)
                 for r in session.images.values()
             ],
             session.current,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from . import notify
 from .jobs import Latest
 from .layers import Role
 from .result_control import ResultControl
-from .session import PlaneKey, Round
+from .session import Plane, PlaneKey, Round
 from .workspace import Workspace
 
 # Compressed masks of all rounds together; beyond that the oldest are given up.
@@ -117,16 +118,11 @@ class RoundControl(QObject):
         self.changed.emit()
 
     def objects(self, one: Round) -> int | None:
-        """Return how many objects a round has in the planes that were predicted."""
-        if one is self._session.round:
-            counts = [
-                plane.n_objects
-                for record in self._session.images.values()
-                for plane in record.planes.values()
-                if plane.instances is not None
-            ]
-            return sum(counts) if counts else None
-        return one.objects
+        """Return how many objects a round has in the planes that it predicted."""
+        if one is not self._session.round:
+            return one.objects
+        counts = [p.n_objects for _, p in self._predicted() if p.instances is not None]
+        return sum(counts) if counts else None
 
     def choose(self, number: int | None) -> None:
         """Compare with this round from now on; None: with the one before."""
@@ -142,15 +138,18 @@ class RoundControl(QObject):
             self._hide()
 
     def compare(self) -> None:
-        """Work out what changed since the chosen round."""
+        """Work out what changed since the chosen round.
+
+        Only planes that the present round predicted are compared: what an earlier one left
+        has not changed, and says nothing of the training.
+        """
         since = self._since(self._chosen)
         last = self._since(None)
         if since is None or last is None:
             return
         now = {
-            (key, index): plane.instances
-            for key, record in self._session.images.items()
-            for index, plane in record.planes.items()
+            place: plane.instances
+            for place, plane in self._predicted()
             if plane.instances is not None
         }
         current = self._session.current
@@ -197,6 +196,13 @@ class RoundControl(QObject):
         earlier = [one for one in self._session.rounds if one.number < now.number]
         return earlier[-1] if earlier else None
 
+    def _predicted(self) -> Iterator[tuple[PlaneKey, Plane]]:
+        """Go through the planes that the present round predicted."""
+        for key, record in self._session.images.items():
+            for index, plane in record.planes.items():
+                if self._session.is_current(plane):
+                    yield (key, index), plane
+
     def _on_result(self, _: int) -> None:
         self.changed.emit()
         self.compare()
@@ -210,7 +216,8 @@ class RoundControl(QObject):
                 for one in self._session.rounds
                 if now is not None and one.number <= now.number
             ]
-            self.judged.emit(judge(scores, share))
+            # Until the first of its predictions is there, half of what tells is not known.
+            self.judged.emit(judge(scores, share) if done.now else "")
         since = f"Since round {done.since.number}: "
         self.compared.emit(since + done.words + "." if done.words else "")
         if done.shown is None or done.shown[0] != self._showing:
@@ -218,7 +225,11 @@ class RoundControl(QObject):
         source = self._workspace.sources[done.shown[0]]
         if done.picture is None:
             self._hide()
-            notify.show_info(f"The objects of round {done.since.number} are not known here.")
+            missing = f"The objects of round {done.since.number} are not known here."
+            now = self._session.round
+            if done.shown not in done.now and now is not None:
+                missing = f"Round {now.number} has not predicted this yet: press Predict."
+            notify.show_info(missing)
             return
         results = self._workspace.results
         results.write(source, done.shown[1], Role.CHANGES, done.picture).visible = True

@@ -24,7 +24,15 @@ from napari_impartial.core.lessons import annotation
 from napari_impartial.core.model_card import ModelCard
 from napari_impartial.core.results import Prediction
 from napari_impartial.core.review import Review
-from napari_impartial.core.rounds import PackedLabels, held_out_score, unpacked
+from napari_impartial.core.rounds import (
+    EARLIER,
+    LOADED,
+    UNKNOWN,
+    PackedLabels,
+    held_out_score,
+    makers,
+    unpacked,
+)
 from napari_impartial.core.scribbles import (
     FOREGROUND,
     Scribbles,
@@ -61,7 +69,8 @@ class Plane:
     """What is known of one plane of an image.
 
     `prediction`, `cut` (objects as cut from it) and `instances` (with the decisions of
-    `review` laid over them; (Y, X) int32) are None until predicted; `image` is a copy
+    `review` laid over them; (Y, X) int32) are None until predicted; `predicted_by` is the
+    number of the round that they are of (or `LOADED` and its like); `image` is a copy
     made when it was first needed, `scribbles` the last that were read from the layer.
     Arrays are replaced and never written to: threads may be reading them.
     `dismissed` are suggested places that looked fine, and
@@ -71,6 +80,7 @@ class Plane:
     image: Image | None = None
     scribbles: Scribbles | None = None
     prediction: Prediction | None = None
+    predicted_by: int = UNKNOWN
     cut: npt.NDArray[np.int32] | None = None
     instances: npt.NDArray[np.int32] | None = None
     n_objects: int = 0
@@ -150,25 +160,13 @@ class ImageRecord:
         shown = [plane for plane in self.planes.values() if plane.instances is not None]
         return self.reviewed or (bool(shown) and all(plane.is_decided for plane in shown))
 
-    @property
-    def status(self) -> str:
-        """How far this image has come, in a few words."""
-        words = []
-        if n := len(self.annotated):
-            words.append("scribbled" if n == 1 else f"{n} planes scribbled")
-        if any(plane.prediction is not None for plane in self.planes.values()):
-            words.append("predicted")
-        if self.is_reviewed:
-            words.append("reviewed")
-        return ", ".join(words) or "new"
-
 
 @dataclass(frozen=True)
 class Round:
     """One training, kept so that it can be gone back to.
 
-    `masks` are the objects as they were when the next round began; empty for the round
-    whose objects are shown, and for old ones when they take too much memory.
+    `masks` are the objects that it predicted, as they were when the next round began; empty
+    for the round whose objects are shown, and for old ones when they take too much memory.
     """
 
     number: int
@@ -249,6 +247,41 @@ class Session:
     def busy(self) -> bool:
         """Whether a training or prediction is under way."""
         return self._activity is not Activity.IDLE
+
+    @property
+    def model_number(self) -> int:
+        """What is now noted as :attr:`Plane.predicted_by`."""
+        if self.round is not None:
+            return self.round.number
+        return UNKNOWN if self.card is None else LOADED
+
+    def is_current(self, plane: Plane) -> bool:
+        """Whether a plane's objects are known to be of the present model."""
+        return plane.predicted_by == self.model_number != UNKNOWN
+
+    def is_stale(self, plane: Plane) -> bool:
+        """Whether a plane's prediction is known to be of another than the present model.
+
+        Of one that a session saved by an older version brought back nothing is known.
+        """
+        known = UNKNOWN not in (plane.predicted_by, self.model_number)
+        return plane.prediction is not None and known and not self.is_current(plane)
+
+    def status(self, record: ImageRecord) -> str:
+        """Say how far an image has come, in a few words."""
+        words = []
+        if n := len(record.annotated):
+            words.append("scribbled" if n == 1 else f"{n} planes scribbled")
+        predicted = [plane for plane in record.planes.values() if plane.prediction is not None]
+        stale = [plane.predicted_by for plane in predicted if self.is_stale(plane)]
+        if stale:
+            part = "" if len(stale) == len(predicted) else "partly "
+            words.append(f"{part}predicted by {makers(stale)}")
+        elif predicted:
+            words.append("predicted")
+        if record.is_reviewed:
+            words.append("reviewed")
+        return ", ".join(words) or "new"
 
     @property
     def record(self) -> ImageRecord | None:
@@ -399,32 +432,49 @@ class Session:
         return self.round
 
     def go_back(self, to: Round) -> None:
-        """Make an old round's model and masks current again; predictions are dropped."""
+        """Make an old round's model current again, and the objects that there were with it.
+
+        Planes that it did not predict get those of the last round before it that did.
+        Predictions of what is replaced are dropped.
+        """
         self._leave_round()
         self.round, self.model_path, self.card = to, to.model_path, to.card
+        until = [one for one in reversed(self.rounds) if one.number <= to.number]
         for key, record in self.images.items():
             for index, plane in record.planes.items():
-                labels = to.labels((key, index))
+                place = (key, index)
+                kept = next((one for one in until if place in one.masks), None)
+                # What was there then may be there still: not predicted again since.
+                if plane.predicted_by <= to.number and (
+                    kept is None or kept.number <= plane.predicted_by
+                ):
+                    continue
+                labels = None if kept is None else kept.labels(place)
                 plane.prediction, plane.suggestions, plane.visited = None, [], set()
+                plane.predicted_by = UNKNOWN if kept is None else kept.number
                 plane.cut = plane.instances = labels
                 plane.n_objects = 0 if labels is None else count_objects(labels)
         to.masks.clear()
         self.changed.emit()
 
     def _leave_round(self) -> None:
-        """Keep the objects that are shown with the round that they are of."""
-        if self.round is None:
-            return
-        self.round.masks.clear()
+        """Keep the objects of the present round with it; its model is about to go."""
+        number = self.model_number
+        if self.round is not None:
+            self.round.masks.clear()
         for key, record in self.images.items():
             for index, plane in record.planes.items():
-                if plane.instances is not None:
+                # Of what is not known, all that can be said is that it was there.
+                of_this = plane.predicted_by in (number, UNKNOWN)
+                if self.round is not None and of_this and plane.instances is not None:
                     self.round.masks[key, index] = plane.instances
+                if plane.predicted_by in (LOADED, UNKNOWN):
+                    plane.predicted_by = EARLIER
 
     def set_prediction(self, key: int, index: PlaneIndex, prediction: Prediction) -> None:
         """Keep the prediction of a plane; what was made from the last one is dropped."""
         plane = self.images[key].plane(index)
-        plane.prediction = prediction
+        plane.prediction, plane.predicted_by = prediction, self.model_number
         plane.cut = plane.instances = None
         plane.suggestions, plane.visited = [], set()
         self.changed.emit()

@@ -18,7 +18,7 @@ from napari_impartial.core.instances import count_objects
 from napari_impartial.core.lessons import from_bytes
 from napari_impartial.core.model_card import read_card
 from napari_impartial.core.review import check_inside
-from napari_impartial.core.rounds import PackedLabels
+from napari_impartial.core.rounds import EARLIER, LOADED, PackedLabels
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.uncertainty import Suggestion
 from napari_impartial.io.session_folder import SessionFolder, Stored
@@ -255,6 +255,7 @@ class Restorer:
                 self.warnings.append(f"The results of a plane of {source.name} are lost.")
                 continue
             self._put_back_prediction(key, index, plane)
+            self._put_back_stamp(key, index, plane)
             self._put_back_review(key, index, plane)
             self._put_back_dismissals(key, index, plane)
             if fits:
@@ -287,6 +288,12 @@ class Restorer:
         painted = plane.suggested_on
         if isinstance(painted, np.ndarray) and painted.shape == source.plane_shape:
             known.suggested_on = Scribbles(painted)
+
+    def _put_back_stamp(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
+        """Note what predicted a plane; a round that is lost is not mistaken for a later one."""
+        by, numbers = plane.predicted_by, [one.number for one in self._session.rounds]
+        lost = by > LOADED and by not in numbers
+        self._session.images[key].plane(index).predicted_by = EARLIER if lost else by
 
     def _put_back_review(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
         source = self._workspace.sources[key]

@@ -207,6 +207,7 @@ def _describe_plane(index: PlaneIndex, plane: Plane, review: Review) -> SavedPla
         at=list(index),
         prediction=None if prediction is None else Kept(prediction, convert=pack),
         n_samples=0 if prediction is None else prediction.n_samples,
+        predicted_by=plane.predicted_by,
         suggestions=[dataclasses.asdict(place) for place in plane.suggestions],
         visited=[list(place) for place in sorted(plane.visited)],
         suggested_on=None if scribbles is None else Kept(scribbles.labels, sparse=True),

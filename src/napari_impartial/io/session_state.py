@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.results import Prediction
+from napari_impartial.core.rounds import UNKNOWN
 from napari_impartial.core.uncertainty import entropy
 
 Part = TypeVar("Part")
@@ -96,6 +97,9 @@ class SavedPlane:
         mutual information; None where only objects or decisions are left of it.
     n_samples
         Monte-Carlo passes.
+    predicted_by
+        Number of the round that it is of, or one of `UNKNOWN`, `EARLIER` and `LOADED`
+        (:mod:`core.rounds`).
     suggestions, visited
         Places to scribble next; those (y, x) that were gone to.
     suggested_on
@@ -110,6 +114,7 @@ class SavedPlane:
     at: list[int] = field(default_factory=list)
     prediction: Any = None
     n_samples: int = 0
+    predicted_by: int = UNKNOWN
     suggestions: list[dict[str, Any]] = field(default_factory=list)
     visited: list[list[int]] = field(default_factory=list)
     suggested_on: Any = None

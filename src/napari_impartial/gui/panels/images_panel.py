@@ -26,7 +26,7 @@ _ROOT = QModelIndex()
 _HEADINGS = ("Image", "State", "Strokes", "Cells", "Objects")
 _TIPS = (
     "Click to work on it.",
-    "new, scribbled, predicted, reviewed",
+    "new, scribbled, predicted (by a round that is not the present one: by round 1), reviewed",
     "Strokes of all kinds",
     "Strokes in cells: as many cells are annotated",
     "Objects found",
@@ -89,8 +89,9 @@ class ImageListModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             tally = row.tally
             objects = "" if tally.objects is None else tally.objects
-            # How far it has come; all of it is in the tooltip. There is no room for more.
-            state = row.status.split(", ")[-1]
+            # How far it has come; all of it is in the tooltip. There is no room for more: "by
+            # round 1" leaves the name as much as "predicted" does.
+            state = row.status.split(", ")[-1].replace("predicted by", "by")
             return (row.name, state, tally.strokes, tally.cells, objects)[index.column()]
         if role == Qt.ItemDataRole.ToolTipRole:
             return f"{row.name}: {row.status}"

@@ -24,7 +24,7 @@ _COLUMNS = (
     ("time", "Seconds of training, those of the rounds it went on from included."),
     ("pixels", "Annotated pixels."),
     ("cells", "Foreground strokes, and objects accepted or corrected."),
-    ("objects", "Objects in the images that were predicted."),
+    ("objects", "Objects in the images that this round predicted."),
     (
         "held out",
         "How sure the model is of the right class on strokes kept out of training: 0 to 1, "
