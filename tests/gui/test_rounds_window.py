@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
@@ -477,6 +478,67 @@ def test_only_what_a_round_predicted_tells_whether_it_helped(
     trained(widget, wait_for, models[1], {})
     assert [len(one.masks) for one in widget.session.rounds] == [4, 4, 1, 0]
     assert rows(2).text(4) == str(counts[0])
+
+
+def test_results_of_an_earlier_round_say_so_and_come_last(
+    widget: Any,
+    find: Any,
+    four: list[int],
+    tiny_tissue: Any,
+    without_three: np.ndarray,
+    models: list[tuple[Path, Any]],
+    wait_for: Any,
+    save: Any,
+    crash: Any,
+    second_window: Any,
+    open_in: Any,
+) -> None:
+    truth = tiny_tissue.truth
+    trained(widget, wait_for, models[0], dict.fromkeys(four[:3], truth))
+    assert states(widget) == ["predicted"] * 3 + ["new"]
+    places, hint = find("suggestion_list"), widget.steps["result"].hint
+    assert hint() == ""
+    assert {p.key for p in widget.results.places[:3]} == set(four[:3]), "images take turns"
+    assert not any("round 1" in text for text in texts(places))
+
+    trained(widget, wait_for, models[1], {})
+    assert states(widget) == ["by round 1"] * 3 + ["new"]
+    assert all(text.endswith(", round 1)") for text in texts(places))
+
+    # What was doubted least, by the present round, comes before all that earlier ones doubted.
+    widget.results._keep(four[0], (), prediction_of(without_three))
+    settled(widget, wait_for)
+    assert states(widget) == ["predicted", *["by round 1"] * 2, "new"]
+    fresh = [p.key == four[0] for p in widget.results.places]
+    assert any(fresh)
+    assert fresh == sorted(fresh, reverse=True)
+    assert [text.endswith(", round 1)") for text in texts(places)] == [not one for one in fresh]
+    assert [p.suggestion.rank for p in widget.results.places] == list(range(1, len(fresh) + 1))
+    assert hint() == "2 results are of round 1. Predict all renews all."
+    model = widget.images_panel._model
+    tip = model.data(model.index(1, 1), Qt.ItemDataRole.ToolTipRole)
+    assert tip == "b: predicted by round 1. Predict all renews what another model predicted."
+    find("image_combo").setCurrentText("b")
+    assert hint().startswith("What is shown was predicted by round 1. Predict renews it;")
+    assert widget.session.plane.instances is not None, "the earlier result stays shown"
+    find("image_combo").setCurrentText("tissue")
+
+    # The session keeps it; of one that was saved before this was noted, nothing is known.
+    said, order = states(widget), texts(places)
+    folder = save(widget)
+    crash(widget)
+    _, again = second_window()
+    open_in(again, folder)
+    settled(again, wait_for)
+    assert states(again) == said
+    assert texts(again.findChild(QWidget, "suggestion_list")) == order
+    saved = saved_in(folder)
+    assert [plane.predicted_by for image in saved.images for plane in image.planes] == [2, 1, 1]
+
+
+def texts(places: Any) -> list[str]:
+    """Rows of the list of suggestions."""
+    return [places.item(i).text() for i in range(places.count())]
 
 
 def test_a_session_saved_without_stamps_is_not_called_stale(

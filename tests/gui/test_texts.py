@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_impartial.core.config import InstanceConfig, TrainingConfig, parameters
 from napari_impartial.core.model_card import ModelCard
+from napari_impartial.core.results import Prediction
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.gui.panels.histogram import Histogram
 from napari_impartial.gui.panels.image_panel import ImagePanel
@@ -22,6 +23,7 @@ from napari_impartial.gui.panels.object_table import ObjectTable
 from napari_impartial.gui.panels.review_panel import ReviewPanel
 from napari_impartial.gui.panels.rounds_panel import RoundRow, RoundsPanel
 from napari_impartial.gui.session import Activity, Session
+from napari_impartial.gui.status import stale_results
 
 
 @pytest.fixture
@@ -56,6 +58,34 @@ def test_the_status_knows_whether_suggestions_are_left(
     widget.session.plane.prediction = None
     widget.session.changed.emit()
     assert status() == "Press Predict to see what the model makes of this image."
+
+
+def test_it_is_said_which_results_are_of_another_model() -> None:
+    session = Session()
+    card = cast(ModelCard, SimpleNamespace(channel_names=("x",), n_channels=1))
+    flat = np.zeros((4, 4), np.float32)
+    sure = Prediction(np.stack([1 - flat, flat]), flat, flat, None, 4)
+    for key in (0, 1, 2):
+        session.choose(key, f"image {key}", ("x",))
+    session.add_round(Path("one"), card, 1)
+    session.set_prediction(0, (), sure)
+    assert stale_results(session) == ""
+    session.add_round(Path("two"), card, 1)
+    assert stale_results(session) == "1 result is of round 1. Predict all renews all."
+    session.set_prediction(1, (), sure)
+    session.activity = Activity.PREDICTING
+    assert stale_results(session) == "", "they may be about to be renewed"
+    session.activity = Activity.IDLE
+    session.add_round(Path("three"), card, 1)
+    assert stale_results(session) == "2 results are of other rounds. Predict all renews all."
+    session.choose(0, "image 0", ("x",))
+    said = stale_results(session)
+    assert said.startswith("What is shown was predicted by round 1. Predict renews it; Predict all")
+    session.choose(1, "image 1", ("y", "z"))
+    session.choose(0, "image 0", ("x",))
+    assert stale_results(session) == (
+        "What is shown was predicted by round 1. Predict renews it."
+    ), "the other cannot be predicted"
 
 
 def test_the_status_of_a_training_whose_image_is_gone(

@@ -14,7 +14,6 @@ from superqt.utils import create_worker
 from . import mask_import
 from .batch_control import BatchControl, BatchProgress
 from .dock_close import DockClose
-from .jobs import supervise
 from .key_actions import KeyActions
 from .layers import Source
 from .layers.source import is_ours
@@ -42,7 +41,7 @@ from .session_looks import Looks
 from .session_store import SessionStore
 from .shortcuts import BoundKeys
 from .speed_control import SpeedControl
-from .status import status
+from .status import stale_results, status
 from .tally import Counter
 from .training_control import TrainingControl
 from .workspace import Workspace
@@ -252,7 +251,7 @@ class ImPartialWidget(QWidget):
         self._offer_masks()
         if source is not None and self._warming is None:
             # Loading the network's library takes seconds; when Train is pressed it is there.
-            self._warming = create_worker(supervise, self.process.warm_up)
+            self._warming = create_worker(self.process.warm_up)
             self._warming.returned.connect(self._on_ready)
             self._warming.start()
 
@@ -389,7 +388,7 @@ class ImPartialWidget(QWidget):
         self.result_panel.set_ready(
             not prediction_needs and not session.busy, "plane" if stacked_image else "image"
         )
-        steps["result"].set_hint(prediction_needs)
+        steps["result"].set_hint(prediction_needs or stale_results(session))
         steps["refine"].set_hint("" if self.results.places else "Suggestions come with a result.")
         self.refinement.update()
         self.model_row.set_ready(session.card is not None, session.busy)
@@ -397,7 +396,14 @@ class ImPartialWidget(QWidget):
         self.restore_line.set_ready(session.busy)
         self.images_panel.set_images(
             [
-                ImageRow(r.key, r.name, session.status(r), self._counter.count(r), r.is_reviewed)
+                ImageRow(
+                    r.key,
+                    r.name,
+                    session.status(r),
+                    self._counter.count(r),
+                    r.is_reviewed,
+                    any(session.is_stale(plane) for plane in r.planes.values()),
+                )
                 for r in session.images.values()
             ],
             session.current,

@@ -77,6 +77,8 @@ class ModelControl:
         self._loaded, self._training.done = path, None
         self._origins[own] = path
         self._session.set_model(own, card)
+        # What is suggested is another model's now, and has to say so.
+        self._results.suggestions.refresh()
         missing = self._session.missing_for_prediction()
         if not missing:
             self._results.predict()

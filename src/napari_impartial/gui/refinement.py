@@ -78,7 +78,9 @@ class Refinement(QObject):
 
     def _show_places(self, places: list[Place]) -> None:
         images = self._session.images
+        # The name of the image where there are several, and of the round if it is an old one.
         several = len(images) > 1
+        where = [[images[p.key].name] * several + [p.stale] * bool(p.stale) for p in places]
         # Where only the state of places has changed, the chosen one stays chosen.
         same = [p.suggestion for p in places] == [p.suggestion for p in self._places]
         row = self._refine_panel.value() if same else None
@@ -86,8 +88,8 @@ class Refinement(QObject):
         self._refine_panel.setValue(
             [
                 f"{p.suggestion.rank}.  {_STATES[p.state]}{p.suggestion.reason}"
-                + (f"  ({images[p.key].name})" if several else "")
-                for p in places
+                + (f"  ({', '.join(notes)})" if notes else "")
+                for p, notes in zip(places, where, strict=True)
             ],
             [p.done for p in places],
             -1 if row is None else row,

@@ -113,6 +113,8 @@ class RoundControl(QObject):
     def on_trained(self) -> None:
         """Take note of a new round."""
         self._pack()
+        # What is suggested is an earlier round's now, and has to say so.
+        self._results.suggestions.refresh()
         self.judged.emit("")
         self.compared.emit("")
         self.changed.emit()

@@ -1,8 +1,10 @@
-"""The line that says what is going on, or what comes next."""
+"""What is going on, what comes next, and how up to date results are, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from napari_impartial.core.rounds import makers
 
 from .session import Activity, Session
 from .suggestion_control import Place
@@ -59,3 +61,27 @@ def _what_to_do(session: Session, places: Sequence[Place]) -> str:
         "No suggestions are left. Look through the objects; paint where they are wrong, and "
         "press Continue."
     )
+
+
+def stale_results(session: Session) -> str:
+    """Say that results are of another than the present model; empty if none are, or soon not."""
+    if session.busy:
+        return ""
+    stale = [
+        plane
+        for key, record in session.images.items()
+        if not session.missing_for_prediction(key)
+        for plane in record.planes.values()
+        if session.is_stale(plane)
+    ]
+    if not stale:
+        return ""
+    n = len(stale)
+    shown = session.plane
+    if shown is not None and session.is_stale(shown):
+        whose = f"What is shown was predicted by {makers([shown.predicted_by])}"
+        if n == 1:
+            return f"{whose}. Predict renews it."
+        return f"{whose}. Predict renews it; Predict all renews all {n} such results."
+    results = "1 result is" if n == 1 else f"{n} results are"
+    return f"{results} of {makers(one.predicted_by for one in stale)}. Predict all renews all."

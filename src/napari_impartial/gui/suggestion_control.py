@@ -9,6 +9,7 @@ from functools import partial
 from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.dismissal import Dismissal, dismiss
+from napari_impartial.core.rounds import makers
 from napari_impartial.core.uncertainty import Suggestion, turn
 
 from .decisions import Decision, DecisionLog
@@ -37,6 +38,8 @@ class Place:
     plane: PlaneIndex
     suggestion: Suggestion
     state: PlaceState = PlaceState.OPEN
+    # What predicted it, in words, where that is not the present model.
+    stale: str = ""
 
     @property
     def done(self) -> bool:
@@ -69,14 +72,23 @@ class SuggestionControl(QObject):
         workspace.painted.connect(self._look_again)
 
     def refresh(self) -> None:
-        """Rank the suggestions of all images together, list and mark them."""
+        """Rank the suggestions of all images together, list and mark them.
+
+        What another model was unsure of comes last: the present one may be sure of it.
+        """
         found = [
-            Place(key, index, suggestion, _state(plane, suggestion))
+            Place(
+                key,
+                index,
+                suggestion,
+                _state(plane, suggestion),
+                makers([plane.predicted_by]) if self._session.is_stale(plane) else "",
+            )
             for key, record in self._session.images.items()
             for index, plane in record.planes.items()
             for suggestion in plane.suggestions
         ]
-        found.sort(key=lambda place: turn(place.suggestion), reverse=True)
+        found.sort(key=lambda place: (place.stale != "", -turn(place.suggestion)))
         # More than anybody goes through, and than can be drawn at once.
         del found[MOST_PLACES:]
         self.places = [

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_impartial.gui.tally import Tally
 
-from .labels import REVIEWED, REVIEWED_TIP, explained
+from .labels import REVIEWED, REVIEWED_TIP, STALE_TIP, explained
 
 _ROWS = 5
 _ROOT = QModelIndex()
@@ -42,6 +42,7 @@ class ImageRow:
     status: str
     tally: Tally
     reviewed: bool
+    stale: bool = False
 
 
 class ImageListModel(QAbstractTableModel):
@@ -94,7 +95,7 @@ class ImageListModel(QAbstractTableModel):
             state = row.status.split(", ")[-1].replace("predicted by", "by")
             return (row.name, state, tally.strokes, tally.cells, objects)[index.column()]
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{row.name}: {row.status}"
+            return f"{row.name}: {row.status}{STALE_TIP if row.stale else ''}"
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() > 1:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None

@@ -11,6 +11,8 @@ REVIEWED_TIP = (
     "Tick when you have looked through the objects of this image. Ticks itself when each object "
     "is accepted, rejected or corrected."
 )
+# Behind the state of an image.
+STALE_TIP = ". Predict all renews what another model predicted."
 
 
 def tell(label: QLabel, text: str) -> None:
