@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,7 +24,7 @@ from napari_impartial.gui.panels.object_table import ObjectTable
 from napari_impartial.gui.panels.review_panel import ReviewPanel
 from napari_impartial.gui.panels.rounds_panel import RoundRow, RoundsPanel
 from napari_impartial.gui.session import Activity, Session
-from napari_impartial.gui.status import stale_results
+from napari_impartial.gui.status import no_suggestions, stale_results
 
 
 @pytest.fixture
@@ -58,6 +59,33 @@ def test_the_status_knows_whether_suggestions_are_left(
     widget.session.plane.prediction = None
     widget.session.changed.emit()
     assert status() == "Press Predict to see what the model makes of this image."
+
+
+def test_it_is_said_why_there_are_no_suggestions() -> None:
+    session = Session()
+    names = ("channel 1",)
+    card = cast(ModelCard, SimpleNamespace(channel_names=names, n_channels=1))
+    session.choose(0, "a", names)
+    assert no_suggestions(session) == "Suggestions come with a result."
+    session.set_model(Path("model"), card)
+    flat = np.zeros((4, 4), np.float32)
+    sure = Prediction(np.stack([1 - flat, flat]), flat, flat, None, 4)
+    session.set_prediction(0, (), sure)
+    assert no_suggestions(session) == "Suggestions come with a result.", "still being cut"
+    session.plane.instances = np.zeros((4, 4), np.int32)
+    assert no_suggestions(session).startswith("No suggestions: the model is sure of all")
+    session.plane.prediction = replace(sure, n_samples=0)
+    assert "without Monte-Carlo passes" in no_suggestions(session)
+    session.set_model(Path("another"), card)
+    assert "press Predict" in no_suggestions(session)
+
+
+def test_the_dock_says_why_there_are_no_suggestions(widget: Any, predicted: Any) -> None:
+    hint = widget.steps["refine"].hint
+    assert hint() == ""
+    widget.session.plane.suggestions = []
+    widget.results.suggestions.refresh()
+    assert hint().startswith("No suggestions: the model is sure of all")
 
 
 def test_it_is_said_which_results_are_of_another_model() -> None:

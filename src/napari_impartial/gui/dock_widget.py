@@ -41,7 +41,7 @@ from .session_looks import Looks
 from .session_store import SessionStore
 from .shortcuts import BoundKeys
 from .speed_control import SpeedControl
-from .status import stale_results, status
+from .status import no_suggestions, stale_results, status
 from .tally import Counter
 from .training_control import TrainingControl
 from .workspace import Workspace
@@ -389,7 +389,7 @@ class ImPartialWidget(QWidget):
             not prediction_needs and not session.busy, "plane" if stacked_image else "image"
         )
         steps["result"].set_hint(prediction_needs or stale_results(session))
-        steps["refine"].set_hint("" if self.results.places else "Suggestions come with a result.")
+        steps["refine"].set_hint("" if self.results.places else no_suggestions(session))
         self.refinement.update()
         self.model_row.set_ready(session.card is not None, session.busy)
         self.session_panel.set_ready(record is not None, session.busy)

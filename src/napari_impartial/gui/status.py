@@ -85,3 +85,28 @@ def stale_results(session: Session) -> str:
         return f"{whose}. Predict renews it; Predict all renews all {n} such results."
     results = "1 result is" if n == 1 else f"{n} results are"
     return f"{results} of {makers(one.predicted_by for one in stale)}. Predict all renews all."
+
+
+def no_suggestions(session: Session) -> str:
+    """Say why there are no suggestions."""
+    # Objects come last: without them suggestions are still being looked for.
+    predicted = [
+        plane
+        for record in session.images.values()
+        for plane in record.planes.values()
+        if plane.prediction is not None and plane.instances is not None
+    ]
+    if not predicted:
+        return "Suggestions come with a result."
+    current = [plane.prediction for plane in predicted if not session.is_stale(plane)]
+    if not current:
+        return "Suggestions of the present model come with its first result: press Predict."
+    if any(prediction is not None and prediction.n_samples == 0 for prediction in current):
+        return (
+            "No suggestions: the model is sure of all that is not annotated. But it was asked "
+            "without Monte-Carlo passes, and so hardly shows doubt: look through the objects."
+        )
+    return (
+        "No suggestions: the model is sure of all that is neither annotated nor found fine. "
+        "Look through the objects."
+    )
