@@ -15,8 +15,7 @@ from . import mask_import
 from .batch_control import BatchControl, BatchProgress
 from .dock_close import DockClose
 from .key_actions import KeyActions
-from .layers import Source
-from .layers.source import is_ours
+from .layers import Role, Source
 from .layers.view import on_click
 from .list_keys import ListKeys
 from .model_control import ModelControl
@@ -317,7 +316,8 @@ class ImPartialWidget(QWidget):
         self.results.select_object(label)
 
     def _on_clicked_object(self, layer: Labels, label: int) -> None:
-        if is_ours(layer) and layer.name.startswith("instances"):
+        source = self.workspace.source
+        if source is not None and self.workspace.results.find(source, Role.INSTANCES) == layer:
             self.result_panel.table.select(label)
 
     def _on_active_layer(self, _: Any = None) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import napari
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image as ImageLayer
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 
 from napari_impartial.core.preview_budget import SMALLEST_SIDE_PX
 from napari_impartial.core.results import Box
 
 from .source import PlaneIndex, Source
+
+LEFT_BUTTON = 1
+# A hand shakes while it clicks.
+CLICK_PX = 4
 
 
 def field_in_view(source: Source) -> Box | None:
@@ -78,21 +82,22 @@ def show_plane(
 def on_click(viewer: napari.Viewer, found: Callable[[Labels, int], None]) -> Callable[[], None]:
     """Call `found(layer, label)` when an object is clicked; return what undoes that.
 
-    Only clicks that mean nothing else count: in an image, or in labels that are neither
-    painted nor picked from.
+    A plain click counts where no tool is in hand. With Ctrl, which a Mac calls Cmd, it
+    counts with any tool of a labels layer in hand, which then does nothing.
     """
 
-    def clicked(_: Any, event: Any) -> Any:
-        position = np.array(event.position)
-        moved = False
-        yield
-        while event.type == "mouse_move":
-            moved = True
-            yield
+    def clicked(_: Any, event: Any) -> Iterator[None]:
         active = viewer.layers.selection.active
-        if moved or getattr(active, "mode", "") != "pan_zoom":
+        if event.button != LEFT_BUTTON or not _looks_up(active, event):
             return
-        if not isinstance(active, (ImageLayer, Labels)):
+        position, start = np.array(event.position), np.array(event.pos)
+        moved_px = 0
+        with _laid_down(active):
+            yield
+            while event.type == "mouse_move":
+                moved_px = max(moved_px, np.abs(np.subtract(event.pos, start)).max())
+                yield
+        if moved_px > CLICK_PX:
             return
         for layer in reversed(viewer.layers):
             if isinstance(layer, Labels) and layer.visible:
@@ -107,3 +112,33 @@ def on_click(viewer: napari.Viewer, found: Callable[[Labels, int], None]) -> Cal
             viewer.mouse_drag_callbacks.remove(clicked)
 
     return undo
+
+
+def _looks_up(active: Layer | None, event: Any) -> bool:
+    """Return whether a press of the mouse means nothing else.
+
+    Alt is taken: with it napari draws a box to zoom to and sizes the brush, and many Linux
+    desktops move windows. A frame for transforming layers has uses for Ctrl.
+    """
+    mode = getattr(active, "mode", "pan_zoom")
+    if mode == "pan_zoom":
+        return True
+    return isinstance(active, Labels) and mode != "transform" and "Control" in event.modifiers
+
+
+@contextmanager
+def _laid_down(active: Layer | None) -> Iterator[None]:
+    """Lay the tool in hand down for a moment.
+
+    napari calls the viewer's callbacks before the layer's, but a callback cannot keep the
+    layer's from being called: the tool has to be gone when its turn comes.
+    """
+    mode = getattr(active, "mode", "pan_zoom")
+    if active is None or mode == "pan_zoom":
+        yield
+        return
+    active.mode = "pan_zoom"
+    try:
+        yield
+    finally:
+        active.mode = mode

@@ -202,10 +202,7 @@ class ObjectTable(QTableView):
         super().__init__(parent)
         self.setObjectName("object_table")
         self.setAccessibleName("Objects")
-        self.setToolTip(
-            "Click a row to go to the object; click an object to find its row. Click a heading "
-            "to sort. Keys: A accepts, D rejects."
-        )
+        self.setToolTip("Click a row to go to the object. Click a heading to sort.")
         self._model = ObjectTableModel(self)
         self.setModel(self._model)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -51,6 +51,11 @@ class ReviewPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.table = ObjectTable()
+        self.table.setToolTip(
+            "Click a row to go to the object. To find the row of an object, click the object; "
+            "with a brush or another tool in hand, hold Ctrl (on a Mac: Cmd) and click. Click a "
+            "heading to sort."
+        )
         self._make_filter()
         self._make_buttons()
         self._make_histogram()

@@ -1,0 +1,125 @@
+"""A click on a cell finds its row, whatever tool is in hand; with real events on the canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication, QOpenGLWidget
+from scipy import ndimage
+
+PLAIN, CTRL = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
+LEFT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+LABEL = 3
+
+
+@pytest.fixture
+def click(widget: Any, viewer: Any, predicted: Any) -> Callable[..., None]:
+    """Click the middle of an object, or drag from there."""
+    depth = ndimage.distance_transform_edt(predicted.data == LABEL)
+    wanted = predicted.data_to_world(np.unravel_index(depth.argmax(), depth.shape))
+    canvas = widget.window().findChild(QOpenGLWidget)
+
+    def send(kind: Any, place: QPointF, button: Any, held: Any, modifier: Any) -> None:
+        at = canvas.mapToGlobal(place)
+        QApplication.sendEvent(canvas, QMouseEvent(kind, place, at, button, held, modifier))
+
+    start = QPointF(canvas.width() / 2, canvas.height() / 2)
+
+    def run(modifier: Any = PLAIN, drag_px: float = 0, button: Any = LEFT) -> None:
+        end = start + QPointF(drag_px, 0)
+        send(QEvent.Type.MouseButtonPress, start, button, button, modifier)
+        if drag_px:
+            send(QEvent.Type.MouseMove, end, NONE, button, modifier)
+            # napari looks at moves a few times a second only.
+            QApplication.processEvents()
+        send(QEvent.Type.MouseButtonRelease, end, button, NONE, modifier)
+
+    # A window that was never shown has its centre elsewhere than in the middle of its canvas.
+    send(QEvent.Type.MouseMove, start, NONE, NONE, PLAIN)
+    shift = np.subtract(wanted, viewer.cursor.position[-2:])
+    viewer.scene.camera.center = tuple(viewer.scene.camera.center[-2:] + shift)
+    return run
+
+
+@pytest.fixture
+def row(find: Any) -> Callable[[], list[int]]:
+    """Return the labels of the rows that are selected."""
+    table = find("object_table")
+    table.clearSelection()
+    return table.selected  # type: ignore[no-any-return]
+
+
+def test_ctrl_click_finds_the_row_and_leaves_the_scribbles_alone(
+    viewer: Any, scribbled: Any, click: Any, row: Any, find: Any
+) -> None:
+    viewer.layers.selection.active = scribbled
+    scribbled.selected_label = 1
+    before = scribbled.data.copy()
+    for mode in ("paint", "erase", "fill", "pick", "polygon"):
+        scribbled.mode = mode
+        find("object_table").clearSelection()
+        click(CTRL)
+        assert row() == [LABEL], mode
+        np.testing.assert_array_equal(scribbled.data, before)
+        assert (scribbled.mode, scribbled.selected_label) == (mode, 1), "in hand again"
+    assert "Ctrl" in find("object_table").toolTip()
+    scribbled.undo()
+    assert not scribbled.data.any(), "clicks are no steps: the strokes were the last one"
+
+
+def test_the_brush_paints_as_before(viewer: Any, scribbled: Any, click: Any, row: Any) -> None:
+    viewer.layers.selection.active = scribbled
+    scribbled.mode = "paint"
+    before = scribbled.data.copy()
+    scribbled.selected_label = 1
+    click(CTRL)
+    click()
+    assert row() == [LABEL], "of the first click"
+    assert (scribbled.data != before).any()
+
+
+def test_a_click_without_a_tool_finds_the_row(
+    viewer: Any, scribbled: Any, predicted: Any, click: Any, row: Any, find: Any
+) -> None:
+    scribbled.mode = "pan_zoom"
+    before = scribbled.data.copy()
+    places = next(layer for layer in viewer.layers if layer.name == "suggestions [tissue]")
+    for layer in (scribbled, predicted, viewer.layers["tissue"], places, None):
+        viewer.layers.selection.active = layer
+        for modifier in (PLAIN, CTRL):
+            find("object_table").clearSelection()
+            click(modifier)
+            assert row() == [LABEL], (layer, modifier)
+    np.testing.assert_array_equal(scribbled.data, before)
+
+
+def test_a_hand_that_shakes_clicks_and_one_that_drags_does_not(
+    viewer: Any, scribbled: Any, click: Any, row: Any, find: Any
+) -> None:
+    viewer.layers.selection.active = scribbled
+    for mode, modifier in (("paint", CTRL), ("pan_zoom", PLAIN)):
+        scribbled.mode = mode
+        find("object_table").clearSelection()
+        click(modifier, drag_px=2)
+        assert row() == [LABEL]
+        find("object_table").clearSelection()
+        click(modifier, drag_px=60)
+        assert row() == []
+        assert scribbled.mode == mode
+
+
+def test_what_is_no_click_on_an_object(
+    widget: Any, viewer: Any, scribbled: Any, predicted: Any, click: Any, row: Any
+) -> None:
+    viewer.layers.selection.active = viewer.layers["tissue"]
+    click(button=Qt.MouseButton.RightButton)
+    assert row() == [], "napari zooms with it"
+    predicted.visible = False
+    widget._on_clicked_object(viewer.add_labels(predicted.data, name="instances [other]"), LABEL)
+    click()
+    assert row() == [], "the table is about the objects of the image in front"
