@@ -8,6 +8,8 @@
     In which settings the presets differ.
 ``keys``
     The keys of the window.
+``columns``
+    The columns of the table of objects, from ``core.measurements.COLUMNS``.
 ``modules``
     A section for each public module of a part of the package, for autodoc to fill.
 
@@ -29,7 +31,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from napari_impartial.cli.main import build_parser
-from napari_impartial.core import config
+from napari_impartial.core import config, measurements
 from napari_impartial.gui.keys import KEYS
 
 
@@ -65,6 +67,14 @@ class Keys(Generated):
     def lines(self) -> list[str]:
         rows = [[f"**{k.key}**", f"{k.words}; {k.note}" if k.note else k.words] for k in KEYS]
         return _table([["Key", "What it does"], *rows])
+
+
+class Columns(Generated):
+    """The columns of the table of objects."""
+
+    def lines(self) -> list[str]:
+        rows = [[f"`{name}`", meaning] for name, meaning in measurements.COLUMNS.items()]
+        return _table([["Column", "Meaning"], *rows])
 
 
 class CommandLine(Generated):
@@ -206,5 +216,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("settings", Settings)
     app.add_directive("presets", Presets)
     app.add_directive("keys", Keys)
+    app.add_directive("columns", Columns)
     app.add_directive("modules", Modules)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

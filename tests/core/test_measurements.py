@@ -12,7 +12,7 @@ from skimage.measure import label, regionprops_table
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
-from napari_impartial.core.measurements import measure, to_csv
+from napari_impartial.core.measurements import COLUMNS, describe, measure, to_csv
 
 
 def two_objects() -> np.ndarray:
@@ -29,6 +29,20 @@ def many_objects() -> np.ndarray:
         a, b, turn = rng.uniform(3, 14), rng.uniform(3, 14), rng.uniform(-3, 3)
         labels[ellipse(y, x, a, b, shape=labels.shape, rotation=turn)] = i
     return label(labels, connectivity=1)
+
+
+def test_each_column_is_described_in_the_order_of_the_table() -> None:
+    labels = two_objects()
+    image = Image(np.ones((1, *labels.shape), np.float32), ("<channel>",))
+    table = measure(labels, image, np.full((2, *labels.shape), 0.5), np.ones(labels.shape))
+    assert list(table) == list(COLUMNS)
+    assert describe("mean_CD8 (2)") == COLUMNS["mean_<channel>"]
+    assert "counted from 0" in describe("axis_0")
+    assert describe("area") == ""
+    for name, words in COLUMNS.items():
+        assert words.endswith("."), name
+        unit = {"px": "in pixels", "deg": "in degrees"}.get(name.split("_")[-1])
+        assert unit is None or unit in words, name
 
 
 def test_by_hand() -> None:

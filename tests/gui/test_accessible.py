@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -17,6 +18,8 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QScrollBar,
+    QTableView,
+    QTreeView,
     QWidget,
 )
 
@@ -70,6 +73,23 @@ def parts(widget: Any, predicted: Any) -> list[Any]:
 
 def test_all_have_a_tooltip(widget: Any, parts: list[Any]) -> None:
     assert [called(part) for part in parts if not tip(part, widget)] == []
+
+
+def test_all_headings_have_a_tooltip_of_their_own(widget: Any, predicted: Any) -> None:
+    found = {}
+    for view in widget.findChildren((QTableView, QTreeView)):
+        header = view.header() if isinstance(view, QTreeView) else view.horizontalHeader()
+        for i in range(0 if header.isHidden() else header.count()):
+            heading, told = (
+                view.model().headerData(i, Qt.Orientation.Horizontal, role)
+                for role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole)
+            )
+            found[view.objectName(), heading] = told
+    assert {name for name, _ in found} >= {"object_table", "image_list", "rounds_list"}
+    # The table of channels itself says what their names and ticks do.
+    assert [where for where, told in found.items() if not told] == [("channel_table", "Channel")]
+    assert "0 to 1" in found["object_table", "confidence"]
+    assert "in pixels" in found["object_table", "area px"]
 
 
 def test_all_have_a_name(parts: list[Any]) -> None:

@@ -22,6 +22,30 @@ Column = npt.NDArray[np.generic]
 # 2 x 24 sides round a circle is 0.15 % larger than the circle.
 _DIRECTIONS = 24
 
+COLUMNS: dict[str, str] = {
+    "label": "Number of the object in the picture.",
+    "centroid_y": "Middle of the object, in pixels from the top of the image.",
+    "centroid_x": "Middle of the object, in pixels from the left of the image.",
+    "area_px": "Size of the object, in pixels.",
+    "class": "Kind of cell, counted from 1 in the order of the labels that were painted.",
+    "confidence": "How sure the model is that this is a cell: its mean probability over the "
+    "object, from 0 to 1 (sure).",
+    "entropy": "How unsure the model is, on average over the object, from 0 (sure) to 1.",
+    "mean_<channel>": "Mean brightness of the object in this channel, in the image's own units.",
+    "major_axis_px": "Length, in pixels, of the ellipse that is spread as the object is.",
+    "minor_axis_px": "Width, in pixels, of the ellipse that is spread as the object is.",
+    "eccentricity": "How elongated that ellipse is, from 0 (a circle) to 1 (a line).",
+    "orientation_deg": "Direction of that ellipse's long axis, in degrees from the horizontal: "
+    "-90 to 90, above 0 where it falls to the right.",
+    "solidity": "Share that the object fills of its convex hull, the outline without dents: "
+    "from 0 to 1 (no dents).",
+    "bbox_y0": "First row of the box round the object, in pixels from the top of the image.",
+    "bbox_x0": "First column of the box round the object, in pixels from the left of the image.",
+    "bbox_y1": "Row after the last of the box, in pixels from the top of the image.",
+    "bbox_x1": "Column after the last of the box, in pixels from the left of the image.",
+}
+"""What each column of :func:`measure` says, with its unit, in the table's order."""
+
 
 def measure(
     labels: npt.NDArray[np.integer],
@@ -47,13 +71,8 @@ def measure(
     Returns
     -------
     dict of (N,) arrays, in the order of the ids
-        ``label``; ``centroid_y`` and ``centroid_x`` in px; ``area_px``; ``class``,
-        ``confidence`` and ``entropy`` where given; ``mean_<channel>``;
-        ``major_axis_px``, ``minor_axis_px`` and ``eccentricity`` (0 round, 1 a line) of
-        the ellipse with the same second moments; ``orientation_deg`` of its long axis
-        against the x axis, -90 to 90, positive if it falls to the right on the screen;
-        ``solidity``, area over that of the convex hull, 0 to 1; ``bbox_y0``,
-        ``bbox_x0``, ``bbox_y1``, ``bbox_x1`` in px, the end excluded.
+        Columns named, ordered and described as in :data:`COLUMNS`; those of what is not
+        given are left out.
 
     Raises
     ------
@@ -93,6 +112,18 @@ def measure(
     table["solidity"] = _solidity(labels, flat, of, dy, dx, area)
     table.update(_boxes(of, y, x, n))
     return table
+
+
+def describe(column: str) -> str:
+    """Return what a column says, with its unit; empty if that is not known.
+
+    Besides those of :func:`measure` it knows ``axis_<number>``, which tables of stacks have.
+    """
+    if column.startswith("mean_"):
+        return COLUMNS["mean_<channel>"]
+    if column.startswith("axis_"):
+        return "Plane that the object is in, along this axis of the layer, counted from 0."
+    return COLUMNS.get(column, "")
 
 
 def to_csv(table: dict[str, Column]) -> str:

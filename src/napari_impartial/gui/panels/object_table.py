@@ -19,12 +19,15 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.measurements import describe
 from napari_impartial.core.table_filter import matching_rows
 
 Table = dict[str, npt.NDArray[Any]]
 
 VERDICT = "review"
 """Column of the verdicts; shown, but not a measurement."""
+
+_VERDICT_TIP = "Whether you accepted or corrected the object; empty if neither."
 
 _PLACES = ("centroid", "bbox")
 _ROOT = QModelIndex()
@@ -142,9 +145,14 @@ class ObjectTableModel(QAbstractTableModel):
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        """Return the name of a column."""
-        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
-            return self._names[section].replace("_", " ")
+        """Return the name of a column and what it means."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        name = self._names[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return name.replace("_", " ")
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return _VERDICT_TIP if name == VERDICT else describe(name)
         return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
