@@ -55,11 +55,38 @@ def test_counts_strokes_and_classes() -> None:
     assert scribbles.strokes() == {1: 1, 2: 2, 3: 0, 4: 1}
 
 
+def test_strokes_inside_an_outline_are_of_its_cell() -> None:
+    scribbles = Scribbles(
+        _labels("""
+            0 2 2 2 2 2 0 0 0 1 1 1 1 1
+            2 0 0 0 0 0 2 0 0 1 0 0 0 1
+            2 0 2 2 2 0 2 0 0 1 0 1 0 1
+            2 0 2 0 2 0 2 3 0 1 0 0 0 1
+            2 0 2 2 2 0 2 0 0 1 1 1 1 1
+            2 0 0 0 0 3 2 0 0 0 0 0 0 0
+            0 2 2 2 2 2 0 0 2 2 2 2 0 0
+            0 0 0 0 0 0 0 0 2 0 0 0 0 0
+            0 0 0 0 0 0 0 0 2 0 2 0 2 0
+        """)
+    )
+    assert scribbles.strokes() == {1: 2, 2: 5, 3: 2}
+    # The outline with what it encloses, the open bracket, the two dots; the dot of class 3 in
+    # the outline is a cell of its own class.
+    assert scribbles.cells() == {2: 4, 3: 2}
+
+
+def test_cells_of_the_annotator_are_counted() -> None:
+    scribbles, ids = simulate(_discs(), 0.5, np.random.default_rng(0))
+    assert scribbles.strokes()[2] > ids.size, "outlines and, inside, their skeletons"
+    assert scribbles.cells() == {2: ids.size}
+
+
 def test_blank_scribbles_have_two_classes() -> None:
     blank = Scribbles(np.zeros((3, 4), np.uint8))
     assert blank.n_classes == 2
     assert blank.counts() == {1: 0, 2: 0}
     assert blank.strokes() == {1: 0, 2: 0}
+    assert blank.cells() == {2: 0}
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])

@@ -363,7 +363,10 @@ def test_scribble_counts_and_brushes(panel: Any) -> None:
     made.set_counts({"a": Scribbles(labels), "b": Scribbles(labels)})
     text = made._counts.text()
     assert "Background: 4 strokes, 20 px" in text
-    assert "Cell: 2 strokes, 2 px" in text
+    assert "Cell: 2 strokes in 2 cells, 2 px" in text
+    labels[12:18, 1:6], labels[13:17, 2:5], labels[15, 3] = 2, 0, 2
+    made.set_counts({"a": Scribbles(labels)})
+    assert "Cell: 2 strokes in 1 cell, " in made._counts.text(), "one lies inside the other"
     made.set_ready(True, True)
     seen: list[int] = []
     made.brush_wanted.connect(seen.append)

@@ -55,7 +55,15 @@ class Scribbles:
 
     def strokes(self) -> dict[int, int]:
         """Return the number of connected pieces of each class label, 1 to K."""
-        return dict(self._strokes)
+        return {label: strokes for label, (strokes, _) in self._pieces.items()}
+
+    def cells(self) -> dict[int, int]:
+        """Return the number of annotated cells of each foreground class label, 2 to K.
+
+        Each connected piece is one; those that another encloses, such as strokes inside an
+        outline, belong to its cell.
+        """
+        return {label: cells for label, (_, cells) in self._pieces.items() if label != BACKGROUND}
 
     # Worked out once: a window asks for them at each of its updates.
     @cached_property
@@ -64,11 +72,26 @@ class Scribbles:
         return {label: int(totals[label]) for label in range(1, self.n_classes + 1)}
 
     @cached_property
-    def _strokes(self) -> dict[int, int]:
-        return {
-            label: int(ndimage.label(self.labels == label, structure=_EIGHT)[1])
-            for label in range(1, self.n_classes + 1)
-        }
+    def _pieces(self) -> dict[int, tuple[int, int]]:
+        """Connected pieces of each class label, and how many of them no other encloses."""
+        found = {}
+        for label in range(1, self.n_classes + 1):
+            pieces, n = ndimage.label(self.labels == label, structure=_EIGHT)
+            found[label] = n, n if label == BACKGROUND else n - _n_enclosed(pieces)
+        return found
+
+
+def _n_enclosed(pieces: NDArray[np.int32]) -> int:
+    """Return how many of the pieces 1 ... N lie inside of another."""
+    enclosed: set[int] = set()
+    for piece, window in enumerate(ndimage.find_objects(pieces), start=1):
+        inside = pieces[window]
+        own = inside == piece
+        others = (inside > 0) & ~own
+        # Filling costs much more than looking, and few pieces have another in their box.
+        if others.any():
+            enclosed.update(np.unique(inside[others & ndimage.binary_fill_holes(own)]).tolist())
+    return len(enclosed)
 
 
 def from_labels(labels: Any, image_shape: tuple[int, int]) -> Scribbles:

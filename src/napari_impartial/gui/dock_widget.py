@@ -22,7 +22,7 @@ from .model_control import ModelControl
 from .panels.batch_panel import BatchChoice, BatchPanel
 from .panels.image_panel import ImagePanel
 from .panels.images_panel import ImageRow, ImagesPanel
-from .panels.labels import line
+from .panels.labels import count, line
 from .panels.model_row import ModelRow
 from .panels.refine_panel import RefinePanel
 from .panels.result_panel import ResultPanel
@@ -369,7 +369,7 @@ class ImPartialWidget(QWidget):
         steps = self.steps
         steps["image"].set_hint("" if self.image_panel.has_layers() else "Open an image in napari.")
         steps["image"].set_summary(
-            "" if record is None else f"{record.name}, {_count(record.n_channels, 'channel')}"
+            "" if record is None else f"{record.name}, {count(record.n_channels, 'channel')}"
         )
         self.scribble_panel.set_ready(record is not None, has_scribbles)
         steps["scribble"].set_hint("" if record is not None else "Needs an image.")
@@ -410,7 +410,3 @@ class ImPartialWidget(QWidget):
             self.workspace.n_others(),
         )
         self.status.setText(status(session, self.results.places, self.training.waiting))
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -34,7 +34,6 @@ from napari_impartial.core.rounds import (
     unpacked,
 )
 from napari_impartial.core.scribbles import (
-    FOREGROUND,
     Scribbles,
     check_trainable,
     merge,
@@ -119,9 +118,9 @@ class Plane:
 
     @property
     def n_annotated_cells(self) -> int:
-        """Foreground strokes, and objects accepted or corrected."""
-        strokes = {} if self.scribbles is None else self.scribbles.strokes()
-        return len(self.review.kept) + sum(n for label, n in strokes.items() if label >= FOREGROUND)
+        """Cells with strokes, and objects accepted or corrected."""
+        painted = {} if self.scribbles is None else self.scribbles.cells()
+        return len(self.review.kept) + sum(painted.values())
 
     @property
     def is_decided(self) -> bool:

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from napari_impartial.core.scribbles import BACKGROUND
-
 from .session import ImageRecord
 
 
@@ -21,7 +19,7 @@ class Tally:
     strokes : int
         Connected pieces of any class.
     cells : int
-        Those of them that are not background.
+        Annotated cells (:meth:`Scribbles.cells`).
     objects : int or None
         Objects found; None where nothing is predicted.
     """
@@ -44,9 +42,8 @@ class Counter:
         objects: int | None = None
         for index, plane in record.planes.items():
             if plane.scribbles is not None:
-                pieces = plane.scribbles.strokes()
-                strokes += sum(pieces.values())
-                cells += sum(pieces.values()) - pieces.get(BACKGROUND, 0)
+                strokes += sum(plane.scribbles.strokes().values())
+                cells += sum(plane.scribbles.cells().values())
             if plane.instances is not None:
                 objects = (objects or 0) + self._count_objects(record.key, index, plane.instances)
         return Tally(strokes, cells, objects)

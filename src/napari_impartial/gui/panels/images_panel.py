@@ -28,7 +28,7 @@ _TIPS = (
     "Click to work on it.",
     "new, scribbled, predicted (by a round that is not the present one: by round 1), reviewed",
     "Strokes of all kinds",
-    "Strokes in cells: as many cells are annotated",
+    "Annotated cells: strokes in cells, those inside of an outline counted with it",
     "Objects found",
 )
 

@@ -15,6 +15,11 @@ REVIEWED_TIP = (
 STALE_TIP = ". Predict all renews what another model predicted."
 
 
+def count(n: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def tell(label: QLabel, text: str) -> None:
     """Show a text with colours or links, of which a screen reader gets the words alone."""
     label.setText(text)

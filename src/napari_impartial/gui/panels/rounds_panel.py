@@ -23,7 +23,7 @@ _COLUMNS = (
     ("Round", "Number of the training; the current one is marked."),
     ("time", "Seconds of training, those of the rounds it went on from included."),
     ("pixels", "Annotated pixels."),
-    ("cells", "Foreground strokes, and objects accepted or corrected."),
+    ("cells", "Cells with strokes, and objects accepted or corrected."),
     ("objects", "Objects in the images that this round predicted."),
     (
         "held out",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -17,7 +19,7 @@ from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATE
 from napari_impartial.gui.layers.scribbles import COLOURS
 from napari_impartial.gui.shortcuts import key_hint
 
-from .labels import explained, line, tell
+from .labels import count, explained, line, tell
 
 _BRUSHES = (
     (BACKGROUND, "Background", "brush_background", "Paint background: where there is no cell."),
@@ -56,7 +58,11 @@ class ScribblePanel(QWidget):
         self._new = QPushButton("New scribbles")
         self._new.setObjectName("new_scribbles_button")
         self._new.setToolTip("Make a layer to paint on, or go back to the one there is.")
-        self._counts = line("counts_label", "What is painted in all planes of this image.")
+        self._counts = line(
+            "counts_label",
+            "What is painted in all planes of this image. Separate strokes are counted as cells, "
+            "those inside of an outline with it.",
+        )
         self._brushes = self._make_brushes()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
@@ -92,22 +98,21 @@ class ScribblePanel(QWidget):
                 self._labels.setCurrentText(before)
 
     def set_counts(self, planes: dict[str, Scribbles]) -> None:
-        """Show strokes and pixels of each class, over the planes given."""
-        pixels: dict[int, int] = {}
-        strokes: dict[int, int] = {}
+        """Show strokes, annotated cells and pixels of each class, over the planes given."""
+        pixels, strokes, cells = Counter[int](), Counter[int](), Counter[int]()
         for scribbles in planes.values():
-            for label, n in scribbles.counts().items():
-                pixels[label] = pixels.get(label, 0) + n
-            for label, n in scribbles.strokes().items():
-                strokes[label] = strokes.get(label, 0) + n
+            pixels.update(scribbles.counts())
+            strokes.update(scribbles.strokes())
+            cells.update(scribbles.cells())
         lines = []
         for label in sorted(set(pixels) | {BACKGROUND, FOREGROUND}):
-            name = _class_name(label)
             colour = COLOURS.get(label, "gray")
-            n, px = strokes.get(label, 0), pixels.get(label, 0)
+            told = [count(strokes[label], "stroke"), f"{pixels[label]} px"]
+            if label != BACKGROUND:
+                told[0] += f" in {count(cells[label], 'cell')}"
             lines.append(
-                f"<span style='color:{colour}'>&#9632;</span> {name}: "
-                f"{n} {'stroke' if n == 1 else 'strokes'}, {px} px"
+                f"<span style='color:{colour}'>&#9632;</span> "
+                f"{_class_name(label)}: {', '.join(told)}"
             )
         tell(self._counts, "<br>".join(lines))
 
