@@ -29,6 +29,52 @@ def test_the_share_is_kept_whatever_previews_cost(slower: float) -> None:
     assert budget.spent_s > 0.05 * now, "the share is there to be used"
 
 
+@pytest.mark.parametrize("step_s", [0.05, 0.13, 0.5])
+@pytest.mark.parametrize("whole_s", [15.0, 60.0, 200.0])
+@pytest.mark.parametrize("pans_every_s", [2.0, 7.0, 1e9])
+def test_new_fields_are_seen_soon_and_the_share_is_kept(
+    step_s: float, whole_s: float, pans_every_s: float
+) -> None:
+    budget = PreviewBudget(STEP_PX, whole_s=whole_s)
+    now, panned, waiting, looks = 0.0, 0.0, False, 0
+    waited: list[float] = []
+    after_a_minute = 0.0
+
+    def look(pixels: int) -> None:
+        nonlocal now
+        took = (1.5 + pixels / STEP_PX) * step_s
+        budget.add(pixels, took, step_s)
+        now += took
+
+    while now < whole_s:
+        now += step_s
+        if now - panned > pans_every_s and budget.spent_s:
+            panned, waiting = now, True
+        # As greedy as the window is: the whole field as soon as it can be had.
+        whole = min(1024 * 1024, budget.most_px(step_s))
+        new = budget.new_px(now, step_s)
+        assert new >= budget.now_px(now, step_s) or now >= whole_s
+        if waiting and new >= 256 * 256:
+            look(min(new, whole))
+            waited.append(now - panned)
+            waiting = False
+        elif not waiting and budget.now_px(now, step_s) >= (whole if budget.spent_s else 256 * 256):
+            look(whole if budget.spent_s else 256 * 256)
+            looks += 1
+        if now >= 60:
+            after_a_minute = max(after_a_minute, budget.spent_s / now)
+    # The last one may have begun just before the end.
+    assert budget.spent_s <= 0.1 * now + 1e-6
+    assert after_a_minute <= 0.1 + 1e-6
+    if step_s < 0.2 and pans_every_s < 1e9:
+        # A box of 320 x 320 px, and the step that it waits for.
+        assert waited[0] < 2 - 0.5, "there is something to be lent"
+    if step_s < 0.2 and pans_every_s == 7.0 and whole_s > 15:
+        assert np.quantile(waited, 0.9) < 2 - 0.5
+    if pans_every_s > 1e8 and whole_s > 15:
+        assert looks >= 2, "the same field is looked at again"
+
+
 def test_a_forecast_that_was_too_low_is_mended() -> None:
     budget = PreviewBudget(STEP_PX)
     assert budget.most_px(10.0) > 0, "a slow machine has previews, too"

@@ -27,7 +27,13 @@ from napari_impartial.core.instances import to_instances
 from napari_impartial.core.metrics import evaluate
 from napari_impartial.core.model_file import TrainedModel
 from napari_impartial.core.preview_budget import PreviewBudget
-from napari_impartial.core.results import NewScribbles, Preview, Stop, TrainingProgress
+from napari_impartial.core.results import (
+    GuestImage,
+    NewScribbles,
+    Preview,
+    Stop,
+    TrainingProgress,
+)
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.tissue import Tissue, tissue
 from napari_impartial.core.trainer import Clock, Trainer
@@ -226,6 +232,46 @@ def test_a_preview_that_there_is_no_time_for_is_left_out(
     whole = replace(request, within_share=False)
     seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: whole})
     assert [p.preview.request.box for p in seen if p.preview] == [(0, 0, 90, 90)]
+
+
+def test_a_box_is_predicted_as_the_whole_image_would_be_there(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    trainer.step()
+
+    def shown(*box: int) -> np.ndarray:
+        answer = trainer.preview(Preview(0, box, within_share=False))  # type: ignore[arg-type]
+        assert answer is not None
+        return answer.prediction.foreground
+
+    whole, middle = shown(0, 0, 96, 96), shown(16, 16, 80, 80)
+    wrong = np.abs(middle - whole[16:80, 16:80])
+    # Without what lies around it, its edge would be wrong by several times that.
+    assert wrong[:4].mean() < 0.02
+    assert wrong.mean() < 0.01
+
+
+@pytest.mark.usefixtures("every_step")
+def test_an_image_without_strokes_can_be_looked_at_while_another_is_learned_from(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    names = tiny_tissue.image.channel_names
+    other = Image(tiny_tissue.image.channels[:, ::-1, :64].copy(), names, "other")
+    look = Preview(7, (0, 0, 96, 64), within_share=False)
+    unlike = Image(other.channels[:1], names[:1], "unlike")
+    arguments = ([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK)
+    seen, model = run(
+        fit(*arguments),
+        {0: look, 1: GuestImage(7, unlike), 2: look, 3: GuestImage(7, other), 4: look},
+    )
+    answered = [p for p in seen if p.preview]
+    assert [p.step for p in answered] == [6], "nothing can be said of what is not there"
+    assert answered[0].preview.prediction.probability.shape == (2, 96, 64)
+    assert answered[0].preview_s > 0
+    _, alone = run(fit(*arguments))
+    for name, weights in alone.weights.items():
+        assert torch.equal(weights, model.weights[name]), "it is not learned from"
 
 
 @pytest.mark.usefixtures("every_step")

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_impartial.gui.layers import Role
+
 
 def layer_named(viewer: Any, name: str) -> Any:
     return next(layer for layer in viewer.layers if layer.name == name)
@@ -169,6 +171,105 @@ def test_the_field_that_the_camera_shows_is_previewed(
     viewer.scene.camera.center = image.data_to_world((0, 72, 72))[1:]
     wait_for(lambda: box()[0] > 30)
     stop()
+
+
+@pytest.fixture
+def wide(
+    widget: Any, viewer: Any, find: Any, tiny_tissue: Any, tiny_scribbles: Any, wait_for: Any
+) -> Any:
+    """Show a part of a wide tissue that is scribbled in its corner; returns its layer."""
+    viewer.window.show()
+    pixels = np.tile(tiny_tissue.image.channels, (1, 16, 16))
+    image = viewer.add_image(pixels, name="wide", axis_labels=("c", "y", "x"))
+    wait_for(lambda: find("new_scribbles_button").isEnabled())
+    find("new_scribbles_button").click()
+    labels = tiny_scribbles.labels
+    layer_named(viewer, "scribbles [wide]").data_setitem(np.nonzero(labels), labels[labels > 0])
+    find("preset_combo").setCurrentIndex(0)
+    wait_for(lambda: find("train_button").isEnabled())
+    viewer.scene.camera.zoom = min(viewer.canvas.size) / 700
+    return image
+
+
+@pytest.mark.alone
+def test_a_field_that_is_panned_to_is_seen_at_once_and_the_share_is_kept(
+    widget: Any, viewer: Any, find: Any, wide: Any, stop: Any, wait_for: Any, reports: list[Any]
+) -> None:
+    drawn: list[tuple[float, Any]] = []
+    write = widget.workspace.results.write_box
+
+    def noted(*what: Any) -> Any:
+        layer = write(*what)
+        drawn.append((time.monotonic(), what[-1]))
+        return layer
+
+    widget.workspace.results.write_box = noted
+    viewer.scene.camera.center = (400, 400)
+    find("time_budget_spin").setValue(600)
+    find("train_button").click()
+    # A first box, and then the field as a whole, which leaves nothing for some seconds.
+    wait_for(lambda: len({box for _, box in drawn}) > 1)
+    waited = []
+    for y, x in ((1100, 1100), (1100, 400)):
+        panned, before = time.monotonic(), len(drawn)
+        viewer.scene.camera.center = (y, x)
+
+        def fresh(y: int = y, x: int = x, before: int = before) -> list[float]:
+            boxes = drawn[before:]
+            return [at for at, (y0, x0, y1, x1) in boxes if y0 < y < y1 and x0 < x < x1]
+
+        wait_for(fresh)
+        waited.append(round(fresh()[0] - panned, 2))
+        middle = widget.workspace.results.read(widget.workspace.source, (), Role.PROBABILITY)
+        wait_for(lambda y=y, x=x, middle=middle: middle[y - 64 : y + 64, x - 64 : x + 64].all())
+    # The field is looked at again as soon as there is time for it, and all of it.
+    wait_for(lambda: drawn[-1][0] > panned + waited[-1] + 1)
+    y0, x0, y1, x1 = drawn[-1][1]
+    assert y0 < y < y1
+    assert x0 < x < x1
+    share = reports[-1].preview_s / reports[-1].elapsed_s
+    stop()
+    # 2 s on a machine that is busy with nothing else.
+    assert max(waited) < 4, waited
+    # A tenth, what is lent for a while, and what one preview takes longer than foretold.
+    assert share < 0.2
+
+
+def test_what_training_does_not_learn_from_is_previewed_too(
+    widget: Any,
+    viewer: Any,
+    find: Any,
+    tiny_tissue: Any,
+    scribbled: Any,
+    start: Any,
+    stop: Any,
+    wait_for: Any,
+    qtbot: Any,
+) -> None:
+    channels = tiny_tissue.image.channels
+    start(600)
+    wait_for(lambda: "instances [tissue]" in viewer.layers)
+    stack = np.stack([np.zeros_like(channels), channels[:, ::-1]])
+    viewer.add_image(stack, name="stack", axis_labels=("z", "c", "y", "x"))
+    wait_for(lambda: find("image_combo").findText("stack") >= 0)
+    find("image_combo").setCurrentText("stack")
+    assert widget.session.record.name == "stack"
+    wait_for(lambda: "probability [stack]" in viewer.layers)
+    probability = lambda: layer_named(viewer, "probability [stack]").data[:, 0]  # noqa: E731
+    wait_for(lambda: probability()[widget.session.plane_index].any())
+    viewer.dims.set_point(0, 1 - widget.session.plane_index[0])
+    wait_for(lambda: probability().any((1, 2)).all())
+    assert widget.training._items[0].key != widget.session.current
+    # Back to what is learned from; and an image that it says nothing of.
+    before = layer_named(viewer, "probability [tissue]").data.copy()
+    find("image_combo").setCurrentText("tissue")
+    wait_for(lambda: (layer_named(viewer, "probability [tissue]").data != before).any())
+    viewer.add_image(np.zeros((3, 96, 96)), name="unlike", axis_labels=("c", "y", "x"))
+    wait_for(lambda: find("image_combo").findText("unlike") >= 0)
+    find("image_combo").setCurrentText("unlike")
+    qtbot.wait(2000)
+    stop()
+    assert "probability [unlike]" not in viewer.layers
 
 
 @pytest.mark.alone

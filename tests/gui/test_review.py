@@ -332,6 +332,20 @@ def test_previews_leave_decisions_alone(widget: Any, predicted: Any, wait_for: A
     np.testing.assert_array_equal(predicted.data, cut)
 
 
+def test_objects_of_two_previews_are_told_apart(
+    widget: Any, scribbled: Any, layer_named: Any
+) -> None:
+    review = widget.results.review
+    half = np.ones((96, 48), np.int32)
+    review.show_preview(0, (), half, (0, 0, 96, 48))
+    review.show_preview(0, (), half, (0, 48, 96, 96))
+    shown = layer_named("instances [tissue]").data.reshape(96, 96)
+    assert np.unique(shown[:, :48]).tolist() == [1]
+    assert np.unique(shown[:, 48:]).tolist() == [2]
+    review.show_preview(0, (), half, (0, 48, 96, 96))
+    assert shown.max() == 2, "numbers do not grow with each look"
+
+
 def test_a_layer_that_was_removed_is_no_correction(
     widget: Any, viewer: Any, predicted: Any, wait_for: Any, layer_named: Any
 ) -> None:

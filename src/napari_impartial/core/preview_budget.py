@@ -20,6 +20,12 @@ _FIXED_STEPS = 1.5
 _STEPS_A_PIXEL = 1.0
 # How quickly a preview that took unusually long is forgotten.
 _MEMORY = 0.8
+# What is lent to fields that somebody has only just come to: so many boxes of this size, but
+# at most so much of what a minute brings, since a slow machine takes long for any.
+_LENT_BOXES, _LENT_PX, _LENT_PART = 2, 320 * 320, 0.25
+# Paid back from here on, so that a minute has its share and no more. Not sooner: the first
+# seconds have little to spare as it is.
+_PAID_BACK_FROM_S, _PAID_BACK_BY_S = 20.0, 60.0
 
 
 class PreviewBudget:
@@ -30,18 +36,26 @@ class PreviewBudget:
     beyond its forecast, and by no more, since the next ones wait until that is made up
     for.
 
+    Whoever comes to another place wants to see something there at once, though the last
+    place may have taken all there was. So a little is lent for a first box, and saved up
+    again by the looks at the same place: when a minute is over, or a shorter training,
+    the share has been kept, and from then on it is never exceeded.
+
     Parameters
     ----------
     pixels_a_step
         Pixels that one step of training goes through.
     share
         Of the time of training, 0 to 1.
+    whole_s
+        How long training will take; infinite where that is not known.
     """
 
-    def __init__(self, pixels_a_step: int, share: float = SHARE) -> None:
+    def __init__(self, pixels_a_step: int, share: float = SHARE, whole_s: float = math.inf) -> None:
         self.share = share
         self.spent_s = 0.0
         self._pixels_a_step = pixels_a_step
+        self._whole_s = whole_s
         self._factor = 1.0
 
     def cost_s(self, pixels: int, step_s: float) -> float:
@@ -55,14 +69,38 @@ class PreviewBudget:
 
     def now_px(self, elapsed_s: float, step_s: float) -> int:
         """Return the largest preview, in pixels, that the share allows now; 0 for none."""
-        left_s = self.share * elapsed_s - self.spent_s
+        left_s = self._left_s(elapsed_s, step_s)
         return self._affordable(min(left_s, self._longest_s(step_s)), step_s)
+
+    def new_px(self, elapsed_s: float, step_s: float) -> int:
+        """Return the same for the first box of a new field, for which some time is lent."""
+        left_s, lent_s = self._left_s(elapsed_s, step_s), self._lent_s(step_s)
+        # One box does not take all that is lent: there may be another place to come.
+        box_s = min(left_s + lent_s, lent_s, self.cost_s(_LENT_PX, step_s))
+        # Nothing is lent that the rest of the training could not pay back.
+        to_come_s = self.share * max(elapsed_s, self._whole_s) - self.spent_s
+        allowed_s = min(max(left_s, box_s), to_come_s, self._longest_s(step_s))
+        return self._affordable(allowed_s, step_s)
 
     def add(self, pixels: int, took_s: float, step_s: float) -> None:
         """Take down what a preview took."""
-        self.spent_s += took_s
+        self.spend(took_s)
         right = self._factor * took_s / max(self.cost_s(pixels, step_s), 1e-9)
         self._factor = max(right, _MEMORY * self._factor)
+
+    def spend(self, took_s: float) -> None:
+        """Take down what else was done for the sake of previews."""
+        self.spent_s += took_s
+
+    def _left_s(self, elapsed_s: float, step_s: float) -> float:
+        """Return the seconds that are left, without those that are kept to be lent."""
+        span_s = _PAID_BACK_BY_S - _PAID_BACK_FROM_S
+        saved = min(max((elapsed_s - _PAID_BACK_FROM_S) / span_s, 0.0), 1.0)
+        return self.share * elapsed_s - saved * self._lent_s(step_s) - self.spent_s
+
+    def _lent_s(self, step_s: float) -> float:
+        wanted_s = _LENT_BOXES * self.cost_s(_LENT_PX, step_s)
+        return min(wanted_s, _LENT_PART * self.share * _PAID_BACK_BY_S)
 
     def _longest_s(self, step_s: float) -> float:
         return max(LONGEST_S, _LONGEST_FIXED * self.cost_s(0, step_s))

@@ -68,6 +68,22 @@ class Prediction:
         """Probability of any foreground class, (Y, X) float32."""
         return np.asarray(1.0 - self.probability[0], dtype=np.float32)
 
+    def crop(self, box: Box) -> Prediction:
+        """Return a part of it."""
+        y0, x0, y1, x1 = box
+
+        def part(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            # In one piece, so that it can be sent as it lies in memory.
+            return np.ascontiguousarray(array[..., y0:y1, x0:x1])
+
+        return Prediction(
+            part(self.probability),
+            part(self.entropy),
+            part(self.mutual_information),
+            None if self.reconstruction is None else part(self.reconstruction),
+            self.n_samples,
+        )
+
     @cached_property
     def cutter(self) -> Cutter:
         """Cuts :attr:`foreground` into objects; kept, for a slider asks again and again."""
@@ -86,7 +102,7 @@ class Preview:
     Attributes
     ----------
     image_index : int
-        Of the images in training.
+        Of the images in training, or of the last :class:`GuestImage`.
     box : Box
         A field that would take more time than previews may have is cut round its middle.
     samples : int
@@ -95,6 +111,9 @@ class Preview:
         How to cut the field into objects, if they are wanted.
     within_share : bool
         Whether it may be cut, or left out, to leave training its time.
+    new_field : bool
+        Whether somebody has only just come to this field. A first box of it may be paid for
+        in advance, and later ones wait until that is made up for.
     """
 
     image_index: int
@@ -102,6 +121,26 @@ class Preview:
     samples: int = 2
     cut: InstanceConfig | None = None
     within_share: bool = True
+    new_field: bool = False
+
+
+@dataclass(frozen=True)
+class GuestImage:
+    """Hand training an image to be previewed, and not to be learned from.
+
+    One is kept at a time, so that a walk through a stack takes no more memory than a look.
+
+    Attributes
+    ----------
+    image_index : int
+        What :class:`Preview` calls it: negative, since images may still join those in
+        training.
+    image : Image
+        Its channels are those of the images in training, in the same order.
+    """
+
+    image_index: int
+    image: Image
 
 
 @dataclass(frozen=True)
@@ -138,7 +177,7 @@ class NewScribbles:
     images: Sequence[Image] = ()
 
 
-Command = Stop | Preview | NewScribbles
+Command = Stop | Preview | GuestImage | NewScribbles
 
 
 @dataclass(frozen=True)
@@ -168,6 +207,8 @@ class TrainingProgress:
     preview_now_px, preview_most_px : int
         Pixels that a preview may have at this moment, and at any: previews are kept to a
         tenth of the time.
+    preview_new_px : int
+        Pixels that one of a new field (:attr:`Preview.new_field`) may have at this moment.
     """
 
     step: int
@@ -182,6 +223,7 @@ class TrainingProgress:
     preview_s: float = 0.0
     preview_now_px: int = 0
     preview_most_px: int = 0
+    preview_new_px: int = 0
 
     @property
     def remaining_s(self) -> float:

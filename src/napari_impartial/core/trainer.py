@@ -38,7 +38,7 @@ from .model_file import TrainedModel
 from .patches import Patches, PatchSampler
 from .prediction import predict_normalized
 from .preview_budget import PreviewBudget, shrink
-from .results import Box, Losses, Preview, Previewed, TrainingProgress, mean_losses
+from .results import Box, GuestImage, Losses, Preview, Previewed, TrainingProgress, mean_losses
 from .scribbles import Scribbles, check_trainable
 from .training_checks import (
     check_channels,
@@ -61,6 +61,9 @@ _WARM_UP = 0.05
 # Rise of the held-out loss over its best from which the last weights are given up.
 _TOLERATED_RISE = 1.5
 _PAPER_DECAY, _PAPER_DECAY_STEPS = 0.96, 200
+# Predicted round a field and cut off again: next to an edge that is none of the image, one
+# pixel in twenty would change sides.
+_PREVIEW_MARGIN_PX = 16
 
 
 class Clock:
@@ -123,7 +126,12 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == torch.float16
         )
-        self.previews = PreviewBudget(training.batch_size * training.patch_size**2)
+        self.previews = PreviewBudget(
+            training.batch_size * training.patch_size**2,
+            whole_s=math.inf if training.max_steps else training.time_budget_s,
+        )
+        # What can be previewed, by number: the images in training, and at most one more.
+        self.pictures = dict(enumerate(self.normalized))
         self.steps = 0
         self.recent = Losses(0.0, 0.0, 0.0, 0.0)
         self.validation: Losses | None = None
@@ -250,27 +258,42 @@ class Trainer:
         prepared = [self.prepare(image) for image in images]
         self.images, self.scribbles = together, list(scribbles)
         self.normalized += prepared
+        self.pictures.update(enumerate(self.normalized))
         self.sampler.set_scribbles(scribbles, self._on_device(prepared))
         self.validation = None
         self.best = None
+
+    def set_guest(self, guest: GuestImage) -> None:
+        """Take an image in to be previewed; it takes the place of the last one."""
+        if guest.image.channel_names != self.channel_names:
+            return
+        began = self.clock.seconds()
+        self.pictures = dict(enumerate(self.normalized))
+        self.pictures.setdefault(guest.image_index, self.prepare(guest.image))
+        self.previews.spend(self.clock.seconds() - began)
 
     def preview(self, request: Preview) -> Previewed | None:
         """Predict one field with the averaged weights, as much of it as there is time for.
 
         None where there is time for nothing at all; whoever asks looks at
-        `preview_now_px` first.
+        `preview_now_px` first. None, too, of an image that is not here.
         """
         began, step_s = self.clock.seconds(), self._step_s()
+        image = self.pictures.get(request.image_index)
         box: Box | None = request.box
         if request.within_share:
-            box = shrink(request.box, self.previews.now_px(began, step_s))
-        if box is None:
+            budget = self.previews.new_px if request.new_field else self.previews.now_px
+            box = shrink(request.box, budget(began, step_s))
+        if box is None or image is None:
             return None
         y0, x0, y1, x1 = box
-        field = self.normalized[request.image_index][:, y0:y1, x0:x1]
         self._calibrate(_PASSING_CALIBRATION_PATCHES)
         config = PredictionConfig(samples=request.samples, precision=self.config.precision)
-        prediction = predict_normalized(self.average.network, field, config)
+        top, left = max(0, y0 - _PREVIEW_MARGIN_PX), max(0, x0 - _PREVIEW_MARGIN_PX)
+        field = image[:, top : y1 + _PREVIEW_MARGIN_PX, left : x1 + _PREVIEW_MARGIN_PX]
+        prediction = predict_normalized(self.average.network, field, config).crop(
+            (y0 - top, x0 - left, y1 - top, x1 - left)
+        )
         cut = None if request.cut is None else to_instances(prediction.foreground, request.cut)
         self.previews.add((y1 - y0) * (x1 - x0), self.clock.seconds() - began, step_s)
         return Previewed(replace(request, box=box), prediction, cut)
@@ -294,6 +317,7 @@ class Trainer:
             preview_s=self.previews.spent_s,
             preview_now_px=self.previews.now_px(now, step_s),
             preview_most_px=self.previews.most_px(step_s),
+            preview_new_px=self.previews.new_px(now, step_s),
         )
 
     def result(self) -> TrainedModel:

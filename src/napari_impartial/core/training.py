@@ -8,7 +8,7 @@ from dataclasses import replace
 from .config import ModelConfig, TrainingConfig, get_preset, validate
 from .images import Image
 from .model_file import TrainedModel
-from .results import Command, NewScribbles, Preview, Previewed, Stop, TrainingProgress
+from .results import Command, GuestImage, NewScribbles, Preview, Previewed, Stop, TrainingProgress
 from .scribbles import Scribbles
 from .trainer import Trainer
 
@@ -76,6 +76,8 @@ def fit(
             reported, preview = trainer.clock.seconds(), None
             if isinstance(command, Preview):
                 preview = trainer.preview(command)
+            elif isinstance(command, GuestImage):
+                trainer.set_guest(command)
             elif isinstance(command, NewScribbles):
                 trainer.set_scribbles(command.scribbles, command.images)
             if finished:

@@ -27,7 +27,7 @@ from .layers import Role
 from .layers.view import go_to
 from .process import TrainingProcess
 from .review_control import ReviewControl
-from .session import Activity, PlaneIndex, TrainingItem
+from .session import Activity, PlaneIndex, PlaneKey
 from .suggestion_control import Place, SuggestionControl
 from .workspace import Workspace
 
@@ -167,8 +167,8 @@ class ResultControl(QObject):
         self._session.instance_config = config
         self._pause.start()
 
-    def preview(self, item: TrainingItem, preview: Previewed) -> None:
-        """Show what a running training makes of a field."""
+    def preview(self, place: PlaneKey, preview: Previewed) -> None:
+        """Show what a running training makes of a field of a plane."""
         values = {
             Role.PROBABILITY: preview.prediction.foreground,
             Role.UNCERTAINTY: preview.prediction.entropy,
@@ -177,7 +177,7 @@ class ResultControl(QObject):
         self._drawing.clear()
         for role, array in values.items():
             if array is not None:
-                self._drawing.add(partial(self._draw_box, item, role, array, preview.request.box))
+                self._drawing.add(partial(self._draw_box, place, role, array, preview.request.box))
 
     @property
     def places(self) -> list[Place]:
@@ -304,14 +304,15 @@ class ResultControl(QObject):
             self._table = table
             self.measured.emit(table)
 
-    def _draw_box(self, item: TrainingItem, role: Role, values: npt.NDArray[Any], box: Box) -> None:
-        if item.key not in self._session.images:
+    def _draw_box(self, place: PlaneKey, role: Role, values: npt.NDArray[Any], box: Box) -> None:
+        key, plane = place
+        if key not in self._session.images:
             return
         if role is Role.INSTANCES:
-            self.review.show_preview(item.key, item.plane, values, box)
+            self.review.show_preview(key, plane, values, box)
             return
-        source = self._workspace.sources[item.key]
-        self._workspace.results.write_box(source, item.plane, role, values, box)
+        source = self._workspace.sources[key]
+        self._workspace.results.write_box(source, plane, role, values, box)
 
     def _show_plane(self) -> None:
         """Show counts and table of the plane that is now in view."""

@@ -102,10 +102,13 @@ class ReviewControl(QObject):
         self.collect(key, plane)
         source, results = self._workspace.sources[key], self._workspace.results
         known = self._session.images[key].plane(plane)
+        # Labels of the field must not be those of objects outside of it, which may be of an
+        # earlier preview.
+        now = results.read(source, plane, Role.INSTANCES)
+        first = 0 if now is None else _largest_outside(now, box)
         if known.instances is not None:
-            # Labels of the field must not be those of objects outside of it.
-            first = int(known.instances.max(initial=0))
-            labels = np.where(labels > 0, labels + first, 0).astype(np.int32)
+            first = max(first, int(known.instances.max(initial=0)))
+        labels = np.where(labels > 0, labels + first, 0).astype(np.int32)
         labels = compose(labels, crop(known.review, box))
         layer = results.write_box(source, plane, Role.INSTANCES, labels, box)
         self._watch(layer)
@@ -368,6 +371,12 @@ def _kind_of(plane: Plane) -> Callable[[Region], int]:
         return FOREGROUND + int(np.argmax(inside[:, region.mask].mean(axis=1)))
 
     return kind
+
+
+def _largest_outside(labels: npt.NDArray[Any], box: Box) -> int:
+    y0, x0, y1, x1 = box
+    round_it = labels[:y0], labels[y1:], labels[y0:y1, :x0], labels[y0:y1, x1:]
+    return max(int(part.max(initial=0)) for part in round_it)
 
 
 def _forget_strokes(layer: Labels) -> None:

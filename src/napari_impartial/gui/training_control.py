@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,26 +12,18 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_impartial.core.config import TrainingConfig, get_preset
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.model_card import ModelCard
-from napari_impartial.core.preview_budget import shrink
-from napari_impartial.core.results import NewScribbles, Preview, Previewed, Stop, TrainingProgress
+from napari_impartial.core.results import NewScribbles, Stop, TrainingProgress
 
 from . import messages, notify
 from .command import Training
 from .jobs import Job
 from .joining import join
 from .layers import Source
-from .layers.view import field_in_view
+from .preview_control import PreviewControl
 from .process import TrainingProcess
 from .session import Activity, TrainingItem
 from .workspace import Workspace
 
-# The same field is not predicted anew more often than anybody looks.
-PREVIEW_EVERY_S = 2.0
-# An answer that has not come by then is not waited for.
-ANSWER_WITHIN_S = 10.0
-# The first preview may be of the middle of the field, if that is at least so large:
-# something to see soon is worth more than all of it later.
-FIRST_PREVIEW_PX = 256 * 256
 # Whoever goes through a table decides on an object a second or faster; what that teaches
 # is worked out for all of a plane.
 DECISIONS_PAUSE_MS = 400
@@ -49,7 +39,8 @@ class TrainingControl(QObject):
     progressed
         :class:`TrainingProgress`, several times a second.
     previewed
-        ``(item, Previewed)`` of the field in view, with the weights so far.
+        ``(place, Previewed)`` of the field in view, with the weights so far; see
+        :class:`PreviewControl`.
     finished
         The :class:`Round` that was added.
     failed
@@ -76,13 +67,8 @@ class TrainingControl(QObject):
         self._pending: Training | None = None
         # The last training that gave a model: what Copy command is about.
         self.done: Training | None = None
-        self._latest: TrainingProgress | None = None
-        self._asked_at = -math.inf
-        # The field of the last preview and when it was asked for.
-        self._previewed: tuple[Preview, float] | None = None
-        self._preview_timer = QTimer(self)
-        self._preview_timer.setInterval(200)
-        self._preview_timer.timeout.connect(self._ask_for_preview)
+        self._previews = PreviewControl(workspace, self)
+        self._previews.previewed.connect(self.previewed)
         # Which strokes the running training cannot take, in one sentence.
         self.waiting = ""
         self._decided_timer = QTimer(self)
@@ -126,7 +112,7 @@ class TrainingControl(QObject):
         """End the running training and keep the best weights so far."""
         if self._job is None or self._session.activity is Activity.STOPPING:
             return
-        self._preview_timer.stop()
+        self._previews.end()
         self._job.send(partial(messages.ToTraining, command=Stop()))
         self._session.activity = Activity.STOPPING
 
@@ -146,27 +132,24 @@ class TrainingControl(QObject):
                 None if init is None else str(init),
             )
 
-        self._asked_at, self._previewed, self._latest = -math.inf, None, None
         # First of all: making the job runs the event loop, and a second click waits there.
         self._session.activity = Activity.TRAINING
         self._job = Job(self._process, make, "ImPartial: training", self)
         self._job.when_cancelled(self.stop)
         self._job.progressed.connect(self._on_progress)
         self._job.ended.connect(self._on_end)
-        self._preview_timer.start()
+        self._previews.begin(self._job, self._items)
         self.started.emit(config)
 
     def _on_progress(self, progress: TrainingProgress) -> None:
-        self._latest = progress
-        if progress.preview is not None:
-            self._on_preview(progress.preview)
+        self._previews.follow(progress)
         self.progressed.emit(progress)
 
     def _on_end(self, reply: messages.Final) -> None:
         if self._job is not None:
             self._job.deleteLater()
         self._job = None
-        self._preview_timer.stop()
+        self._previews.end()
         self._decided_timer.stop()
         self.waiting = ""
         self._session.activity = Activity.IDLE
@@ -214,6 +197,7 @@ class TrainingControl(QObject):
                 tuple(item.image for item in further),
             )
             self._job.send(partial(messages.ToTraining, command=command))
+            self._previews.note_joined(further)
         self._set_waiting(joined.waiting)
 
     def _sources(self, items: Sequence[TrainingItem]) -> tuple[Source, ...]:
@@ -224,41 +208,3 @@ class TrainingControl(QObject):
         if waiting != self.waiting:
             self.waiting = waiting
             self._session.changed.emit()
-
-    def _ask_for_preview(self) -> None:
-        """Ask for the field in view, as soon as training can spare the time for it."""
-        progress, now = self._latest, time.monotonic()
-        waiting = now - self._asked_at < ANSWER_WITHIN_S
-        training = self._session.activity is Activity.TRAINING
-        if self._job is None or progress is None or waiting or not training:
-            return
-        field = self._field()
-        box = None if field is None else shrink(field.box, progress.preview_most_px)
-        if field is None or box is None:
-            return
-        affordable = (box[2] - box[0]) * (box[3] - box[1]) <= progress.preview_now_px
-        if self._previewed is None:
-            due = affordable or progress.preview_now_px >= FIRST_PREVIEW_PX
-        else:
-            last, at = self._previewed
-            due = affordable and (last != field or now - at >= PREVIEW_EVERY_S)
-        if due:
-            self._previewed, self._asked_at = (field, now), now
-            request = replace(field, box=box)
-            self._job.send(partial(messages.ToTraining, command=request))
-
-    def _field(self) -> Preview | None:
-        """Return the request for the field in view; None if that is not in training."""
-        source = self._workspace.source
-        place = (self._session.current, self._session.plane_index)
-        numbers = [i for i, item in enumerate(self._items) if (item.key, item.plane) == place]
-        box = None if source is None else field_in_view(source)
-        if not numbers or box is None:
-            return None
-        return Preview(numbers[0], box, cut=self._session.instance_config)
-
-    def _on_preview(self, preview: Previewed) -> None:
-        self._asked_at = -math.inf
-        item = self._items[preview.request.image_index]
-        if item.key in self._session.images:
-            self.previewed.emit(item, preview)
