@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from napari_impartial.core.config import PRESETS, ModelConfig, Preset, TrainingConfig
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.prediction import Cancelled
-from napari_impartial.core.speed import Speed, duration, rounded
+from napari_impartial.core.speed import Pace, Speed, duration, rounded, seconds_left
 from napari_impartial.core.timing import measure_speed
 from napari_impartial.core.trainer import Trainer
 
@@ -30,6 +31,38 @@ def test_seconds_are_told_in_steps_of_this_machine() -> None:
     assert SPEED.expect("unknown", 60) == ""
     assert SPEED.prediction_s("fast", 4_000_000) == 4.0
     assert SPEED.prediction_s("unknown", 10) is None
+
+
+def test_what_was_done_counts_for_more_than_a_measurement() -> None:
+    told = replace(SPEED, trained={"fast": 5.0}, predicted={"fast": 5e5})
+    assert told.expect("fast", 60) == "60 s are about 300 steps on this machine."
+    assert told.expect("paper", 1200) == SPEED.expect("paper", 1200)
+    assert told.prediction_s("fast", 4_000_000) == 8.0
+    assert Speed("cpu", {}, {}, {"fast": 5.0}).expect("fast", 60) == told.expect("fast", 60)
+
+
+def test_a_pace_follows_what_is_large_and_recent() -> None:
+    pace = Pace()
+    assert pace.rate == 0.0
+    pace = pace.add(1000, 10.0)
+    assert pace.rate == 100.0
+    # A small piece, which is mostly other things than work, changes little.
+    assert pace.add(1, 0.1).rate == pytest.approx(100, rel=0.03)
+    for _ in range(5):
+        pace = pace.add(1000, 20.0)
+    assert pace.rate == pytest.approx(50, rel=0.05)
+
+
+def test_time_left_is_corrected_by_the_pace() -> None:
+    assert seconds_left(0.0, 0.0) is None
+    assert seconds_left(3.0, 0.0, 60.0) == 60.0
+    assert seconds_left(30.0, 0.25) == 90.0
+    # As expected, it says what was expected; at half the pace it comes to say so.
+    for share in (0.1, 0.5, 0.9):
+        assert seconds_left(60 * share, share, 60.0) == pytest.approx(60 * (1 - share))
+    slow = [seconds_left(120 * s, s, 60.0) / (120 * (1 - s)) for s in (0.01, 0.5, 0.9)]  # type: ignore[operator]
+    assert slow == pytest.approx([0.505, 0.75, 0.95], abs=0.01)
+    assert seconds_left(50.0, 1.0, 60.0) == 0.0
 
 
 def test_numbers_are_as_exact_as_an_estimate() -> None:

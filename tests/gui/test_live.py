@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from napari_impartial.core.config import PRESETS
+from napari_impartial.core.model_card import ModelCard
+from napari_impartial.core.speed import Speed
 from napari_impartial.gui.layers import Role
 
 
@@ -290,6 +294,49 @@ def test_time_left_is_true_within_a_quarter(
     assert len(compared) > 3
     wrong = [abs(left - true) / true for left, true in compared]
     assert np.median(wrong) < 0.25, compared
+    # And the next one's steps are told by this one's.
+    card = widget.session.rounds[-1].card
+    assert widget.speed.speed.trained == {"fast": pytest.approx(card.steps / card.seconds, rel=0.2)}
+
+
+def test_times_are_told_by_what_was_done(
+    widget: Any, find: Any, predicted: Any, tmp_path: Path
+) -> None:
+    speed, names, pixels = widget.speed, list(PRESETS), 96 * 96
+    preset = PRESETS["balanced"]
+    card = ModelCard(
+        channel_names=widget.session.record.channel_names,
+        class_names=("background", "foreground"),
+        normalization=(1.0, 99.0),
+        model=preset.model,
+        training=preset.training,
+        created="",
+        program_version="",
+        device="cpu",
+        seconds=1.0,
+        steps=1,
+        rounds=1,
+        parameters=1,
+        best_validation_loss=None,
+    )
+    widget.session.set_model(tmp_path / "model.impartial", card)
+    assert speed.predicting(0.5, 10.0) == "Predicting: about 10 s left", "by its own pace"
+    speed._known["auto"] = Speed("cpu", dict.fromkeys(names, 20.0), dict.fromkeys(names, pixels))
+    speed._tell("auto")
+    assert speed.prediction_s() == 1.0
+    speed.note_prediction(pixels, 40.0)
+    assert speed.prediction_s() == 40.0
+    widget.session.changed.emit()
+    assert "Takes about 40 s" in find("predict_button").toolTip()
+    assert speed.predicting(0.0, 0.0) == "Predicting: about 40 s left"
+    assert speed.left(0.5, 60.0, 3 * pixels) == "about 60 s left"
+    find("preset_combo").setCurrentIndex(find("preset_combo").findData("balanced"))
+    assert find("expectation_label").text() == "60 s are about 1,200 steps on this machine."
+    widget.training.timed.emit("auto", "balanced", 5.0)
+    assert find("expectation_label").text() == "60 s are about 300 steps on this machine."
+    assert "does about 5 steps" in find("device_combo").toolTip()
+    widget.training.timed.emit("cuda", "balanced", 500.0)
+    assert "about 300 steps" in find("expectation_label").text(), "another device"
 
 
 class TestSpeed:

@@ -148,6 +148,7 @@ def test_trains_previews_stops_and_predicts(
     assert isinstance(predicted, Predicted), predicted
     assert predicted.prediction.probability.shape == (2, 96, 96)
     assert predicted.prediction.n_samples == 2
+    assert predicted.seconds > 0
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
@@ -383,5 +384,11 @@ def test_a_measurement_gives_way_and_is_kept(
         began = time.monotonic()
         assert finish(process.run(measure, gives_way=True)).speed == measured.speed
         assert time.monotonic() - began < 2.5, "measured once, and read afterwards"
+        assert not measured.speed.trained, "a second of training says little"
+        job = train_job(process, tiny_tissue.image, tiny_scribbles, seconds=6.0)
+        trained = finish(process.run(job))
+        again = finish(process.run(measure, gives_way=True)).speed
+        assert again.trained == {"balanced": trained.steps_a_second}
+        assert trained.steps_a_second == pytest.approx(trained.card.steps / 6, rel=0.3)
     finally:
         process.close()

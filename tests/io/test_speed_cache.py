@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from napari_impartial.core.speed import Speed
 from napari_impartial.io import speed_cache
-from napari_impartial.io.speed_cache import cache_key, load_speed, save_speed
+from napari_impartial.io.speed_cache import cache_key, load_speed, save_speed, save_trained
 
 SPEED = Speed("cpu", {"fast": 20.0}, {"fast": 1e6})
 
@@ -48,6 +49,24 @@ def test_a_damaged_file_is_measured_anew(path: Path, text: str) -> None:
     assert load_speed("a") is None
     save_speed("a", SPEED)
     assert load_speed("a") == SPEED
+
+
+def test_rates_of_trainings_are_kept_beside_the_measurement(path: Path) -> None:
+    save_trained("a", "fast", 7.0)
+    assert load_speed("a") is None, "not measured yet"
+    save_speed("a", SPEED)
+    assert load_speed("a") == replace(SPEED, trained={"fast": 7.0})
+    save_trained("a", "best", 3.0)
+    save_trained("a", "fast", 8.0)
+    found = load_speed("a")
+    assert found == replace(SPEED, trained={"fast": 8.0, "best": 3.0})
+    # What is measured again is written without them, and they stay.
+    save_speed("a", found)
+    assert load_speed("a") == found
+    save_speed("b", SPEED)
+    assert load_speed("b") == SPEED
+    path.write_text(path.read_text().replace("8.0", '"8"'))
+    assert load_speed("a") == SPEED, "damaged"
 
 
 def test_where_nothing_can_be_written_nothing_breaks(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,12 +40,28 @@ Target = tuple[int, PlaneIndex]
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch has come: planes done, planes in all, and the one at work."""
+    """How far a batch has come.
+
+    Attributes
+    ----------
+    done, total : int
+        Planes.
+    name : str
+        Of the plane at work.
+    share : float
+        Of all pixels, that are done, 0 to 1: planes may be of very different sizes.
+    pixels : int
+        In all.
+    elapsed_s : float
+        Since it began.
+    """
 
     done: int
     total: int
     name: str
-    fraction: float
+    share: float
+    pixels: int
+    elapsed_s: float
 
 
 @dataclass(frozen=True)
@@ -65,11 +83,14 @@ class BatchControl(QObject):
     -------
     progressed
         :class:`BatchProgress`.
+    timed
+        Pixels of a plane that was predicted, and seconds that it took to compute.
     ended
         What became of it, in a sentence; whatever happens.
     """
 
     progressed = Signal(object)
+    timed = Signal(int, float)
     ended = Signal(str)
 
     def __init__(
@@ -86,7 +107,8 @@ class BatchControl(QObject):
         self._scratch = workspace.scratch
         self._review = review
         self._waiting: list[Target] = []
-        self._total = 0
+        self._total = self._pixels = 0
+        self._began = 0.0
         self._failed: list[str] = []
         self._done = 0
         self._cancelled = False
@@ -123,6 +145,7 @@ class BatchControl(QObject):
         self._waiting = [target for target in targets if target[0] not in misfits]
         self._total, self._done, self._failed = len(self._waiting), 0, []
         self._cancelled = False
+        self._pixels, self._began = self._pixels_of(self._waiting), time.monotonic()
         if not self._waiting:
             return
         # First of all: making the bar runs the event loop, and a second click waits there.
@@ -202,6 +225,7 @@ class BatchControl(QObject):
             self._job.deleteLater()
         self._job = None
         if isinstance(reply, messages.Predicted):
+            self.timed.emit(reply.prediction.entropy.size, reply.seconds)
             record = self._session.images.get(target[0])
             scribbles = None if record is None else record.plane(target[1]).annotation
             annotated = None if scribbles is None else scribbles.labels > 0
@@ -249,7 +273,14 @@ class BatchControl(QObject):
         if self._bar.is_canceled:
             self.cancel()
         name = self._workspace.sources[target[0]].plane_name(target[1])
-        self.progressed.emit(BatchProgress(self._done, self._total, name, fraction))
+        left = self._pixels_of(self._waiting) + (1 - fraction) * self._pixels_of([target])
+        share, elapsed_s = 1 - left / self._pixels, time.monotonic() - self._began
+        self.progressed.emit(
+            BatchProgress(self._done, self._total, name, share, self._pixels, elapsed_s)
+        )
+
+    def _pixels_of(self, targets: Sequence[Target]) -> int:
+        return sum(math.prod(self._workspace.sources[key].plane_shape) for key, _ in targets)
 
     def _end(self) -> None:
         self._bar.close()

@@ -174,8 +174,11 @@ class ImPartialWidget(QWidget):
         results.review.changed.connect(training.note_decisions)
         training.failed.connect(lambda: self.train_panel.end(""))
         results.predicting.connect(
-            lambda share: self.train_panel.show_fraction(share, self.speed.predicting(share))
+            lambda share, s: self.train_panel.show_fraction(share, self.speed.predicting(share, s))
         )
+        results.timed.connect(self.speed.note_prediction)
+        self.batch.timed.connect(self.speed.note_prediction)
+        training.timed.connect(self.speed.note_training)
         results.ended.connect(lambda: self.train_panel.end(self._last_round()))
         results.counted.connect(self.result_panel.set_count)
         results.measured.connect(self.result_panel.set_table)
@@ -262,10 +265,9 @@ class ImPartialWidget(QWidget):
             self.batch.start([(key, plane) for plane in choice.planes()])
 
     def _on_batch_progress(self, progress: BatchProgress) -> None:
-        share = (progress.done + progress.fraction) / progress.total
-        self.batch_panel.show_progress(
-            share, f"{progress.done + 1} of {progress.total}: {progress.name}"
-        )
+        left = self.speed.left(progress.share, progress.elapsed_s, progress.pixels)
+        text = f"{progress.done + 1} of {progress.total}: {progress.name}"
+        self.batch_panel.show_progress(progress.share, f"{text}, {left}" if left else text)
 
     def _bring_to_front(self, key: int) -> None:
         self.image_panel.setValue(self.workspace.sources[key])

@@ -105,11 +105,19 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Trained:
-    """Training is over and the model has been written."""
+    """Training is over and the model has been written.
+
+    Attributes
+    ----------
+    steps_a_second : float
+        Of this training, all that it did between steps included; 0 if it was too short to
+        tell.
+    """
 
     job: int
     model_path: str
     card: ModelCard
+    steps_a_second: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -122,10 +130,11 @@ class Predicting:
 
 @dataclass(frozen=True)
 class Predicted:
-    """The prediction that was asked for."""
+    """The prediction that was asked for, and the seconds that it took to compute."""
 
     job: int
     prediction: Prediction
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

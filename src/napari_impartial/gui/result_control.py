@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -88,7 +89,9 @@ class ResultControl(QObject):
     Signals
     -------
     predicting
-        Share of the running prediction that is done.
+        Share of the running prediction that is done, and seconds since it was asked for.
+    timed
+        Pixels of a prediction that is over, and seconds that it took to compute.
     ended
         The prediction is over, one way or another.
     counted
@@ -97,7 +100,8 @@ class ResultControl(QObject):
         Table of these objects (:func:`measure`).
     """
 
-    predicting = Signal(float)
+    predicting = Signal(float, float)
+    timed = Signal(int, float)
     ended = Signal()
     counted = Signal(object)
     measured = Signal(object)
@@ -154,8 +158,8 @@ class ResultControl(QObject):
         self._session.activity = Activity.PREDICTING
         self._job = Job(self._process, make, "ImPartial: predicting", self)
         self._job.when_cancelled(self.cancel)
-        self._job.progressed.connect(self.predicting.emit)
-        self._job.ended.connect(partial(self._on_end, key, plane))
+        self._job.progressed.connect(partial(self._on_progress, time.monotonic()))
+        self._job.ended.connect(partial(self._on_end, key, plane, samples is None))
 
     def cancel(self) -> None:
         """Give the running prediction up."""
@@ -203,13 +207,18 @@ class ResultControl(QObject):
         self.suggestions.refresh()
         self._show_plane()
 
-    def _on_end(self, key: int, plane: PlaneIndex, reply: messages.Final) -> None:
+    def _on_progress(self, began: float, share: float) -> None:
+        self.predicting.emit(share, time.monotonic() - began)
+
+    def _on_end(self, key: int, plane: PlaneIndex, usual: bool, reply: messages.Final) -> None:
         if self._job is not None:
             self._job.deleteLater()
         self._job = None
         self._session.activity = Activity.IDLE
         self.ended.emit()
         if isinstance(reply, messages.Predicted):
+            if usual:
+                self.timed.emit(reply.prediction.entropy.size, reply.seconds)
             self._keep(key, plane, reply.prediction)
         elif isinstance(reply, messages.Failed):
             notify.show_failure(reply, "predicting")

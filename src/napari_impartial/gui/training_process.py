@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Progress is forwarded no more often: a small network does hundreds of steps a second.
 REPORT_EVERY_S = 0.1
+# A shorter training says little about how fast trainings are: it has only just begun.
+TELLING_S = 5.0
 
 
 class Inbox:
@@ -135,38 +137,42 @@ class Server:
     def _train(self, job: messages.Train) -> messages.Trained:
         from napari_impartial.core.model_file import save_model
         from napari_impartial.core.training import fit
+        from napari_impartial.io.speed_cache import save_trained
 
         init = None if job.init_path is None else self._load(job.init_path)
         steps = fit(job.images, job.scribbles, job.model, job.training, init)
         command: Command | None = None
-        reported = 0.0
+        reported, rate = 0.0, 0.0
         while True:
             try:
                 progress: TrainingProgress = steps.send(command)
             except StopIteration as end:
                 model: TrainedModel = end.value
                 break
+            if progress.elapsed_s >= TELLING_S:
+                rate = progress.step / progress.elapsed_s
             if progress.preview is not None or time.monotonic() - reported >= REPORT_EVERY_S:
                 self._reply(messages.Progressed(job.job, progress))
                 reported = time.monotonic()
             command = self._inbox.next_command(job.job)
         save_model(model, job.model_path)
         self._keep(job.model_path, model)
-        return messages.Trained(job.job, job.model_path, model.card)
+        if rate:
+            save_trained(_speed_key(job.training.device), job.training.preset, rate)
+        return messages.Trained(job.job, job.model_path, model.card, rate)
 
     def _measure(self, job: messages.Measure) -> messages.Measured:
-        import torch
-
-        from napari_impartial.core.device import describe_devices, resolve_device
         from napari_impartial.core.timing import measure_speed
-        from napari_impartial.io.speed_cache import cache_key, load_speed, save_speed
+        from napari_impartial.io.speed_cache import load_speed, save_speed
 
-        device = resolve_device(job.device).type
-        key = cache_key(f"{device} ({dict(describe_devices())[device]})", torch.__version__)
+        key = _speed_key(job.device)
         speed = load_speed(key)
         if speed is None:
-            speed = measure_speed(device, stopped=lambda: job.job in self._inbox.cancelled)
-            save_speed(key, speed)
+            stopped = lambda: job.job in self._inbox.cancelled  # noqa: E731
+            measured = measure_speed(job.device, stopped=stopped)
+            save_speed(key, measured)
+            # With the rates of trainings before it, if there are any.
+            speed = load_speed(key) or measured
         return messages.Measured(job.job, speed)
 
     def _predict(self, job: messages.Predict) -> messages.Predicted:
@@ -176,8 +182,9 @@ class Server:
             self._reply(messages.Predicting(job.job, fraction))
             return job.job in self._inbox.cancelled
 
-        prediction = predict(job.image, self._load(job.model_path), job.config, report)
-        return messages.Predicted(job.job, prediction)
+        model, began = self._load(job.model_path), time.monotonic()
+        prediction = predict(job.image, model, job.config, report)
+        return messages.Predicted(job.job, prediction, time.monotonic() - began)
 
     def _load(self, path: str) -> TrainedModel:
         from napari_impartial.core.model_file import load_model
@@ -190,6 +197,17 @@ class Server:
 
     def _keep(self, path: str, model: TrainedModel) -> None:
         self._model = ((path, os.path.getmtime(path)), model)
+
+
+def _speed_key(device: str) -> str:
+    """Return what the speed of a device is kept under."""
+    import torch
+
+    from napari_impartial.core.device import describe_devices, resolve_device
+    from napari_impartial.io.speed_cache import cache_key
+
+    name = resolve_device(device).type
+    return cache_key(f"{name} ({dict(describe_devices())[name]})", torch.__version__)
 
 
 def explain(error: BaseException) -> tuple[str, str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,48 @@ def load_speed(key: str) -> Speed | None:
     if not isinstance(found, dict):
         return None
     try:
-        speed = Speed(**found)
+        speed = Speed(found["device"], found["steps_a_second"], found["pixels_a_second"])
         rates = [*speed.steps_a_second.values(), *speed.pixels_a_second.values()]
-        # A damaged file must not become an estimate.
-        sound = bool(rates) and all(math.isfinite(rate) and rate > 0 for rate in rates)
-    except (TypeError, AttributeError):
+        sound = bool(rates) and _sound(rates)
+    except (KeyError, TypeError, AttributeError):
         return None
-    return speed if sound else None
+    return replace(speed, trained=_load_trained(key)) if sound else None
 
 
 def save_speed(key: str, speed: Speed) -> None:
     """Keep a measurement; where nothing can be written it is made again the next time."""
-    entries = {**_read(), key: dataclasses.asdict(speed)}
+    measured = {
+        "device": speed.device,
+        "steps_a_second": dict(speed.steps_a_second),
+        "pixels_a_second": dict(speed.pixels_a_second),
+    }
+    _write({**_read(), key: measured})
+
+
+def save_trained(key: str, preset: str, steps_a_second: float) -> None:
+    """Keep the rate of a training, whether or not the device has been measured yet."""
+    trained = {**_load_trained(key), preset: steps_a_second}
+    _write({**_read(), _trained_key(key): trained})
+
+
+def _load_trained(key: str) -> dict[str, float]:
+    found = _read().get(_trained_key(key))
+    try:
+        return dict(found) if found and _sound(found.values()) else {}
+    except (TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _trained_key(key: str) -> str:
+    return f"{key}; trained"
+
+
+def _sound(rates: Iterable[float]) -> bool:
+    """Whether these can be rates: a damaged file must not become an estimate."""
+    return all(math.isfinite(rate) and rate > 0 for rate in rates)
+
+
+def _write(entries: dict[str, Any]) -> None:
     try:
         with atomic_path(cache_path()) as path:
             path.write_text(json.dumps(entries, indent=1), encoding="utf-8")

@@ -84,7 +84,8 @@ class TrainPanel(QWidget):
             self._device.addItem(name, name)
         self._speed: Speed | None = None
         self._expected = line(
-            "expectation_label", "What this machine does in the time budget, as it was measured."
+            "expectation_label",
+            "What this machine does in the time budget, by the last training or a measurement.",
         )
         self._expected.hide()
         self._make_buttons()
@@ -156,7 +157,7 @@ class TrainPanel(QWidget):
             tip = f"{preset.tooltip} {speed.expect(preset.name, seconds)}"
             self._preset.setItemData(i, tip, Qt.ItemDataRole.ToolTipRole)
         self._preset.setToolTip(self._preset.currentData(Qt.ItemDataRole.ToolTipRole))
-        rate = speed.steps_a_second[self._preset.currentData()]
+        rate = speed.step_rate(self._preset.currentData())
         self._device.setToolTip(
             f"{self._described['device'].tooltip} Measured: {speed.device} does about "
             f"{rate:.2g} steps of training a second."
