@@ -258,12 +258,12 @@ def test_an_image_without_strokes_can_be_looked_at_while_another_is_learned_from
 ) -> None:
     names = tiny_tissue.image.channel_names
     other = Image(tiny_tissue.image.channels[:, ::-1, :64].copy(), names, "other")
-    look = Preview(7, (0, 0, 96, 64), within_share=False)
+    look = Preview(-1, (0, 0, 96, 64), within_share=False)
     unlike = Image(other.channels[:1], names[:1], "unlike")
     arguments = ([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK)
     seen, model = run(
         fit(*arguments),
-        {0: look, 1: GuestImage(7, unlike), 2: look, 3: GuestImage(7, other), 4: look},
+        {0: look, 1: GuestImage(-1, unlike), 2: look, 3: GuestImage(-1, other), 4: look},
     )
     answered = [p for p in seen if p.preview]
     assert [p.step for p in answered] == [6], "nothing can be said of what is not there"
