@@ -218,12 +218,11 @@ def predict_file(
     annotated : list of Scribbles, optional
         One for each plane; suggestions stay clear of it.
     """
-    import numpy as np
-
     from napari_impartial.core.instances import to_instances
     from napari_impartial.core.measurements import measure
     from napari_impartial.core.prediction import predict
     from napari_impartial.core.uncertainty import rank_all, suggest
+    from napari_impartial.io.object_files import join_tables
 
     instances, probabilities, entropies, tables, suggestions = [], [], [], [], []
     for index, plane in enumerate(file.planes):
@@ -237,9 +236,7 @@ def predict_file(
         instances.append(labels)
         probabilities.append(foreground[0] if len(foreground) == 1 else foreground)
         entropies.append(prediction.entropy)
-        table = measure(labels, plane, prediction.probability, prediction.entropy)
-        where = {axis: np.full(len(table["label"]), at) for axis, at in position(plane).items()}
-        tables.append({**where, **table})
+        tables.append(measure(labels, plane, prediction.probability, prediction.entropy))
         suggestions.append(
             suggest(
                 prediction.entropy,
@@ -256,7 +253,7 @@ def predict_file(
         _stack(probabilities, file),
         _stack(entropies, file),
         probabilities[0].ndim == 3,
-        {name: np.concatenate([t[name] for t in tables]) for name in tables[0]},
+        join_tables(tables, [position(plane) for plane in file.planes]),
         rank_all(suggestions)[: settings.suggestions.count],
     )
 
@@ -272,12 +269,15 @@ def _stack(planes: list[NDArray[Any]], file: ImageFile) -> NDArray[Any]:
 
 def result_files(name: str, out: Path) -> dict[str, Path]:
     """Return what each of the five files of an image is, and where."""
+    from napari_impartial.io.object_files import object_files
+
+    objects = object_files(name, out)
     return {
-        "instances": out / f"{name}_instances.tif",
+        "instances": objects["instances"],
         "probability": out / f"{name}_probability.tif",
         "entropy": out / f"{name}_entropy.tif",
         "suggestions": out / f"{name}_suggestions.json",
-        "measurements": out / f"{name}_measurements.csv",
+        "measurements": objects["measurements"],
     }
 
 
@@ -289,9 +289,9 @@ def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
     dict of str to Path
         See :func:`result_files`.
     """
-    from napari_impartial.core.measurements import to_csv
     from napari_impartial.io import write_tiff
     from napari_impartial.io.atomic import atomic_path
+    from napari_impartial.io.object_files import write_table
 
     paths = result_files(file.name, out)
     first = file.planes[0]
@@ -311,8 +311,7 @@ def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
         )
     with atomic_path(paths["suggestions"]) as temporary:
         temporary.write_text(to_json(result.suggestions, indent=1) + "\n", encoding="utf-8")
-    with atomic_path(paths["measurements"]) as temporary:
-        temporary.write_text(to_csv(result.table), encoding="utf-8")
+    write_table(paths["measurements"], result.table)
     return paths
 
 

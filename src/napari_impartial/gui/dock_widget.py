@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import napari
@@ -14,6 +15,7 @@ from superqt.utils import create_worker
 from . import mask_import
 from .batch_control import BatchControl, BatchProgress
 from .dock_close import DockClose
+from .export_control import ExportControl
 from .key_actions import KeyActions
 from .layers import Role, Source
 from .layers.view import on_click
@@ -68,6 +70,7 @@ class ImPartialWidget(QWidget):
         self.training = TrainingControl(self.workspace, self.process, self)
         self.results = ResultControl(self.workspace, self.process, self)
         self.batch = BatchControl(self.workspace, self.process, self.results.review, self)
+        self.exports = ExportControl(self.workspace, self.results.review, self)
         self.store = SessionStore(self.workspace, self.results, self.process.new_model_path, self)
         self.models = ModelControl(
             self.workspace, self.process, self.results, self.training, self.store
@@ -156,6 +159,7 @@ class ImPartialWidget(QWidget):
         self.result_panel.table.object_chosen.connect(self._on_object)
         self.batch_panel.predict_wanted.connect(self._predict_batch)
         self.batch_panel.cancel_wanted.connect(self.batch.cancel)
+        self.result_panel.review.export.wanted.connect(self._export)
         self.model_row.save_wanted.connect(self.models.save)
         self.model_row.load_wanted.connect(self.models.load)
         self.model_row.command_wanted.connect(self.models.copy_command)
@@ -188,6 +192,7 @@ class ImPartialWidget(QWidget):
         self.batch.progressed.connect(self._on_batch_progress)
         self.batch.ended.connect(self.batch_panel.end)
         self.batch.ended.connect(lambda _: results.show_all())
+        self.exports.changed.connect(self._update)
         self.workspace.plane_changed.connect(self.image_panel.look_at_plane)
 
     def _wire_store(self) -> None:
@@ -268,6 +273,11 @@ class ImPartialWidget(QWidget):
         left = self.speed.left(progress.share, progress.elapsed_s, progress.pixels)
         text = f"{progress.done + 1} of {progress.total}: {progress.name}"
         self.batch_panel.show_progress(progress.share, f"{text}, {left}" if left else text)
+
+    def _export(self, kind: str, path: Path) -> None:
+        # The rows of the table are the panel's to know, and written by Refinement.
+        if kind != "table":
+            self.exports.export(kind, path)
 
     def _bring_to_front(self, key: int) -> None:
         self.image_panel.setValue(self.workspace.sources[key])
@@ -393,6 +403,8 @@ class ImPartialWidget(QWidget):
         steps["result"].set_hint(prediction_needs or stale_results(session))
         steps["refine"].set_hint("" if self.results.places else no_suggestions(session))
         self.refinement.update()
+        self.result_panel.review.export.set_name("" if record is None else record.name)
+        self.result_panel.review.export.set_ready(self.exports.ready())
         self.model_row.set_ready(session.card is not None, session.busy)
         self.session_panel.set_ready(record is not None, session.busy)
         self.restore_line.set_ready(session.busy)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import napari
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -12,8 +10,8 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QVBoxLayout, QWidge
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image, distinct_names, to_float32
-from napari_impartial.core.measurements import measure, to_csv
-from napari_impartial.io.atomic import atomic_path
+from napari_impartial.core.measurements import measure
+from napari_impartial.io.object_files import join_tables, write_table
 
 from . import notify
 from .layers.source import channel_name
@@ -62,8 +60,7 @@ class MeasureWidget(QWidget):
     def save(self, path: str) -> None:
         """Write the table, whole or not at all."""
         try:
-            with atomic_path(Path(path)) as temporary:
-                temporary.write_text(to_csv(self.measurements), encoding="utf-8")
+            write_table(path, self.measurements)
         except ImPartialError as error:
             notify.show_error(str(error))
             return
@@ -106,14 +103,12 @@ def measure_layer(viewer: napari.Viewer, layer: Labels) -> Table:
     ]
     names = distinct_names([channel_name(other) for other in images])
     tables: list[Table] = []
+    places: list[dict[str, int]] = []
     for plane in np.ndindex(*data.shape[:-2]):
         image = None
         if images:
             channels = np.stack([np.asarray(other.data[plane]) for other in images])
             image = Image(to_float32(channels), names)
-        table: Table = measure(data[plane], image)
-        where = {
-            f"axis_{axis}": np.full(len(table["label"]), place) for axis, place in enumerate(plane)
-        }
-        tables.append({**where, **table})
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+        tables.append(measure(data[plane], image))
+        places.append({f"axis_{axis}": place for axis, place in enumerate(plane)})
+    return join_tables(tables, places)

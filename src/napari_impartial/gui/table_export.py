@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.measurements import to_csv
-from napari_impartial.io.atomic import atomic_path
+from napari_impartial.io.object_files import write_table
 
 from . import notify
 from .panels.object_table import Table
@@ -14,11 +13,8 @@ from .panels.object_table import Table
 
 def export(path: Path, table: Table) -> None:
     """Write a table as comma-separated values, whole or not at all."""
-    if not path.suffix:
-        path = path.with_suffix(".csv")
     try:
-        with atomic_path(path) as temporary:
-            temporary.write_text(to_csv(table), encoding="utf-8", newline="")
+        write_table(path, table)
     except ImPartialError as error:
         notify.show_error(str(error))
         return

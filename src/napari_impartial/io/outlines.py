@@ -77,12 +77,21 @@ def outlines(labels: NDArray[Any]) -> Iterator[Outline]:
             yield Outline(int(known[number - 1]), _parts(mask, offset), tuple(plane))
 
 
-def write_roi_zip(path: str | os.PathLike[str], labels: NDArray[Any]) -> int:
+def write_roi_zip(path: str | os.PathLike[str], labels: NDArray[Any], stack_axes: str = "") -> int:
     """Write each object as ImageJ regions in a zip file, whole or not at all.
 
     A part of an object is a region called after its label, such as ``12`` or ``12-2``;
     holes are filled, since ImageJ's plain outlines have none. The regions of a stack know
-    their slice and, with two leading axes, time point.
+    their slice and time point.
+
+    Parameters
+    ----------
+    path
+        Where to.
+    labels
+        (..., Y, X) whole numbers; 0 is background.
+    stack_axes
+        A letter, T or Z, for each leading axis; by default the last ones of ``TZ``.
 
     Returns
     -------
@@ -95,9 +104,10 @@ def write_roi_zip(path: str | os.PathLike[str], labels: NDArray[Any]) -> int:
         If there is no object, or it cannot be written.
     """
     written = 0
+    letters = (stack_axes or "TZ"[max(0, 4 - np.ndim(labels)) :]).lower()
     with atomic_path(Path(path)) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for outline in outlines(labels):
-            where = dict(zip(("z", "t"), reversed(outline.plane), strict=False))
+            where = dict(zip(letters, outline.plane, strict=False))
             for i, rings in enumerate(outline.parts, start=1):
                 name = f"{outline.label}" + (f"-{i}" if len(outline.parts) > 1 else "")
                 points = rings[0][:-1].astype(np.float32)

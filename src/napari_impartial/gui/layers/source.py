@@ -104,6 +104,11 @@ class Source:
         letters = (self.axes[i] for i in self.stack_axes)
         return tuple(zip(letters, self.stack_shape, strict=True))
 
+    @property
+    def pixel(self) -> tuple[tuple[float, float], str]:
+        """Height and width of a pixel, and their unit."""
+        return _pixel(self.primary, self.axes)
+
     def fits(self) -> bool:
         """Whether the layers still have these axes and channels; their data may be replaced."""
         shape = data_of(self.primary).shape
@@ -186,16 +191,24 @@ def read_channels(layer: ImageLayer, axes: str, plane: PlaneIndex, channels: ran
         next(places) if letter in "TZ" else part if letter == "C" else slice(None)
         for letter in axes
     )
-    scale = dict(zip(_layer_axes(layer, axes), layer.scale, strict=False))
-    units = dict(zip(_layer_axes(layer, axes), layer.units, strict=False))
+    pixel_size, pixel_unit = _pixel(layer, axes)
     return from_array(
         np.asarray(data[index]),
         axes="".join(letter for letter in axes if letter not in "TZ"),
         channel_names=[names_of_channels(layer, axes)[i] for i in channels],
         name=str(layer.name),
-        pixel_size=(float(scale["Y"]), float(scale["X"])),
-        pixel_unit=str(units["Y"]),
+        pixel_size=pixel_size,
+        pixel_unit=pixel_unit,
     )
+
+
+def _pixel(layer: ImageLayer, axes: str) -> tuple[tuple[float, float], str]:
+    """Return height and width of a layer's pixel, and their unit as OME writes it."""
+    scale = dict(zip(_layer_axes(layer, axes), layer.scale, strict=False))
+    unit = dict(zip(_layer_axes(layer, axes), layer.units, strict=False))["Y"]
+    # Files have "µm" where napari says "micrometer", but "pixel" for pixels.
+    short = "pixel" if str(unit) == "pixel" else f"{unit:~P}"
+    return (float(scale["Y"]), float(scale["X"])), short
 
 
 def data_of(layer: ImageLayer) -> Any:

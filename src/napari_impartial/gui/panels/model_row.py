@@ -9,6 +9,8 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_impartial.core.model_card import EXTENSION
 
+from .save_dialog import ask_where
+
 _FILTER = f"ImPartial model (*{EXTENSION})"
 
 
@@ -59,10 +61,9 @@ class ModelRow(QWidget):
         return button
 
     def _ask_where(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save model", f"model{EXTENSION}", _FILTER)
-        if path:
-            chosen = Path(path)
-            self.save_wanted.emit(chosen if chosen.suffix else chosen.with_suffix(EXTENSION))
+        path = ask_where(self, "Save model", f"model{EXTENSION}", "ImPartial model", EXTENSION)
+        if path is not None:
+            self.save_wanted.emit(path)
 
     def _ask_which(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load model", "", _FILTER)

@@ -10,7 +10,6 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
@@ -22,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.shortcuts import key_hint, with_key
 
+from .export_button import ExportButton
 from .histogram import Histogram
 from .labels import REVIEWED, REVIEWED_TIP, line
 from .object_table import ObjectTable, Table
@@ -39,7 +39,7 @@ class ReviewPanel(QWidget):
     reviewed_changed
         The user says that the plane in view is done, or is not.
     export_wanted
-        Path and table to write.
+        Path and table to write. What else can be exported, :attr:`export` tells.
     """
 
     accept_wanted = Signal(object)
@@ -172,16 +172,11 @@ class ReviewPanel(QWidget):
         self._show_histogram.setCheckable(True)
         self._show_histogram.setToolTip("Show how the values of a column are spread.")
         self._show_histogram.toggled.connect(lambda _: self._on_histogram())
-        self._export = _button(
-            "Export...",
-            "export_table_button",
-            "Write the rows that are shown to a CSV file, with the columns of the command line's "
-            "NAME_measurements.csv.",
-            self._on_export,
-        )
+        self.export = ExportButton()
+        self.export.wanted.connect(self._on_export)
         self._button_rows = QGridLayout()
         parts = (self._accept, self._reject, self._undo)
-        parts_below = (self._reviewed, self._show_histogram, self._export)
+        parts_below = (self._reviewed, self._show_histogram, self.export)
         for column, (above, below) in enumerate(zip(parts, parts_below, strict=True)):
             self._button_rows.addWidget(above, 0, column)
             self._button_rows.addWidget(below, 1, column)
@@ -214,7 +209,7 @@ class ReviewPanel(QWidget):
         model = self.table.table_model()
         shown, total = model.rowCount(), model.total()
         self._shown.setText(f"{shown} of {total}" if shown != total else "")
-        self._export.setEnabled(shown > 0)
+        self.export.set_ready({"table": shown > 0})
         self._show_histogram.setEnabled(total > 0)
         self._on_histogram()
         self._update_buttons()
@@ -236,12 +231,9 @@ class ReviewPanel(QWidget):
         if name in table:
             self.histogram.set_values(table[name], self._column.currentText())
 
-    def _on_export(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Export the table", "measurements.csv", "Tables (*.csv)"
-        )
-        if path:
-            self.export_wanted.emit(Path(path), self.table.table_model().shown())
+    def _on_export(self, kind: str, path: Path) -> None:
+        if kind == "table":
+            self.export_wanted.emit(path, self.table.table_model().shown())
 
 
 def _button(text: str, name: str, tip: str, act: Any) -> QPushButton:
