@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,42 @@ def test_a_name_that_is_completed_is_asked_about_again(
     replies[:] = [str(tmp_path / "b"), str(tmp_path / "c.CSV")]
     assert ask_where(parent, "Save", "a.csv", "Tables", ".csv") == tmp_path / "c.CSV"
     assert shown[-1] == str(tmp_path / "b.csv"), "asked again, with the whole name"
+
+
+def test_the_model_goes_to_the_zoo(
+    widget: Any,
+    find: Any,
+    scribbled: Any,
+    tiny_tissue: Any,
+    tiny_scribbles: Any,
+    export: Any,
+    choose: Any,
+    notes: Any,
+    wait_for: Any,
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("bioimageio.spec", reason="of the extra zoo")
+    from napari_impartial.core import api
+    from napari_impartial.core.config import ModelConfig, TrainingConfig
+    from napari_impartial.core.model_file import save_model
+
+    model = find("export_button")._actions["model"]
+    assert not model.isEnabled()
+    training = TrainingConfig(max_steps=3, patch_size=48, batch_size=4, precision="float32")
+    made = api.train([tiny_tissue.image], [tiny_scribbles], training, ModelConfig(base_features=8))
+    path = save_model(made, tmp_path / "m.impartial")
+    widget.session.set_model(path, made.card)
+    assert model.isEnabled()
+    choose(tmp_path / "cells.zip")
+    export("model")
+    assert notes()[-1] == (
+        f"The model was packaged for the BioImage Model Zoo as {tmp_path / 'cells.zip'}."
+    )
+    with zipfile.ZipFile(tmp_path / "cells.zip") as archive:
+        assert "weights.pt" in archive.namelist()
+    # What the process refuses is told in its words.
+    choose(tmp_path / "m.impartial")
+    widget.exports.export("model", tmp_path / "a.tar")
+    wait_for(lambda: not widget.exports.busy)
+    assert "does not end in .zip" in notes()[-1]
+    assert model.isEnabled()

@@ -32,6 +32,7 @@ COMMANDS = (
     "benchmark",
     "refine",
     "info",
+    "export",
 )
 
 DESCRIPTION = """\

@@ -28,7 +28,7 @@ _BATCH_PIXELS = 1 << 20
 # The second opinion, at half size: foreground is denied in proportion below the first
 # figure, filled in from the second on, up to the third.
 _DENIED_BELOW, _FILLED_FROM, _FILLED_TO = 0.4, 0.8, 0.7
-_SMALLEST_SECOND_OPINION_PX = 64
+SMALLEST_SECOND_OPINION_PX = 64
 
 
 class Cancelled(ImPartialError):
@@ -97,7 +97,7 @@ def predict_normalized(
     result does not depend on the tile size. Where the configuration asks for it, the
     image at half its size is predicted too, and has a say (:func:`_second_opinion`).
     """
-    if not config.second_opinion or min(channels.shape[1:]) < _SMALLEST_SECOND_OPINION_PX:
+    if not config.second_opinion or min(channels.shape[1:]) < SMALLEST_SECOND_OPINION_PX:
         return _predict_at_one_scale(network, channels, config, progress)
     # A quarter of the pixels: a fifth of the work in all.
     first = None if progress is None else (lambda done: progress(0.8 * done))
@@ -118,8 +118,8 @@ def _halve(channels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(total)
 
 
-def _second_opinion(fine: Prediction, coarse: npt.NDArray[np.float32]) -> Prediction:
-    """Let the prediction at half size correct what only shows at full size.
+def combine(fine: Tensor, coarse: Tensor) -> Tensor:
+    """Let the view at half size correct what only shows at full size.
 
     Noise and texture that look like small objects, or like holes in large ones, average
     out at half size; outlines and gaps between neighbours do not survive there. So the
@@ -128,24 +128,32 @@ def _second_opinion(fine: Prediction, coarse: npt.NDArray[np.float32]) -> Predic
 
     Parameters
     ----------
-    fine : Prediction
-    coarse : (K, Y/2, X/2) float32
-        Class probabilities at half size.
+    fine : (B, K, Y, X) float32
+        Class probabilities.
+    coarse : (B, K, Y/2, X/2) float32
+        The same at half size, rounded up.
+
+    Returns
+    -------
+    (B, K, Y, X) float32
     """
-    probability = fine.probability
-    size = probability.shape[1:]
-    spread = F.interpolate(
-        torch.from_numpy(coarse)[None], scale_factor=2, mode="bilinear", align_corners=False
-    )[0, :, : size[0], : size[1]].numpy()
-    seen = 1.0 - spread[0]
-    denied = probability[1:] * np.minimum(seen / _DENIED_BELOW, 1.0)
-    sure = np.clip((seen - _FILLED_FROM) / (1.0 - _FILLED_FROM), 0.0, 1.0)
-    share = _FILLED_TO * sure
-    foreground = np.maximum(denied, share * spread[1:] / np.maximum(seen, 1e-6))
+    height, width = fine.shape[-2:]
+    spread = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+    spread = spread[..., :height, :width]
+    seen = 1.0 - spread[:, :1]
+    denied = fine[:, 1:] * (seen / _DENIED_BELOW).clamp(max=1.0)
+    sure = ((seen - _FILLED_FROM) / (1.0 - _FILLED_FROM)).clamp(0.0, 1.0)
+    filled = _FILLED_TO * sure * spread[:, 1:] / seen.clamp(min=1e-6)
+    foreground = torch.maximum(denied, filled)
     # Each class was raised or lowered by itself; together they stay a probability.
-    foreground /= np.maximum(foreground.sum(axis=0), 1.0)
-    combined = np.concatenate([1.0 - foreground.sum(axis=0, keepdims=True), foreground])
-    combined = combined.astype(np.float32, copy=False)
+    foreground = foreground / foreground.sum(dim=1, keepdim=True).clamp(min=1.0)
+    return torch.cat([1.0 - foreground.sum(dim=1, keepdim=True), foreground], dim=1)
+
+
+def _second_opinion(fine: Prediction, coarse: npt.NDArray[np.float32]) -> Prediction:
+    """Let class probabilities at half size, (K, Y/2, X/2) float32, correct a prediction."""
+    both = (torch.from_numpy(probability)[None] for probability in (fine.probability, coarse))
+    combined: npt.NDArray[np.float32] = combine(*both)[0].numpy()
     before = fine.entropy - fine.mutual_information
     entropy = normalized_entropy(combined)
     information = fine.mutual_information

@@ -70,7 +70,7 @@ class ImPartialWidget(QWidget):
         self.training = TrainingControl(self.workspace, self.process, self)
         self.results = ResultControl(self.workspace, self.process, self)
         self.batch = BatchControl(self.workspace, self.process, self.results.review, self)
-        self.exports = ExportControl(self.workspace, self.results.review, self)
+        self.exports = ExportControl(self.workspace, self.process, self.results.review, self)
         self.store = SessionStore(self.workspace, self.results, self.process.new_model_path, self)
         self.models = ModelControl(
             self.workspace, self.process, self.results, self.training, self.store

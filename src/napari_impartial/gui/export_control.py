@@ -1,4 +1,4 @@
-"""Write the objects of images for other programs, on a thread."""
+"""Write objects and models for other programs, away from the window's thread."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ from napari_impartial.io.object_files import (
     write_table,
 )
 
-from . import notify
+from . import messages, notify
+from .jobs import Job
 from .layers import Source
+from .process import TrainingProcess
 from .review_control import ReviewControl
 from .session import ImageRecord, PlaneIndex
 from .workspace import Workspace
@@ -96,35 +98,49 @@ class ExportControl(QObject):
     changed = Signal()
 
     def __init__(
-        self, workspace: Workspace, review: ReviewControl, parent: QWidget | None = None
+        self,
+        workspace: Workspace,
+        process: TrainingProcess,
+        review: ReviewControl,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._window = parent
         self._workspace = workspace
         self._session = workspace.session
         self._review = review
+        self._process = process
         self._worker: Any = None
+        self._job: Job | None = None
         self._done = ""
 
     @property
     def busy(self) -> bool:
         """Whether something is being written."""
-        return self._worker is not None
+        return self._worker is not None or self._job is not None
 
     def ready(self) -> dict[str, bool]:
         """Return which kinds of export can work now."""
         idle, record = not self.busy, self._session.record
         here = idle and record is not None and _has_objects(record)
         somewhere = idle and any(map(_has_objects, self._session.images.values()))
-        return {"instances": here, "rois": here, "outlines": here, "all": somewhere}
+        model = idle and not self._session.busy and not self._session.missing_for_prediction()
+        return {
+            "instances": here,
+            "rois": here,
+            "outlines": here,
+            "all": somewhere,
+            "model": model,
+        }
 
     def export(self, kind: str, path: Path) -> None:
-        """Write objects of the image in view to a file, or of all images to a folder.
+        """Write objects of the image in view, or of all images, or the model.
 
         Parameters
         ----------
         kind
-            ``instances``, ``rois``, ``outlines`` (a file each), or ``all`` (a folder).
+            ``instances``, ``rois``, ``outlines``, ``model`` (a file each), or ``all`` (a
+            folder).
         path
             A file that is there already is written over: the user was asked when it was
             chosen. In a folder, the user is asked here.
@@ -134,7 +150,11 @@ class ExportControl(QObject):
             return
         if kind == "all":
             self._export_all(path)
-        elif self._session.current is not None and self._is_free(path):
+        elif not self._is_free(path):
+            return
+        elif kind == "model":
+            self._export_model(path)
+        elif self._session.current is not None:
             found = self._snapshot(self._session.current)
             done = f"The objects of '{found.source.name}' were written to {path}."
             self._run(partial(_write_one, kind, path, found), done)
@@ -154,6 +174,39 @@ class ExportControl(QObject):
         if left:
             done += f" Left out: {_images(left)} without objects."
         self._run(partial(_write_all, found, folder), done, n)
+
+    def _export_model(self, path: Path) -> None:
+        key, card = self._session.current, self._session.card
+        assert key is not None
+        assert card is not None
+        try:
+            image = self._workspace.image_for(
+                key, self._session.plane_index, card.channel_names, "the model was trained on"
+            )
+        except ImPartialError as error:
+            notify.show_warning(str(error))
+            return
+        make = partial(
+            messages.Package,
+            image=image,
+            model_path=str(self._session.model_path),
+            path=str(path),
+            name=path.stem,
+        )
+        # The process has the network's library, which the window does not load.
+        self._job = Job(self._process, make, "ImPartial: packaging the model", self)
+        self._job.ended.connect(self._on_packaged)
+        self.changed.emit()
+
+    def _on_packaged(self, reply: messages.Final) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
+        self._job = None
+        if isinstance(reply, messages.Packaged):
+            notify.show_info(f"The model was packaged for the BioImage Model Zoo as {reply.path}.")
+        elif isinstance(reply, messages.Failed):
+            notify.show_failure(reply, "packaging the model")
+        self.changed.emit()
 
     def _snapshot(self, key: int) -> _Snapshot:
         planes = self._session.images[key].planes

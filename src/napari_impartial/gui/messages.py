@@ -53,6 +53,20 @@ class Predict:
 
 
 @dataclass(frozen=True)
+class Package:
+    """Write the model at `model_path` as a package for the BioImage Model Zoo.
+
+    `image`, with the model's channels, is what the package can be tested with.
+    """
+
+    job: int
+    image: Image
+    model_path: str
+    path: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Measure:
     """Say how fast a device is; measure it where that is not known yet."""
 
@@ -83,7 +97,7 @@ class Cancel:
     job: int
 
 
-Job = Hello | Train | Predict | Measure
+Job = Hello | Train | Predict | Package | Measure
 Request = Job | ToTraining | Pause | Cancel
 
 
@@ -138,6 +152,14 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class Packaged:
+    """The package has been written and checked."""
+
+    job: int
+    path: str
+
+
+@dataclass(frozen=True)
 class Measured:
     """How fast the device is that was asked for."""
 
@@ -163,7 +185,7 @@ class Failed:
     details: str = ""
 
 
-Final = Ready | Trained | Predicted | Measured | Failed
+Final = Ready | Trained | Predicted | Packaged | Measured | Failed
 Reply = Final | Progressed | Predicting
 
 

@@ -122,6 +122,8 @@ class Server:
                 return self._train(job)
             case messages.Predict():
                 return self._predict(job)
+            case messages.Package():
+                return self._package(job)
             case messages.Measure():
                 return self._measure(job)
 
@@ -185,6 +187,12 @@ class Server:
         model, began = self._load(job.model_path), time.monotonic()
         prediction = predict(job.image, model, job.config, report)
         return messages.Predicted(job.job, prediction, time.monotonic() - began)
+
+    def _package(self, job: messages.Package) -> messages.Packaged:
+        from napari_impartial.io.zoo import About, write_zoo_package
+
+        write_zoo_package(job.path, self._load(job.model_path), job.image, About(job.name))
+        return messages.Packaged(job.job, job.path)
 
     def _load(self, path: str) -> TrainedModel:
         from napari_impartial.core.model_file import load_model

@@ -61,6 +61,14 @@ _ENTRIES = {
         "Write label image, ImageJ ROIs, GeoJSON and table of each image of the session that "
         "has objects.",
     ),
+    "model": _Entry(
+        "Model for the BioImage Model Zoo (.zip)...",
+        "Write the model in use as a package that other programs can run. A field of the image "
+        "in view goes into it, for testing; it becomes public when you upload the package.",
+        "BioImage Model Zoo packages",
+        ".zip",
+        "_model",
+    ),
 }
 
 
@@ -70,8 +78,8 @@ class ExportButton(QPushButton):
     Signals
     -------
     wanted
-        Kind (``table``, ``instances``, ``rois``, ``outlines`` or ``all``) and the file or
-        folder that the user chose.
+        Kind (``table``, ``instances``, ``rois``, ``outlines``, ``all`` or ``model``) and the
+        file or folder that the user chose.
     """
 
     wanted = Signal(str, object)
@@ -80,7 +88,7 @@ class ExportButton(QPushButton):
         super().__init__("Export", parent)
         self.setObjectName("export_button")
         self.setToolTip(
-            "Write objects for other programs: label image, ImageJ ROIs, GeoJSON, table."
+            "Write for other programs: label image, ImageJ ROIs, GeoJSON, table, or the model."
         )
         self._name = ""
         self._choices = QMenu(self)

@@ -1,0 +1,86 @@
+"""The network as one function of its own predicts what `predict` does."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from napari_impartial.core.config import ModelConfig, PredictionConfig, TrainingConfig
+from napari_impartial.core.model_card import ModelCard
+from napari_impartial.core.model_file import TrainedModel
+from napari_impartial.core.prediction import predict_normalized
+from napari_impartial.core.standalone import standalone, write_torchscript
+from napari_impartial.core.unet import UNet
+
+ONE_PASS = PredictionConfig(samples=0, precision="float32", device="cpu")
+
+
+def model(channels: int, classes: int, config: ModelConfig) -> TrainedModel:
+    torch.manual_seed(1)
+    weights = UNet(channels, classes, config).state_dict()
+    card = ModelCard(
+        tuple(f"c{i}" for i in range(channels)),
+        tuple(f"k{i}" for i in range(classes)),
+        (1.0, 98.0),
+        config,
+        TrainingConfig(),
+        datetime(2024, 1, 1).isoformat(),
+        "0",
+        "cpu",
+        1.0,
+        1,
+        1,
+        1,
+        None,
+    )
+    # Far from one another, so that both opinions have something to say.
+    return TrainedModel(card, {n: 3 * w if "head" in n else w for n, w in weights.items()})
+
+
+def normalized(shape: tuple[int, ...]) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(size=shape)
+    return ndimage.gaussian_filter(3 * noise, (0, 2, 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("channels", "classes", "config"),
+    [
+        (1, 2, ModelConfig(base_features=4, depth=2)),
+        (3, 3, ModelConfig(base_features=4, depth=3, norm="none", image_pyramid=False)),
+        (2, 2, ModelConfig(base_features=4, depth=4, components_per_class=3)),
+    ],
+)
+def test_the_written_network_predicts_the_same(
+    tmp_path: Path, channels: int, classes: int, config: ModelConfig
+) -> None:
+    trained = model(channels, classes, config)
+    network = standalone(trained)
+    assert network.step_px == 2 * 2**config.depth
+    assert network.least_px % network.step_px == 0
+    write_torchscript(network, tmp_path / "w.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        loaded = torch.jit.load(str(tmp_path / "w.pt"))
+    for height, width in ((64, 64), (128, 192)):
+        x = normalized((channels, height, width))
+        ours = predict_normalized(trained.network(), x, ONE_PASS).probability
+        both = torch.from_numpy(np.stack([x, x[..., ::-1].copy()]))
+        theirs = loaded(both).numpy()
+        assert ours.std() > 0.02
+        np.testing.assert_allclose(theirs[0], ours, atol=1e-4)
+        assert theirs.shape == (2, classes, height, width)
+
+
+def test_what_normalization_takes_care_of_is_in_the_network() -> None:
+    network = standalone(model(1, 2, ModelConfig(base_features=4, depth=1)))
+    x = torch.from_numpy(normalized((1, 64, 64)))[None]
+    x[0, 0, 3, 4:7] = torch.tensor([np.nan, np.inf, -np.inf])
+    clean = x.clone()
+    clean[0, 0, 3, 4:7] = torch.tensor([0.0, 1000.0, -1000.0])
+    assert torch.equal(network(x), network(clean))
