@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QRect, QSize, Qt
+from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from napari_impartial.core.config import PRESETS, InstanceConfig, parameters
@@ -535,3 +536,44 @@ def test_wrong_axes_are_told_and_not_taken(panel: Any) -> None:
     assert made.value().axes == "ZYX"
     assert made._note.text() == ""
     assert [row.name for row in made.table.channels] == ["stack"]
+
+
+def test_a_long_file_name_does_not_widen_the_dock(panel: Any) -> None:
+    step = panel(Step("Result", QWidget()))
+    before = step.minimumSizeHint().width()
+    words = f"'{'a_very_long_name-of.a.file' * 4}' has no channel 'DAPI'."
+    step.set_hint(words)
+    assert step.minimumSizeHint().width() <= max(before, 250)
+    assert step.hint() == words
+    label = step.findChild(QWidget, "step_hint")
+    assert label.accessibleName() == words, "a screen reader gets no breaks inside of words"
+
+
+def test_places_that_are_done_can_be_read_on_either_theme(panel: Any) -> None:
+    made = panel(RefinePanel())
+    made.setValue(["one", "two"], [True, False])
+    done = made.findChild(QWidget, "suggestion_list").item(0)
+    for shade in ("#f0f0f0", "#202020"):
+        palette = made.palette()
+        palette.setColor(QPalette.ColorRole.Text, QColor(shade))
+        made.setPalette(palette)
+        colour = done.foreground().color()
+        assert (colour.name(), colour.alpha() < 255) == (shade, True)
+
+
+def test_an_opened_histogram_is_scrolled_to(panel: Any, qtbot: Any) -> None:
+    review = ReviewPanel()
+    area = panel(VerticalScrollArea(stacked(review)))
+    area.setFixedHeight(200)
+    review.set_table({"label": np.arange(1, 5), "area_px": np.array([5.0, 6, 7, 8])})
+    with qtbot.waitExposed(area):
+        area.show()
+    button = review.findChild(QPushButton, "histogram_button")
+    button.click()
+    box = review.histogram
+
+    def in_sight() -> None:
+        bottom = box.mapTo(area.viewport(), box.rect().bottomLeft()).y()
+        assert 0 < bottom <= area.viewport().height()
+
+    qtbot.waitUntil(lambda: (in_sight(), True)[1], timeout=2000)

@@ -133,6 +133,7 @@ class ResultLayers:
                 ndim=len(grid.shape),
                 name=f"{Role.SUGGESTIONS} [{source.name}]",
                 metadata={OURS: {"role": str(Role.SUGGESTIONS)}},
+                opacity=1.0,
                 **grid.placement(),
             )
             self._add(source, Role.SUGGESTIONS, layer)
@@ -146,7 +147,7 @@ class ResultLayers:
             layer.text = {
                 "string": "{rank}",
                 "color": _MARK,
-                "size": 10,
+                "size": 14,
                 **_inside(grid, rectangles, edge),
             }
             layer.selected_data = set()

@@ -61,6 +61,8 @@ class ChannelTableModel(QAbstractTableModel):
         self.channels: list[Channel] = []
         # Rows that are ticked together with the one that is clicked.
         self.selected: Callable[[], Sequence[int]] = list
+        # Of the screen.
+        self.pixels_per_px = 1.0
 
     def set_channels(self, channels: Sequence[Channel]) -> None:
         """Show other channels."""
@@ -72,7 +74,9 @@ class ChannelTableModel(QAbstractTableModel):
         """Show what normalization makes of a channel; None: it could not be read."""
         channel = self.channels[row]
         channel.preview = preview
-        channel.picture = None if preview is None else _pixmap(preview.thumbnail)
+        channel.picture = (
+            None if preview is None else _pixmap(preview.thumbnail, self.pixels_per_px)
+        )
         self.dataChanged.emit(self.index(row, _NAME), self.index(row, _RANGE))
 
     def rowCount(self, parent: QModelIndex = _ROOT) -> int:
@@ -175,6 +179,8 @@ class ChannelTable(QTableView):
             | QAbstractItemView.EditTrigger.EditKeyPressed
         )
         self.setIconSize(_THUMBNAIL)
+        # Drawn by the style alone, an empty box cannot be seen on a dark theme.
+        self.setStyleSheet("QTableView::indicator:unchecked { border: 1px solid palette(text); }")
         self.setShowGrid(False)
         self.setWordWrap(False)
         self.setMinimumWidth(200)
@@ -225,10 +231,13 @@ class ChannelTable(QTableView):
             return
         number, row = self._round, self._queue.pop(0)
         read = self.channels[row].read
+        ratio = self.devicePixelRatioF()
+        self.channel_model.pixels_per_px = ratio
+        size = round(_THUMBNAIL.height() * ratio), round(_THUMBNAIL.width() * ratio)
 
         def work_out() -> tuple[int, int, ChannelPreview | None]:
             try:
-                return number, row, preview_channel(read())
+                return number, row, preview_channel(read(), size)
             except (ImPartialError, OSError):
                 # Said when the image is used; a preview is no place for it.
                 return number, row, None
@@ -264,11 +273,15 @@ def _tooltip(channel: Channel) -> str:
     return f"{channel.name}: {preview.low:.6g} becomes 0, {preview.high:.6g} becomes 1"
 
 
-def _pixmap(thumbnail: np.ndarray) -> QPixmap:
+def _pixmap(thumbnail: np.ndarray, pixels_per_px: float) -> QPixmap:
     height, width = thumbnail.shape
     pixels = np.ascontiguousarray(thumbnail).tobytes()
     image = QImage(pixels, width, height, width, QImage.Format.Format_Grayscale8)
     # A copy: the image above only borrows these bytes.
-    return QPixmap.fromImage(image.copy()).scaled(
-        _THUMBNAIL, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+    pixmap = QPixmap.fromImage(image.copy()).scaled(
+        _THUMBNAIL * pixels_per_px,
+        Qt.AspectRatioMode.KeepAspectRatio,
+        Qt.TransformationMode.SmoothTransformation,
     )
+    pixmap.setDevicePixelRatio(pixels_per_px)
+    return pixmap

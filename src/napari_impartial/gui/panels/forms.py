@@ -181,7 +181,7 @@ class ConfigForm(QWidget):
         self.editors: dict[str, NumberSlider | Choice | Tick] = {}
         layout = QFormLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         described = parameters(config)
         for name in names:
             parameter = described[name]

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from .plain_plot import PlainPlot
 
 _BINS = 40
+# The other axis, and a margin.
+_BESIDE_LABEL_PX = 70
 _COLOUR = "#4c9be8"
 
 
@@ -39,7 +42,12 @@ class Histogram(PlainPlot):
 
     def set_values(self, values: npt.NDArray[Any], name: str) -> None:
         """Show the spread of values, named `name`; those that are not finite are left out."""
-        self.bottom.setLabel(name)
+        # The axis would cut a long name off at both ends.
+        self.bottom.setLabel(
+            self.fontMetrics().elidedText(
+                name, Qt.TextElideMode.ElideMiddle, self.width() - _BESIDE_LABEL_PX
+            )
+        )
         finite = np.asarray(values, dtype=np.float64)
         finite = finite[np.isfinite(finite)]
         if not len(finite):

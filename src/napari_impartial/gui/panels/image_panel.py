@@ -28,8 +28,8 @@ from napari_impartial.gui.layers.source import (
 from .channel_table import Channel, ChannelTable
 from .labels import explained, line, tell
 
-# Seen on light and dark ground; Qt's own is too dark for the latter.
-_LINK = "#3b8eea"
+# Qt's own colour of links is too dark for dark ground.
+_LINK_ON_LIGHT, _LINK_ON_DARK = "#1a5fb4", "#4c9be8"
 
 
 class ImagePanel(QWidget):
@@ -270,8 +270,10 @@ class ImagePanel(QWidget):
         shape = data_of(layer).shape
         text = explain_axes(axes, shape, bool(self._further))
         if axes_are_guessed(layer):
+            dark = self.palette().window().color().lightness() < 128
+            colour = _LINK_ON_DARK if dark else _LINK_ON_LIGHT
             links = [
-                f"<a href='{letters}' style='color: {_LINK}'>{words} ({letters})</a>"
+                f"<a href='{letters}' style='color: {colour}'>{words} ({letters})</a>"
                 for letters, words in other_readings(axes)
                 if not (layer.rgb and letters[-1] != "C")
             ]

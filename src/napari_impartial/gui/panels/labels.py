@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from qtpy.QtGui import QTextDocumentFragment
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QLabel, QWidget
 
 # The same tick stands by the list of images and by the table of objects.
 REVIEWED = "Image reviewed"
@@ -20,19 +22,51 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+# A longer run of characters may be broken anywhere.
+_UNBROKEN = 16
+_BREAK = "\u200b"
+
+
+class Wrapped(QLabel):
+    """A label that is never wider than there is room: long words, too, are broken.
+
+    A plain label is as wide as its longest word, which may be the name of a file, and the
+    dock with it.
+    """
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWordWrap(True)
+        self.setText(text)
+
+    def setText(self, text: str | None) -> None:
+        """Show a plain text; screen readers and :meth:`text` have it as it is."""
+        words = text or ""
+        self.setAccessibleName(words)
+        super().setText(re.sub(rf"\S{{{_UNBROKEN}}}", rf"\g<0>{_BREAK}", words))
+
+    def text(self) -> str:
+        """Return the text."""
+        return super().text().replace(_BREAK, "")
+
+
 def tell(label: QLabel, text: str) -> None:
     """Show a text with colours or links, of which a screen reader gets the words alone."""
-    label.setText(text)
+    QLabel.setText(label, text)
     label.setAccessibleName(QTextDocumentFragment.fromHtml(text).toPlainText())
 
 
 def line(name: str, tip: str, wrapped: bool = True) -> QLabel:
     """Return an empty label with its object name and tooltip."""
-    made = QLabel()
+    made = Wrapped() if wrapped else QLabel()
     made.setObjectName(name)
     made.setToolTip(tip)
-    made.setWordWrap(wrapped)
     return made
+
+
+def lines_high(widget: QWidget, count: int) -> int:
+    """Return the height in px of so many lines of a widget's text, whatever its size."""
+    return count * (widget.fontMetrics().height() + 2) + 4
 
 
 def explained(text: str, tip: str) -> QLabel:

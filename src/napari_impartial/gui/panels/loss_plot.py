@@ -27,7 +27,7 @@ _CURVES = {
 def legend(names: Collection[str]) -> str:
     """Return these curves' names in their colours, as rich text; breaks between names."""
     parts = [
-        f"<span style='color:{colour}'>{'&#9632;' if width == 2 else '&#9633;'}</span>&nbsp;"
+        f"<span style='color:{colour}'>{'&#9632;' if width == 2 else '&#8230;'}</span>&nbsp;"
         + name.replace(" ", "&nbsp;")
         for name, (colour, width, _) in _CURVES.items()
         if name in names
@@ -50,7 +50,8 @@ class LossPlot(PlainPlot):
         self.bottom.setLabel("seconds")
         self._curves = {}
         for name, (colour, width, style) in _CURVES.items():
-            self._curves[name] = pg.PlotCurveItem(pen=pg.mkPen(colour, width=width, style=style))
+            pen = pg.mkPen(colour, width=width * self.devicePixelRatioF(), style=style)
+            self._curves[name] = pg.PlotCurveItem(pen=pen, antialias=True)
             self.box.addItem(self._curves[name])
         self.clear_points()
 

@@ -17,7 +17,10 @@ from qtpy.QtWidgets import (
 
 from napari_impartial.gui.shortcuts import key_hint, with_key
 
+from .labels import lines_high
+
 _DONE = Qt.ItemDataRole.UserRole
+_GREY = Qt.ItemDataRole.UserRole + 1
 
 
 class RefinePanel(QWidget):
@@ -43,7 +46,7 @@ class RefinePanel(QWidget):
         self._list.setObjectName("suggestion_list")
         self._list.setAccessibleName("Suggestions")
         self._list.setToolTip("Places where strokes promise most; click one to go there.")
-        self._list.setFixedHeight(110)
+        self._list.setFixedHeight(lines_high(self._list, 6))
         self._next = self._button(
             with_key("Next place", "next_place"),
             "next_button",
@@ -156,10 +159,23 @@ class RefinePanel(QWidget):
         self.place_chosen.emit(row)
 
     def _grey(self, item: QListWidgetItem) -> None:
+        item.setData(_GREY, True)
         # Half clear text can be read on light and on dark themes.
         colour = self.palette().text().color()
-        colour.setAlpha(120)
+        colour.setAlpha(150)
         item.setForeground(colour)
+
+    def changeEvent(self, event: Any) -> None:
+        """Follow the theme: grey of the one cannot be read on the other."""
+        super().changeEvent(event)
+        # Qt calls this while the widget is being made, too.
+        if event.type() in (event.Type.PaletteChange, event.Type.StyleChange) and hasattr(
+            self, "_list"
+        ):
+            items = (self._list.item(row) for row in range(self._list.count()))
+            for item in items:
+                if item is not None and item.data(_GREY):
+                    self._grey(item)
 
     def _update(self) -> None:
         left = any(not self._is_done(row) for row in range(self._list.count()))

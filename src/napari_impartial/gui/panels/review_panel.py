@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import QSignalBlocker, QTimer, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QPushButton,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -188,6 +189,10 @@ class ReviewPanel(QWidget):
         self._column.setAccessibleName("Column of the histogram")
         self._column.setToolTip("Column whose values are counted.")
         self._column.currentIndexChanged.connect(self._draw)
+        # Once it has been laid out it is scrolled to: a small screen ends above it.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._scroll_to_histogram)
         self._histogram_box = QWidget()
         column = QVBoxLayout(self._histogram_box)
         column.setContentsMargins(0, 0, 0, 0)
@@ -208,7 +213,8 @@ class ReviewPanel(QWidget):
     def _on_reset(self) -> None:
         model = self.table.table_model()
         shown, total = model.rowCount(), model.total()
-        self._shown.setText(f"{shown} of {total}" if shown != total else "")
+        self._shown.setText(f"{shown} of {total}")
+        self._shown.setVisible(shown != total)
         self.export.set_ready({"table": shown > 0})
         self._show_histogram.setEnabled(total > 0)
         self._on_histogram()
@@ -222,8 +228,19 @@ class ReviewPanel(QWidget):
 
     def _on_histogram(self) -> None:
         some = self.table.table_model().total() > 0
-        self._histogram_box.setVisible(some and self._show_histogram.isChecked())
+        opened = some and self._show_histogram.isChecked()
+        appears = opened and self._histogram_box.isHidden()
+        self._histogram_box.setVisible(opened)
         self._draw()
+        if appears and self.isVisible():
+            self._soon.start(0)
+
+    def _scroll_to_histogram(self) -> None:
+        above = self.parentWidget()
+        while above is not None and not isinstance(above, QScrollArea):
+            above = above.parentWidget()
+        if above is not None:
+            above.ensureWidgetVisible(self._histogram_box, 0, 8)
 
     def _draw(self, *_: Any) -> None:
         name = self._column.currentData()

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .labels import line
+from .labels import line, lines_high
 
 _COLUMNS = (
     ("Round", "Number of the training; the current one is marked."),
@@ -85,13 +85,15 @@ class RoundsPanel(QWidget):
         for column, (_, tip) in enumerate(_COLUMNS):
             if heading is not None:
                 heading.setToolTip(column, tip)
-                if column in _RIGHT:
-                    heading.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
+                side = (
+                    Qt.AlignmentFlag.AlignRight if column in _RIGHT else Qt.AlignmentFlag.AlignLeft
+                )
+                heading.setTextAlignment(column, side | Qt.AlignmentFlag.AlignVCenter)
         header = self._list.header()
         if header is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
             header.setMinimumSectionSize(24)
-        self._list.setFixedHeight(92)
+        self._list.setFixedHeight(lines_high(self._list, 5))
         self._compare = QPushButton("Compare with the last")
         self._compare.setObjectName("compare_button")
         self._compare.setCheckable(True)

@@ -129,7 +129,11 @@ class ScribblePanel(QWidget):
             button.setToolTip(f"{tip} {key_hint(action)}")
             colour = COLOURS.get(label)
             if colour:
-                button.setStyleSheet(f"QPushButton:checked {{ border: 2px solid {colour}; }}")
+                # The border is always there: a row must not jump when a brush is taken.
+                button.setStyleSheet(
+                    "QPushButton { border: 2px solid transparent; }"
+                    f"QPushButton:checked {{ border-color: {colour}; }}"
+                )
             button.clicked.connect(lambda _=False, value=label: self.brush_wanted.emit(value))
             self._group.addButton(button)
             self._brush_row.addWidget(button)

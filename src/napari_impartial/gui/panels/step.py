@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .labels import Wrapped
 from .wheel import WheelGuard
 
 # The arrow, and the space round it.
@@ -52,8 +53,7 @@ class Step(QFrame):
         # The long name of an image must not make the dock wider.
         self._button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._button.setStyleSheet("QToolButton { font-weight: bold; padding: 3px; }")
-        self._hint = QLabel() if hint is None else hint
-        self._hint.setWordWrap(True)
+        self._hint = Wrapped() if hint is None else hint
         self._hint.setObjectName("step_hint")
         self._hint.setToolTip("What this step still needs.")
         self._hint.hide()

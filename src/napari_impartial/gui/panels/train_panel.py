@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QGridLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -24,7 +23,7 @@ from napari_impartial.core.speed import Speed, duration
 from napari_impartial.gui.session import Activity
 
 from .forms import labelled
-from .labels import line
+from .labels import Wrapped, line
 from .loss_plot import LossCurves
 
 
@@ -55,7 +54,7 @@ class TrainPanel(QWidget):
 
     Attributes
     ----------
-    needs : QLabel
+    needs : Wrapped
         For what training still needs.
     curves : LossCurves
     """
@@ -99,7 +98,7 @@ class TrainPanel(QWidget):
         self._left = line(
             "time_left_label", "How long it will still take; afterwards, how the training went."
         )
-        self.needs = QLabel()
+        self.needs = Wrapped()
         self.curves = LossCurves()
         self._lay_out()
         self._preset.currentIndexChanged.connect(self._on_preset)
