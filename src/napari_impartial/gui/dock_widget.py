@@ -211,6 +211,7 @@ class ImPartialWidget(QWidget):
             "steps", lambda: {n: step.is_open() for n, step in self.steps.items()}, self._open_steps
         )
         store.keep_part("looks", looks.save, looks.restore)
+        panel.offer_folder(store.folder.parent)
         panel.save_wanted.connect(store.save_as)
         panel.open_wanted.connect(store.open)
         line.restore_wanted.connect(store.restore_offered)

@@ -7,10 +7,9 @@ import queue
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from napari.qt.threading import create_worker
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
-from superqt.utils import create_worker as create_plain_worker
+from superqt.utils import create_worker
 
 from . import messages
 from .messages import Failed, Predicting, Progressed
@@ -37,7 +36,7 @@ def supervise(
 
 
 class Job(QObject):
-    """A job of the training process, supervised by a worker thread of napari's.
+    """A job of the training process, supervised by a worker thread.
 
     Signals
     -------
@@ -69,7 +68,8 @@ class Job(QObject):
         # The same progress as in the dock, in napari's activity dock; with a button. A
         # part of something larger leaves it to the larger one.
         self._bar = cancelable_progress(total=100, desc=description) if shown else None
-        self._worker = create_worker(supervise, process.run, self._make, self._commands)
+        # Not napari's: at the end it would ask about "<function supervise at 0x...>".
+        self._worker: Any = create_worker(supervise, process.run, self._make, self._commands)
         self._worker.yielded.connect(self._news)
         self._worker.returned.connect(self._end)
         self._worker.errored.connect(self._fault)
@@ -112,7 +112,7 @@ class Job(QObject):
             self._bar.update(percent - self._bar.n)
 
     def _fault(self, error: Exception) -> None:
-        # napari has shown the error itself; this only sets the widget free.
+        # The error itself is raised in the window; this only sets the widget free.
         self._end(Failed(self.number, "cancelled", str(error)))
 
     def _abort(self) -> None:
@@ -155,8 +155,7 @@ class Latest(QObject):
         if self._waiting is None:
             return
         function, self._waiting = self._waiting, None
-        # Not napari's: a slider would fill the window's list of tasks.
-        self._worker = create_plain_worker(function)
+        self._worker = create_worker(function)
         self._worker.returned.connect(self._returned)
         self._worker.errored.connect(self._failed)
         self._worker.start()

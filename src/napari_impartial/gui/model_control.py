@@ -62,7 +62,7 @@ class ModelControl:
         except ImPartialError as error:
             notify.show_error(str(error))
             return
-        notify.show_info(f"The model was saved as {path}.")
+        notify.show_info(f"{path.name} was written to {path.parent}.")
 
     def load(self, path: Path) -> None:
         """Take over a model from a file, and predict the image in view if it fits."""

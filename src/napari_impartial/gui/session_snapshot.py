@@ -72,12 +72,12 @@ class Snapshots:
                 layer.events.set_data.disconnect(self._on_shown)
 
     def worth_keeping(self) -> bool:
-        """Whether anything would be lost: a stroke or a model."""
-        session = self._session
-        return (
-            session.model_path is not None
-            or any(record.annotated for record in session.images.values())
-            or any(layer in self._painted for layer in self._workspace.scribbles.all())
+        """Whether anything would be lost: a stroke or a model.
+
+        Strokes that came with a sample or a file are not: to look at one is no session.
+        """
+        return self._session.model_path is not None or any(
+            layer in self._painted for layer in self._workspace.scribbles.all()
         )
 
     def take(

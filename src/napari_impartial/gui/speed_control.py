@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, Signal
+from superqt.utils import create_worker
 
 from napari_impartial.core.speed import Pace, Speed, duration, seconds_left
 

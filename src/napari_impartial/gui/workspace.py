@@ -394,8 +394,7 @@ class Workspace(QObject):
         for layer in removed:
             if isinstance(layer, Labels) and self.scribbles.removed(layer):
                 notify.show_warning(
-                    f"'{layer.name}' was removed. Press New scribbles to bring it back with "
-                    "all its strokes."
+                    f"Press New scribbles to bring '{layer.name}' back with all its strokes."
                 )
 
 

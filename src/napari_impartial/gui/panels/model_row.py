@@ -34,9 +34,11 @@ class ModelRow(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         self._save = self._button(
-            "Save model", "save_model_button", "Write the model to one file, to share or keep."
+            "Save model...", "save_model_button", "Write the model to one file, to share or keep."
         )
-        self._load = self._button("Load model", "load_model_button", "Use a model that was saved.")
+        self._load = self._button(
+            "Load model...", "load_model_button", "Use a model that was saved."
+        )
         self._command = self._button(
             "Copy command",
             "copy_command_button",

@@ -78,6 +78,10 @@ class SessionPanel(QWidget):
         if path:
             self.save_wanted.emit(Path(path))
 
+    def offer_folder(self, folder: Path) -> None:
+        """Let dialogs begin here while no session of this window has been saved."""
+        self._folder = str(folder)
+
     def _ask_which(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Open session", self._folder)
         if path:
