@@ -16,6 +16,7 @@ from . import mask_import
 from .batch_control import BatchControl, BatchProgress
 from .dock_close import DockClose
 from .export_control import ExportControl
+from .jobs import supervise
 from .key_actions import KeyActions
 from .layers import Role, Source
 from .layers.view import on_click
@@ -259,7 +260,7 @@ class ImPartialWidget(QWidget):
         self._offer_masks()
         if source is not None and self._warming is None:
             # Loading the network's library takes seconds; when Train is pressed it is there.
-            self._warming = create_worker(self.process.warm_up)
+            self._warming = create_worker(supervise, self.process.warm_up)
             self._warming.returned.connect(self._on_ready)
             self._warming.start()
 
