@@ -150,3 +150,30 @@ def test_the_last_step_that_is_undone_is_an_import(
     assert (scribbled.data[60:70, 60:70] == 2).all()
     scribbled.undo()
     np.testing.assert_array_equal(scribbled.data, before)
+
+
+def test_the_brush_is_for_the_image_that_was_opened_last(
+    widget: Any, viewer: Any, scribbled: Any, wait_for: Any
+) -> None:
+    first = widget.workspace.source.primary
+    second = viewer.add_image(np.random.default_rng(0).random((50, 60)), name="second")
+    assert viewer.layers.selection.active == second
+    widget.keys.brush_cell()
+    assert widget.workspace.source.primary == second
+    strokes = viewer.layers.selection.active
+    assert (strokes.name, strokes.mode) == ("scribbles [second]", "paint")
+    # Back by hand: the strokes of the first are found again, and no new layer is made.
+    viewer.layers.selection.active = first
+    widget.keys.brush_background()
+    assert widget.workspace.source.primary == first
+    assert viewer.layers.selection.active == scribbled
+
+
+def test_a_channel_that_is_selected_does_not_become_an_image(
+    widget: Any, viewer: Any, scribbled: Any
+) -> None:
+    first, shape = widget.workspace.source.primary, widget.workspace.source.plane_shape
+    there = {name: getattr(first, name)[-2:] for name in ("scale", "translate", "units")}
+    viewer.add_image(np.zeros(shape), name="membrane", **there)
+    widget.keys.brush_cell()
+    assert widget.workspace.source.primary == first

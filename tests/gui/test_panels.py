@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QRect, QSize, Qt
 from qtpy.QtGui import QColor, QPalette
-from qtpy.QtWidgets import QApplication, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton, QWidget
 
 from napari_impartial.core.config import PRESETS, InstanceConfig, parameters
 from napari_impartial.core.errors import ImPartialError
@@ -20,6 +20,7 @@ from napari_impartial.core.speed import Speed
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.panels.forms import ConfigForm, NumberSlider
 from napari_impartial.gui.panels.image_panel import ImagePanel
+from napari_impartial.gui.panels.labels import set_enabled
 from napari_impartial.gui.panels.loss_plot import MOST_POINTS, LossPlot
 from napari_impartial.gui.panels.object_table import ObjectTable, ObjectTableModel
 from napari_impartial.gui.panels.refine_panel import RefinePanel
@@ -577,3 +578,15 @@ def test_an_opened_histogram_is_scrolled_to(panel: Any, qtbot: Any) -> None:
         assert 0 < bottom <= area.viewport().height()
 
     qtbot.waitUntil(lambda: (in_sight(), True)[1], timeout=2000)
+
+
+def test_the_keyboard_of_a_button_that_is_disabled_goes_to_no_field(panel: Any, qtbot: Any) -> None:
+    button, field = QPushButton("Predict"), QLineEdit()
+    made = panel(stacked(button, field))
+    with qtbot.waitActive(made):
+        made.show()
+        made.activateWindow()
+    button.setFocus()
+    set_enabled(button, False)
+    assert not button.isEnabled()
+    assert not field.hasFocus()

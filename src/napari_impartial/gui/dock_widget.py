@@ -145,8 +145,9 @@ class ImPartialWidget(QWidget):
         self.images_panel.reviewed_changed.connect(self.session.set_reviewed)
         self.images_panel.add_wanted.connect(workspace.add_others)
         panel = self.scribble_panel
+        panel.new_wanted.connect(self.image_panel.pick_selected)
         panel.new_wanted.connect(workspace.new_scribbles)
-        panel.brush_wanted.connect(self._take_brush)
+        panel.brush_wanted.connect(self.keys.take)
         panel.import_wanted.connect(partial(mask_import.from_layer, workspace))
         panel.roi_file_wanted.connect(self._import_rois)
         self.train_panel.train_wanted.connect(partial(self._train, go_on=False))
@@ -293,16 +294,6 @@ class ImPartialWidget(QWidget):
             self.train_panel.set_devices(ready.devices)
             self.session.device = self.train_panel.value().device
             self.speed.measure(self.train_panel.value().device)
-
-    def _take_brush(self, label: int) -> None:
-        source = self.workspace.source
-        layer = None if source is None else self.workspace.scribbles.find(source)
-        if layer is None:
-            return
-        self.workspace.scribbles.activate(layer, label or None)
-        if not label:
-            layer.mode = "erase"
-        self.scribble_panel.set_brush(label)
 
     def _train(self, choice: Any, go_on: bool) -> None:
         self.training.train(choice.preset, choice.time_budget_s, choice.device, go_on)

@@ -37,15 +37,15 @@ class KeyActions:
 
     def brush_background(self) -> None:
         """Take the brush for background in hand."""
-        self._take(BACKGROUND)
+        self.take(BACKGROUND)
 
     def brush_cell(self) -> None:
         """Take the brush for cells in hand."""
-        self._take(FOREGROUND)
+        self.take(FOREGROUND)
 
     def eraser(self) -> None:
         """Take the eraser in hand."""
-        self._take(0)
+        self.take(0)
 
     def smaller_brush(self) -> None:
         """Make the brush a pixel smaller."""
@@ -123,8 +123,13 @@ class KeyActions:
             key = keys[(place + step) % len(keys)]
             self._images.setValue(self._workspace.sources[key])
 
-    def _take(self, label: int) -> None:
+    def take(self, label: int) -> None:
+        """Take the brush for a label in hand; 0 is the eraser."""
+        self._images.pick_selected()
         layer = self._scribbles()
+        if layer is None and label and self._workspace.source is not None:
+            self._workspace.new_scribbles()
+            layer = self._scribbles()
         if layer is not None:
             self._workspace.scribbles.activate(layer, label or None)
             if not label:

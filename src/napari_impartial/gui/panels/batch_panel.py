@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .labels import explained, line
+from .labels import explained, line, set_enabled
 
 _WORDS = {"Z": "Slices", "T": "Time points"}
 _ALL, _PLANES = "All images", "Planes of this image"
@@ -146,7 +146,7 @@ class BatchPanel(QWidget):
             self._make_boxes()
         self._follow_scope()
         self._scope.setEnabled(not running)
-        self._predict.setEnabled(ready and bool(offers))
+        set_enabled(self._predict, ready and bool(offers))
         self._cancel.setVisible(running)
         self._predict.setVisible(not running)
         self.setVisible(bool(offers) or running)

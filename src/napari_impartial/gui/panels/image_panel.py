@@ -139,6 +139,18 @@ class ImagePanel(QWidget):
         """Whether there is anything to pick."""
         return bool(self._layers)
 
+    def pick_selected(self) -> None:
+        """Pick the image that is selected in the viewer's list, if it is another one.
+
+        Whoever has opened or selected an image, and then takes the brush, means that one: the
+        strokes would else go unseen into the one before.
+        """
+        selected = self._viewer.layers.selection.active
+        if self._layers != image_layers(self._viewer):
+            self.refresh()
+        if selected in self._layers and selected not in (self._layer(), *self._further):
+            self._combo.setCurrentIndex(self._layers.index(selected))
+
     def pick_next(self, step: int = 1) -> None:
         """Pick the image `step` places further down; after the last comes the first."""
         if self._layers:

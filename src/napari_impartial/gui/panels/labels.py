@@ -69,6 +69,17 @@ def lines_high(widget: QWidget, count: int) -> int:
     return count * (widget.fontMetrics().height() + 2) + 4
 
 
+def set_enabled(widget: QWidget, enabled: bool) -> None:
+    """Enable or disable; the keyboard of what is disabled goes to the window.
+
+    Qt would hand it to the next part of the dock: the keys for brush and table would then be
+    letters in the filter.
+    """
+    if not enabled and widget.hasFocus():
+        widget.clearFocus()
+    widget.setEnabled(enabled)
+
+
 def explained(text: str, tip: str) -> QLabel:
     """Return a label that stays as it is, with the tooltip of what it stands beside."""
     made = QLabel(text)

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_impartial.gui.shortcuts import key_hint, with_key
 
-from .labels import lines_high
+from .labels import lines_high, set_enabled
 
 _DONE = Qt.ItemDataRole.UserRole
 _GREY = Qt.ItemDataRole.UserRole + 1
@@ -115,7 +115,7 @@ class RefinePanel(QWidget):
 
     def set_undo(self, words: str) -> None:
         """Say what would be undone; nothing if `words` is empty."""
-        self._undo.setEnabled(bool(words))
+        set_enabled(self._undo, bool(words))
         self._undo.setToolTip(f"Undo {words or 'the latest decision'}. {key_hint('undo_decision')}")
 
     def go_next(self) -> None:
@@ -179,10 +179,10 @@ class RefinePanel(QWidget):
 
     def _update(self) -> None:
         left = any(not self._is_done(row) for row in range(self._list.count()))
-        self._next.setEnabled(left)
-        self._previous.setEnabled(left)
+        set_enabled(self._next, left)
+        set_enabled(self._previous, left)
         row = self.value()
-        self._fine.setEnabled(row is not None and not self._is_done(row))
+        set_enabled(self._fine, row is not None and not self._is_done(row))
 
     def _button(self, text: str, name: str, tip: str, act: Any) -> QPushButton:
         button = QPushButton(text)

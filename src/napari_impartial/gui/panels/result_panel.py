@@ -14,7 +14,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.speed import duration
 
 from .forms import ConfigForm
-from .labels import line
+from .labels import line, set_enabled
 from .object_table import Table
 from .review_panel import ReviewPanel
 
@@ -96,7 +96,7 @@ class ResultPanel(QWidget):
         what
             What that is: an image, or one plane of a stack.
         """
-        self._predict.setEnabled(can_predict)
+        set_enabled(self._predict, can_predict)
         self._predict.setText(f"Predict this {what}")
 
     def set_count(self, n: int | None) -> None:

@@ -24,7 +24,7 @@ from napari_impartial.gui.shortcuts import key_hint, with_key
 
 from .export_button import ExportButton
 from .histogram import Histogram
-from .labels import REVIEWED, REVIEWED_TIP, line
+from .labels import REVIEWED, REVIEWED_TIP, line, set_enabled
 from .object_table import ObjectTable, Table
 
 
@@ -97,7 +97,7 @@ class ReviewPanel(QWidget):
 
     def set_undo(self, words: str) -> None:
         """Say what would be undone; nothing if `words` is empty."""
-        self._undo.setEnabled(bool(words))
+        set_enabled(self._undo, bool(words))
         self._undo.setToolTip(f"Undo {words or 'the latest decision'}. {key_hint('undo_decision')}")
 
     def set_reviewed(self, reviewed: bool, by_decisions: bool) -> None:
@@ -223,8 +223,8 @@ class ReviewPanel(QWidget):
     def _update_buttons(self, *_: Any) -> None:
         selection = self.table.selectionModel()
         some = selection is not None and selection.hasSelection()
-        self._accept.setEnabled(some)
-        self._reject.setEnabled(some)
+        set_enabled(self._accept, some)
+        set_enabled(self._reject, some)
 
     def _on_histogram(self) -> None:
         some = self.table.table_model().total() > 0

@@ -23,7 +23,7 @@ from napari_impartial.core.speed import Speed, duration
 from napari_impartial.gui.session import Activity
 
 from .forms import labelled
-from .labels import Wrapped, line
+from .labels import Wrapped, line, set_enabled
 from .loss_plot import LossCurves
 
 
@@ -167,10 +167,10 @@ class TrainPanel(QWidget):
         """Enable what can work."""
         training = activity in (Activity.TRAINING, Activity.PAUSED)
         idle = activity is Activity.IDLE
-        self._train.setEnabled(idle and can_train)
-        self._continue.setEnabled(idle and can_train and can_continue)
-        self._pause.setEnabled(training)
-        self._stop.setEnabled(training)
+        set_enabled(self._train, idle and can_train)
+        set_enabled(self._continue, idle and can_train and can_continue)
+        set_enabled(self._pause, training)
+        set_enabled(self._stop, training)
         with QSignalBlocker(self._pause):
             self._pause.setChecked(activity is Activity.PAUSED)
         self._pause.setText("Resume" if activity is Activity.PAUSED else "Pause")
