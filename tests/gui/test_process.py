@@ -117,15 +117,18 @@ def test_trains_previews_stops_and_predicts(
 
     def each(news: Progressed) -> None:
         seen.append(news.progress)
-        to = partial(messages.ToTraining, news.job)
         if len(seen) == 1:
-            commands.put(to(NewScribbles((tiny_scribbles,))))
+            commands.put(partial(messages.ToTraining, command=NewScribbles((tiny_scribbles,))))
         if news.progress.preview_now_px > 50 * 70 and "preview" not in asked:
             asked.append("preview")
-            commands.put(to(Preview(0, (10, 20, 60, 90), cut=InstanceConfig())))
+            commands.put(
+                partial(
+                    messages.ToTraining, command=Preview(0, (10, 20, 60, 90), cut=InstanceConfig())
+                )
+            )
         if news.progress.preview is not None and "stop" not in asked:
             asked.append("stop")
-            commands.put(to(Stop()))
+            commands.put(partial(messages.ToTraining, command=Stop()))
 
     job = train_job(process, tiny_tissue.image, tiny_scribbles, seconds=600.0)
     trained = finish(process.run(job, commands), each)
@@ -174,7 +177,7 @@ def test_previews_come_soon_and_take_a_tenth_of_the_time_at_most(
         if len(waited) == len(asked) and progress.preview_now_px > 64 * 64:
             asked.append(time.monotonic())
             request = Preview(0, (0, 0, 600, 700), cut=InstanceConfig())
-            commands.put(messages.ToTraining(news.job, request))
+            commands.put(partial(messages.ToTraining, command=request))
 
     finish(process.run(train_job(process, image, Scribbles(labels), seconds=8.0), commands), each)
     assert len(waited) >= 3
@@ -189,18 +192,18 @@ def test_a_stroke_does_not_wake_a_paused_training(
 ) -> None:
     commands: SimpleQueue[Any] = SimpleQueue()
     steps = process.run(train_job(process, tiny_tissue.image, tiny_scribbles), commands)
-    job = next(news for news in steps if news is not None).job
-    commands.put(messages.Pause(job, True))
+    next(news for news in steps if news is not None)
+    commands.put(partial(messages.Pause, paused=True))
     heard = time.monotonic()
     # What was under way when the message arrived is still reported.
     while time.monotonic() - heard < 2:
         heard = heard if next(steps) is None else time.monotonic()
-    commands.put(messages.ToTraining(job, NewScribbles((tiny_scribbles,))))
-    commands.put(messages.ToTraining(job, Preview(0, (0, 0, 64, 64))))
+    commands.put(partial(messages.ToTraining, command=NewScribbles((tiny_scribbles,))))
+    commands.put(partial(messages.ToTraining, command=Preview(0, (0, 0, 64, 64))))
     still = time.monotonic() + 2
     while time.monotonic() < still:
         assert next(steps) is None, "a stroke or a look at it is no wish to go on"
-    commands.put(messages.ToTraining(job, Stop()))
+    commands.put(partial(messages.ToTraining, command=Stop()))
     assert isinstance(finish(steps), Trained)
 
 
@@ -234,7 +237,7 @@ def test_paused_training_stands_still(
     commands: SimpleQueue[Any] = SimpleQueue()
     steps = process.run(train_job(process, tiny_tissue.image, tiny_scribbles), commands)
     news = next(news for news in steps if news is not None)
-    commands.put(messages.Pause(news.job, True))
+    commands.put(partial(messages.Pause, paused=True))
     # What was under way when the message arrived is still reported.
     deadline = time.monotonic() + 1.5
     while time.monotonic() < deadline:
@@ -242,11 +245,11 @@ def test_paused_training_stands_still(
     still = time.monotonic() + 1.0
     while time.monotonic() < still:
         assert next(steps) is None
-    commands.put(messages.Pause(news.job, False))
+    commands.put(partial(messages.Pause, paused=False))
     after = next(news for news in steps if news is not None)
     assert after.progress.step > news.progress.step
-    commands.put(messages.Pause(news.job, True))
-    commands.put(messages.ToTraining(news.job, Stop()))
+    commands.put(partial(messages.Pause, paused=True))
+    commands.put(partial(messages.ToTraining, command=Stop()))
     assert isinstance(finish(steps), Trained), "Stop has to end a paused training, too"
 
 

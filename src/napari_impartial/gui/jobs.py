@@ -13,7 +13,7 @@ from superqt.utils import create_worker
 
 from . import messages
 from .messages import Failed, Predicting, Progressed
-from .process import TrainingProcess
+from .process import Commands, TrainingProcess
 
 _Reply = TypeVar("_Reply")
 
@@ -58,18 +58,14 @@ class Job(QObject):
         shown: bool = True,
     ) -> None:
         super().__init__(parent)
-        self.number = 0
-        self._make_job = make_job
-        self._commands: queue.SimpleQueue[messages.Request] = queue.SimpleQueue()
-        # Asked before this job had its number: it waits for others to end.
-        self._early: list[Callable[[int], messages.Request]] = []
+        self._commands: Commands = queue.SimpleQueue()
         self._over = False
         self._on_cancel: Callable[[], None] | None = None
         # The same progress as in the dock, in napari's activity dock; with a button. A
         # part of something larger leaves it to the larger one.
         self._bar = cancelable_progress(total=100, desc=description) if shown else None
         # Not napari's: at the end it would ask about "<function supervise at 0x...>".
-        self._worker: Any = create_worker(supervise, process.run, self._make, self._commands)
+        self._worker: Any = create_worker(supervise, process.run, make_job, self._commands)
         self._worker.yielded.connect(self._news)
         self._worker.returned.connect(self._end)
         self._worker.errored.connect(self._fault)
@@ -77,23 +73,12 @@ class Job(QObject):
         self._worker.start()
 
     def send(self, make_request: Callable[[int], messages.Request]) -> None:
-        """Send a request that needs the number of this job."""
-        self._early.append(make_request)
-        self._send_early()
+        """Send a request that needs the number of this job; it may be waiting for its turn."""
+        self._commands.put(make_request)
 
     def when_cancelled(self, act: Callable[[], None]) -> None:
         """Say what the cancel button in the activity dock does."""
         self._on_cancel = act
-
-    def _send_early(self) -> None:
-        if self.number:
-            early, self._early = self._early, []
-            for make_request in early:
-                self._commands.put(make_request(self.number))
-
-    def _make(self, number: int) -> messages.Job:
-        self.number = number
-        return self._make_job(number)
 
     def _news(self, reply: Progressed | Predicting | None) -> None:
         if self._bar is not None and self._bar.is_canceled and self._on_cancel is not None:
@@ -113,10 +98,10 @@ class Job(QObject):
 
     def _fault(self, error: Exception) -> None:
         # The error itself is raised in the window; this only sets the widget free.
-        self._end(Failed(self.number, "cancelled", str(error)))
+        self._end(Failed(0, "cancelled", str(error)))
 
     def _abort(self) -> None:
-        self._end(Failed(self.number, "ended", "closed"))
+        self._end(Failed(0, "ended", "closed"))
 
     def _end(self, reply: messages.Final) -> None:
         if self._over:

@@ -26,7 +26,7 @@ from . import messages
 from .messages import Failed, Final, Job, Predicting, Progressed, Ready, Request
 
 POLL_S = 0.05
-Commands = queue.SimpleQueue[Request]
+Commands = queue.SimpleQueue[Callable[[int], Request]]
 
 
 class TrainingProcess:
@@ -78,7 +78,8 @@ class TrainingProcess:
         make_job
             Makes the message from the number of the job.
         commands
-            What is put in here is passed on to the child while the job runs.
+            What is put in here, functions that make a message from the number of the job, is
+            passed on to the child while the job runs; what comes earlier, when it begins.
         gives_way
             Give this job up as soon as another one is asked for.
 
@@ -102,7 +103,7 @@ class TrainingProcess:
             connection = self._start()
             messages.send(connection, job)
             while True:
-                _pass_on(commands, connection)
+                _pass_on(commands, job.job, connection)
                 if gives_way and self._urgent:
                     messages.send(connection, messages.Cancel(job.job))
                     gives_way = False
@@ -217,6 +218,6 @@ class TrainingProcess:
         return "crashed"
 
 
-def _pass_on(commands: Commands | None, connection: Connection) -> None:
+def _pass_on(commands: Commands | None, job: int, connection: Connection) -> None:
     while commands is not None and not commands.empty():
-        messages.send(connection, commands.get())
+        messages.send(connection, commands.get()(job))
