@@ -143,6 +143,20 @@ def find(widget: Any) -> Callable[[str], Any]:
 
 
 @pytest.fixture
+def bars(viewer: Any) -> Callable[[], dict[str, Any]]:
+    """Return the bars in napari's activity dock, by what they are about."""
+    from qtpy.QtWidgets import QApplication, QLabel
+
+    def found() -> dict[str, Any]:
+        # napari's class is private.
+        every = QApplication.allWidgets()
+        bars = [part for part in every if type(part).__name__ == "QtLabeledProgressBar"]
+        return {bar.findChild(QLabel).text().rstrip(": "): bar for bar in bars}
+
+    return found
+
+
+@pytest.fixture
 def add_tissue(viewer: Any, tiny_tissue: Any) -> Callable[..., Any]:
     """Add the tiny tissue as a layer with a channel axis, scaled and moved."""
 

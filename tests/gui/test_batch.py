@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QProgressBar, QPushButton
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.model_card import ModelCard
@@ -185,6 +186,29 @@ def test_a_range_of_planes_and_cancel(
     assert not done[5]
     find("predict_button").click()
     wait_for(lambda: not widget.session.busy)
+
+
+def test_a_batch_is_cancelled_in_the_activity_dock(
+    widget: Any, viewer: Any, find: Any, model: Path, tiny_tissue: Any, wait_for: Any, bars: Any
+) -> None:
+    stack = np.stack([tiny_tissue.image.channels] * 8)
+    viewer.add_image(stack, name="s", axis_labels=("t", "c", "y", "x"))
+    wait_for(lambda: widget.session.record is not None)
+    widget.session.set_model(model, _card(model))
+    find("predict_all_button").click()
+    # The predictions of single planes have no bars of their own.
+    assert list(bars()) == ["ImPartial: predicting all"]
+    bar = bars()["ImPartial: predicting all"]
+    assert bar.findChild(QProgressBar).maximum() == 8
+    assert not find("cancel_predict_button").isVisibleTo(widget), "the batch has its own"
+    wait_for(lambda: bar.findChild(QProgressBar).value() >= 1)
+    bar.findChild(QPushButton).click()
+    wait_for(lambda: not widget.session.busy)
+    assert "Cancelled; what was done stays." in find("batch_label").text()
+    done = layer_named(viewer, "instances [s]").data.any((1, 2, 3))
+    assert done[0]
+    assert not done[-1]
+    wait_for(lambda: not bars())
 
 
 def _card(path: Path) -> ModelCard:

@@ -38,7 +38,7 @@ from .process import TrainingProcess
 from .refinement import Refinement
 from .result_control import ResultControl
 from .screen_fit import ScreenFit
-from .session import Round
+from .session import Activity, Round
 from .session_looks import Looks
 from .session_store import SessionStore
 from .shortcuts import BoundKeys
@@ -157,6 +157,7 @@ class ImPartialWidget(QWidget):
         self.train_panel.device_chosen.connect(self.speed.measure)
         self.speed.measured.connect(self.train_panel.set_speed)
         self.result_panel.predict_wanted.connect(results.predict)
+        self.result_panel.cancel_wanted.connect(results.cancel)
         self.result_panel.valueChanged.connect(results.set_config)
         self.result_panel.table.object_chosen.connect(self._on_object)
         self.batch_panel.predict_wanted.connect(self._predict_batch)
@@ -391,7 +392,9 @@ class ImPartialWidget(QWidget):
         )
         stacked_image = source is not None and bool(source.stack)
         self.result_panel.set_ready(
-            not prediction_needs and not session.busy, "plane" if stacked_image else "image"
+            not prediction_needs and not session.busy,
+            "plane" if stacked_image else "image",
+            session.activity is Activity.PREDICTING and not self.batch.running,
         )
         steps["result"].set_hint(prediction_needs or stale_results(session))
         steps["refine"].set_hint("" if self.results.places else no_suggestions(session))

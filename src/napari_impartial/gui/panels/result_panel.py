@@ -38,22 +38,30 @@ class ResultPanel(QWidget):
         :class:`InstanceConfig`.
     predict_wanted
         The image in view should be predicted.
+    cancel_wanted
+        The prediction should be given up.
     """
 
     valueChanged = Signal(object)
     predict_wanted = Signal()
+    cancel_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._predict = QPushButton("Predict")
         self._predict.setObjectName("predict_button")
         self._predict.setToolTip(_PREDICT_TIP)
+        # Beside the other, not in its place: a double click would cancel what it began.
+        self._cancel = QPushButton("Cancel")
+        self._cancel.setObjectName("cancel_predict_button")
+        self._cancel.setToolTip("Give this prediction up; what there was before stays.")
         self._count = line("count_label", "How many objects there are in this plane.", False)
         self._form = ConfigForm(InstanceConfig(), _SHOWN, _NAMES)
         self.review = ReviewPanel()
         self.table = self.review.table
         top = QHBoxLayout()
         top.addWidget(self._predict)
+        top.addWidget(self._cancel)
         top.addWidget(self._count, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
@@ -61,6 +69,7 @@ class ResultPanel(QWidget):
         layout.addWidget(self._form)
         layout.addWidget(self.review)
         self._predict.clicked.connect(self.predict_wanted)
+        self._cancel.clicked.connect(self.cancel_wanted)
         self._form.valueChanged.connect(self._on_form)
         self._follow_split()
         self.set_ready(False)
@@ -86,7 +95,7 @@ class ResultPanel(QWidget):
         with contextlib.suppress(ImPartialError):
             self.setValue(validate(replace(self.value(), **known)))
 
-    def set_ready(self, can_predict: bool, what: str = "image") -> None:
+    def set_ready(self, can_predict: bool, what: str = "image", predicting: bool = False) -> None:
         """Enable what can work.
 
         Parameters
@@ -95,9 +104,12 @@ class ResultPanel(QWidget):
             Whether what is in view can be predicted now.
         what
             What that is: an image, or one plane of a stack.
+        predicting
+            Whether a prediction is under way that can be given up.
         """
         set_enabled(self._predict, can_predict)
         self._predict.setText(f"Predict this {what}")
+        self._cancel.setVisible(predicting)
 
     def set_count(self, n: int | None) -> None:
         """Show how many objects there are; None: nothing is predicted yet."""
