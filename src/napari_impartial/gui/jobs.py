@@ -84,7 +84,6 @@ class Job(QObject):
         if self._bar is not None and self._bar.is_canceled and self._on_cancel is not None:
             act, self._on_cancel = self._on_cancel, None
             act()
-        self._send_early()
         if reply is None or self._over:
             return
         news: Any = reply.progress if isinstance(reply, Progressed) else reply.fraction
