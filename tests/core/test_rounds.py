@@ -125,3 +125,21 @@ def test_masks_are_packed_without_loss() -> None:
     assert packed.unpack().dtype == np.int32
     assert packed.unpack().flags.writeable
     assert len(packed.data) < labels.nbytes / 20
+
+
+def test_strokes_painted_after_a_round_judge_it() -> None:
+    labels = np.zeros((4, 6), np.uint8)
+    labels[0, :4], labels[2, :2] = 1, 2
+    learned = labels.copy()
+    learned[0, 2:4], learned[2] = 0, 0
+    foreground = np.full((4, 6), 0.2)
+    foreground[2] = 0.5
+    probability = np.stack([1 - foreground, foreground])
+    # Two background pixels are new, foretold with 0.8, and two of foreground, with 0.5.
+    new = rounds.NewStrokes(labels, learned, probability)
+    assert rounds.unseen_score([new]) == pytest.approx(math.sqrt(0.8 * 0.5))
+    assert rounds.unseen_score([rounds.NewStrokes(labels, labels, probability)]) is None
+    unknown = np.full((4, 6), 3, np.uint8)
+    assert rounds.unseen_score([rounds.NewStrokes(unknown, None, probability)]) is None
+    never = np.stack([np.zeros((4, 6)), np.ones((4, 6))])
+    assert 0 < rounds.unseen_score([rounds.NewStrokes(labels, None, never)]) < 0.02

@@ -603,3 +603,31 @@ def test_rolling_back_leaves_what_was_not_predicted_since(
     np.testing.assert_array_equal(b.instances, first)
     assert c.prediction is of_c
     assert states(widget) == ["predicted", "new", "by round 1", "new"]
+
+
+def test_strokes_painted_after_a_round_are_its_score(
+    widget: Any, find: Any, scribbled: Any, tiny_tissue: Any, wait_for: Any, save: Any
+) -> None:
+    find("time_budget_spin").setValue(2)
+    find("train_button").click()
+    session = widget.session
+    wait_for(lambda: len(session.rounds) == 1 and not session.busy)
+    wait_for(lambda: session.is_current(session.plane))
+    # As whoever paints would know better, or agree: one cell and its surroundings, in truth.
+    free = scribbled.data == 0
+    new = np.where(tiny_tissue.truth[:20] > 0, 2, 1) * free[:20]
+    rows, columns = np.nonzero(new)
+    widget.workspace.scribbles.paint(
+        widget.workspace.source, (), rows, columns, new[rows, columns].astype(np.uint8)
+    )
+    wait_for(lambda: (session.plane.annotation.labels[:20] > 0).all())
+    p = session.plane.prediction.probability.copy()
+    find("continue_button").click()
+    log = [np.log(np.maximum(p[k, :20][new == k + 1], 1e-4)).mean() for k in (0, 1)]
+    assert session.rounds[0].unseen == pytest.approx(np.exp(np.mean(log)), rel=1e-3)
+    wait_for(lambda: len(session.rounds) == 2 and not session.busy)
+    assert session.rounds[1].unseen is None
+    item = find("rounds_list").topLevelItem(0)
+    assert item.text(5) == f"{session.rounds[0].unseen:.2f}"
+    kept = saved_in(save(widget)).rounds
+    assert [one.unseen for one in kept] == [session.rounds[0].unseen, None]

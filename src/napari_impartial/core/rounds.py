@@ -27,6 +27,9 @@ _SCORE_STEP = 0.01
 # the one in use.
 UNKNOWN, EARLIER, LOADED = -2, -1, 0
 
+# A class that was held impossible is no worse than that.
+_LEAST_PROBABILITY = 1e-4
+
 # Values of the picture of changes.
 GAINED, LOST, CHANGED = 1, 2, 3
 
@@ -183,6 +186,55 @@ def held_out_score(card: ModelCard) -> float | None:
         if losses and math.isclose(losses["total"], card.best_validation_loss, abs_tol=2e-6):
             return math.exp(-losses["scribble"])
     return None
+
+
+@dataclass(frozen=True)
+class NewStrokes:
+    """What was painted in one plane, and what a model had said of it before it learned that.
+
+    Attributes
+    ----------
+    labels : (Y, X) uint8
+        All strokes.
+    learned : (Y, X) uint8, optional
+        Those that the model has learned from; None if none.
+    probability : (K, Y, X) floating
+        Of each class, as the model predicted it.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    learned: npt.NDArray[np.uint8] | None
+    probability: npt.NDArray[np.floating]
+
+
+def unseen_score(planes: Iterable[NewStrokes]) -> float | None:
+    """Return how sure a model was of the right class on strokes painted after its training.
+
+    The measure of :func:`held_out_score`, which needs so many strokes that some can be kept
+    out of training; strokes that come later cost nothing. Whoever paints where the model is
+    wrong will see low figures: they are those of the places that were painted, not of all.
+
+    Returns
+    -------
+    float or None
+        0 to 1, 1 the best; None where nothing new was painted.
+    """
+    sums: dict[int, float] = {}
+    counts: dict[int, int] = {}
+    for plane in planes:
+        new = plane.labels > 0
+        if plane.learned is not None:
+            new &= plane.learned != plane.labels
+        for label in np.unique(plane.labels[new]).tolist():
+            if label > len(plane.probability):
+                continue  # a class that the model does not know
+            p = plane.probability[label - 1][new & (plane.labels == label)]
+            logs = np.log(np.maximum(np.asarray(p, dtype=np.float64), _LEAST_PROBABILITY))
+            sums[label] = sums.get(label, 0.0) + float(logs.sum())
+            counts[label] = counts.get(label, 0) + len(p)
+    if not counts:
+        return None
+    return math.exp(float(np.mean([sums[label] / counts[label] for label in counts])))
 
 
 def judge(scores: Sequence[float | None], agreement: float | None) -> str:

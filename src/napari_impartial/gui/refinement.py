@@ -117,7 +117,7 @@ class Refinement(QObject):
                 one.annotated_px,
                 one.annotated_cells,
                 self.rounds.objects(one),
-                one.score,
+                one.unseen if one.held_out is None else one.held_out,
                 one is session.round,
             )
             for one in session.rounds

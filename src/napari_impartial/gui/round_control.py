@@ -214,7 +214,7 @@ class RoundControl(QObject):
             share = agreement(done.found)
             now = self._session.round
             scores = [
-                one.score
+                one.held_out
                 for one in self._session.rounds
                 if now is not None and one.number <= now.number
             ]

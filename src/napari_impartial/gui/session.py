@@ -160,12 +160,13 @@ class ImageRecord:
         return self.reviewed or (bool(shown) and all(plane.is_decided for plane in shown))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Round:
     """One training, kept so that it can be gone back to.
 
     `masks` are the objects that it predicted, as they were when the next round began; empty
     for the round whose objects are shown, and for old ones when they take too much memory.
+    `unseen` is the score on strokes painted after it (:mod:`.round_score`).
     """
 
     number: int
@@ -174,6 +175,9 @@ class Round:
     annotated_px: int
     annotated_cells: int = 0
     masks: dict[PlaneKey, npt.NDArray[np.int32] | PackedLabels] = field(default_factory=dict)
+    # The strokes that were learned from; not kept by the session on disk.
+    learned: dict[PlaneKey, npt.NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    unseen: float | None = None
 
     @property
     def objects(self) -> int | None:
@@ -185,7 +189,7 @@ class Round:
         return sum(counts) if counts else None
 
     @property
-    def score(self) -> float | None:
+    def held_out(self) -> float | None:
         """Score on held-out scribbles (:func:`held_out_score`)."""
         return held_out_score(self.card)
 

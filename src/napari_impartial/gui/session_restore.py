@@ -211,6 +211,7 @@ class Restorer:
                     one.annotated_px,
                     one.annotated_cells,
                     self._masks(one, sources),
+                    unseen=one.unseen,
                 )
                 session.rounds.append(made)
                 current = made if one.current else current

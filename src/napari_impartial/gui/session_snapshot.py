@@ -114,6 +114,7 @@ class Snapshots:
                     one.annotated_cells,
                     one is session.round,
                     _masks(one, keys),
+                    one.unseen,
                 )
                 for one in session.rounds
             ],

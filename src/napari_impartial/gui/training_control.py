@@ -21,6 +21,7 @@ from .joining import join
 from .layers import Source
 from .preview_control import PreviewControl
 from .process import TrainingProcess
+from .round_score import score_round
 from .session import Activity, TrainingItem
 from .workspace import Workspace
 
@@ -92,6 +93,7 @@ class TrainingControl(QObject):
             return
         chosen = get_preset(preset)
         config = replace(chosen.training, time_budget_s=time_budget_s, device=device)
+        score_round(self._session, items)
         self._items = items
         painted = max(item.scribbles.n_classes for item in items)
         self._n_classes = painted if card is None else card.n_classes
@@ -175,7 +177,9 @@ class TrainingControl(QObject):
             if item.key in self._session.images
         )
         cells = sum(plane.n_annotated_cells for plane in planes)
-        self.finished.emit(self._session.add_round(path, card, annotated, cells))
+        added = self._session.add_round(path, card, annotated, cells)
+        added.learned = {(item.key, item.plane): item.scribbles.labels for item in self._items}
+        self.finished.emit(added)
 
     def note_decisions(self) -> None:
         """Let decisions about objects join the running training, as strokes do."""

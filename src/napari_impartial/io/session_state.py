@@ -179,6 +179,7 @@ class SavedRound:
     annotated_cells: int = 0
     current: bool = False
     masks: list[SavedMask] = field(default_factory=list)
+    unseen: float | None = None
 
 
 @dataclass

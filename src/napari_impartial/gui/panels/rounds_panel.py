@@ -26,9 +26,10 @@ _COLUMNS = (
     ("cells", "Cells with strokes, and objects accepted or corrected."),
     ("objects", "Objects in the images that this round predicted."),
     (
-        "held out",
-        "How sure the model is of the right class on strokes kept out of training: 0 to 1, "
-        "1 is best. Only where there are enough strokes to keep some out.",
+        "unseen",
+        "How sure the model was of the right class on strokes it had not learned from: 0 to 1, "
+        "1 is best. They are some that were kept out of training where there are many, else "
+        "those that were painted after the round: the latest has none yet.",
     ),
 )
 
