@@ -116,6 +116,14 @@ def test_it_is_said_which_results_are_of_another_model() -> None:
     ), "the other cannot be predicted"
 
 
+def test_scribbles_that_the_model_does_not_fit_ask_for_a_new_one(
+    widget: Any, predicted: Any, status: Any
+) -> None:
+    card = SimpleNamespace(channel_names=("CD3", "CD8", "CD20"), n_channels=3)
+    widget.session.set_model(Path("model"), cast(ModelCard, card))
+    assert status().startswith("Press Train to start a new model: 'tissue' has 2 channels")
+
+
 def test_the_status_of_a_training_whose_image_is_gone(
     widget: Any, scribbled: Any, status: Any
 ) -> None:

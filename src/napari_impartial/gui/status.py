@@ -41,6 +41,9 @@ def status(session: Session, places: Sequence[Place], waiting: str = "") -> str:
     if session.card is None:
         return "Press Train."
     if missing := session.missing_for_prediction():
+        record = session.record
+        if record is not None and record.annotated:
+            return f"Press Train to start a new model: {missing}"
         return missing
     return _what_to_do(session, places)
 
