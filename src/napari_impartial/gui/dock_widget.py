@@ -152,6 +152,9 @@ class ImPartialWidget(QWidget):
         panel.roi_file_wanted.connect(self._import_rois)
         self.train_panel.train_wanted.connect(partial(self._train, go_on=False))
         self.train_panel.continue_wanted.connect(partial(self._train, go_on=True))
+        self.refine_panel.continue_wanted.connect(
+            lambda: self._train(self.train_panel.value(), go_on=True)
+        )
         self.train_panel.pause_wanted.connect(training.pause)
         self.train_panel.stop_wanted.connect(training.stop)
         self.train_panel.device_chosen.connect(self.speed.measure)
@@ -382,6 +385,7 @@ class ImPartialWidget(QWidget):
         self.train_panel.set_state(
             session.activity, not training_needs, session.card is not None and not prediction_needs
         )
+        self.refine_panel.set_can_continue(self.train_panel.can_continue())
         self.result_panel.set_expected(self.speed.prediction_s())
         steps["train"].set_hint(training_needs or session.left_out())
         self.batch_panel.set_state(

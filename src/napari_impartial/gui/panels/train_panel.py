@@ -181,6 +181,10 @@ class TrainPanel(QWidget):
         elif activity is Activity.PAUSED:
             self._left.setText("Paused.")
 
+    def can_continue(self) -> bool:
+        """Whether training can go on from the present weights."""
+        return self._continue.isEnabled()
+
     def begin(self) -> None:
         """Empty curves and progress for a new training."""
         self.curves.clear_points()
