@@ -182,7 +182,7 @@ def test_what_is_sent_before_the_job_has_begun_arrives(viewer: Any, qtbot: Any) 
                 time.sleep(0.01)
                 yield None
                 while not commands.empty():
-                    self.heard.append(commands.get())
+                    self.heard.append(commands.get()(7))
             return Failed(7, "cancelled", "")
 
     late = Late()

@@ -219,7 +219,7 @@ def test_a_stroke_on_another_image_is_learned_from(
     reports: list[Any] = []
     widget.training.progressed.connect(reports.append)
     previewed: list[Any] = []
-    widget.training.previewed.connect(lambda item, _: previewed.append(item))
+    widget.training.previewed.connect(lambda place, _: previewed.append(place))
     add_tissue("other")
     find("time_budget_spin").setValue(600)
     find("train_button").click()
@@ -228,7 +228,7 @@ def test_a_stroke_on_another_image_is_learned_from(
     paint(strokes, (3, 4), 2)
     # The field in view is predicted while training runs, as with any image in training.
     key = widget.session.current
-    wait_for(lambda: any(item.key == key for item in previewed))
+    wait_for(lambda: any(place[0] == key for place in previewed))
     find("stop_button").click()
     wait_for(lambda: not widget.session.busy and not widget.results._cutting.busy)
     last = widget.session.rounds[-1]

@@ -155,9 +155,9 @@ def test_other_zip_files_are_left_alone(tmp_path: Path) -> None:
 def test_keys_act_whichever_layer_is_selected(
     widget: Any, viewer: Any, find: Any, add_tissue: Any, qtbot: Any
 ) -> None:
-    add_tissue("first")
+    image = add_tissue("first")
     qtbot.waitUntil(lambda: find("image_combo").count() == 1)
-    image = add_tissue("second")
+    add_tissue("second")
     qtbot.waitUntil(lambda: find("image_combo").count() == 2)
     find("add_images_button").click()
     find("new_scribbles_button").click()

@@ -162,7 +162,13 @@ def test_the_brush_is_for_the_image_that_was_opened_last(
     assert widget.workspace.source.primary == second
     strokes = viewer.layers.selection.active
     assert (strokes.name, strokes.mode) == ("scribbles [second]", "paint")
+    # One that cannot be seen is not meant.
+    assert not first.visible
+    viewer.layers.selection.active = first
+    widget.keys.brush_background()
+    assert widget.workspace.source.primary == second
     # Back by hand: the strokes of the first are found again, and no new layer is made.
+    first.visible = True
     viewer.layers.selection.active = first
     widget.keys.brush_background()
     assert widget.workspace.source.primary == first

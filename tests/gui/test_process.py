@@ -212,22 +212,24 @@ def test_images_that_join_while_paused_all_arrive(
 ) -> None:
     commands: SimpleQueue[Any] = SimpleQueue()
     steps = process.run(train_job(process, tiny_tissue.image, tiny_scribbles), commands)
-    job = next(news for news in steps if news is not None).job
-    commands.put(messages.Pause(job, True))
+    next(news for news in steps if news is not None)
+    commands.put(partial(messages.Pause, paused=True))
     for n in (2, 3):
         told = NewScribbles((tiny_scribbles,) * n, (tiny_tissue.image,))
-        commands.put(messages.ToTraining(job, told))
+        commands.put(partial(messages.ToTraining, command=told))
     for _ in range(2):
-        commands.put(messages.ToTraining(job, NewScribbles((tiny_scribbles,) * 3)))
-    commands.put(messages.ToTraining(job, Preview(2, (0, 0, 64, 64), within_share=False)))
-    commands.put(messages.Pause(job, False))
+        told = NewScribbles((tiny_scribbles,) * 3)
+        commands.put(partial(messages.ToTraining, command=told))
+    look = Preview(2, (0, 0, 64, 64), within_share=False)
+    commands.put(partial(messages.ToTraining, command=look))
+    commands.put(partial(messages.Pause, paused=False))
     preview = next(
         news.progress.preview
         for news in steps
         if isinstance(news, Progressed) and news.progress.preview is not None
     )
     assert preview.request.image_index == 2
-    commands.put(messages.ToTraining(job, Stop()))
+    commands.put(partial(messages.ToTraining, command=Stop()))
     assert isinstance(finish(steps), Trained)
 
 

@@ -729,3 +729,17 @@ def close_by_x(widget: Any, viewer: Any) -> None:
     window = viewer.__wrapped__.window
     window._teardown()
     del window._qt_window
+
+
+def test_a_sample_that_was_only_looked_at_is_no_session(
+    viewer: Any, widget: Any, find: Any, wait_for: Any
+) -> None:
+    viewer.open_sample("napari-impartial", "multiplex_tissue")
+    wait_for(lambda: widget.session.record is not None and widget.session.record.annotated)
+    widget.store.save()
+    assert not widget.store.busy
+    assert not widget.store.folder.exists()
+    scribbles = widget.workspace.scribbles.find(widget.workspace.source)
+    scribbles.paint((5, 5), 1)
+    widget.store.save()
+    wait_for(lambda: widget.store.saves == 1 and not widget.store.busy)

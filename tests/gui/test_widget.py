@@ -245,7 +245,7 @@ def test_a_layer_is_removed_while_training(
         assert "scribbles [tissue]" in names(viewer)
         assert not find("predict_button").isEnabled()
     else:
-        assert any("bring it back" in note for note in notes())
+        assert any("New scribbles to bring" in note for note in notes())
         find("new_scribbles_button").click()
         wait_for(lambda: find("train_button").isEnabled())
     np.testing.assert_array_equal(layer_named(viewer, "scribbles [tissue]").data, strokes)

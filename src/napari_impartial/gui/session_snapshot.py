@@ -74,8 +74,23 @@ class Snapshots:
     def worth_keeping(self) -> bool:
         """Whether anything would be lost: a stroke or a model.
 
-        Strokes that came with a sample or a file are not: to look at one is no session.
+        Strokes that a sample brought along would not: to look at one is no session.
         """
+        kept = self._workspace.scribbles.kept
+        sources = self._workspace.sources
+        return self._is_started() or any(
+            record.annotated and not _of_sample(kept(sources[key]))
+            for key, record in self._session.images.items()
+            if key in sources
+        )
+
+    def has_content(self) -> bool:
+        """Whether there is a stroke or a model, wherever it came from."""
+        return self._is_started() or any(
+            record.annotated for record in self._session.images.values()
+        )
+
+    def _is_started(self) -> bool:
         return self._session.model_path is not None or any(
             layer in self._painted for layer in self._workspace.scribbles.all()
         )
@@ -200,6 +215,10 @@ class Snapshots:
         layer = event.source
         self._versions[layer] = self._versions.get(layer, 0) + 1
         self.changed.emit()
+
+
+def _of_sample(layer: Labels | None) -> bool:
+    return layer is not None and layer.source.sample is not None
 
 
 def _describe_plane(index: PlaneIndex, plane: Plane, review: Review) -> SavedPlane:

@@ -288,7 +288,7 @@ class SessionStore(QObject):
         self.look_for_unfinished()
 
     def _put_back(self, saved: SavedSession, opened: OpenSession | None, path: Path) -> None:
-        replace = self._open is not None or self._snapshots.worth_keeping()
+        replace = self._open is not None or self._snapshots.has_content()
         if replace:
             before = _finish(self._take(self.folder, last=True), self._open, self.folder)
             if before.error:

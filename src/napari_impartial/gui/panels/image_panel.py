@@ -148,7 +148,8 @@ class ImagePanel(QWidget):
         selected = self._viewer.layers.selection.active
         if self._layers != image_layers(self._viewer):
             self.refresh()
-        if selected in self._layers and selected not in (self._layer(), *self._further):
+        mine = (self._layer(), *self._further)
+        if selected in self._layers and selected not in mine and selected.visible:
             self._combo.setCurrentIndex(self._layers.index(selected))
 
     def pick_next(self, step: int = 1) -> None:
