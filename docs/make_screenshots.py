@@ -78,15 +78,25 @@ class Tour:
     def train(self, button: str, meanwhile: Callable[[], None] | None = None) -> None:
         """Train, do something when the curves have begun, and wait for the objects."""
         self.part("time_budget_spin").setValue(self.seconds)
-        rounds = len(self.window.widget.session.rounds)
+        session = self.window.widget.session
+        rounds = len(session.rounds)
+
+        def over() -> bool:
+            return len(session.rounds) > rounds
+
         self.click(button)
         plot = self.part("loss_plot")
         if meanwhile is not None:
             started = time.monotonic()
-            wait(lambda: len(plot.values("training")) > 5 and time.monotonic() - started > 8)
-            wait(lambda: self.part("progress_bar").value() > 600)
+
+            def drawn() -> bool:
+                return len(plot.values("training")) > 5 and time.monotonic() - started > 8
+
+            # On a busy machine a short training has few steps, and may be over before that.
+            wait(lambda: over() or drawn())
+            wait(lambda: over() or self.part("progress_bar").value() > 600)
             meanwhile()
-        wait(lambda: len(self.window.widget.session.rounds) > rounds)
+        wait(over)
         self.window.settle()
 
 

@@ -30,9 +30,10 @@ def nothing_loaded_is_collected() -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys that are chosen in a test are not the user's."""
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that are chosen in a test, and how fast it trained, are not the user's."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +99,6 @@ def widget(
     max_steps: list[int],
     measures_speed: bool,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> Any:
     """Return the dock widget; its presets train a network that is quick on a busy machine."""
     from napari_impartial.core import config
@@ -120,7 +120,6 @@ def widget(
         )
 
     monkeypatch.setattr(training_control, "get_preset", small)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     if not measures_speed:
         monkeypatch.setattr(SpeedControl, "measure", lambda *_: None)
 

@@ -25,7 +25,7 @@ from .model_control import ModelControl
 from .panels.batch_panel import BatchChoice, BatchPanel
 from .panels.image_panel import ImagePanel
 from .panels.images_panel import ImageRow, ImagesPanel
-from .panels.labels import count, line
+from .panels.labels import FOCUS_STYLE, count, line
 from .panels.model_row import ModelRow
 from .panels.refine_panel import RefinePanel
 from .panels.result_panel import ResultPanel
@@ -61,6 +61,7 @@ class ImPartialWidget(QWidget):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self.setObjectName("impartial_widget")
+        self.setStyleSheet(FOCUS_STYLE)
         self._viewer = napari_viewer
         self.workspace = Workspace(napari_viewer, self)
         self.session = self.workspace.session

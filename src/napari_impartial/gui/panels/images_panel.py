@@ -22,6 +22,7 @@ from napari_impartial.gui.tally import Tally
 from .labels import REVIEWED, REVIEWED_TIP, STALE_TIP, explained
 
 _ROWS = 5
+_ROOM_FOR_ALL_PX = 400
 _ROOT = QModelIndex()
 _HEADINGS = ("Image", "State", "Strokes", "Cells", "Objects")
 _TIPS = (
@@ -196,6 +197,11 @@ class ImagesPanel(QWidget):
         height = 0 if header is None else header.sizeHint().height()
         row_height = self.fontMetrics().height() + 6
         self._table.setFixedHeight(shown * row_height + height + 2 * self._table.frameWidth() + 2)
+
+    def resizeEvent(self, event: Any) -> None:
+        """Leave room for the names where there is little: strokes can be counted by cells."""
+        super().resizeEvent(event)
+        self._table.setColumnHidden(_HEADINGS.index("Strokes"), self.width() < _ROOM_FOR_ALL_PX)
 
     def _on_row(self, current: QModelIndex, _: QModelIndex) -> None:
         if current.isValid() and not self._filling:

@@ -221,8 +221,12 @@ class ObjectTable(QTableView):
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setDefaultSectionSize(self.fontMetrics().height() + 6)
         self.setVerticalHeader(rows)
+        columns = self.horizontalHeader()
+        if columns is not None:
+            # Bold headings of what is selected would be cut off.
+            columns.setHighlightSections(False)
         rows.hide()
-        self.setFixedHeight(150)
+        self.setFixedHeight(max(150, 7 * (self.fontMetrics().height() + 6)))
         self._from_outside = False
 
     def table_model(self) -> ObjectTableModel:

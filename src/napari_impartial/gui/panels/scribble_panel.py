@@ -19,7 +19,7 @@ from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATE
 from napari_impartial.gui.layers.scribbles import COLOURS
 from napari_impartial.gui.shortcuts import key_hint
 
-from .labels import count, explained, line, tell
+from .labels import FOCUS, count, explained, line, tell
 
 _BRUSHES = (
     (BACKGROUND, "Background", "brush_background", "Paint background: where there is no cell."),
@@ -132,6 +132,7 @@ class ScribblePanel(QWidget):
                 # The border is always there: a row must not jump when a brush is taken.
                 button.setStyleSheet(
                     "QPushButton { border: 2px solid transparent; }"
+                    f"QPushButton:focus {{ border-color: {FOCUS}; }}"
                     f"QPushButton:checked {{ border-color: {colour}; }}"
                 )
             button.clicked.connect(lambda _=False, value=label: self.brush_wanted.emit(value))

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .labels import Wrapped
+from .labels import FOCUS, Wrapped
 from .wheel import WheelGuard
 
 # The arrow, and the space round it.
@@ -52,7 +52,10 @@ class Step(QFrame):
         self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         # The long name of an image must not make the dock wider.
         self._button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._button.setStyleSheet("QToolButton { font-weight: bold; padding: 3px; }")
+        self._button.setStyleSheet(
+            "QToolButton { font-weight: bold; padding: 2px; border: 1px solid transparent; }"
+            f"QToolButton:focus {{ border-color: {FOCUS}; }}"
+        )
         self._hint = Wrapped() if hint is None else hint
         self._hint.setObjectName("step_hint")
         self._hint.setToolTip("What this step still needs.")
