@@ -77,7 +77,7 @@ def test_all_have_a_tooltip(widget: Any, parts: list[Any]) -> None:
 
 def test_all_headings_have_a_tooltip_of_their_own(widget: Any, predicted: Any) -> None:
     found = {}
-    for view in widget.findChildren((QTableView, QTreeView)):
+    for view in (*widget.findChildren(QTableView), *widget.findChildren(QTreeView)):
         header = view.header() if isinstance(view, QTreeView) else view.horizontalHeader()
         for i in range(0 if header.isHidden() else header.count()):
             heading, told = (

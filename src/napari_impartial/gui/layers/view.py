@@ -97,6 +97,8 @@ def on_click(viewer: napari.Viewer, found: Callable[[Labels, int], None]) -> Cal
             while event.type == "mouse_move":
                 moved_px = max(moved_px, np.abs(np.subtract(event.pos, start)).max())
                 yield
+            # napari leaves moves out that come in quick succession.
+            moved_px = max(moved_px, np.abs(np.subtract(event.pos, start)).max())
         if moved_px > CLICK_PX:
             return
         for layer in reversed(viewer.layers):
