@@ -282,6 +282,27 @@ def test_a_review_survives_a_file() -> None:
     assert lessons.from_arrays(lessons.to_arrays(Review())) == Review()
 
 
+def test_a_decision_is_taken_back_among_others() -> None:
+    labels = cells()
+    first = r.accept(Review(), labels, [1, 2])
+    second, left = r.reject(first, labels, [2])
+    third = r.accept(second, left, [3])
+    fourth, _ = r.reject(third, left, [4])
+    assert r.revert(fourth, third, fourth) is third, "nothing else was decided since"
+    # What was rejected had been accepted.
+    now = r.revert(fourth, first, second)
+    assert sorted(now.kept) == [1, 2, 3]
+    assert now.kept[2] is first.kept[2]
+    assert [region.label for region in now.empty] == [4]
+    now = r.revert(now, second, third)
+    assert sorted(now.kept) == [1, 2]
+    assert r.revert(r.revert(now, third, fourth), Review(), first) == Review()
+    assert sorted(region.label for region in r.difference(first, second)) == [2, 2]
+    assert [region.label for region in r.difference(third, fourth)] == [4]
+    # A region that was taken back before is not there to be taken back.
+    assert r.revert(first, third, fourth) == first
+
+
 def test_decisions_of_another_image_are_refused() -> None:
     review = r.accept(Review(), cells(), [3])
     with pytest.raises(ImPartialError, match="another image"):

@@ -42,7 +42,7 @@ def status(widget: Any, find: Any) -> Callable[[], str]:
 
 
 def test_the_status_knows_whether_suggestions_are_left(
-    widget: Any, predicted: Any, status: Any
+    widget: Any, predicted: Any, status: Any, wait_for: Any
 ) -> None:
     names = widget.session.record.channel_names
     card = SimpleNamespace(channel_names=names, n_channels=len(names))
@@ -51,8 +51,10 @@ def test_the_status_knows_whether_suggestions_are_left(
     for place in list(widget.results.places):
         widget.results.suggestions.looks_fine(place)
     assert "All suggestions are done" in status()
+    widget.status._pause.setInterval(0)
     widget.keys.undo_decision()
-    assert status().startswith("Ready. Follow the suggestions")
+    assert status() == "Undone: finding a place fine."
+    wait_for(lambda: status().startswith("Ready. Follow the suggestions"))
     widget.session.plane.suggestions = []
     widget.results.suggestions.refresh()
     assert "No suggestions are left" in status()

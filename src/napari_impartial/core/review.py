@@ -247,6 +247,35 @@ def reject(review: Review, labels: Labels, ids: Iterable[int]) -> tuple[Review, 
     return Review(kept, (*review.empty, *regions)), out
 
 
+def difference(before: Review, after: Review) -> list[Region]:
+    """Return the regions that are in one of two reviews only, the later one's first."""
+    mine, theirs = ([*one.kept.values(), *one.empty] for one in (after, before))
+    return [*_not_among(mine, theirs), *_not_among(theirs, mine)]
+
+
+def revert(now: Review, before: Review, after: Review) -> Review:
+    """Take the step from `before` to `after` back, and leave what else was decided.
+
+    Returns
+    -------
+    Review
+        `before` itself if nothing else was decided since.
+    """
+    if now is after:
+        return before
+    kept = dict(now.kept)
+    for label in before.kept.keys() | after.kept.keys():
+        was = before.kept.get(label)
+        if was is after.kept.get(label):
+            continue
+        if was is None:
+            kept.pop(label, None)
+        else:
+            kept[label] = was
+    added, removed = (_not_among(after.empty, before.empty), _not_among(before.empty, after.empty))
+    return Review(kept, (*_not_among(now.empty, added), *removed))
+
+
 def crop(review: Review, box: tuple[int, int, int, int]) -> Review:
     """Return what a review says of a part of the image, in the part's own pixels.
 
@@ -320,6 +349,12 @@ def check_inside(review: Review, shape: tuple[int, ...]) -> None:
                 f"A reviewed object lies outside of the image of {shape[0]} x {shape[1]} "
                 "pixels; the decisions belong to another image."
             )
+
+
+def _not_among(regions: Iterable[Region], others: Iterable[Region]) -> list[Region]:
+    """Return the regions that are not one of the others: the very same, not an equal one."""
+    known = {id(one) for one in others}
+    return [one for one in regions if id(one) not in known]
 
 
 def _keep_largest_pieces(labels: Labels, ids: npt.NDArray[np.integer]) -> None:

@@ -25,13 +25,14 @@ from .model_control import ModelControl
 from .panels.batch_panel import BatchChoice, BatchPanel
 from .panels.image_panel import ImagePanel
 from .panels.images_panel import ImageRow, ImagesPanel
-from .panels.labels import FOCUS_STYLE, count, line
+from .panels.labels import FOCUS_STYLE, count
 from .panels.model_row import ModelRow
 from .panels.refine_panel import RefinePanel
 from .panels.result_panel import ResultPanel
 from .panels.rounds_panel import RoundsPanel
 from .panels.scribble_panel import ScribblePanel
 from .panels.session_panel import RestoreLine, SessionPanel
+from .panels.status_line import StatusLine
 from .panels.step import Step, VerticalScrollArea, stacked
 from .panels.train_panel import TrainingChoice, TrainPanel
 from .process import TrainingProcess
@@ -112,7 +113,7 @@ class ImPartialWidget(QWidget):
         self.model_row = ModelRow()
         self.session_panel = SessionPanel()
         self.restore_line = RestoreLine()
-        self.status = line("status_label", "What is going on, or what comes next.")
+        self.status = StatusLine()
         self.steps = {
             "image": Step("1  Image", stacked(self.image_panel, self.images_panel)),
             "scribble": Step("2  Scribble", self.scribble_panel),
@@ -195,6 +196,7 @@ class ImPartialWidget(QWidget):
         results.measured.connect(self.result_panel.set_table)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
+        results.review.undone.connect(lambda words: self.status.notice(f"Undone: {words}."))
         results.suggestions.suggested.connect(lambda _: self._update())
         self.batch.progressed.connect(self._on_batch_progress)
         self.batch.ended.connect(self.batch_panel.end)
@@ -424,4 +426,4 @@ class ImPartialWidget(QWidget):
             session.current,
             self.workspace.n_others(),
         )
-        self.status.setText(status(session, self.results.places, self.training.waiting))
+        self.status.set_state(status(session, self.results.places, self.training.waiting))

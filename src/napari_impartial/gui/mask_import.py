@@ -66,5 +66,7 @@ def _add(workspace: Workspace, masks: np.ndarray) -> None:
     except ImPartialError as error:
         notify.show_error(str(error))
         return
-    workspace.scribbles.add(source, workspace.session.plane_index, scribbles.labels)
+    # Known first: the import is a step that can be undone.
     workspace.new_scribbles()
+    workspace.scribbles.add(source, workspace.session.plane_index, scribbles.labels)
+    workspace.read_scribbles()

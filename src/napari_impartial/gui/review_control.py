@@ -14,12 +14,24 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_impartial.core.lessons import background_stroke, withdrawn
 from napari_impartial.core.results import Box
-from napari_impartial.core.review import Region, Review, accept, collect, compose, crop, reject
+from napari_impartial.core.review import (
+    Region,
+    Review,
+    Verdict,
+    accept,
+    collect,
+    compose,
+    crop,
+    difference,
+    reject,
+    revert,
+)
 from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND
 
 from .decisions import Decision, DecisionLog
+from .layer_undo import LayerUndo
 from .layers import Role
-from .layers.view import show_plane
+from .layers.view import bring_into_view
 from .session import Plane, PlaneIndex, PlaneKey
 from .workspace import Workspace
 
@@ -49,12 +61,15 @@ class ReviewControl(QObject):
         Labels of objects of the plane in view that were rejected.
     image_wanted
         Key of the image that is to be brought to the front.
+    undone
+        What was undone, in words.
     """
 
     changed = Signal()
     corrected = Signal(int, object)
     removed = Signal(object)
     image_wanted = Signal(int)
+    undone = Signal(str)
 
     def __init__(self, workspace: Workspace, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -72,12 +87,15 @@ class ReviewControl(QObject):
         self._pause.setInterval(EDIT_PAUSE_MS)
         self._pause.timeout.connect(self._collect_touched)
         workspace.about_to_read.connect(self.collect_all)
+        self._layer_undo = LayerUndo(self.log, self._collect_touched, self.undo)
+        workspace.scribbles_found.connect(self._layer_undo.watch)
         workspace.painted.connect(self._take_back_rejections)
         workspace.plane_changed.connect(self.changed.emit)
 
     def let_go(self) -> None:
         """Stop listening to layers; the dock is going."""
         self._pause.stop()
+        self._layer_undo.let_go()
         for layer in self._watched:
             for event in self._events(layer):
                 event.disconnect(self._on_event)
@@ -88,7 +106,7 @@ class ReviewControl(QObject):
         layer = self._workspace.results.find(self._workspace.sources[key], Role.INSTANCES)
         if layer in self._edited:
             self._edited.discard(layer)
-            _forget_strokes(layer)
+            self._forget_strokes(layer)
         layer = self._workspace.results.write(
             self._workspace.sources[key], plane, Role.INSTANCES, labels
         )
@@ -141,8 +159,9 @@ class ReviewControl(QObject):
             self._shown[key, plane] = _Shown(shown.layer, labels)
         else:
             self.show(key, plane, labels)
-        undo = partial(self._restore, key, plane, before)
-        self.log.push(Decision("the correction", undo, before, where=(key, plane)), review)
+        self.log.push(self._decision("the correction", (key, plane), before, review), review)
+        # They are a decision now: its parts are not undone one by one.
+        self.log.forget_strokes(shown.layer)
         self.corrected.emit(key, plane)
 
     def pending(self) -> dict[PlaneKey, Review]:
@@ -180,10 +199,9 @@ class ReviewControl(QObject):
             return
         before = known.review
         known.review = accept(before, known.instances, labels, _kind_of(known))
-        n = len(known.review.kept) - len(before.kept)
-        if n:
-            undo = partial(self._restore, *place, before)
-            self.log.push(Decision(f"accepting {_objects(n)}", undo, before, where=place))
+        if len(known.review.kept) > len(before.kept):
+            words = f"accepting {_objects(difference(before, known.review))}"
+            self.log.push(self._decision(words, place, before, known.review))
             self._session.changed.emit()
 
     def reject(self, labels: Sequence[int]) -> None:
@@ -200,20 +218,25 @@ class ReviewControl(QObject):
         known.n_objects = max(0, known.n_objects - len(regions))
         strokes = self._paint_background(place, left, regions)
         self.show(*place, left)
-        undo = partial(self._undo_rejection, place, before, strokes)
-        words = f"rejecting {_objects(len(regions))}"
-        self.log.push(Decision(words, undo, before, review, place))
+        decision = self._decision(f"rejecting {_objects(regions)}", place, before, review)
+        undo = partial(self._undo_rejection, place, before, review, strokes)
+        self.log.push(replace(decision, undo=undo))
         self.removed.emit([region.label for region in regions])
         self._session.changed.emit()
 
     def undo(self) -> None:
-        """Undo the latest decision, with its plane in view."""
+        """Undo the latest decision, with what it is about in view."""
         self.collect_all()
+        images = self._session.images
+        self.log.strike(lambda one: one.where is not None and one.where[0] not in images)
         latest = self.log.latest
-        if latest is not None and latest.where is not None:
-            self._go_to(*latest.where)
+        if latest is None:
+            return
+        if latest.where is not None:
+            self._go_to(*latest.where, latest.spots)
         self.log.undo()
         self._session.changed.emit()
+        self.undone.emit(latest.words)
 
     def undo_words(self) -> str:
         """Return what would be undone, and in which image; empty if nothing."""
@@ -225,13 +248,16 @@ class ReviewControl(QObject):
             return latest.words
         return f"{latest.words} in {self._workspace.sources[key].plane_name(plane)}"
 
-    def _go_to(self, key: int, plane: PlaneIndex) -> None:
-        """Bring a plane to the front; where one looks in it stays."""
-        if key not in self._session.images:
-            return
+    def _go_to(self, key: int, plane: PlaneIndex, spots: Sequence[tuple[float, float]]) -> None:
+        """Bring a plane to the front; where one looks in it stays if a spot is seen there."""
         if key != self._session.current:
             self.image_wanted.emit(key)
-        show_plane(self._workspace.viewer, self._workspace.sources[key], plane)
+        bring_into_view(self._workspace.viewer, self._workspace.sources[key], plane, spots)
+
+    def _decision(self, words: str, place: PlaneKey, before: Review, after: Review) -> Decision:
+        undo = partial(self._revert, place, before, after)
+        spots = [_centre(region) for region in difference(before, after)]
+        return Decision(words, undo, before, after, place, spots)
 
     def verdicts(self) -> dict[int, str]:
         """Return the verdicts on objects of the plane in view, by label."""
@@ -240,7 +266,7 @@ class ReviewControl(QObject):
             return {}
         return {label: str(region.verdict) for label, region in known.review.kept.items()}
 
-    def _in_view(self) -> tuple[Plane | None, tuple[int, PlaneIndex] | None]:
+    def _in_view(self) -> tuple[Plane | None, PlaneKey | None]:
         """Return the plane in view, what hands did there taken note of."""
         if self._session.current is None or self._session.plane is None:
             return None, None
@@ -250,13 +276,13 @@ class ReviewControl(QObject):
 
     def _paint_background(
         self,
-        place: tuple[int, PlaneIndex],
+        place: PlaneKey,
         labels: npt.NDArray[np.int32],
         regions: Sequence[Region],
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-        """Paint background under rejected objects as one step of the layer's undo.
+        """Paint background under rejected objects; return rows, columns and values before.
 
-        Returns rows, columns and values before.
+        It is undone with the rejection, and so is none of the layer's own steps.
         """
         key, plane = place
         mask = np.zeros(labels.shape, dtype=bool)
@@ -266,7 +292,7 @@ class ReviewControl(QObject):
         source, scribbles = self._workspace.sources[key], self._workspace.scribbles
         layers = self._workspace.viewer.layers
         active, selected = layers.selection.active, set(layers.selection)
-        before = scribbles.paint(source, plane, rows, columns, BACKGROUND)
+        before = scribbles.put(source, plane, rows, columns, BACKGROUND)
         if active is not None and layers.selection.active is not active:
             layers.selection.clear()
             layers.selection.update(selected)
@@ -276,26 +302,37 @@ class ReviewControl(QObject):
 
     def _undo_rejection(
         self,
-        place: tuple[int, PlaneIndex],
-        review: Review,
+        place: PlaneKey,
+        before: Review,
+        after: Review,
         strokes: tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]],
     ) -> None:
         key, plane = place
         if key not in self._session.images:
             return
         source, (rows, columns, values) = self._workspace.sources[key], strokes
-        now = self._workspace.scribbles.view(source, plane)
-        self._restore(key, plane, review)
+        scribbles = self._workspace.scribbles
+        now = scribbles.view(source, plane)
+        self._revert(place, before, after)
         if now is not None:
             # What has been painted there since then stays.
-            ours = np.asarray(now)[rows, columns] == BACKGROUND
-            self._workspace.scribbles.paint(source, plane, rows[ours], columns[ours], values[ours])
+            ours = now[rows, columns] == BACKGROUND
+            scribbles.put(source, plane, rows[ours], columns[ours], values[ours])
+            layer = scribbles.find(source)
+            if layer is not None and not ours.all():
+                # Undone, such a stroke would leave our background behind.
+                self._forget_strokes(layer)
             self._workspace.read_scribbles()
+
+    def _revert(self, place: PlaneKey, before: Review, after: Review) -> None:
+        """Take back what a decision changed."""
+        key, plane = place
+        if key in self._session.images:
+            now = self._session.images[key].plane(plane).review
+            self._restore(key, plane, revert(now, before, after))
 
     def _restore(self, key: int, plane: PlaneIndex, review: Review) -> None:
         """Put decisions back as they were."""
-        if key not in self._session.images:
-            return
         known = self._session.images[key].plane(plane)
         known.review = review
         if known.cut is not None:
@@ -322,25 +359,41 @@ class ReviewControl(QObject):
     def _take_back(
         self, key: int, index: PlaneIndex, plane: Plane, regions: Sequence[Region]
     ) -> None:
-        before = plane.review
-        left = tuple(one for one in before.empty if not any(one is gone for gone in regions))
-        review = replace(before, empty=left)
-        latest = self.log.latest
-        if latest is not None and latest.after is before and isinstance(latest.before, Review):
-            whole = len(before.empty) - len(latest.before.empty) == len(regions)
-            # What was rejected may have been accepted before that.
-            review = latest.before if whole else review
-        self._restore(key, index, review)
-        undo = partial(self._restore, key, index, before)
-        self.log.push(
-            Decision("taking the rejection back", undo, before, where=(key, index)), review
+        """Take rejections back, and strike them out: they are undone already."""
+        gone = {id(region) for region in regions}
+        review = replace(
+            plane.review, empty=tuple(one for one in plane.review.empty if id(one) not in gone)
         )
+        left = {id(region) for region in review.empty}
+        void = [
+            one
+            for one in self.log.decisions
+            if one.where == (key, index)
+            and (rejected := {id(region) for region in _rejected(one)}) & gone
+            and not rejected & left
+        ]
+        for one in reversed(void):
+            assert isinstance(one.before, Review)
+            assert isinstance(one.after, Review)
+            # What was rejected may have been accepted before that.
+            review = revert(review, one.before, one.after)
+        self._restore(key, index, review)
+        self.log.strike(lambda one: any(one is other for other in void))
         self._session.changed.emit()
+
+    def _forget_strokes(self, layer: Labels) -> None:
+        """Empty a layer's own undo: its steps speak of labels that are no longer there."""
+        self.log.forget_strokes(layer)
+        mode = layer.mode
+        layer.editable = False
+        layer.editable = True
+        layer.mode = mode
 
     def _watch(self, layer: Labels) -> None:
         """Hear of what is done to a layer; undo and redo only redraw it."""
         if layer not in self._watched:
             self._watched.add(layer)
+            self._layer_undo.watch(layer)
             for event in self._events(layer):
                 event.connect(self._on_event)
 
@@ -379,13 +432,19 @@ def _largest_outside(labels: npt.NDArray[Any], box: Box) -> int:
     return max(int(part.max(initial=0)) for part in round_it)
 
 
-def _forget_strokes(layer: Labels) -> None:
-    """Empty a layer's own undo: its steps speak of labels that are no longer there."""
-    mode = layer.mode
-    layer.editable = False
-    layer.editable = True
-    layer.mode = mode
+def _rejected(decision: Decision) -> list[Region]:
+    """Return the objects that a decision rejected."""
+    before, after = decision.before, decision.after
+    if not isinstance(before, Review) or not isinstance(after, Review):
+        return []
+    new = after.empty[len(before.empty) :]
+    return [region for region in new if region.verdict is Verdict.REJECTED]
 
 
-def _objects(n: int) -> str:
-    return "1 object" if n == 1 else f"{n} objects"
+def _centre(region: Region) -> tuple[float, float]:
+    height, width = region.mask.shape
+    return region.y0 + (height - 1) / 2, region.x0 + (width - 1) / 2
+
+
+def _objects(regions: Sequence[Region]) -> str:
+    return f"object {regions[0].label}" if len(regions) == 1 else f"{len(regions)} objects"

@@ -122,7 +122,8 @@ class SuggestionControl(QObject):
         one = dismiss(place.suggestion, plane.prediction.foreground)
         plane.dismissed = [*plane.dismissed, one]
         undo, where = partial(self._bring_back, plane, one), (place.key, place.plane)
-        self._log.push(Decision("finding a place fine", undo, None, where=where))
+        spots = [(place.suggestion.y, place.suggestion.x)]
+        self._log.push(Decision("finding a place fine", undo, None, where=where, spots=spots))
         self.refresh()
         self._session.changed.emit()
 

@@ -47,6 +47,8 @@ class Workspace(QObject):
         Another plane of a stack is looked at, or another image was chosen.
     about_to_read
         What is annotated is about to be read as a whole; the time to hand in the rest.
+    scribbles_found
+        A scribble layer that was not known before.
     """
 
     layers_changed = Signal()
@@ -54,6 +56,7 @@ class Workspace(QObject):
     brush_changed = Signal()
     plane_changed = Signal()
     about_to_read = Signal()
+    scribbles_found = Signal(object)
 
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -272,6 +275,7 @@ class Workspace(QObject):
     def _watch(self, layer: Labels) -> None:
         if layer not in self._watched:
             self._watched.add(layer)
+            self.scribbles_found.emit(layer)
             layer.events.paint.connect(self._on_painted)
             # Undo and redo are told by nothing else.
             layer.events.set_data.connect(self._on_painted)

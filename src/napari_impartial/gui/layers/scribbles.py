@@ -144,6 +144,41 @@ class ScribbleLayers:
 
         The layer is made if there is none; which brush is in hand stays as it is.
         """
+        layer, places = self._pixels(source, plane, rows, columns)
+        before = np.asarray(layer.data[places]).copy()
+        painted = np.broadcast_to(np.asarray(values, dtype=layer.data.dtype), rows.shape)
+        layer.data_setitem(places, painted)
+        return before
+
+    def put(
+        self,
+        source: Source,
+        plane: PlaneIndex,
+        rows: npt.NDArray[np.intp],
+        columns: npt.NDArray[np.intp],
+        values: npt.ArrayLike,
+    ) -> npt.NDArray[np.uint8]:
+        """Write pixels of one plane past the layer's own undo; return the old values.
+
+        For what belongs to a decision, with which it is undone. The layer is made if there
+        is none.
+        """
+        layer, places = self._pixels(source, plane, rows, columns)
+        before = np.asarray(layer.data[places]).copy()
+        layer.data[places] = values
+        layer.refresh()
+        # Refreshing a hidden layer tells nobody.
+        layer.events.paint(value=[])
+        return before
+
+    def _pixels(
+        self,
+        source: Source,
+        plane: PlaneIndex,
+        rows: npt.NDArray[np.intp],
+        columns: npt.NDArray[np.intp],
+    ) -> tuple[Labels, tuple[npt.NDArray[np.intp], ...]]:
+        """Return the layer, made if there is none, and where pixels of a plane lie in it."""
         layer = self.find(source)
         if layer is None:
             layer, _ = self.make(source)
@@ -159,10 +194,7 @@ class ScribbleLayers:
                 places[axis] = columns
             else:
                 places[axis] = np.full(len(rows), 0 if letter == "C" else next(stack))
-        before = np.asarray(layer.data[tuple(places)]).copy()
-        painted = np.broadcast_to(np.asarray(values, dtype=layer.data.dtype), rows.shape)
-        layer.data_setitem(tuple(places), painted)
-        return before
+        return layer, tuple(places)
 
     def all(self) -> list[Labels]:
         """Return all scribble layers, those that were removed included."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,20 +63,46 @@ def go_to(
         camera.zoom = min(viewer.canvas.size) / size
 
 
+def bring_into_view(
+    viewer: napari.Viewer,
+    source: Source,
+    plane: PlaneIndex,
+    spots: Sequence[tuple[float, float]],
+) -> None:
+    """Show a plane, and centre the first of some places (y, x) if none of them is in view."""
+    origin = show_plane(viewer, source, plane)
+    if not spots:
+        return
+    first = viewer.dims.ndim - source.primary.ndim
+    displayed = [axis - first for axis in viewer.dims.displayed[-2:]]
+    steps = [_world(source, plane, y, x) - origin for y, x in ((1, 0), (0, 1))]
+    # Thousands of objects may have been accepted at once: not a call for each of them.
+    there = (origin + np.asarray(spots, dtype=float) @ np.array(steps))[:, displayed]
+    camera = viewer.scene.camera
+    away = np.abs(there - np.array(camera.center[-2:]))
+    if not (away <= np.array(viewer.canvas.size) / camera.zoom / 2).all(axis=1).any():
+        go_to(viewer, source, plane, *spots[0])
+
+
 def show_plane(
     viewer: napari.Viewer, source: Source, plane: PlaneIndex, y: float = 0, x: float = 0
 ) -> npt.NDArray[np.float64]:
     """Set the viewer's sliders to a plane; return where a pixel of it lies in the world."""
+    world = _world(source, plane, y, x)
+    first = viewer.dims.ndim - source.primary.ndim
+    for i in source.stack_axes:
+        viewer.dims.set_point(first + i, world[i])
+    return world
+
+
+def _world(source: Source, plane: PlaneIndex, y: float, x: float) -> npt.NDArray[np.float64]:
+    """Return where a pixel of a plane lies in the world."""
     layer = source.primary
     point = np.zeros(layer.ndim)
     places = iter(plane)
     for i, letter in enumerate(source.axes[: layer.ndim]):
         point[i] = {"Y": y, "X": x}.get(letter, next(places) if letter in "TZ" else 0)
-    world = np.asarray(layer.data_to_world(point))
-    first = viewer.dims.ndim - layer.ndim
-    for i in source.stack_axes:
-        viewer.dims.set_point(first + i, world[i])
-    return world
+    return np.asarray(layer.data_to_world(point))
 
 
 def on_click(viewer: napari.Viewer, found: Callable[[Labels, int], None]) -> Callable[[], None]:

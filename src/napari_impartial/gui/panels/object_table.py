@@ -272,9 +272,8 @@ class ObjectTable(QTableView):
         row = self._model.row_of(label)
         if row is None:
             return
-        self._from_outside = True
-        self.selectRow(row)
-        self._from_outside = False
+        # selectRow would add to the selection while Ctrl is held, as it is for clicks on objects.
+        self.select_labels([label], label)
         self.scrollTo(self._model.index(row, 0))
 
     def select_labels(self, labels: Iterable[int], current: int | None = None) -> None:
