@@ -300,8 +300,11 @@ class ObjectTable(QTableView):
 
     def go_to_row(self, row: int) -> None:
         """Make a row the selected one, and ask to be taken to its object."""
-        if 0 <= row < self._model.rowCount():
-            self.selectRow(row)
+        chosen = self.selectionModel()
+        if chosen is not None and 0 <= row < self._model.rowCount():
+            # selectRow would do something else while a key such as Ctrl is held.
+            flag = QItemSelectionModel.SelectionFlag
+            chosen.setCurrentIndex(self._model.index(row, 0), flag.ClearAndSelect | flag.Rows)
 
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """Ask to be taken to the object of the row that became the current one."""
