@@ -183,3 +183,12 @@ def test_a_channel_that_is_selected_does_not_become_an_image(
     viewer.add_image(np.zeros(shape), name="membrane", **there)
     widget.keys.brush_cell()
     assert widget.workspace.source.primary == first
+
+
+def test_objects_whose_layer_was_removed_can_be_shown_again(
+    widget: Any, viewer: Any, predicted: Any, find: Any, notes: Any, wait_for: Any
+) -> None:
+    viewer.layers.remove(layer_named(viewer, "instances [tissue]"))
+    wait_for(lambda: any("Move a slider" in note for note in notes()))
+    find("threshold_slider").setValue(0.6)
+    wait_for(lambda: "instances [tissue]" in names(viewer))

@@ -400,6 +400,8 @@ class Workspace(QObject):
                 notify.show_warning(
                     f"Press New scribbles to bring '{layer.name}' back with all its strokes."
                 )
+            elif self.results.holds(layer, Role.INSTANCES):
+                notify.show_info(f"Move a slider in step 4 to show '{layer.name}' again.")
 
 
 def _timer(parent: QObject, pause_ms: int, act: Any) -> QTimer:

@@ -115,6 +115,10 @@ class ResultLayers:
         layer.refresh()
         return layer
 
+    def holds(self, layer: Layer, role: Role) -> bool:
+        """Whether a layer, in the viewer or removed from it by the user, has this role."""
+        return any(r is role and one == layer for (_, r), one in self._layers.items())
+
     def read(self, source: Source, plane: PlaneIndex, role: Role) -> npt.NDArray[Any] | None:
         """Return what is shown of one plane, or None."""
         layer = self.find(source, role)

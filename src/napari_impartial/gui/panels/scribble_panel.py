@@ -77,9 +77,11 @@ class ScribblePanel(QWidget):
     def set_ready(self, has_image: bool, has_scribbles: bool) -> None:
         """Enable what can work."""
         self._new.setEnabled(has_image)
+        self._new.setText("Scribble" if has_scribbles else "New scribbles")
         self._roi_button.setEnabled(has_image)
-        for button in self._brushes.values():
-            button.setEnabled(has_scribbles)
+        for label, button in self._brushes.items():
+            # To paint makes a layer where there is none; there is nothing to erase, though.
+            button.setEnabled(has_scribbles or (has_image and label > 0))
         self._import_button.setEnabled(has_image and self._labels.count() > 0)
 
     def set_brush(self, label: int | None) -> None:

@@ -26,6 +26,8 @@ from .wheel import WheelGuard
 
 # The arrow, and the space round it.
 _BESIDE_TITLE_PX = 36
+# Beyond the narrowest, to begin with.
+_MORE_WIDTH_PX = 44
 # Before it is laid out a widget is of no particular width.
 _LEAST_TITLE_PX = 200
 
@@ -163,8 +165,8 @@ class VerticalScrollArea(QScrollArea):
         return QSize(self._content.minimumSizeHint().width() + self._bar_width, 150)
 
     def sizeHint(self) -> QSize:
-        """Return a size to begin with."""
-        return QSize(self.minimumSizeHint().width(), 600)
+        """Return a size to begin with: as narrow as can be, sliders and tables are cramped."""
+        return QSize(self.minimumSizeHint().width() + _MORE_WIDTH_PX, 600)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Follow the content when it needs another width."""
