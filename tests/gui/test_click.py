@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QApplication, QOpenGLWidget
+from qtpy.QtWidgets import QApplication, QOpenGLWidget, QScrollArea
 from scipy import ndimage
 
 PLAIN, CTRL = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
@@ -123,3 +123,58 @@ def test_what_is_no_click_on_an_object(
     widget._on_clicked_object(viewer.add_labels(predicted.data, name="instances [other]"), LABEL)
     click()
     assert row() == [], "the table is about the objects of the image in front"
+
+
+def test_the_dock_scrolls_to_the_row(widget: Any, predicted: Any, find: Any, qtbot: Any) -> None:
+    area, table = widget.findChild(QScrollArea), find("object_table")
+    window = widget.window()
+    window.resize(1200, 500)
+    window.show()
+    qtbot.waitUntil(lambda: area.verticalScrollBar().maximum() > 0)
+    qtbot.wait(300)  # until the layout has settled
+
+    def seen() -> bool:
+        return bool(table.visibleRegion().boundingRect() == table.rect())
+
+    area.verticalScrollBar().setValue(0)
+    assert not seen()
+    widget._on_clicked_object(predicted, LABEL)
+    assert table.selected() == [LABEL]
+    qtbot.waitUntil(seen)
+    # In sight, be it near the edge, it stays where it is.
+    bar = area.verticalScrollBar()
+    bar.setValue(bar.value() - 4)
+    assert seen()
+    place = bar.value()
+    table.clearSelection()
+    widget._on_clicked_object(predicted, LABEL)
+    assert table.selected() == [LABEL]
+    assert bar.value() == place
+
+
+def test_a_click_with_ctrl_held_selects_one_row(widget: Any, click: Any, find: Any) -> None:
+    table = find("object_table")
+    table.select(LABEL + 1)
+    for _ in range(2):
+        click(CTRL)
+        assert table.selected() == [LABEL]
+
+
+@pytest.mark.parametrize("action", ["accept", "reject"])
+def test_the_view_stays_with_what_was_chosen_in_the_picture(
+    action: str, widget: Any, viewer: Any, scribbled: Any, click: Any, find: Any, wait_for: Any
+) -> None:
+    viewer.layers.selection.active = scribbled
+    table, camera = find("object_table"), viewer.scene.camera
+    click(CTRL)
+    before = (camera.center, camera.zoom)
+    getattr(widget.keys, action)()
+    assert (camera.center, camera.zoom) == before
+    assert table.selected() == ([LABEL] if action == "accept" else []), "none that is out of sight"
+    # From the table one goes on to the next row.
+    table.go_to_row(0)
+    first, before = table.selected(), (camera.center, camera.zoom)
+    getattr(widget.keys, action)()
+    assert table.selected()
+    assert table.selected() != first
+    assert (camera.center, camera.zoom) != before

@@ -330,7 +330,7 @@ class ImPartialWidget(QWidget):
     def _on_clicked_object(self, layer: Labels, label: int) -> None:
         source = self.workspace.source
         if source is not None and self.workspace.results.find(source, Role.INSTANCES) == layer:
-            self.result_panel.table.select(label)
+            self.result_panel.review.show_row(label)
 
     def _on_active_layer(self, _: Any = None) -> None:
         source = self.workspace.source

@@ -228,6 +228,8 @@ class ObjectTable(QTableView):
         rows.hide()
         self.setFixedHeight(max(150, 7 * (self.fontMetrics().height() + 6)))
         self._from_outside = False
+        self._in_picture = False
+        self.pressed.connect(self._on_pressed)
 
     def table_model(self) -> ObjectTableModel:
         """Return the model."""
@@ -268,12 +270,13 @@ class ObjectTable(QTableView):
         return self._model.labels(sorted(rows))
 
     def select(self, label: int) -> None:
-        """Show the row of an object, without going to the object."""
+        """Show the row of an object that was chosen in the picture, without going there."""
         row = self._model.row_of(label)
         if row is None:
             return
         # selectRow would add to the selection while Ctrl is held, as it is for clicks on objects.
         self.select_labels([label], label)
+        self._in_picture = True
         self.scrollTo(self._model.index(row, 0))
 
     def select_labels(self, labels: Iterable[int], current: int | None = None) -> None:
@@ -293,6 +296,10 @@ class ObjectTable(QTableView):
             chosen.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
         self._from_outside = False
 
+    def chosen_in_picture(self) -> bool:
+        """Whether what was chosen last was chosen in the picture: there it is looked at."""
+        return self._in_picture
+
     def current_label(self) -> int | None:
         """Return the label of the current row."""
         row = self.currentIndex().row()
@@ -310,6 +317,7 @@ class ObjectTable(QTableView):
         """Ask to be taken to the object of the row that became the current one."""
         super().currentChanged(current, previous)
         if current.isValid() and current.row() != previous.row() and not self._from_outside:
+            self._in_picture = False
             value = self._model.value
             row = current.row()
             self.object_chosen.emit(
@@ -318,6 +326,9 @@ class ObjectTable(QTableView):
                 float(value(row, "centroid_x")),
                 float(value(row, "area_px")),
             )
+
+    def _on_pressed(self, _: QModelIndex) -> None:
+        self._in_picture = False
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Reject with the key that elsewhere takes rows out of tables."""

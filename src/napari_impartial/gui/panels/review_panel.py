@@ -114,20 +114,26 @@ class ReviewPanel(QWidget):
         """Filter the table."""
         self._filter.setText(text)
 
+    def show_row(self, label: int) -> None:
+        """Select the row of an object that was chosen in the picture, and scroll to it."""
+        self.table.select(label)
+        if self.table.selected() == [label] and self.table.isVisible():
+            self._scroll_to(self.table)
+
     def accept(self) -> None:
-        """Accept what is selected, and go on to the next row."""
+        """Accept what is selected, and go on to the next row if it was chosen in the table."""
         labels, row = self.table.selected(), self.table.currentIndex().row()
         if labels:
             self.accept_wanted.emit(labels)
-            if len(labels) == 1:
+            if len(labels) == 1 and not self.table.chosen_in_picture():
                 self.table.go_to_row(row + 1)
 
     def reject(self) -> None:
-        """Reject what is selected, and go on to the next row."""
+        """Reject what is selected, and go on to the next row if it was chosen in the table."""
         labels, row = self.table.selected(), self.table.currentIndex().row()
         if labels:
             self.reject_wanted.emit(labels)
-            if len(labels) == 1:
+            if len(labels) == 1 and not self.table.chosen_in_picture():
                 self.table.go_to_row(min(row, self.table.table_model().rowCount() - 1))
 
     def _make_filter(self) -> None:
@@ -236,11 +242,20 @@ class ReviewPanel(QWidget):
             self._soon.start(0)
 
     def _scroll_to_histogram(self) -> None:
+        self._scroll_to(self._histogram_box)
+
+    def _scroll_to(self, part: QWidget) -> None:
+        """Scroll until a part is in sight; not at all if it is."""
         above = self.parentWidget()
         while above is not None and not isinstance(above, QScrollArea):
             above = above.parentWidget()
-        if above is not None:
-            above.ensureWidgetVisible(self._histogram_box, 0, 8)
+        inside = None if above is None else above.widget()
+        if above is None or inside is None or part.visibleRegion().boundingRect() == part.rect():
+            return
+        # ensureWidgetVisible would be content with the current row of a table.
+        for corner in (part.rect().bottomLeft(), part.rect().topLeft()):
+            place = part.mapTo(inside, corner)
+            above.ensureVisible(place.x(), place.y(), 0, 8)
 
     def _draw(self, *_: Any) -> None:
         name = self._column.currentData()
