@@ -201,7 +201,7 @@ def test_filter_export_and_both_ways(
     path = tmp_path / "cells.csv"
     panel = widget.result_panel.review
     panel.export_wanted.emit(path, table.table_model().shown())
-    rows = list(csv.DictReader(path.open()))
+    rows = list(csv.DictReader(path.read_text().splitlines()))
     assert len(rows) == (areas > limit).sum()
     columns = measure(
         known.instances, known.image, known.prediction.probability, known.prediction.entropy

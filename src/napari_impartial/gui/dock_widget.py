@@ -22,6 +22,7 @@ from .layers import Role, Source
 from .layers.view import on_click
 from .list_keys import ListKeys
 from .model_control import ModelControl
+from .object_marks import MOST_MARKS, ObjectMarks
 from .panels.batch_panel import BatchChoice, BatchPanel
 from .panels.image_panel import ImagePanel
 from .panels.images_panel import ImageRow, ImagesPanel
@@ -114,6 +115,7 @@ class ImPartialWidget(QWidget):
         self.session_panel = SessionPanel()
         self.restore_line = RestoreLine()
         self.status = StatusLine()
+        self._marks = ObjectMarks(self._viewer)
         self.steps = {
             "image": Step("1  Image", stacked(self.image_panel, self.images_panel)),
             "scribble": Step("2  Scribble", self.scribble_panel),
@@ -165,6 +167,8 @@ class ImPartialWidget(QWidget):
         self.result_panel.cancel_wanted.connect(results.cancel)
         self.result_panel.valueChanged.connect(results.set_config)
         self.result_panel.table.object_chosen.connect(self._on_object)
+        self.result_panel.table.selection_changed.connect(self._mark_objects)
+        workspace.plane_changed.connect(self._marks.clear)
         self.batch_panel.predict_wanted.connect(self._predict_batch)
         self.batch_panel.cancel_wanted.connect(self.batch.cancel)
         self.result_panel.review.export.wanted.connect(self._export)
@@ -251,6 +255,7 @@ class ImPartialWidget(QWidget):
                 self.refinement.let_go,
                 partial(active.disconnect, self._on_active_layer),
                 self._bound_keys.let_go,
+                self._marks.let_go,
             ],
             self.workspace.front.let_go,
         )
@@ -326,6 +331,14 @@ class ImPartialWidget(QWidget):
     def _on_object(self, label: int, y: float, x: float, area_px: float) -> None:
         self.results.go_to_object(y, x, area_px)
         self.results.select_object(label)
+
+    def _mark_objects(self) -> None:
+        source = self.workspace.source
+        boxes = self.result_panel.table.selected_boxes(MOST_MARKS)
+        if source is None:
+            self._marks.clear()
+        else:
+            self._marks.mark(self, source, self.session.plane_index, boxes)
 
     def _on_clicked_object(self, layer: Labels, label: int) -> None:
         source = self.workspace.source

@@ -70,18 +70,27 @@ def bring_into_view(
     spots: Sequence[tuple[float, float]],
 ) -> None:
     """Show a plane, and centre the first of some places (y, x) if none of them is in view."""
-    origin = show_plane(viewer, source, plane)
+    show_plane(viewer, source, plane)
     if not spots:
         return
-    first = viewer.dims.ndim - source.primary.ndim
-    displayed = [axis - first for axis in viewer.dims.displayed[-2:]]
-    steps = [_world(source, plane, y, x) - origin for y, x in ((1, 0), (0, 1))]
-    # Thousands of objects may have been accepted at once: not a call for each of them.
-    there = (origin + np.asarray(spots, dtype=float) @ np.array(steps))[:, displayed]
+    there = in_world(viewer, source, plane, np.asarray(spots, dtype=float))
     camera = viewer.scene.camera
     away = np.abs(there - np.array(camera.center[-2:]))
     if not (away <= np.array(viewer.canvas.size) / camera.zoom / 2).all(axis=1).any():
         go_to(viewer, source, plane, *spots[0])
+
+
+def in_world(
+    viewer: napari.Viewer, source: Source, plane: PlaneIndex, places: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return where places (N, 2) of a plane lie on the two axes of the world that are shown."""
+    first = viewer.dims.ndim - source.primary.ndim
+    displayed = [axis - first for axis in viewer.dims.displayed[-2:]]
+    origin = _world(source, plane, 0, 0)
+    steps = [_world(source, plane, y, x) - origin for y, x in ((1, 0), (0, 1))]
+    # Thousands of objects may have been accepted at once: not a call for each of them.
+    there = (origin + places @ np.array(steps))[:, displayed]
+    return np.asarray(there, dtype=float)
 
 
 def show_plane(

@@ -201,10 +201,13 @@ class ObjectTable(QTableView):
         ``(label, y, x, area_px)`` of the row that became the current one.
     reject_wanted
         The selected rows are no objects.
+    selection_changed
+        Other rows are selected, or none.
     """
 
     object_chosen = Signal(int, float, float, float)
     reject_wanted = Signal()
+    selection_changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -230,6 +233,11 @@ class ObjectTable(QTableView):
         self._from_outside = False
         self._in_picture = False
         self.pressed.connect(self._on_pressed)
+        # A model that is reset loses its selection without a word of that.
+        self._model.modelReset.connect(self.selection_changed)
+        selection = self.selectionModel()
+        if selection is not None:
+            selection.selectionChanged.connect(lambda *_: self.selection_changed.emit())
 
     def table_model(self) -> ObjectTableModel:
         """Return the model."""
@@ -268,6 +276,18 @@ class ObjectTable(QTableView):
         for part in (chosen[i] for i in range(chosen.count())):
             rows.update(range(part.top(), part.bottom() + 1))
         return self._model.labels(sorted(rows))
+
+    def selected_boxes(self, most: int) -> list[tuple[int, int, int, int]]:
+        """Return the boxes (y0, x0, y1, x1) of selected objects, of so many at most."""
+        rows = [self._model.row_of(label) for label in self.selected()[:most]]
+        names = ("bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1")
+        value = self._model.value
+        return [
+            (int(y0), int(x0), int(y1), int(x1))
+            for y0, x0, y1, x1 in (
+                [value(row, name) for name in names] for row in rows if row is not None
+            )
+        ]
 
     def select(self, label: int) -> None:
         """Show the row of an object that was chosen in the picture, without going there."""

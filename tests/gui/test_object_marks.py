@@ -1,0 +1,83 @@
+"""Chosen objects are marked in the picture, in a real window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication, QOpenGLWidget
+
+from napari_impartial.gui.object_marks import MARGIN_PX, MOST_MARKS
+
+
+def test_chosen_objects_are_marked(
+    widget: Any, viewer: Any, predicted: Any, find: Any, save: Any, qtbot: Any
+) -> None:
+    viewer.window.show()
+    qtbot.wait(300)  # until the layout has settled
+    table, canvas = find("object_table"), widget.window().findChild(QOpenGLWidget)
+    layers, marks = list(viewer.layers), widget._marks
+    assert marks.isHidden()
+    table.go_to_row(3)
+    (label,) = table.selected()
+    assert not marks.isHidden()
+    assert list(viewer.layers) == layers
+
+    def at(place: QPointF) -> Any:
+        none = Qt.MouseButton.NoButton
+        kind, there = QEvent.Type.MouseMove, canvas.mapToGlobal(place)
+        plain = Qt.KeyboardModifier.NoModifier
+        before = viewer.cursor.position
+
+        def moved() -> bool:
+            # napari looks at moves a few times a second only.
+            event = QMouseEvent(kind, place, there, none, none, plain)
+            QApplication.sendEvent(canvas, event)
+            return bool(viewer.cursor.position != before)
+
+        qtbot.waitUntil(moved)
+        return np.array(predicted.world_to_data(viewer.cursor.position))[-2:]
+
+    # napari and the marks agree on where the object is, wherever one looks.
+    rows, columns = np.nonzero(predicted.data == label)
+    for shift, factor in ((0, 1), (3, 1.5), (-5, 0.7)):
+        camera = viewer.scene.camera
+        camera.center = tuple(np.add(camera.center[-2:], shift))
+        camera.zoom *= factor
+        (outline,) = marks.outlines()
+        off = QPointF(MARGIN_PX, MARGIN_PX)
+        np.testing.assert_allclose(
+            at(outline.boundingRect().topLeft() + off),
+            (rows.min() - 0.5, columns.min() - 0.5),
+            atol=0.5,  # the mouse is in whole pixels
+        )
+        np.testing.assert_allclose(
+            at(outline.boundingRect().bottomRight() - off),
+            (rows.max() + 0.5, columns.max() + 0.5),
+            atol=0.5,
+        )
+    seen = marks.grab().toImage()
+    left = outline.boundingRect().center()
+    left.setX(outline.boundingRect().left())
+    assert seen.pixelColor(left.toPoint()).name() == "#ffff00"
+    assert "marks" not in (save(widget) / "session.json").read_text()
+
+    # Several at once; none that are not chosen.
+    table.selectAll()
+    assert len(marks.outlines()) == min(MOST_MARKS, table.model().rowCount())
+    viewer.dims.ndisplay = 3
+    assert not marks.outlines()
+    viewer.dims.ndisplay = 2
+    table.clearSelection()
+    assert marks.isHidden()
+    table.select(label)
+    assert not marks.isHidden()
+    widget.workspace.plane_changed.emit()
+    assert marks.isHidden()
+    table.select(label + 1)
+    widget.keys.reject()
+    assert marks.isHidden(), "the object is gone"
+    table.select(label)
+    viewer.window.remove_dock_widget(widget)
