@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from multiprocessing import Pipe
 from pathlib import Path
@@ -26,6 +27,7 @@ from napari_impartial.core.config import (
     TrainingConfig,
 )
 from napari_impartial.core.images import Image
+from napari_impartial.core.model_file import load_model
 from napari_impartial.core.results import NewScribbles, Preview, Stop
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.gui import messages
@@ -397,3 +399,32 @@ def test_a_measurement_gives_way_and_is_kept(
         assert trained.steps_a_second == pytest.approx(trained.card.steps / 6, rel=0.3)
     finally:
         process.close()
+
+
+def test_training_gives_way_to_a_busy_hand_and_comes_out_the_same(
+    tiny_tissue: Any, tiny_scribbles: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    process = TrainingProcess()
+
+    def weights(*wanted: bool) -> dict[str, Any]:
+        commands: SimpleQueue[Any] = SimpleQueue()
+        job = train_job(process, tiny_tissue.image, tiny_scribbles)
+        config = replace(job.keywords["training"], batch_size=4, max_steps=30)
+        steps = process.run(partial(job, training=config), commands)
+        for one in wanted:
+            next(news for news in steps if news is not None)
+            commands.put(partial(messages.GiveWay, wanted=one))
+        done = finish(steps)
+        assert isinstance(done, Trained)
+        return dict(load_model(Path(done.model_path)).weights)
+
+    try:
+        first, second = weights(True, False), weights()
+    finally:
+        process.close()
+    for name, values in first.items():
+        if "running_" in name:  # sums over pixels, in another order
+            assert values.allclose(second[name], rtol=1e-3, atol=1e-4), name
+        else:
+            assert values.equal(second[name]), name

@@ -91,6 +91,14 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class GiveWay:
+    """Train on half the cores, because the user is painting or moving; or on all again."""
+
+    job: int
+    wanted: bool
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Give the running prediction or measurement up."""
 
@@ -98,7 +106,7 @@ class Cancel:
 
 
 Job = Hello | Train | Predict | Package | Measure
-Request = Job | ToTraining | Pause | Cancel
+Request = Job | ToTraining | Pause | GiveWay | Cancel
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ class TrainingControl(QObject):
         self._pending: Training | None = None
         # The last training that gave a model: what Copy command is about.
         self.done: Training | None = None
+        self._gives_way = False
         self._previews = PreviewControl(workspace, self)
         self._previews.previewed.connect(self.previewed)
         # Which strokes the running training cannot take, in one sentence.
@@ -121,6 +122,12 @@ class TrainingControl(QObject):
         self._job.send(partial(messages.ToTraining, command=Stop()))
         self._session.activity = Activity.STOPPING
 
+    def give_way(self, wanted: bool) -> None:
+        """Let training leave a core to the user's busy hand, or have all again."""
+        self._gives_way = wanted
+        if self._job is not None:
+            self._job.send(partial(messages.GiveWay, wanted=wanted))
+
     def _start(self, model: object, config: TrainingConfig, init: Path | None) -> None:
         images = tuple(item.image for item in self._items)
         scribbles = tuple(item.scribbles for item in self._items)
@@ -144,6 +151,8 @@ class TrainingControl(QObject):
         self._job.progressed.connect(self._on_progress)
         self._job.ended.connect(self._on_end)
         self._previews.begin(self._job, self._items)
+        if self._gives_way:
+            self.give_way(True)
         self.started.emit(config)
 
     def _on_progress(self, progress: TrainingProgress) -> None:

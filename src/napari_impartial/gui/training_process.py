@@ -39,6 +39,8 @@ class Inbox:
     def __init__(self, connection: Connection) -> None:
         self.jobs: queue.SimpleQueue[messages.Job] = queue.SimpleQueue()
         self.cancelled: set[int] = set()
+        # Whether the window's user is busy; of the training that is under way or comes next.
+        self.gives_way = False
         self._connection = connection
         self._commands: collections.deque[tuple[int, Command]] = collections.deque()
         self._running = threading.Event()
@@ -88,6 +90,8 @@ class Inbox:
                     self._running.clear()
                 else:
                     self._running.set()
+            case messages.GiveWay(_, wanted):
+                self.gives_way = wanted
             case messages.Cancel(job):
                 self.cancelled.add(job)
             case _:
@@ -137,26 +141,35 @@ class Server:
         return messages.Ready(job.job, tuple(describe_devices()))
 
     def _train(self, job: messages.Train) -> messages.Trained:
+        import torch
+
         from napari_impartial.core.model_file import save_model
         from napari_impartial.core.training import fit
         from napari_impartial.io.speed_cache import save_trained
 
+        threads = torch.get_num_threads()
         init = None if job.init_path is None else self._load(job.init_path)
         steps = fit(job.images, job.scribbles, job.model, job.training, init)
         command: Command | None = None
         reported, rate = 0.0, 0.0
-        while True:
-            try:
-                progress: TrainingProgress = steps.send(command)
-            except StopIteration as end:
-                model: TrainedModel = end.value
-                break
-            if progress.elapsed_s >= TELLING_S:
-                rate = progress.step / progress.elapsed_s
-            if progress.preview is not None or time.monotonic() - reported >= REPORT_EVERY_S:
-                self._reply(messages.Progressed(job.job, progress))
-                reported = time.monotonic()
-            command = self._inbox.next_command(job.job)
+        try:
+            while True:
+                try:
+                    progress: TrainingProgress = steps.send(command)
+                except StopIteration as end:
+                    model: TrainedModel = end.value
+                    break
+                if progress.elapsed_s >= TELLING_S:
+                    rate = progress.step / progress.elapsed_s
+                if progress.preview is not None or time.monotonic() - reported >= REPORT_EVERY_S:
+                    self._reply(messages.Progressed(job.job, progress))
+                    reported = time.monotonic()
+                command = self._inbox.next_command(job.job)
+                # On two cores what comes out is the same: one half of a batch after the other.
+                torch.set_num_threads(max(threads // 2, 1) if self._inbox.gives_way else threads)
+        finally:
+            torch.set_num_threads(threads)
+            self._inbox.gives_way = False
         save_model(model, job.model_path)
         self._keep(job.model_path, model)
         if rate:
