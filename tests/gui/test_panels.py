@@ -18,9 +18,9 @@ from napari_impartial.core.results import Losses, TrainingProgress
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.speed import Speed
 from napari_impartial.gui.layers import Source
+from napari_impartial.gui.panels.focus import set_enabled
 from napari_impartial.gui.panels.forms import ConfigForm, NumberSlider
 from napari_impartial.gui.panels.image_panel import ImagePanel
-from napari_impartial.gui.panels.labels import set_enabled
 from napari_impartial.gui.panels.loss_plot import MOST_POINTS, LossPlot
 from napari_impartial.gui.panels.object_table import ObjectTable, ObjectTableModel
 from napari_impartial.gui.panels.refine_panel import RefinePanel

@@ -25,9 +25,10 @@ from .list_keys import ListKeys
 from .model_control import ModelControl
 from .object_marks import MOST_MARKS, ObjectMarks
 from .panels.batch_panel import BatchChoice, BatchPanel
+from .panels.focus import FOCUS_STYLE
 from .panels.image_panel import ImagePanel
 from .panels.images_panel import ImageRow, ImagesPanel
-from .panels.labels import FOCUS_STYLE, count
+from .panels.labels import count
 from .panels.model_row import ModelRow
 from .panels.refine_panel import RefinePanel
 from .panels.result_panel import ResultPanel

@@ -17,7 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .labels import explained, line, set_enabled
+from .focus import set_enabled
+from .labels import explained, line
 
 _WORDS = {"Z": "Slices", "T": "Time points"}
 _ALL, _PLANES = "All images", "Planes of this image"

@@ -22,17 +22,6 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-# Seen on light and on dark ground.
-FOCUS = "#3b8eea"
-# napari's style says nothing of where the keyboard is. As large as its own, so that nothing
-# moves when it comes and goes, nor where a part is disabled.
-FOCUS_STYLE = f"""
-QPushButton {{ border: 1px solid transparent; padding: 3px; }}
-QComboBox {{ border: 1px solid transparent; padding: 2px 9px 2px 7px; }}
-QCheckBox {{ border: 1px solid transparent; }}
-QPushButton:focus, QComboBox:focus, QCheckBox:focus {{ border-color: {FOCUS}; }}
-"""
-
 # A longer run of characters may be broken anywhere.
 _UNBROKEN = 16
 _BREAK = "\u200b"
@@ -78,17 +67,6 @@ def line(name: str, tip: str, wrapped: bool = True) -> QLabel:
 def lines_high(widget: QWidget, count: int) -> int:
     """Return the height in px of so many lines of a widget's text, whatever its size."""
     return count * (widget.fontMetrics().height() + 2) + 4
-
-
-def set_enabled(widget: QWidget, enabled: bool) -> None:
-    """Enable or disable; the keyboard of what is disabled goes to the window.
-
-    Qt would hand it to the next part of the dock: the keys for brush and table would then be
-    letters in the filter.
-    """
-    if not enabled and widget.hasFocus():
-        widget.clearFocus()
-    widget.setEnabled(enabled)
 
 
 def explained(text: str, tip: str) -> QLabel:

@@ -17,7 +17,8 @@ from qtpy.QtWidgets import (
 
 from napari_impartial.gui.shortcuts import key_hint, with_key
 
-from .labels import lines_high, set_enabled
+from .focus import set_enabled
+from .labels import lines_high
 
 _DONE = Qt.ItemDataRole.UserRole
 _GREY = Qt.ItemDataRole.UserRole + 1

@@ -13,8 +13,9 @@ from napari_impartial.core.config import InstanceConfig, validate
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.speed import duration
 
+from .focus import set_enabled
 from .forms import ConfigForm
-from .labels import line, set_enabled
+from .labels import line
 from .object_table import Table
 from .review_panel import ReviewPanel
 

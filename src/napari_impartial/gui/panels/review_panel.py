@@ -23,8 +23,9 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.shortcuts import key_hint, with_key
 
 from .export_button import ExportButton
+from .focus import set_enabled
 from .histogram import Histogram
-from .labels import REVIEWED, REVIEWED_TIP, line, set_enabled
+from .labels import REVIEWED, REVIEWED_TIP, line
 from .object_table import ObjectTable, Table
 
 

@@ -19,7 +19,8 @@ from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATE
 from napari_impartial.gui.layers.scribbles import COLOURS
 from napari_impartial.gui.shortcuts import key_hint
 
-from .labels import FOCUS, count, explained, line, tell
+from .focus import FOCUS
+from .labels import count, explained, line, tell
 
 _BRUSHES = (
     (BACKGROUND, "Background", "brush_background", "Paint background: where there is no cell."),

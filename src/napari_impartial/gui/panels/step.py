@@ -21,7 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .labels import FOCUS, Wrapped
+from .focus import FOCUS
+from .labels import Wrapped
 from .wheel import WheelGuard
 
 # The arrow, and the space round it.

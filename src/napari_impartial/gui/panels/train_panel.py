@@ -22,8 +22,9 @@ from napari_impartial.core.results import TrainingProgress
 from napari_impartial.core.speed import Speed, duration
 from napari_impartial.gui.session import Activity
 
+from .focus import set_enabled
 from .forms import labelled
-from .labels import Wrapped, line, set_enabled
+from .labels import Wrapped, line
 from .loss_plot import LossCurves
 
 
