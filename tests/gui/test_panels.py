@@ -542,7 +542,7 @@ def test_wrong_axes_are_told_and_not_taken(panel: Any) -> None:
 def test_a_long_file_name_does_not_widen_the_dock(panel: Any) -> None:
     step = panel(Step("Result", QWidget()))
     before = step.minimumSizeHint().width()
-    words = f"'{'a_very_long_name-of.a.file' * 4}' has no channel 'DAPI'."
+    words = f"'{'a_very_long_name_of_a_file' * 4}' has no channel 'DAPI'."
     step.set_hint(words)
     assert step.minimumSizeHint().width() <= max(before, 250)
     assert step.hint() == words
