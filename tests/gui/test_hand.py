@@ -42,6 +42,7 @@ def test_training_has_half_the_cores_while_the_hand_is_busy(
             kind, at, canvas.mapToGlobal(at), button, held, Qt.KeyboardModifier.NoModifier
         )
         QApplication.sendEvent(canvas, event)
+    assert told == [GiveWay(0, True)]
     find("threshold_slider").setValue(0.6)
     assert told == [GiveWay(0, True)], "once, however much is done"
     wait_for(lambda: told == [GiveWay(0, True), GiveWay(0, False)])
