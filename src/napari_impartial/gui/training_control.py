@@ -123,7 +123,7 @@ class TrainingControl(QObject):
         self._session.activity = Activity.STOPPING
 
     def give_way(self, wanted: bool) -> None:
-        """Let training leave a core to the user's busy hand, or have all again."""
+        """Let training leave the cores to the user's busy hand, or have all again."""
         self._gives_way = wanted
         if self._job is not None:
             self._job.send(partial(messages.GiveWay, wanted=wanted))

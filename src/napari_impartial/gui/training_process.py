@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 # Progress is forwarded no more often: a small network does hundreds of steps a second.
 REPORT_EVERY_S = 0.1
+# Beside a busy hand it rests for so many times as long as it worked, but no longer than a
+# request may wait: drawing needs both of two cores, and a low priority is no help to threads
+# that wait for each other's turn.
+REST_SHARE, LONGEST_REST_S = 2.0, 0.5
 # A shorter training says little about how fast trainings are: it has only just begun.
 TELLING_S = 5.0
 
@@ -39,14 +43,31 @@ class Inbox:
     def __init__(self, connection: Connection) -> None:
         self.jobs: queue.SimpleQueue[messages.Job] = queue.SimpleQueue()
         self.cancelled: set[int] = set()
-        # Whether the window's user is busy; of the training that is under way or comes next.
-        self.gives_way = False
+        # Clear while the window's user is busy; of the training under way, or that comes next.
+        self._at_full_speed = threading.Event()
+        self._at_full_speed.set()
         self._connection = connection
         self._commands: collections.deque[tuple[int, Command]] = collections.deque()
         self._running = threading.Event()
         self._running.set()
         self._parent = os.getppid()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether training is to leave the cores to the window's user."""
+        return not self._at_full_speed.is_set()
+
+    def give_way(self, wanted: bool) -> None:
+        """Ask training to give way, or not to."""
+        if wanted:
+            self._at_full_speed.clear()
+        else:
+            self._at_full_speed.set()
+
+    def rest(self, worked_s: float) -> None:
+        """Rest after so many seconds of work, as long as training gives way."""
+        self._at_full_speed.wait(min(REST_SHARE * worked_s, LONGEST_REST_S))
 
     def next_command(self, job: int) -> Command | None:
         """Return the next command to training, or None; waits while it is paused.
@@ -85,13 +106,14 @@ class Inbox:
                 self._commands.append((job, command))
                 if isinstance(command, Stop):
                     self._running.set()
+                    self.give_way(False)
             case messages.Pause(_, paused):
                 if paused:
                     self._running.clear()
                 else:
                     self._running.set()
             case messages.GiveWay(_, wanted):
-                self.gives_way = wanted
+                self.give_way(wanted)
             case messages.Cancel(job):
                 self.cancelled.add(job)
             case _:
@@ -154,6 +176,7 @@ class Server:
         reported, rate = 0.0, 0.0
         try:
             while True:
+                began = time.monotonic()
                 try:
                     progress: TrainingProgress = steps.send(command)
                 except StopIteration as end:
@@ -164,12 +187,14 @@ class Server:
                 if progress.preview is not None or time.monotonic() - reported >= REPORT_EVERY_S:
                     self._reply(messages.Progressed(job.job, progress))
                     reported = time.monotonic()
+                # Pauses and rests are not counted as training.
+                self._inbox.rest(time.monotonic() - began)
                 command = self._inbox.next_command(job.job)
                 # On two cores what comes out is the same: one half of a batch after the other.
                 torch.set_num_threads(max(threads // 2, 1) if self._inbox.gives_way else threads)
         finally:
             torch.set_num_threads(threads)
-            self._inbox.gives_way = False
+            self._inbox.give_way(False)
         save_model(model, job.model_path)
         self._keep(job.model_path, model)
         if rate:
