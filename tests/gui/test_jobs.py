@@ -165,6 +165,19 @@ def test_waiting_for_processes_keeps_no_other_work_waiting(viewer: Any, qtbot: A
     assert pool.maxThreadCount() == most
 
 
+def test_what_nobody_needs_at_once_waits_for_a_pause(viewer: Any, qtbot: Any) -> None:
+    told: list[int] = []
+    done: list[int] = []
+    latest = Latest(pause_ms=100)
+    latest.done.connect(told.append)
+    for number in range(5):
+        latest.request(lambda number=number: done.append(number) or number)
+        qtbot.wait(20)
+        assert latest.busy
+    qtbot.waitUntil(lambda: not latest.busy)
+    assert (told, done) == ([4], [4])
+
+
 def test_what_is_sent_before_the_job_has_begun_arrives(viewer: Any, qtbot: Any) -> None:
     class Late:
         """Lets the job wait for its turn, as behind another one."""

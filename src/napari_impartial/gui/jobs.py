@@ -115,28 +115,40 @@ class Latest(QObject):
     """Runs functions on a thread, one at a time; of those that wait, only the latest.
 
     For what follows a slider: each value may be out of date before it is worked out.
+
+    Parameters
+    ----------
+    pause_ms : int
+        Begin after so long without another request. What nobody needs while a slider moves
+        takes cores, and the interpreter, from those who draw.
     """
 
     done = Signal(object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, pause_ms: int = 0) -> None:
         super().__init__(parent)
         self._waiting: Callable[[], Any] | None = None
         self._worker: Any = None
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(pause_ms)
+        self._pause.timeout.connect(self._next)
 
     @property
     def busy(self) -> bool:
-        """Whether something is being worked out."""
-        return self._worker is not None
+        """Whether something is being worked out, or waits to be."""
+        return self._worker is not None or self._waiting is not None
 
     def request(self, function: Callable[[], Any]) -> None:
         """Run `function` soon; :attr:`done` brings its result unless a newer one waits."""
         self._waiting = function
-        if self._worker is None:
+        if self._pause.interval():
+            self._pause.start()
+        else:
             self._next()
 
     def _next(self) -> None:
-        if self._waiting is None:
+        if self._waiting is None or self._worker is not None or self._pause.isActive():
             return
         function, self._waiting = self._waiting, None
         self._worker = create_worker(function)

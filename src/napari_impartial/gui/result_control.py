@@ -33,6 +33,8 @@ from .suggestion_control import Place, SuggestionControl
 from .workspace import Workspace
 
 SLIDER_PAUSE_MS = 40
+# Nobody reads the table while a slider moves.
+_TABLE_PAUSE_MS = 300
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class ResultControl(QObject):
         self.suggestions = SuggestionControl(workspace, self.review.log, self)
         self._cutting = Latest(self)
         self._cutting.done.connect(self._on_cut)
-        self._measuring = Latest(self)
+        self._measuring = Latest(self, _TABLE_PAUSE_MS)
         self._measuring.done.connect(self._on_measured)
         self._drawing = OneByOne(self)
         self._pause = QTimer(self)

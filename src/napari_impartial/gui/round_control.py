@@ -31,6 +31,8 @@ from .workspace import Workspace
 
 # Compressed masks of all rounds together; beyond that the oldest are given up.
 MOST_MASK_BYTES = 256 << 20
+# Objects are compared once the slider that cut them rests, and they have been measured.
+_PAUSE_MS = 600
 
 Labels = npt.NDArray[np.int32]
 
@@ -97,7 +99,7 @@ class RoundControl(QObject):
         self._chosen: int | None = None
         # The image whose changes are shown.
         self._showing: int | None = None
-        self._comparing = Latest(self)
+        self._comparing = Latest(self, _PAUSE_MS)
         self._comparing.done.connect(self._on_compared)
         self._packing = Latest(self)
         self._packing.done.connect(self._on_packed)
