@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,3 +48,53 @@ def test_training_has_half_the_cores_while_the_hand_is_busy(
     find("threshold_slider").setValue(0.6)
     assert told == [GiveWay(0, True)], "once, however much is done"
     wait_for(lambda: told == [GiveWay(0, True), GiveWay(0, False)])
+
+
+class Ring:
+    """Refers to itself, so that only a collection frees it."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_full_collections_wait_until_the_hand_rests(
+    widget: Any, find: Any, scribbled: Any, wait_for: Any
+) -> None:
+    usual = gc.get_threshold()
+    find("threshold_slider").setValue(0.6)
+    assert gc.get_threshold()[:2] == usual[:2]
+    assert gc.get_threshold()[2] > 100 * usual[2]
+    ring = Ring()
+    while gc.get_count()[2] <= usual[2]:
+        gc.collect(1)
+    # By now it has been found alive so often that only a full collection looks at it again.
+    left = weakref.ref(ring)
+    del ring
+    gc.collect(1)
+    assert left() is not None
+    wait_for(lambda: left() is None)
+    assert gc.get_threshold() == usual
+
+
+def test_the_dock_leaves_collections_as_they_were(
+    widget: Any, find: Any, scribbled: Any, viewer: Any, wait_for: Any
+) -> None:
+    usual = gc.get_threshold()
+    find("threshold_slider").setValue(0.6)
+    assert gc.get_threshold() != usual
+    viewer.window.remove_dock_widget(widget)
+    wait_for(lambda: not viewer.keymap)
+    assert gc.get_threshold() == usual
+
+
+def test_what_somebody_else_sets_meanwhile_stays(
+    widget: Any, find: Any, scribbled: Any, wait_for: Any
+) -> None:
+    usual = gc.get_threshold()
+    find("threshold_slider").setValue(0.6)
+    try:
+        gc.set_threshold(5000, 20, 30)
+        wait_for(lambda: not widget._hand.busy)
+        assert gc.get_threshold() == (5000, 20, 30)
+    finally:
+        gc.set_threshold(*usual)

@@ -16,6 +16,7 @@ from . import mask_import
 from .batch_control import BatchControl, BatchProgress
 from .dock_close import DockClose
 from .export_control import ExportControl
+from .garbage import RestingCollector
 from .hand import Hand
 from .jobs import supervise
 from .key_actions import KeyActions
@@ -246,9 +247,11 @@ class ImPartialWidget(QWidget):
         forget_clicks = on_click(self._viewer, self._on_clicked_object)
         active = self._viewer.layers.selection.events.active
         active.connect(self._on_active_layer)
-        hand = Hand(self._viewer, self)
+        hand = self._hand = Hand(self._viewer, self)
         hand.busy_changed.connect(self.training.give_way)
         self.result_panel.valueChanged.connect(hand.note)
+        collector = RestingCollector()
+        hand.busy_changed.connect(collector.put_off)
         DockClose(
             self,
             self.store,
@@ -258,6 +261,7 @@ class ImPartialWidget(QWidget):
                 self.workspace.disconnect_viewer,
                 forget_clicks,
                 hand.let_go,
+                collector.let_go,
                 self.refinement.let_go,
                 partial(active.disconnect, self._on_active_layer),
                 self._bound_keys.let_go,
