@@ -347,3 +347,37 @@ def test_a_closed_dock_leaves_the_keys_to_napari(
     press("Ctrl+Shift+Z")
     assert scribbled.data[0, :3].all()
     np.testing.assert_array_equal(predicted.data, rejected)
+
+
+def test_cleared_strokes_come_back(
+    widget: Any, viewer: Any, scribbled: Any, find: Any, press: Any, settled: Any, add_tissue: Any
+) -> None:
+    settled()
+    painted = scribbled.data.copy()
+    assert widget.session.plane.scribbles is not None
+    # Whatever is selected: the button is about the strokes.
+    viewer.layers.selection.active = viewer.layers["tissue"]
+    find("clear_scribbles_button").click()
+    assert not scribbled.data.any()
+    settled()
+    assert widget.session.plane.scribbles is None
+    assert "0 strokes" in find("counts_label").text()
+    press("Ctrl+Z")
+    np.testing.assert_array_equal(scribbled.data, painted)
+    settled()
+    np.testing.assert_array_equal(widget.session.plane.scribbles.labels, painted)
+
+
+def test_strokes_of_other_planes_are_not_cleared(
+    widget: Any, viewer: Any, find: Any, wait_for: Any, settled: Any
+) -> None:
+    viewer.add_image(np.random.default_rng(0).random((3, 64, 64)), axis_labels=("z", "y", "x"))
+    wait_for(lambda: find("new_scribbles_button").isEnabled())
+    assert not find("clear_scribbles_button").isEnabled()
+    find("new_scribbles_button").click()
+    layer = viewer.layers.selection.active
+    viewer.dims.set_current_step(0, 0)
+    layer.data_setitem((np.array([0, 2]), np.array([5, 5]), np.array([7, 7])), 1)
+    settled()
+    find("clear_scribbles_button").click()
+    assert [tuple(at) for at in np.argwhere(layer.data)] == [(2, 5, 7)]

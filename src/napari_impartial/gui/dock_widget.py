@@ -154,6 +154,7 @@ class ImPartialWidget(QWidget):
         panel = self.scribble_panel
         panel.new_wanted.connect(self.image_panel.pick_selected)
         panel.new_wanted.connect(workspace.new_scribbles)
+        panel.clear_wanted.connect(workspace.clear_scribbles)
         panel.brush_wanted.connect(self.keys.take)
         panel.import_wanted.connect(partial(mask_import.from_layer, workspace))
         panel.roi_file_wanted.connect(self._import_rois)

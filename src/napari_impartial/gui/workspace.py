@@ -208,6 +208,11 @@ class Workspace(QObject):
         self.brush_changed.emit()
         self.read_scribbles()
 
+    def clear_scribbles(self) -> None:
+        """Take the strokes of the plane in view away, as one step of the layer's undo."""
+        if self.source is not None:
+            self.scribbles.clear(self.source, self.session.plane_index)
+
     def read_scribbles(self) -> None:
         """Copy the scribbles of all images into the session."""
         self._reader.forget()

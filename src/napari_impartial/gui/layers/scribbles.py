@@ -150,6 +150,16 @@ class ScribbleLayers:
         layer.data_setitem(places, painted)
         return before
 
+    def clear(self, source: Source, plane: PlaneIndex) -> None:
+        """Take all strokes of one plane away, as one step of the layer's undo."""
+        strokes, layer = self.view(source, plane), self.find(source)
+        if strokes is None or layer is None or not strokes.any():
+            return
+        rows, columns = np.nonzero(strokes)
+        self.paint(source, plane, rows, columns, 0)
+        # The keys for undo are those of the layer that is selected.
+        self._viewer.layers.selection.active = layer
+
     def put(
         self,
         source: Source,

@@ -41,6 +41,8 @@ class ScribblePanel(QWidget):
     -------
     new_wanted
         A scribble layer is asked for.
+    clear_wanted
+        The strokes of the plane in view should go.
     brush_wanted
         Label to paint with; 0 is the eraser.
     import_wanted
@@ -50,6 +52,7 @@ class ScribblePanel(QWidget):
     """
 
     new_wanted = Signal()
+    clear_wanted = Signal()
     brush_wanted = Signal(int)
     import_wanted = Signal(str)
     roi_file_wanted = Signal()
@@ -59,6 +62,11 @@ class ScribblePanel(QWidget):
         self._new = QPushButton("New scribbles")
         self._new.setObjectName("new_scribbles_button")
         self._new.setToolTip("Make a layer to paint on, or go back to the one there is.")
+        self._clear = QPushButton("Clear")
+        self._clear.setObjectName("clear_scribbles_button")
+        self._clear.setToolTip(
+            "Take all strokes of the plane in view away. Ctrl+Z on the scribbles brings them back."
+        )
         self._counts = line(
             "counts_label",
             "What is painted in all planes of this image. Separate strokes are counted as cells, "
@@ -67,11 +75,15 @@ class ScribblePanel(QWidget):
         self._brushes = self._make_brushes()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
-        layout.addWidget(self._new)
+        first = QHBoxLayout()
+        first.addWidget(self._new, 1)
+        first.addWidget(self._clear)
+        layout.addLayout(first)
         layout.addLayout(self._brush_row)
         layout.addWidget(self._counts)
         layout.addLayout(self._make_import_row())
         self._new.clicked.connect(self.new_wanted)
+        self._clear.clicked.connect(self.clear_wanted)
         self.set_ready(False, False)
         self.set_counts({})
 
@@ -79,6 +91,7 @@ class ScribblePanel(QWidget):
         """Enable what can work."""
         self._new.setEnabled(has_image)
         self._new.setText("Scribble" if has_scribbles else "New scribbles")
+        self._clear.setEnabled(has_scribbles)
         self._roi_button.setEnabled(has_image)
         for label, button in self._brushes.items():
             # To paint makes a layer where there is none; there is nothing to erase, though.
