@@ -28,11 +28,12 @@ from napari_impartial.core.config import (
 )
 from napari_impartial.core.images import Image
 from napari_impartial.core.model_file import load_model
-from napari_impartial.core.results import NewScribbles, Preview, Stop
+from napari_impartial.core.results import Losses, NewScribbles, Preview, Stop, TrainingProgress
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.gui import messages
 from napari_impartial.gui.messages import Failed, Predicted, Progressed, Ready, Trained
 from napari_impartial.gui.process import TrainingProcess
+from napari_impartial.gui.training_process import Pace
 
 SMALL = ModelConfig(base_features=4, depth=2)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="uses /proc or prlimit")
@@ -432,3 +433,18 @@ def test_training_gives_way_to_a_busy_hand_and_comes_out_the_same(
             assert values.allclose(second[name], rtol=1e-3, atol=1e-4), name
         else:
             assert values.equal(second[name]), name
+
+
+def test_the_pace_is_that_of_training_which_nobody_disturbs() -> None:
+    losses, pace = Losses(1.0, 1.0, 1.0, 1.0), Pace()
+
+    def at(step: int, seconds: float, gives_way: bool) -> None:
+        progress = TrainingProgress(step, seconds, 0.5, losses, losses, None, 0, 1e-3)
+        pace.note(progress, gives_way)
+
+    at(40, 4.0, False)
+    assert pace.steps_a_second == 0.0, "too little to tell"
+    at(50, 8.0, True)
+    assert pace.steps_a_second == 0.0
+    at(110, 14.0, False)
+    assert pace.steps_a_second == pytest.approx(10.0)

@@ -132,8 +132,8 @@ class Trained:
     Attributes
     ----------
     steps_a_second : float
-        Of this training, all that it did between steps included; 0 if it was too short to
-        tell.
+        Of this training while it gave way to nobody, all that it did between steps included;
+        0 if that was too short to tell.
     """
 
     job: int

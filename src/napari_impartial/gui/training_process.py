@@ -121,6 +121,27 @@ class Inbox:
                 self.jobs.put(request)
 
 
+class Pace:
+    """Steps a second of a training, while nobody was in its way."""
+
+    def __init__(self) -> None:
+        self._steps, self._seconds = 0, 0.0
+        self._before = (0, 0.0)
+
+    def note(self, progress: TrainingProgress, gives_way: bool) -> None:
+        """Take down how training stands, and whether it gave way since the last time."""
+        steps, seconds = self._before
+        if not gives_way:
+            self._steps += progress.step - steps
+            self._seconds += progress.elapsed_s - seconds
+        self._before = progress.step, progress.elapsed_s
+
+    @property
+    def steps_a_second(self) -> float:
+        """Steps a second, or 0 where too little was seen to tell."""
+        return self._steps / self._seconds if self._seconds >= TELLING_S else 0.0
+
+
 class Server:
     """Does one job after the other and reports on each."""
 
@@ -173,7 +194,7 @@ class Server:
         init = None if job.init_path is None else self._load(job.init_path)
         steps = fit(job.images, job.scribbles, job.model, job.training, init)
         command: Command | None = None
-        reported, rate = 0.0, 0.0
+        reported, pace = 0.0, Pace()
         try:
             while True:
                 began = time.monotonic()
@@ -182,8 +203,7 @@ class Server:
                 except StopIteration as end:
                     model: TrainedModel = end.value
                     break
-                if progress.elapsed_s >= TELLING_S:
-                    rate = progress.step / progress.elapsed_s
+                pace.note(progress, self._inbox.gives_way)
                 if progress.preview is not None or time.monotonic() - reported >= REPORT_EVERY_S:
                     self._reply(messages.Progressed(job.job, progress))
                     reported = time.monotonic()
@@ -197,6 +217,7 @@ class Server:
             self._inbox.give_way(False)
         save_model(model, job.model_path)
         self._keep(job.model_path, model)
+        rate = pace.steps_a_second
         if rate:
             save_trained(_speed_key(job.training.device), job.training.preset, rate)
         return messages.Trained(job.job, job.model_path, model.card, rate)
