@@ -75,6 +75,21 @@ def test_new_fields_are_seen_soon_and_the_share_is_kept(
         assert looks >= 2, "the same field is looked at again"
 
 
+def test_rests_bring_previews_and_a_pause_no_more_than_one_rest() -> None:
+    budget = PreviewBudget(4 * 128**2)
+    budget.spend(3.0)
+    assert budget.now_px(30.0, 0.1) == 0
+    budget.rest(3600.0)
+    assert budget.now_px(30.0, 0.1) == 0
+    for _ in range(100):
+        budget.rest(0.2)
+    resting = budget.now_px(30.0, 0.1)
+    assert resting > 0
+    busy = PreviewBudget(4 * 128**2)
+    busy.spend(3.0)
+    assert resting == pytest.approx(busy.now_px(51.0, 0.1), rel=0.5)
+
+
 def test_a_forecast_that_was_too_low_is_mended() -> None:
     budget = PreviewBudget(STEP_PX)
     assert budget.most_px(10.0) > 0, "a slow machine has previews, too"

@@ -13,11 +13,18 @@ from napari_impartial.gui.object_marks import MARGIN_PX, MOST_MARKS
 
 
 def test_chosen_objects_are_marked(
-    widget: Any, viewer: Any, predicted: Any, find: Any, save: Any, qtbot: Any
+    widget: Any, viewer: Any, predicted: Any, find: Any, save: Any, qtbot: Any, wait_for: Any
 ) -> None:
     viewer.window.show()
-    qtbot.wait(300)  # until the layout has settled
     table, canvas = find("object_table"), widget.window().findChild(QOpenGLWidget)
+    sizes = [canvas.size()]
+
+    def settled() -> bool:
+        qtbot.wait(100)
+        sizes.append(canvas.size())
+        return len(sizes) > 4 and len({(size.width(), size.height()) for size in sizes[-4:]}) == 1
+
+    wait_for(settled)
     layers, marks = list(viewer.layers), widget._marks
     assert marks.isHidden()
     table.go_to_row(3)
@@ -25,20 +32,20 @@ def test_chosen_objects_are_marked(
     assert not marks.isHidden()
     assert list(viewer.layers) == layers
 
-    def at(place: QPointF) -> Any:
+    def lies_at(place: QPointF, row: float, column: float) -> None:
         none = Qt.MouseButton.NoButton
         kind, there = QEvent.Type.MouseMove, canvas.mapToGlobal(place)
         plain = Qt.KeyboardModifier.NoModifier
-        before = viewer.cursor.position
 
-        def moved() -> bool:
-            # napari looks at moves a few times a second only.
+        def agrees() -> bool:
+            # napari looks at moves a few times a second only, and at the camera's in between.
             event = QMouseEvent(kind, place, there, none, none, plain)
             QApplication.sendEvent(canvas, event)
-            return bool(viewer.cursor.position != before)
+            found = np.array(predicted.world_to_data(viewer.cursor.position))[-2:]
+            # The mouse is in whole pixels.
+            return bool(np.allclose(found, (row, column), rtol=0, atol=0.5))
 
-        qtbot.waitUntil(moved)
-        return np.array(predicted.world_to_data(viewer.cursor.position))[-2:]
+        qtbot.waitUntil(agrees)
 
     # napari and the marks agree on where the object is, wherever one looks.
     rows, columns = np.nonzero(predicted.data == label)
@@ -48,16 +55,9 @@ def test_chosen_objects_are_marked(
         camera.zoom *= factor
         (outline,) = marks.outlines()
         off = QPointF(MARGIN_PX, MARGIN_PX)
-        np.testing.assert_allclose(
-            at(outline.boundingRect().topLeft() + off),
-            (rows.min() - 0.5, columns.min() - 0.5),
-            atol=0.5,  # the mouse is in whole pixels
-        )
-        np.testing.assert_allclose(
-            at(outline.boundingRect().bottomRight() - off),
-            (rows.max() + 0.5, columns.max() + 0.5),
-            atol=0.5,
-        )
+        box = outline.boundingRect()
+        lies_at(box.topLeft() + off, rows.min() - 0.5, columns.min() - 0.5)
+        lies_at(box.bottomRight() - off, rows.max() + 0.5, columns.max() + 0.5)
     seen = marks.grab().toImage()
     left = outline.boundingRect().center()
     left.setX(outline.boundingRect().left())

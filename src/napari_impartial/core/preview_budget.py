@@ -14,6 +14,8 @@ SHARE = 0.1
 # anything, on a slow machine, for three times what any preview takes.
 LONGEST_S = 1.0
 _LONGEST_FIXED = 3.0
+# A pause of any length brings no more than this.
+_LONGEST_REST_S = 1.0
 # What a preview costs at first sight, in steps of training: the statistics of the
 # normalization layers, and passes forward over its pixels at full and at half size.
 _FIXED_STEPS = 1.5
@@ -54,6 +56,7 @@ class PreviewBudget:
     def __init__(self, pixels_a_step: int, share: float = SHARE, whole_s: float = math.inf) -> None:
         self.share = share
         self.spent_s = 0.0
+        self._rested_s = 0.0
         self._pixels_a_step = pixels_a_step
         self._whole_s = whole_s
         self._factor = 1.0
@@ -78,7 +81,8 @@ class PreviewBudget:
         # One box does not take all that is lent: there may be another place to come.
         box_s = min(left_s + lent_s, lent_s, self.cost_s(_LENT_PX, step_s))
         # Nothing is lent that the rest of the training could not pay back.
-        to_come_s = self.share * max(elapsed_s, self._whole_s) - self.spent_s
+        whole_s = max(elapsed_s, self._whole_s) + self._rested_s
+        to_come_s = self.share * whole_s - self.spent_s
         allowed_s = min(max(left_s, box_s), to_come_s, self._longest_s(step_s))
         return self._affordable(allowed_s, step_s)
 
@@ -88,6 +92,14 @@ class PreviewBudget:
         right = self._factor * took_s / max(self.cost_s(pixels, step_s), 1e-9)
         self._factor = max(right, _MEMORY * self._factor)
 
+    def rest(self, seconds: float) -> None:
+        """Take down how long training stood still; a rest brings previews as much as work.
+
+        It rests while somebody looks round, who wants to see something. What is longer than
+        a rest is a pause, and counts as one.
+        """
+        self._rested_s += min(seconds, _LONGEST_REST_S)
+
     def spend(self, took_s: float) -> None:
         """Take down what else was done for the sake of previews."""
         self.spent_s += took_s
@@ -96,7 +108,8 @@ class PreviewBudget:
         """Return the seconds that are left, without those that are kept to be lent."""
         span_s = _PAID_BACK_BY_S - _PAID_BACK_FROM_S
         saved = min(max((elapsed_s - _PAID_BACK_FROM_S) / span_s, 0.0), 1.0)
-        return self.share * elapsed_s - saved * self._lent_s(step_s) - self.spent_s
+        all_s = elapsed_s + self._rested_s
+        return self.share * all_s - saved * self._lent_s(step_s) - self.spent_s
 
     def _lent_s(self, step_s: float) -> float:
         wanted_s = _LENT_BOXES * self.cost_s(_LENT_PX, step_s)

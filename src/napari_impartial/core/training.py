@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
@@ -71,7 +72,9 @@ def fit(
         if finished or preview or trainer.clock.seconds() - reported >= _REPORT_EVERY_S:
             progress = replace(trainer.progress(), preview=preview)
             trainer.clock.stop()
+            stopped = time.perf_counter()
             command = yield progress
+            trainer.previews.rest(time.perf_counter() - stopped)
             trainer.clock.start()
             reported, preview = trainer.clock.seconds(), None
             if isinstance(command, Preview):
