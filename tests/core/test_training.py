@@ -181,6 +181,19 @@ def test_a_pause_does_not_count(tiny_tissue: Tissue, tiny_scribbles: Scribbles) 
     assert passed - (after - before) > 0.9
 
 
+@pytest.mark.usefixtures("every_step")
+def test_previews_have_their_share_of_rests(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
+    running = fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK)
+    began = next(running)
+    for _ in range(3):
+        time.sleep(1.0)
+        after = next(running)
+    running.close()
+    # Of the largest preview, of 1 s, a tenth of the 3 s of rest pays for about a third.
+    assert began.preview_now_px < 0.05 * began.preview_most_px
+    assert after.preview_now_px > 0.15 * after.preview_most_px
+
+
 def test_clock_counts_only_while_it_runs() -> None:
     clock = Clock()
     clock.stop()

@@ -29,7 +29,7 @@ def told(widget: Any) -> Iterator[list[Any]]:
     widget.training._job = None
 
 
-def test_training_has_half_the_cores_while_the_hand_is_busy(
+def test_training_gives_way_while_the_hand_is_busy(
     widget: Any, find: Any, scribbled: Any, told: list[Any], wait_for: Any
 ) -> None:
     scribbled.mode = "pan_zoom"

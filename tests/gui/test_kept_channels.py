@@ -151,6 +151,25 @@ def test_a_model_says_what_it_misses_before_anything_runs(
     assert widget.steps["result"].hint().startswith("'DAPI' has no channel CD8;")
 
 
+@pytest.mark.parametrize("at_the_back", [False, True])
+def test_a_renamed_layer_renames_its_channel(
+    widget: Any, viewer: Any, stains: list[Any], settle: Any, at_the_back: bool
+) -> None:
+    key = widget.session.current
+    assert widget.workspace.image(key, ()).channel_names == STAINS
+    if at_the_back:
+        other = viewer.add_image(np.zeros((70, 80)), name="other")
+        settle()
+        widget.image_panel.setValue(Source((other,), "YX", (0,)))
+    stains[1].name = "T cells"
+    stains[0].name = "nuclei"
+    settle()
+    now = ("nuclei", "T cells", "CD45")
+    assert widget.session.images[key].channel_names == now
+    assert widget.workspace.image(key, ()).channel_names == now
+    assert widget.session.images[key].name == "nuclei"
+
+
 def test_other_pixels_of_a_further_channel_are_read_anew(
     widget: Any, stains: list[Any], settle: Any
 ) -> None:

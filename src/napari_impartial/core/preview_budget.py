@@ -8,7 +8,7 @@ from .results import Box
 
 # Less means nothing to a network.
 SMALLEST_SIDE_PX = 16
-# Of the time of training, previews included.
+# Of the time of training and its rests, previews included.
 SHARE = 0.1
 # Whoever pans to another place should not wait for longer; where that is too short for
 # anything, on a slow machine, for three times what any preview takes.
@@ -48,7 +48,7 @@ class PreviewBudget:
     pixels_a_step
         Pixels that one step of training goes through.
     share
-        Of the time of training, 0 to 1.
+        Of the time of training and its rests, 0 to 1.
     whole_s
         How long training will take; infinite where that is not known.
     """

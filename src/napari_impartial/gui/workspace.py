@@ -364,7 +364,16 @@ class Workspace(QObject):
             self.results.rename(self.sources[key], record.name)
             self.scribbles.rename(self.sources[key], record.name)
             record.name = self.sources[key].name
+        for key, source in self.sources.items():
+            if event.source in source.layers and key in self.session.images:
+                self._note_channel_names(key, source)
         self._layers_timer.start()
+
+    def _note_channel_names(self, key: int, source: Source) -> None:
+        """Go by the channels' present names, which a model finds them by."""
+        if self.session.images[key].channel_names != source.channel_names:
+            self.session.forget_copies(key)
+            self.session.add(key, source.name, source.channel_names)
 
     def _on_removed(self, event: Any) -> None:
         event.value.events.name.disconnect(self._on_renamed)
