@@ -196,7 +196,8 @@ class TrainPanel(QWidget):
         """Show how the running training stands."""
         self.curves.add(progress)
         self._bar.setValue(round(1000 * progress.fraction))
-        self._left.setText(f"{duration(progress.remaining_s)} of training left, {progress.step} steps")
+        left = duration(progress.remaining_s)
+        self._left.setText(f"{left} of training left, {progress.step} steps")
 
     def show_fraction(self, fraction: float, text: str) -> None:
         """Show the progress of something else."""
