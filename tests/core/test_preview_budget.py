@@ -90,6 +90,15 @@ def test_rests_bring_previews_and_a_pause_no_more_than_one_rest() -> None:
     assert resting == pytest.approx(busy.now_px(51.0, 0.1), rel=0.5)
 
 
+def test_rests_bring_new_fields_to_the_end_of_a_training() -> None:
+    budget = PreviewBudget(STEP_PX, whole_s=15.0)
+    budget.spend(1.5)
+    assert budget.new_px(14.5, 0.05) == 0, "nothing is lent that could not be paid back"
+    for _ in range(40):
+        budget.rest(0.5)
+    assert budget.new_px(14.5, 0.05) > 0
+
+
 def test_a_forecast_that_was_too_low_is_mended() -> None:
     budget = PreviewBudget(STEP_PX)
     assert budget.most_px(10.0) > 0, "a slow machine has previews, too"

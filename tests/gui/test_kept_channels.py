@@ -161,8 +161,8 @@ def test_a_renamed_layer_renames_its_channel(
         other = viewer.add_image(np.zeros((70, 80)), name="other")
         settle()
         widget.image_panel.setValue(Source((other,), "YX", (0,)))
-    stains[1].name = "T cells"
     stains[0].name = "nuclei"
+    stains[1].name = "T cells"
     settle()
     now = ("nuclei", "T cells", "CD45")
     assert widget.session.images[key].channel_names == now
