@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtWidgets import QMainWindow, QMenu, QWidget
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import session_store
@@ -542,6 +542,29 @@ def test_the_offer_is_declined(
     assert line.isHidden()
     assert session_places.unfinished() == []
     assert strokes_in(folder).any(), "it can still be opened"
+
+
+def test_the_last_sessions_are_in_a_menu(
+    widget: Any, viewer: Any, scribbled: Any, save: Any, second_window: Any, wait_for: Any
+) -> None:
+    folder, strokes = save(widget), scribbled.data.copy()
+    menu = widget.findChild(QMenu, "open_session_menu")
+    menu.aboutToShow.emit()
+    assert [action.text() for action in menu.actions() if action.text()] == ["Choose a folder..."]
+    viewer.window.remove_dock_widget(widget)
+    wait_for(lambda: widget.store._closed)
+    (folder.parent / "no session").mkdir()
+    again, dock = second_window()
+    dock.findChild(QWidget, "discard_button").click()
+    menu = dock.findChild(QMenu, "open_session_menu")
+    menu.aboutToShow.emit()
+    first, *_, last = menu.actions()
+    assert first.text().endswith(": 1 image, 1 with scribbles")
+    assert first.toolTip() == str(folder)
+    assert last.text() == "Choose a folder..."
+    first.trigger()
+    wait_for(lambda: "scribbles [tissue]" in names(again))
+    np.testing.assert_array_equal(layer_named(again, "scribbles [tissue]").data, strokes)
 
 
 def test_removed_scribbles_are_kept_and_brought_back(

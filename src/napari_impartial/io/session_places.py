@@ -46,6 +46,15 @@ class Unfinished:
     summary: str
 
 
+@dataclass(frozen=True)
+class Closed:
+    """A session that lies where nobody gave a place, and that no window has open."""
+
+    path: Path
+    saved: datetime
+    summary: str
+
+
 def sessions_folder() -> Path:
     """Return where sessions are kept that nobody gave a place."""
     given = os.environ.get(VARIABLE)
@@ -134,15 +143,28 @@ def unfinished() -> list[Unfinished]:
                 if folder.parent == sessions_folder():
                     shutil.rmtree(folder, ignore_errors=True)
             continue
-        if _is_locked(folder):
-            continue
-        try:
-            saved = datetime.fromisoformat(read_manifest(folder)["saved"])
-            summary = from_content(SavedSession, SessionFolder(folder).read()).summary()
-        except (ImPartialError, KeyError, ValueError, TypeError):
-            continue
-        found.append(Unfinished(folder, note, saved, summary))
+        if not _is_locked(folder) and (known := _look_into(folder)) is not None:
+            found.append(Unfinished(folder, note, *known))
     return sorted(found, key=lambda session: session.saved, reverse=True)
+
+
+def closed() -> list[Closed]:
+    """Return the sessions that nobody gave a place and that are not open, the latest first."""
+    found = []
+    for manifest in sessions_folder().glob(f"*/{MANIFEST}"):
+        folder = manifest.parent
+        if not _is_locked(folder) and (known := _look_into(folder)) is not None:
+            found.append(Closed(folder, *known))
+    return sorted(found, key=lambda session: session.saved, reverse=True)
+
+
+def _look_into(folder: Path) -> tuple[datetime, str] | None:
+    """Return when a session was saved and what is in it, or None if it cannot be read."""
+    try:
+        saved = datetime.fromisoformat(read_manifest(folder)["saved"])
+        return saved, from_content(SavedSession, SessionFolder(folder).read()).summary()
+    except (ImPartialError, KeyError, ValueError, TypeError):
+        return None
 
 
 def dismiss(session: Unfinished) -> None:

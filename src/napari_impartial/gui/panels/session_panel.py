@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Signal
@@ -11,10 +12,13 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
+
+from napari_impartial.io import session_places as places
 
 from .labels import line
 
@@ -22,7 +26,10 @@ _SAVE_TIP = (
     "Keep the session in a folder of your choice: images (by their files, or whole if they "
     "have none), scribbles, models and settings. From then on it is kept up to date there."
 )
-_OPEN_TIP = "Open a saved session in place of the present one, which is saved first."
+_OPEN_TIP = (
+    "Open a session in place of the present one, which is saved first: one of the last that were "
+    "closed without a folder of their own, or one in a folder that you choose."
+)
 
 
 class SessionPanel(QWidget):
@@ -41,7 +48,12 @@ class SessionPanel(QWidget):
         super().__init__(parent)
         self._folder = ""
         self._save = _button("Save session...", "save_session_button", _SAVE_TIP)
-        self._open = _button("Open session...", "open_session_button", _OPEN_TIP)
+        self._open = _button("Open session", "open_session_button", _OPEN_TIP)
+        self._choices = QMenu(self)
+        self._choices.setObjectName("open_session_menu")
+        self._choices.setToolTipsVisible(True)
+        self._choices.aboutToShow.connect(self._fill_choices)
+        self._open.setMenu(self._choices)
         self._saved = QLabel("Saved 00:00")
         self._saved.setObjectName("session_label")
         self._saved.setToolTip("When the session was saved last.")
@@ -57,7 +69,6 @@ class SessionPanel(QWidget):
         layout.addWidget(self._open)
         layout.addWidget(self._saved, 1)
         self._save.clicked.connect(self._ask_where)
-        self._open.clicked.connect(self._ask_which)
 
     def set_ready(self, has_session: bool, busy: bool) -> None:
         """Enable what can work."""
@@ -81,6 +92,17 @@ class SessionPanel(QWidget):
     def offer_folder(self, folder: Path) -> None:
         """Let dialogs begin here while no session of this window has been saved."""
         self._folder = str(folder)
+
+    def _fill_choices(self) -> None:
+        self._choices.clear()
+        for session in places.closed():
+            when = session.saved.astimezone()
+            action = self._choices.addAction(f"{when:%d %B, %H:%M}: {session.summary}")
+            assert action is not None
+            action.setToolTip(str(session.path))
+            action.triggered.connect(partial(self.open_wanted.emit, session.path))
+        self._choices.addSeparator()
+        self._choices.addAction("Choose a folder...", self._ask_which)
 
     def _ask_which(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Open session", self._folder)
