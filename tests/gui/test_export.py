@@ -60,7 +60,7 @@ def test_each_kind_of_file(
     image = read_images(tmp_path / "a.tif")[0]
     assert image.pixel_size == (0.5, 0.25)
     assert image.pixel_unit == "µm"
-    assert notes()[-1] == f"The objects of 'tissue' were written to {tmp_path / 'a.tif'}."
+    assert notes()[-1] == f"a.tif was written, with the objects of 'tissue', to {tmp_path}."
     choose(tmp_path / "a.zip")
     export("rois")
     again = read_roi_zip(tmp_path / "a.zip", labels.shape)

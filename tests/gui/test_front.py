@@ -53,6 +53,41 @@ def test_other_images_are_hidden_as_soon_as_they_are_added(
     assert shown(viewer) == ["B", "beside"]
 
 
+def test_images_of_one_plane_lie_at_one_place_too(
+    widget: Any, viewer: Any, find: Any, qtbot: Any
+) -> None:
+    for name in "AB":
+        viewer.add_image(np.ones((1, 40, 50)), name=name)
+    viewer.add_image(np.ones((1, 40, 50)), name="above", translate=(3, 0, 0))
+    qtbot.waitUntil(lambda: find("image_combo").count() == 3)
+    find("add_images_button").click()
+    choose(widget, "B")
+    assert shown(viewer) == ["B", "above"]
+    choose(widget, "A")
+    assert shown(viewer) == ["A", "above"]
+
+
+def test_an_image_of_another_size_is_brought_into_view(
+    widget: Any, viewer: Any, find: Any, qtbot: Any
+) -> None:
+    for name, shape in (("A", (40, 50)), ("B", (40, 50)), ("large", (400, 900))):
+        viewer.add_image(np.ones(shape), name=name)
+    qtbot.waitUntil(lambda: find("image_combo").count() == 3)
+    find("add_images_button").click()
+    choose(widget, "A")
+    camera = viewer.scene.camera
+    camera.center, camera.zoom = (10, 10), 20
+    choose(widget, "B")
+    assert tuple(camera.center[-2:]) == (10, 10), "the same place of the next image"
+    assert camera.zoom == 20
+    choose(widget, "large")
+    assert tuple(camera.center[-2:]) == (199.5, 449.5)
+    height, width = np.array(viewer.canvas.size) / camera.zoom
+    assert height >= 400
+    assert width >= 900
+    assert min(height / 400, width / 900) < 1.1
+
+
 def test_what_was_seen_of_an_image_comes_back_with_it(three: Any, viewer: Any) -> None:
     own = ["A", "uncertainty [A]", "scribbles [A]"]
     assert sorted(shown(viewer)) == sorted([*own, "mine"])

@@ -110,7 +110,7 @@ def test_strokes_on_an_image_that_had_none_join(
     strokes.undo()
     strokes.undo()
     wait_for(lambda: not job.news()[-1].scribbles[1].labels.any())
-    assert status() == "Training. Go on painting: new strokes join in."
+    assert status().endswith("Go on painting: new strokes join in.")
     assert [source.name for source in widget.training._pending.sources] == ["tissue", "other"]
 
 
@@ -149,7 +149,7 @@ def test_a_class_that_the_network_does_not_know_waits_and_is_told(
     assert status() == f"Training is paused. {waiting}"
     find("pause_button").click()
     paint(scribbled, (y, x), 1)
-    wait_for(lambda: status() == "Training. Go on painting: new strokes join in.")
+    wait_for(lambda: status().endswith("Go on painting: new strokes join in."))
     assert job.news()[-1].scribbles[0].labels[y, x] == 1
     find("stop_button").click()
     assert widget.training.waiting == ""

@@ -202,6 +202,12 @@ def test_keys_act_whichever_layer_is_selected(
     press("R")
     assert instances.visible
     assert not probability.visible, "what was hidden stays hidden"
+    press("H")
+    heat = results.write(widget.workspace.source, (), Role.UNCERTAINTY, np.ones((96, 96)))
+    press("H")
+    assert [instances.visible, heat.visible] == [True, False]
+    press("H")
+    assert [instances.visible, heat.visible] == [True, True]
     press(".")
     assert widget.workspace.source.name == "second"
     press(",")
@@ -249,17 +255,17 @@ def test_a_key_changed_in_the_editor_is_changed_and_kept(
         get_settings().shortcuts.update({"shortcuts": editor.value()})
 
     try:
-        set_key("H")
+        set_key("J")
         assert KeyBinding.from_str("W") not in viewer.keymap
         add_tissue("a")
         qtbot.waitUntil(lambda: find("image_combo").count() == 1)
         find("new_scribbles_button").click()
-        viewer.keymap[KeyBinding.from_str("H")](viewer)
+        viewer.keymap[KeyBinding.from_str("J")](viewer)
         scribbles = next(layer for layer in viewer.layers if layer.name == "scribbles [a]")
         assert (scribbles.mode, scribbles.selected_label) == ("paint", 2)
-        assert load_keys() == {"brush_cell": ["H"]}
-        assert key_hint("brush_cell") == "Key: H."
-        assert with_key("Paint", "brush_cell") == "Paint  (H)"
+        assert load_keys() == {"brush_cell": ["J"]}
+        assert key_hint("brush_cell") == "Key: J."
+        assert with_key("Paint", "brush_cell") == "Paint  (J)"
         assert with_key("Accept", "accept") == find("accept_button").text()
         kept = get_settings().shortcuts.shortcuts
         assert not [name for name in kept if name.startswith("napari-impartial")], (

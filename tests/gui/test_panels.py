@@ -146,11 +146,14 @@ def test_progress_is_shown(panel: Any) -> None:
     made.show_progress(progress())
     made.show_progress(progress(step=20, elapsed_s=10.0, validation=Losses(0.5, 0.5, 0, 0)))
     assert made._bar.value() == 250
-    assert made._left.text().startswith("30 s left")
+    assert made._left.text().startswith("30 s of training left")
     assert made.curves.plot.values("training") == [1.0, 1.0]
     assert made.curves.plot.values("held out") == [0.5]
     made.begin()
     assert made.curves.plot.values("training") == []
+    made.set_state(Activity.STOPPING, can_train=False, can_continue=False)
+    made.show_progress(progress(step=21, elapsed_s=11.0))
+    assert made._left.text() == "Stopping...", "whatever was under way"
 
 
 def test_no_text_moves_the_buttons(panel: Any, qtbot: Any) -> None:

@@ -208,6 +208,12 @@ def test_filter_export_and_both_ways(
     )
     assert list(rows[0]) == list(columns)
     assert f"{len(rows)} rows" in notes()[-1]
+    accepted = int(rows[0]["label"])
+    widget.results.review.accept([accepted])
+    panel.export_wanted.emit(path, table.table_model().shown())
+    reviews = {row["label"]: row["review"] for row in csv.DictReader(path.open())}
+    assert reviews.pop(str(accepted)) == "accepted"
+    assert set(reviews.values()) <= {""}
     (tmp_path / "folder.csv").mkdir()
     panel.export_wanted.emit(tmp_path / "folder.csv", table.table_model().shown())
     assert "it is a folder" in notes()[-1]

@@ -394,7 +394,7 @@ def test_what_is_no_session_is_refused(
     shutil.copytree(folder, newer)
     manifest = json.loads((newer / "session.json").read_text())
     (newer / "session.json").write_text(json.dumps({**manifest, "format_version": 99}))
-    for path, said in ((tmp_path / "photos", "no saved session"), (newer, "newer version")):
+    for path, said in ((tmp_path / "photos", "No session is saved"), (newer, "newer version")):
         open_in(widget, path)
         assert said in notes()[-1]
     assert list((tmp_path / "photos").iterdir()) == [], "not even a lock is left there"
@@ -565,6 +565,23 @@ def test_the_last_sessions_are_in_a_menu(
     first.trigger()
     wait_for(lambda: "scribbles [tissue]" in names(again))
     np.testing.assert_array_equal(layer_named(again, "scribbles [tissue]").data, strokes)
+
+
+def test_sessions_in_folders_of_their_own_are_in_the_menu(
+    widget: Any, scribbled: Any, save: Any, wait_for: Any, tmp_path: Path, second_window: Any
+) -> None:
+    save(widget)
+    widget.store.save_as(tmp_path / "liver study")
+    wait_for(lambda: not widget.store.busy)
+    widget.store.close()
+    (known,) = session_places.closed()
+    assert (known.path, known.named) == (tmp_path / "liver study", True)
+    _, dock = second_window()
+    menu = dock.findChild(QMenu, "open_session_menu")
+    menu.aboutToShow.emit()
+    assert menu.actions()[0].text().startswith("'liver study', ")
+    shutil.rmtree(known.path)
+    assert session_places.closed() == []
 
 
 def test_removed_scribbles_are_kept_and_brought_back(

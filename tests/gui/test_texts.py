@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,18 @@ def test_the_status_knows_whether_suggestions_are_left(
     widget.session.plane.prediction = None
     widget.session.changed.emit()
     assert status() == "Press Predict to see what the model makes of this image."
+
+
+def test_the_status_says_how_long_training_takes(
+    widget: Any, scribbled: Any, find: Any, status: Any, wait_for: Any
+) -> None:
+    find("time_budget_spin").setValue(90)
+    find("train_button").click()
+    wait_for(lambda: " left." in status())
+    assert re.fullmatch(r"Training, \d+ s left\. Go on painting: new strokes join in\.", status())
+    assert not widget.steps["image"].is_open(), "the room is for what is going on"
+    find("stop_button").click()
+    wait_for(lambda: not widget.session.busy)
 
 
 def test_it_is_said_why_there_are_no_suggestions() -> None:

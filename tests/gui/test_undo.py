@@ -100,8 +100,12 @@ def test_the_latest_decision_is_undone_first(
     assert not known.review.kept
     assert status() == "Undone: accepting object 5."
     assert 3 not in ids(predicted)
+    table = widget.result_panel.table
+    assert table.selected() == [5], "the next key is about what was undone"
     press("Ctrl+Z")
     assert status() == "Undone: rejecting object 3."
+    settled()
+    assert table.selected() == [3], "it has a row again"
     assert not known.review
     np.testing.assert_array_equal(predicted.data == 3, where)
     np.testing.assert_array_equal(scribbled.data, painted)

@@ -211,7 +211,7 @@ def test_strokes_may_be_painted_while_they_are_written(tmp_path: Path) -> None:
     ("spoil", "said"),
     [
         (lambda f: shutil.rmtree(f), "There is no folder"),
-        (lambda f: (f / "session.json").unlink(), "no saved session"),
+        (lambda f: (f / "session.json").unlink(), "No session is saved"),
         (lambda f: (f / "session.json").write_text('{"format": "napari-imp'), "truncated"),
         (lambda f: (f / "session.json").write_bytes(b"\xff\xfe\x00"), "truncated or damaged"),
         (lambda f: (f / "session.json").write_text('{"name": "a project"}'), "no session of this"),

@@ -12,6 +12,9 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
+from napari_impartial.core.results import TrainingProgress
+from napari_impartial.core.speed import duration
+
 from . import mask_import
 from .batch_control import BatchControl, BatchProgress
 from .dock_close import DockClose
@@ -188,7 +191,7 @@ class ImPartialWidget(QWidget):
         self.workspace.layers_changed.connect(self.image_panel.refresh)
         self.workspace.layers_changed.connect(self._offer_masks)
         training.started.connect(lambda _: self.train_panel.begin())
-        training.progressed.connect(self.train_panel.show_progress)
+        training.progressed.connect(self._on_progress)
         training.previewed.connect(results.preview)
         training.finished.connect(self._on_trained)
         results.review.changed.connect(training.note_decisions)
@@ -204,7 +207,7 @@ class ImPartialWidget(QWidget):
         results.measured.connect(self.result_panel.set_table)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
-        results.review.undone.connect(lambda words: self.status.notice(f"Undone: {words}."))
+        results.review.undone.connect(self._on_undone)
         results.suggestions.suggested.connect(lambda _: self._update())
         self.batch.progressed.connect(self._on_batch_progress)
         self.batch.ended.connect(self.batch_panel.end)
@@ -319,14 +322,20 @@ class ImPartialWidget(QWidget):
             self.speed.measure(self.train_panel.value().device)
 
     def _train(self, choice: Any, go_on: bool) -> None:
+        # A single image has been chosen by now; the room is for what is going on.
+        self.steps["image"].set_open(len(self.session.images) > 1)
         self.training.train(choice.preset, choice.time_budget_s, choice.device, go_on)
+
+    def _on_progress(self, progress: TrainingProgress) -> None:
+        self.train_panel.show_progress(progress)
+        self._show_status(duration(progress.remaining_s))
 
     def _on_trained(self, _: Round) -> None:
         self.train_panel.end(self._last_round())
         self.refinement.rounds.on_trained()
+        # What opens lies below: nothing moves from under the mouse.
         for name in ("result", "refine"):
             self.steps[name].set_open(True)
-        self.steps["image"].set_open(False)
         if not self.session.missing_for_prediction():
             self.results.predict()
 
@@ -342,6 +351,12 @@ class ImPartialWidget(QWidget):
     def _on_object(self, label: int, y: float, x: float, area_px: float) -> None:
         self.results.go_to_object(y, x, area_px)
         self.results.select_object(label)
+
+    def _on_undone(self, words: str, labels: list[int] | None) -> None:
+        self.status.notice(f"Undone: {words}.")
+        if labels is not None:
+            # The next key is about what came back, and not about what was selected before.
+            self.result_panel.table.select_once_there(labels)
 
     def _mark_objects(self) -> None:
         source = self.workspace.source
@@ -450,4 +465,8 @@ class ImPartialWidget(QWidget):
             session.current,
             self.workspace.n_others(),
         )
-        self.status.set_state(status(session, self.results.places, self.training.waiting))
+        self._show_status()
+
+    def _show_status(self, left: str = "") -> None:
+        told = status(self.session, self.results.places, self.training.waiting, left)
+        self.status.set_state(told)

@@ -156,7 +156,8 @@ class ExportControl(QObject):
             self._export_model(path)
         elif self._session.current is not None:
             found = self._snapshot(self._session.current)
-            done = f"The objects of '{found.source.name}' were written to {path}."
+            objects = f"the objects of '{found.source.name}'"
+            done = f"{path.name} was written, with {objects}, to {path.parent}."
             self._run(partial(_write_one, kind, path, found), done)
 
     def _export_all(self, folder: Path) -> None:

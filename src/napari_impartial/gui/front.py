@@ -107,4 +107,6 @@ def _overlap(one: Layer, other: Layer) -> bool:
     n = min(one.ndim, other.ndim)
     first, second = one.extent.world[:, -n:], other.extent.world[:, -n:]
     low, high = np.maximum(first[0], second[0]), np.minimum(first[1], second[1])
-    return bool((high - low > _TOUCHING).all())
+    # Along an axis of one plane a layer has no extent: to touch is all that it can.
+    flat = (first[1] - first[0] <= _TOUCHING) | (second[1] - second[0] <= _TOUCHING)
+    return bool((high - low > np.where(flat, -_TOUCHING, _TOUCHING)).all())

@@ -83,6 +83,13 @@ class KeyActions:
         for layer in there:
             layer.visible = not seen and layer in show
 
+    def toggle_heatmap(self) -> None:
+        """Show or hide the heatmap, to see what lies under it."""
+        source = self._workspace.source
+        layer = None if source is None else self._workspace.results.find(source, Role.UNCERTAINTY)
+        if layer is not None:
+            layer.visible = not layer.visible
+
     def next_place(self) -> None:
         """Go to the next suggestion."""
         self._places.go_next()

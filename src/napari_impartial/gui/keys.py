@@ -47,6 +47,7 @@ KEYS = (
     Key("toggle_image", "I", "Show or hide the image"),
     Key("toggle_scribbles", "S", "Show or hide the scribbles"),
     Key("toggle_result", "R", "Show or hide the results"),
+    Key("toggle_heatmap", "H", "Show or hide the heatmap alone"),
     Key("next_place", "N", "Go to the next suggestion"),
     Key("previous_place", "Shift+N", "Go to the suggestion before"),
     Key("looks_fine", "K", "This place looks fine: suggest it no more"),

@@ -25,12 +25,15 @@ from napari_impartial.core.uncertainty import Suggestion, suggest
 from . import messages, notify
 from .jobs import Job, Latest, OneByOne
 from .layers import Role
-from .layers.view import go_to
+from .layers.view import extent_in_view, go_to
 from .process import TrainingProcess
 from .review_control import ReviewControl
 from .session import Activity, PlaneIndex, PlaneKey
 from .suggestion_control import Place, SuggestionControl
 from .workspace import Workspace
+
+# Between how many times its own side the canvas may be high for an object to be seen well.
+_NEAREST, _FARTHEST = 2.0, 16.0
 
 SLIDER_PAUSE_MS = 40
 # Nobody reads the table while a slider moves.
@@ -194,8 +197,11 @@ class ResultControl(QObject):
         """Centre an object of the plane in view."""
         source = self._workspace.source
         if source is not None:
-            extent = max(60.0, 6 * float(np.sqrt(area_px)))
-            go_to(self._workspace.viewer, source, self._session.plane_index, y, x, extent)
+            side = float(np.sqrt(area_px))
+            # As near as it was, unless the object would be a speck or fill the window.
+            here = extent_in_view(self._workspace.viewer, source)
+            wanted = None if _NEAREST <= here / side <= _FARTHEST else max(60.0, 6 * side)
+            go_to(self._workspace.viewer, source, self._session.plane_index, y, x, wanted)
 
     def select_object(self, label: int) -> None:
         """Make a label the selected one of the instances layer."""

@@ -62,14 +62,15 @@ class ReviewControl(QObject):
     image_wanted
         Key of the image that is to be brought to the front.
     undone
-        What was undone, in words.
+        What was undone, in words, and the labels of the objects in view that it was about, or
+        None where it was about something else.
     """
 
     changed = Signal()
     corrected = Signal(int, object)
     removed = Signal(object)
     image_wanted = Signal(int)
-    undone = Signal(str)
+    undone = Signal(str, object)
 
     def __init__(self, workspace: Workspace, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -236,7 +237,21 @@ class ReviewControl(QObject):
             self._go_to(*latest.where, latest.spots)
         self.log.undo()
         self._session.changed.emit()
-        self.undone.emit(latest.words)
+        self.undone.emit(latest.words, self._labels_of(latest))
+
+    def _labels_of(self, decision: Decision) -> list[int] | None:
+        """Return the objects in view where those of a decision were; None if it had none."""
+        before, after, known = decision.before, decision.after, self._session.plane
+        if not isinstance(before, Review) or not isinstance(after, Review):
+            return None
+        if known is None or known.instances is None:
+            return None
+        labels = set()
+        for region in difference(before, after):
+            there = np.bincount(known.instances[region.window][region.mask])[1:]
+            if there.any():
+                labels.add(int(there.argmax()) + 1)
+        return sorted(labels)
 
     def undo_words(self) -> str:
         """Return what would be undone, and in which image; empty if nothing."""

@@ -10,14 +10,14 @@ from .session import Activity, Session
 from .suggestion_control import Place
 
 _BUSY = {
-    Activity.TRAINING: "Training. Go on painting: new strokes join in.",
+    Activity.TRAINING: "Training{left}. Go on painting: new strokes join in.",
     Activity.PAUSED: "Training is paused.",
     Activity.STOPPING: "Stopping: keeping the best so far...",
     Activity.PREDICTING: "Predicting...",
 }
 
 
-def status(session: Session, places: Sequence[Place], waiting: str = "") -> str:
+def status(session: Session, places: Sequence[Place], waiting: str = "", left: str = "") -> str:
     """Say how a session stands.
 
     Parameters
@@ -28,14 +28,17 @@ def status(session: Session, places: Sequence[Place], waiting: str = "") -> str:
         What is suggested, things that are done included.
     waiting
         Which strokes the running training cannot take.
+    left
+        How long the running training will still take, where that is known.
     """
+    left = f", {left} left" if left else ""
     if session.activity is Activity.TRAINING and session.record is None:
-        return "Training. Choose an image to go on painting."
+        return f"Training{left}. Choose an image to go on painting."
     if waiting and session.activity in (Activity.TRAINING, Activity.PAUSED):
         paused = session.activity is Activity.PAUSED
-        return f"{_BUSY[Activity.PAUSED] if paused else 'Training.'} {waiting}"
+        return f"{_BUSY[Activity.PAUSED] if paused else f'Training{left}.'} {waiting}"
     if session.busy:
-        return _BUSY[session.activity]
+        return _BUSY[session.activity].format(left=left)
     if missing := session.missing_for_training():
         return missing
     if session.card is None:

@@ -19,4 +19,4 @@ def export(path: Path, table: Table) -> None:
         notify.show_error(str(error))
         return
     n = len(next(iter(table.values()))) if table else 0
-    notify.show_info(f"{n} rows were written to {path}.")
+    notify.show_info(f"{path.name} was written, with {n} rows, to {path.parent}.")

@@ -22,6 +22,7 @@ from .front import Front
 from .image_set import count_others, other_images
 from .layers import ResultLayers, Role, ScribbleLayers, Source, image_layers
 from .layers.grid import put_in_place
+from .layers.view import same_field, show_whole
 from .lost_channels import lost_channels
 from .scratch import Scratch
 from .scribble_reader import ScribbleReader, Spot
@@ -135,6 +136,9 @@ class Workspace(QObject):
         self.read_scribbles()
         if before != key:
             self.front.bring(source, self._not_in_front())
+            last = self.sources.get(-1 if before is None else before)
+            if last is not None and not same_field(last.primary, source.primary):
+                show_whole(self.viewer, source)
         self.plane_changed.emit()
 
     def add(self, source: Source) -> int:

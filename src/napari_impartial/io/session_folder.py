@@ -300,7 +300,7 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not folder.is_dir():
         raise ImPartialError(f"There is no folder {folder}.")
     if not (folder / MANIFEST).is_file():
-        raise ImPartialError(f"{folder} is no saved session: it holds no {MANIFEST}.")
+        raise ImPartialError(f"No session is saved in '{folder.name}': no {MANIFEST} in {folder}.")
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except OSError as error:

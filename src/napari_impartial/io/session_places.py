@@ -28,7 +28,7 @@ from .session_state import SavedSession, from_content
 VARIABLE = "NAPARI_IMPARTIAL_SESSIONS"
 """Environment variable that names another folder than the user's data directory."""
 
-_NOTES, _LOCK = "open", "session.lock"
+_NOTES, _LOCK, _RECENT = "open", "session.lock", "recent.json"
 _MOST_FINISHED = 5
 
 
@@ -48,11 +48,24 @@ class Unfinished:
 
 @dataclass(frozen=True)
 class Closed:
-    """A session that lies where nobody gave a place, and that no window has open."""
+    """A session that no window has open.
+
+    Attributes
+    ----------
+    path
+        Its folder.
+    saved
+        When it was saved last.
+    summary
+        What is in it, in words.
+    named
+        Whether its folder was chosen by the user.
+    """
 
     path: Path
     saved: datetime
     summary: str
+    named: bool
 
 
 def sessions_folder() -> Path:
@@ -127,6 +140,8 @@ class OpenSession:
         """Let go of the folder in good order, or remove it; one without a session goes anyway."""
         with contextlib.suppress(OSError):
             self._note.unlink(missing_ok=True)
+        if not self.is_automatic:
+            _remember(self.path)
         self._lock.release()
         if self.is_automatic and (remove or not (self.path / MANIFEST).is_file()):
             shutil.rmtree(self.path, ignore_errors=True)
@@ -149,12 +164,15 @@ def unfinished() -> list[Unfinished]:
 
 
 def closed() -> list[Closed]:
-    """Return the sessions that nobody gave a place and that are not open, the latest first."""
+    """Return the last sessions that are not open, the latest first.
+
+    Of those in folders of the user's own, the last five that were closed in good order.
+    """
+    root, named = sessions_folder(), _remembered()
     found = []
-    for manifest in sessions_folder().glob(f"*/{MANIFEST}"):
-        folder = manifest.parent
+    for folder in [*(manifest.parent for manifest in root.glob(f"*/{MANIFEST}")), *named]:
         if not _is_locked(folder) and (known := _look_into(folder)) is not None:
-            found.append(Closed(folder, *known))
+            found.append(Closed(folder, *known, folder in named))
     return sorted(found, key=lambda session: session.saved, reverse=True)
 
 
@@ -200,6 +218,23 @@ def _notes() -> list[tuple[Path, Path]]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
+
+
+def _remembered() -> list[Path]:
+    """Return the folders of the user's own that were closed last."""
+    try:
+        found = json.loads((sessions_folder() / _RECENT).read_text(encoding="utf-8"))
+        return [Path(path) for path in found]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _remember(path: Path) -> None:
+    """Note that a folder of the user's own was closed; a list that cannot be written is no loss."""
+    paths = [path, *(one for one in _remembered() if one != path)][:_MOST_FINISHED]
+    recent = sessions_folder() / _RECENT
+    with contextlib.suppress(OSError, ImPartialError), atomic_path(recent) as temporary:
+        temporary.write_text(json.dumps([str(one) for one in paths]), encoding="utf-8")
 
 
 def _forget(note: Path) -> None:

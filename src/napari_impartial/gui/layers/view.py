@@ -17,6 +17,8 @@ from napari_impartial.core.results import Box
 from .source import PlaneIndex, Source
 
 LEFT_BUTTON = 1
+# Of the canvas, that a whole image fills.
+_MARGIN = 0.95
 # A hand shakes while it clicks.
 CLICK_PX = 4
 
@@ -52,15 +54,41 @@ def go_to(
     extent_px: float | None = None,
 ) -> None:
     """Centre a place, and zoom until `extent_px` pixels fill the smaller side."""
-    layer = source.primary
     world = show_plane(viewer, source, plane, y, x)
+    first = viewer.dims.ndim - source.primary.ndim
+    camera = viewer.scene.camera
+    camera.center = tuple(world[axis - first] for axis in viewer.dims.displayed[-2:])
+    if extent_px is not None:
+        camera.zoom = min(viewer.canvas.size) / (extent_px * _pixel_in_world(viewer, source))
+
+
+def show_whole(viewer: napari.Viewer, source: Source) -> None:
+    """Centre an image, and zoom until all of it is in view."""
+    height, width = source.plane_shape
+    camera = viewer.scene.camera
+    world = _world(source, source.plane_in_view(viewer), (height - 1) / 2, (width - 1) / 2)
+    first = viewer.dims.ndim - source.primary.ndim
+    camera.center = tuple(world[axis - first] for axis in viewer.dims.displayed[-2:])
+    room = np.array(viewer.canvas.size) / np.array([height, width])
+    camera.zoom = _MARGIN * float(room.min()) / _pixel_in_world(viewer, source)
+
+
+def same_field(one: Layer, other: Layer) -> bool:
+    """Whether two layers lie at the same place and are as large."""
+    return bool(np.allclose(one.extent.world[:, -2:], other.extent.world[:, -2:]))
+
+
+def extent_in_view(viewer: napari.Viewer, source: Source) -> float:
+    """Return how many pixels of an image fill the smaller side of the canvas."""
+    size: float = min(viewer.canvas.size) / viewer.scene.camera.zoom
+    return size / _pixel_in_world(viewer, source)
+
+
+def _pixel_in_world(viewer: napari.Viewer, source: Source) -> float:
+    layer = source.primary
     first = viewer.dims.ndim - layer.ndim
     displayed = [axis - first for axis in viewer.dims.displayed[-2:]]
-    camera = viewer.scene.camera
-    camera.center = tuple(world[axis] for axis in displayed)
-    if extent_px is not None:
-        size = extent_px * float(np.max(np.abs(np.asarray(layer.scale)[displayed])))
-        camera.zoom = min(viewer.canvas.size) / size
+    return float(np.max(np.abs(np.asarray(layer.scale)[displayed])))
 
 
 def bring_into_view(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import napari
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_impartial.core.errors import ImPartialError
@@ -93,6 +94,7 @@ class ImagePanel(QWidget):
         self._combo.currentIndexChanged.connect(self._on_layer)
         self._axes.editingFinished.connect(self._on_axes)
         self._meaning.linkActivated.connect(self.set_axes)
+        self._meaning.installEventFilter(self)
         self.table.edited.connect(self._on_edited)
 
     def value(self) -> Source | None:
@@ -278,6 +280,14 @@ class ImagePanel(QWidget):
                 return
             row.read = partial(_read, other, letters, channel, plane)
         self.table.look_again()
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Write links anew in colours that are seen: the theme comes after the first text."""
+        if event.type() == QEvent.Type.PaletteChange and self._shown is not None:
+            layer, axes = self._layer(), self._axes.text()
+            if layer is not None and not self._meaning.isHidden():
+                self._explain(layer, axes)
+        return bool(super().eventFilter(watched, event))
 
     def _explain(self, layer: ImageLayer, axes: str) -> None:
         shape = data_of(layer).shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,8 +89,9 @@ class ObjectTableModel(QAbstractTableModel):
         self.endResetModel()
 
     def shown(self) -> Table:
-        """Return the measurements as shown: filtered, sorted, without verdicts."""
-        return {n: c[self._order] for n, c in self._table.items() if n != VERDICT}
+        """Return the measurements as shown, filtered and sorted; verdicts if there are any."""
+        hidden = set() if self._verdicts else {VERDICT}
+        return {n: c[self._order] for n, c in self._table.items() if n not in hidden}
 
     def columns(self) -> list[str]:
         """Return the names of the columns that hold numbers, the label aside."""
@@ -219,6 +220,8 @@ class ObjectTable(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setSortingEnabled(True)
+        # Who sorts wants the first rows; Qt keeps to the row that was on top.
+        self._model.layoutChanged.connect(self.scrollToTop)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         rows = QHeaderView(Qt.Orientation.Vertical, self)
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
@@ -232,6 +235,8 @@ class ObjectTable(QTableView):
         self.setFixedHeight(max(150, 7 * (self.fontMetrics().height() + 6)))
         self._from_outside = False
         self._in_picture = False
+        # Objects to be selected as soon as they are measured.
+        self._awaited: list[int] = []
         self.pressed.connect(self._on_pressed)
         # A model that is reset loses its selection without a word of that.
         self._model.modelReset.connect(self.selection_changed)
@@ -248,6 +253,8 @@ class ObjectTable(QTableView):
         before = list(self._model._names)
         with _SelectionKept(self):
             self._model.set_table(table)
+        if self._awaited:
+            self.select_once_there(self._awaited)
         if table and self._model._names != before:
             # From the first rows only: all of them would take a while.
             columns = self.horizontalHeader()
@@ -316,6 +323,12 @@ class ObjectTable(QTableView):
             chosen.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
         self._from_outside = False
 
+    def select_once_there(self, labels: Sequence[int]) -> None:
+        """Select objects without going anywhere; those that have no row yet when they have."""
+        self.select_labels(labels, labels[0] if labels else None)
+        missing = any(self._model.row_of(label) is None for label in labels)
+        self._awaited = list(labels) if missing else []
+
     def chosen_in_picture(self) -> bool:
         """Whether what was chosen last was chosen in the picture: there it is looked at."""
         return self._in_picture
@@ -338,6 +351,7 @@ class ObjectTable(QTableView):
         super().currentChanged(current, previous)
         if current.isValid() and current.row() != previous.row() and not self._from_outside:
             self._in_picture = False
+            self._awaited = []
             value = self._model.value
             row = current.row()
             self.object_chosen.emit(

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .focus import set_enabled
 from .labels import line, lines_high
 
 _COLUMNS = (
@@ -186,11 +187,11 @@ class RoundsPanel(QWidget):
         current = [row for row in self._rows if row.current]
         other = bool(chosen) and not chosen[0].current
         earlier = bool(current) and any(row.number < current[0].number for row in self._rows)
-        self._compare.setEnabled(other or earlier or self._compare.isChecked())
+        set_enabled(self._compare, other or earlier or self._compare.isChecked())
         self._compare.setText(
             f"Compare with round {chosen[0].number}" if other else "Compare with the last"
         )
-        self._back.setEnabled(other and not self._busy)
+        set_enabled(self._back, other and not self._busy)
 
 
 def _item(row: RoundRow) -> QTreeWidgetItem:

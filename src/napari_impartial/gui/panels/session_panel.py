@@ -27,8 +27,8 @@ _SAVE_TIP = (
     "have none), scribbles, models and settings. From then on it is kept up to date there."
 )
 _OPEN_TIP = (
-    "Open a session in place of the present one, which is saved first: one of the last that were "
-    "closed without a folder of their own, or one in a folder that you choose."
+    "Open a session in place of the present one, which is saved first: one of the last, or one "
+    "in a folder that you choose."
 )
 
 
@@ -96,8 +96,9 @@ class SessionPanel(QWidget):
     def _fill_choices(self) -> None:
         self._choices.clear()
         for session in places.closed():
-            when = session.saved.astimezone()
-            action = self._choices.addAction(f"{when:%d %B, %H:%M}: {session.summary}")
+            when = f"{session.saved.astimezone():%d %B, %H:%M}"
+            name = f"'{session.path.name}', {when}" if session.named else when
+            action = self._choices.addAction(f"{name}: {session.summary}")
             assert action is not None
             action.setToolTip(str(session.path))
             action.triggered.connect(partial(self.open_wanted.emit, session.path))

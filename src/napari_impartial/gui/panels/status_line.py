@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QWidget
 
-from .labels import Wrapped
+from .labels import Wrapped, lines_high
 
 NOTICE_MS = 6000
 
@@ -17,6 +17,9 @@ class StatusLine(Wrapped):
         super().__init__(parent=parent)
         self.setObjectName("status_label")
         self.setToolTip("What is going on, or what comes next.")
+        # Were it to grow with its words, the buttons above would move from under the mouse.
+        self.setMinimumHeight(lines_high(self, 2))
+        self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self._state = ""
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)

@@ -83,6 +83,7 @@ class TrainPanel(QWidget):
         for name in self._described["device"].choices or ():
             self._device.addItem(name, name)
         self._speed: Speed | None = None
+        self._stopping = False
         self._expected = line(
             "expectation_label",
             "What this machine does in the time budget, by the last training or a measurement.",
@@ -177,7 +178,9 @@ class TrainPanel(QWidget):
         self._pause.setText("Resume" if activity is Activity.PAUSED else "Pause")
         for editor in (self._preset, self._time, self._device):
             editor.setEnabled(not training)
-        if activity is Activity.STOPPING:
+        # News that was under way when Stop was pressed is no news any more.
+        self._stopping = activity is Activity.STOPPING
+        if self._stopping:
             self._left.setText("Stopping...")
         elif activity is Activity.PAUSED:
             self._left.setText("Paused.")
@@ -196,6 +199,8 @@ class TrainPanel(QWidget):
         """Show how the running training stands."""
         self.curves.add(progress)
         self._bar.setValue(round(1000 * progress.fraction))
+        if self._stopping:
+            return
         left = duration(progress.remaining_s)
         self._left.setText(f"{left} of training left, {progress.step} steps")
 
