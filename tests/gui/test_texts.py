@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_impartial.core.config import InstanceConfig, TrainingConfig, parameters
@@ -74,6 +74,25 @@ def test_the_status_says_how_long_training_takes(
     assert not widget.steps["image"].is_open(), "the room is for what is going on"
     find("stop_button").click()
     wait_for(lambda: not widget.session.busy)
+
+
+def test_two_lines_of_status_move_no_button(
+    widget: Any, viewer: Any, find: Any, status: Any, qtbot: Any
+) -> None:
+    viewer.window.resize(1366, 768)
+    viewer.show()
+
+    def place(text: str) -> int:
+        widget.status.setText(text)
+        qtbot.wait(50)
+        return int(find("save_session_button").mapToGlobal(QPoint()).y())
+
+    one = place("Press Train.")
+    metrics, words = widget.status.fontMetrics(), "Press Train."
+    while metrics.horizontalAdvance(words) < 1.3 * widget.status.width():
+        words += " Now."
+    assert abs(place(words) - one) <= 1
+    assert widget.status.heightForWidth(widget.status.width()) > 2 * metrics.height()
 
 
 def test_it_is_said_why_there_are_no_suggestions() -> None:

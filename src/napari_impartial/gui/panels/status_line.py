@@ -5,9 +5,10 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QWidget
 
-from .labels import Wrapped, lines_high
+from .labels import Wrapped
 
 NOTICE_MS = 6000
+_VERY_WIDE_PX = 10_000
 
 
 class StatusLine(Wrapped):
@@ -17,14 +18,17 @@ class StatusLine(Wrapped):
         super().__init__(parent=parent)
         self.setObjectName("status_label")
         self.setToolTip("What is going on, or what comes next.")
-        # Were it to grow with its words, the buttons above would move from under the mouse.
-        self.setMinimumHeight(lines_high(self, 2))
         self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self._state = ""
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(NOTICE_MS)
         self._pause.timeout.connect(lambda: self.setText(self._state))
+
+    def heightForWidth(self, width: int) -> int:
+        """Return at least two lines: buttons above are not to move with the number of words."""
+        one_line = super().heightForWidth(_VERY_WIDE_PX)
+        return max(super().heightForWidth(width), one_line + self.fontMetrics().lineSpacing())
 
     def set_state(self, text: str) -> None:
         """Say how things stand, once a notice has been read."""
