@@ -260,3 +260,19 @@ def test_field_in_view_of_several_resolutions_is_that_of_the_finest() -> None:
     layer._data_level = 1
     layer.corner_pixels = np.array([[10, 20], [60, 120]])
     assert field_in_view(source_of(layer, (0,), "YX")) == (40, 80, 241, 481)
+
+
+def test_no_object_is_too_dark_for_a_thin_line() -> None:
+    from napari.utils.colormaps import label_colormap
+
+    from napari_impartial.gui.layers.colours import object_colours
+
+    labels = np.arange(1, 60)
+    usual, ours = label_colormap().map(labels), object_colours().map(labels)
+    weights = [0.2126, 0.7152, 0.0722]
+    assert (usual[:, :3] @ weights).min() < 0.2
+    assert (ours[:, :3] @ weights).min() > 0.39
+    bright = usual[:, :3] @ weights > 0.41
+    np.testing.assert_allclose(ours[bright], usual[bright], atol=1e-6)
+    assert (ours[:, 3] == 1).all()
+    assert object_colours().map(0)[3] == 0

@@ -17,6 +17,7 @@ from napari_impartial.core.results import Box
 from napari_impartial.core.rounds import CHANGED, GAINED, LOST
 from napari_impartial.core.uncertainty import Suggestion
 
+from .colours import object_colours
 from .grid import Grid
 from .scribbles import scribble_name
 from .source import OURS, PlaneIndex, Source
@@ -194,7 +195,8 @@ class ResultLayers:
         }
         layer: Layer
         if role is Role.INSTANCES:
-            layer = Labels(self._zeros(grid.shape, np.int32), **common)
+            data = self._zeros(grid.shape, np.int32)
+            layer = Labels(data, colormap=object_colours(), **common)
             height, width = source.plane_shape
             layer.contour = 2 if height * width <= LARGEST_OUTLINED_PX else 0
             layer.opacity = 0.9
