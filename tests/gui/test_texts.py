@@ -72,6 +72,8 @@ def test_the_status_says_how_long_training_takes(
     wait_for(lambda: " left." in status())
     assert re.fullmatch(r"Training, \d+ s left\. Go on painting: new strokes join in\.", status())
     assert not widget.steps["image"].is_open(), "the room is for what is going on"
+    widget.session.changed.emit()
+    assert " left." in status(), "until there is other news"
     find("stop_button").click()
     wait_for(lambda: not widget.session.busy)
 

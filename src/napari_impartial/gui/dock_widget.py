@@ -75,6 +75,8 @@ class ImPartialWidget(QWidget):
         self.session = self.workspace.session
         self.process = TrainingProcess()
         self._warming: Any = None
+        # How long the running training will still take, in words.
+        self._left = ""
         self.speed = SpeedControl(self.session, self.process, self)
         self._counter = Counter()
         self.training = TrainingControl(self.workspace, self.process, self)
@@ -322,13 +324,16 @@ class ImPartialWidget(QWidget):
             self.speed.measure(self.train_panel.value().device)
 
     def _train(self, choice: Any, go_on: bool) -> None:
-        # A single image has been chosen by now; the room is for what is going on.
-        self.steps["image"].set_open(len(self.session.images) > 1)
+        if len(self.session.images) == 1:
+            # It has been chosen by now; the room is for what is going on.
+            self.steps["image"].set_open(False)
+        self._left = ""
         self.training.train(choice.preset, choice.time_budget_s, choice.device, go_on)
 
     def _on_progress(self, progress: TrainingProgress) -> None:
         self.train_panel.show_progress(progress)
-        self._show_status(duration(progress.remaining_s))
+        self._left = duration(progress.remaining_s)
+        self._show_status()
 
     def _on_trained(self, _: Round) -> None:
         self.train_panel.end(self._last_round())
@@ -467,6 +472,6 @@ class ImPartialWidget(QWidget):
         )
         self._show_status()
 
-    def _show_status(self, left: str = "") -> None:
-        told = status(self.session, self.results.places, self.training.waiting, left)
+    def _show_status(self) -> None:
+        told = status(self.session, self.results.places, self.training.waiting, self._left)
         self.status.set_state(told)
