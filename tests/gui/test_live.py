@@ -283,7 +283,7 @@ def test_time_left_is_true_within_a_quarter(
     shown: list[tuple[float, float]] = []
     label = find("time_left_label")
     widget.training.progressed.connect(
-        lambda _: shown.append((time.monotonic(), float(label.text().split(" s of ")[0])))
+        lambda _: shown.append((time.monotonic(), float(label.text().split(" s left")[0])))
     )
     ended: list[float] = []
     widget.training.finished.connect(lambda _: ended.append(time.monotonic()))

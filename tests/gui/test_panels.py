@@ -146,7 +146,7 @@ def test_progress_is_shown(panel: Any) -> None:
     made.show_progress(progress())
     made.show_progress(progress(step=20, elapsed_s=10.0, validation=Losses(0.5, 0.5, 0, 0)))
     assert made._bar.value() == 250
-    assert made._left.text().startswith("30 s of training left")
+    assert made._left.text().startswith("30 s left")
     assert made.curves.plot.values("training") == [1.0, 1.0]
     assert made.curves.plot.values("held out") == [0.5]
     made.begin()

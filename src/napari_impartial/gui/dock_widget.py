@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
 from napari_impartial.core.results import TrainingProgress
-from napari_impartial.core.speed import duration
 
 from . import mask_import
 from .batch_control import BatchControl, BatchProgress
@@ -75,8 +74,6 @@ class ImPartialWidget(QWidget):
         self.session = self.workspace.session
         self.process = TrainingProcess()
         self._warming: Any = None
-        # How long the running training will still take, in words.
-        self._left = ""
         self.speed = SpeedControl(self.session, self.process, self)
         self._counter = Counter()
         self.training = TrainingControl(self.workspace, self.process, self)
@@ -327,12 +324,10 @@ class ImPartialWidget(QWidget):
         if len(self.session.images) == 1:
             # It has been chosen by now; the room is for what is going on.
             self.steps["image"].set_open(False)
-        self._left = ""
         self.training.train(choice.preset, choice.time_budget_s, choice.device, go_on)
 
     def _on_progress(self, progress: TrainingProgress) -> None:
         self.train_panel.show_progress(progress)
-        self._left = duration(progress.remaining_s)
         self._show_status()
 
     def _on_trained(self, _: Round) -> None:
@@ -473,5 +468,6 @@ class ImPartialWidget(QWidget):
         self._show_status()
 
     def _show_status(self) -> None:
-        told = status(self.session, self.results.places, self.training.waiting, self._left)
+        left = self.train_panel.time_left
+        told = status(self.session, self.results.places, self.training.waiting, left)
         self.status.set_state(told)

@@ -21,6 +21,7 @@ from napari_impartial.core.config import PRESETS, TrainingConfig, parameters
 from napari_impartial.core.results import TrainingProgress
 from napari_impartial.core.speed import Speed, duration
 from napari_impartial.gui.session import Activity
+from napari_impartial.gui.time_left import TimeLeft
 
 from .focus import set_enabled
 from .forms import labelled
@@ -84,6 +85,9 @@ class TrainPanel(QWidget):
             self._device.addItem(name, name)
         self._speed: Speed | None = None
         self._stopping = False
+        self._time_left = TimeLeft()
+        # How long the running training will still take, in words; empty before one knows.
+        self.time_left = ""
         self._expected = line(
             "expectation_label",
             "What this machine does in the time budget, by the last training or a measurement.",
@@ -193,16 +197,17 @@ class TrainPanel(QWidget):
         """Empty curves and progress for a new training."""
         self.curves.clear_points()
         self._bar.setValue(0)
+        self.time_left = ""
         self._left.setText("Starting...")
 
     def show_progress(self, progress: TrainingProgress) -> None:
         """Show how the running training stands."""
         self.curves.add(progress)
         self._bar.setValue(round(1000 * progress.fraction))
-        if self._stopping:
-            return
-        left = duration(progress.remaining_s)
-        self._left.setText(f"{left} of training left, {progress.step} steps")
+        left_s = self._time_left.note(progress.elapsed_s, progress.remaining_s)
+        self.time_left = duration(left_s)
+        if not self._stopping:
+            self._left.setText(f"{self.time_left} left, {progress.step} steps")
 
     def show_fraction(self, fraction: float, text: str) -> None:
         """Show the progress of something else."""

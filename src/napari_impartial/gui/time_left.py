@@ -1,0 +1,42 @@
+"""How long a training will still take by the clock on the wall."""
+
+from __future__ import annotations
+
+import collections
+import time
+
+# The pace is that of the last seconds; a shorter while says nothing.
+_SEEN_S, _TELLING_S = 6.0, 2.0
+# Reports come several times a second; after a longer silence it was paused, say.
+_SILENCE_S = 1.5
+
+
+class TimeLeft:
+    """Follows a training that rests now and then, beside a busy hand.
+
+    Rests are not counted as training: of what is left of it, each second may take three.
+    """
+
+    def __init__(self) -> None:
+        self._seen: collections.deque[tuple[float, float]] = collections.deque()
+
+    def note(self, trained_s: float, remaining_s: float, now: float | None = None) -> float:
+        """Return the seconds until the end.
+
+        Parameters
+        ----------
+        trained_s, remaining_s
+            Seconds of training, without rests, so far and to come.
+        now
+            Seconds of any clock that goes on; defaults to one.
+        """
+        now = time.monotonic() if now is None else now
+        if self._seen and (now - self._seen[-1][0] > _SILENCE_S or trained_s < self._seen[-1][1]):
+            self._seen.clear()
+        self._seen.append((now, trained_s))
+        while now - self._seen[0][0] > _SEEN_S:
+            self._seen.popleft()
+        passed, trained = now - self._seen[0][0], trained_s - self._seen[0][1]
+        if passed < _TELLING_S or trained <= 0:
+            return remaining_s
+        return remaining_s * max(passed / trained, 1.0)
