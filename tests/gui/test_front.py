@@ -88,6 +88,22 @@ def test_an_image_of_another_size_is_brought_into_view(
     assert min(height / 400, width / 900) < 1.1
 
 
+def test_rows_of_objects_keep_the_zoom_where_they_are_seen_well(
+    widget: Any, viewer: Any, qtbot: Any
+) -> None:
+    viewer.add_image(np.ones((4000, 4000)), name="A")
+    qtbot.waitUntil(lambda: widget.workspace.source is not None)
+    camera, side = viewer.scene.camera, float(min(viewer.canvas.size))
+    for zoom, kept in ((side / 300, True), (side / 100, True), (side / 30, False)):
+        camera.zoom = zoom
+        widget.results.go_to_object(2000.0, 1000.0, 40.0**2)
+        assert tuple(camera.center[-2:]) == (2000, 1000)
+        assert (camera.zoom == pytest.approx(zoom)) is kept
+    camera.zoom = side / 4000
+    widget.results.go_to_object(2000.0, 1000.0, 40.0**2)
+    assert camera.zoom == pytest.approx(side / 240), "no speck"
+
+
 def test_what_was_seen_of_an_image_comes_back_with_it(three: Any, viewer: Any) -> None:
     own = ["A", "uncertainty [A]", "scribbles [A]"]
     assert sorted(shown(viewer)) == sorted([*own, "mine"])

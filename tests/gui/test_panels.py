@@ -309,7 +309,9 @@ def test_selected_objects_stay_selected(panel: Any) -> None:
     view.select_labels([3, 4, 5, 90], current=4)
     assert view.selected() == [3, 4, 5, 90]
     assert view.current_label() == 4
+    view.scrollToBottom()
     view.sortByColumn(2, Qt.SortOrder.DescendingOrder)
+    assert view.rowAt(0) == 0, "who sorts wants the first rows"
     assert set(view.selected()) == {3, 4, 5, 90}
     view.set_verdicts({4: "accepted"})
     assert set(view.selected()) == {3, 4, 5, 90}
@@ -581,6 +583,23 @@ def test_an_opened_histogram_is_scrolled_to(panel: Any, qtbot: Any) -> None:
         assert 0 < bottom <= area.viewport().height()
 
     qtbot.waitUntil(lambda: (in_sight(), True)[1], timeout=2000)
+
+
+def test_after_roll_back_the_keyboard_is_on_no_button(panel: Any, qtbot: Any) -> None:
+    rounds, save = RoundsPanel(), QPushButton("Save model...")
+    made = panel(stacked(rounds, save))
+    rows = [RoundRow(1, 15.2, 300, 4, 40, None), RoundRow(2, 31.0, 512, 7, 44, 0.876, True)]
+    rounds.set_rounds(rows)
+    rounds.setValue(1)
+    with qtbot.waitActive(made):
+        made.show()
+        made.activateWindow()
+    back = rounds.findChild(QPushButton, "roll_back_button")
+    back.setFocus()
+    assert back.hasFocus()
+    rounds.set_rounds(rows, busy=True)
+    assert not back.isEnabled()
+    assert not save.hasFocus()
 
 
 def test_the_keyboard_of_a_button_that_is_disabled_goes_to_no_field(panel: Any, qtbot: Any) -> None:

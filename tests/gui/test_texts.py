@@ -263,3 +263,19 @@ def test_the_reading_of_axes_is_gone_while_they_are_wrong(panel: Any) -> None:
 )
 def test_tooltips_are_in_words_of_the_user(config: Any, name: str, jargon: str) -> None:
     assert jargon not in parameters(config)[name].tooltip
+
+
+def test_links_are_seen_in_any_theme(panel: Any) -> None:
+    from napari.components import ViewerModel
+    from qtpy.QtGui import QColor, QPalette
+
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((3, 40, 50)), name="stack")
+    made = panel(ImagePanel(viewer))
+    made.refresh()
+    for ground, seen in (("#262930", "#4c9be8"), ("#efebe9", "#1a5fb4"), ("#262930", "#4c9be8")):
+        palette = QPalette(made.palette())
+        palette.setColor(QPalette.ColorRole.Window, QColor(ground))
+        # The theme comes after the text, or changes.
+        made.setPalette(palette)
+        assert f"color: {seen}" in made._meaning.text()
