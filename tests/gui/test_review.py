@@ -211,7 +211,7 @@ def test_filter_export_and_both_ways(
     accepted = int(rows[0]["label"])
     widget.results.review.accept([accepted])
     panel.export_wanted.emit(path, table.table_model().shown())
-    reviews = {row["label"]: row["review"] for row in csv.DictReader(path.open())}
+    reviews = {row["label"]: row["review"] for row in csv.DictReader(path.read_text().splitlines())}
     assert reviews.pop(str(accepted)) == "accepted"
     assert set(reviews.values()) <= {""}
     (tmp_path / "folder.csv").mkdir()
