@@ -20,6 +20,19 @@ def choose(widget: Any, name: str) -> None:
 
 
 @pytest.fixture
+def together(widget: Any, viewer: Any, find: Any, qtbot: Any) -> Any:
+    """Open images and make them all part of the session."""
+
+    def run(shapes: dict[str, tuple[int, ...]], **placement: Any) -> None:
+        for name, shape in shapes.items():
+            viewer.add_image(np.ones(shape), name=name, **placement.get(name, {}))
+        qtbot.waitUntil(lambda: find("image_combo").count() == len(shapes))
+        find("add_images_button").click()
+
+    return run
+
+
+@pytest.fixture
 def three(widget: Any, viewer: Any, find: Any, qtbot: Any) -> Any:
     """Three images at one place, each with scribbles and an uncertainty; A is in front."""
     for name in "ABC":
@@ -53,14 +66,9 @@ def test_other_images_are_hidden_as_soon_as_they_are_added(
     assert shown(viewer) == ["B", "beside"]
 
 
-def test_images_of_one_plane_lie_at_one_place_too(
-    widget: Any, viewer: Any, find: Any, qtbot: Any
-) -> None:
-    for name in "AB":
-        viewer.add_image(np.ones((1, 40, 50)), name=name)
-    viewer.add_image(np.ones((1, 40, 50)), name="above", translate=(3, 0, 0))
-    qtbot.waitUntil(lambda: find("image_combo").count() == 3)
-    find("add_images_button").click()
+def test_images_of_one_plane_lie_at_one_place_too(widget: Any, viewer: Any, together: Any) -> None:
+    shapes = dict.fromkeys(("A", "B", "above"), (1, 40, 50))
+    together(shapes, above={"translate": (3, 0, 0)})
     choose(widget, "B")
     assert shown(viewer) == ["B", "above"]
     choose(widget, "A")
@@ -68,12 +76,9 @@ def test_images_of_one_plane_lie_at_one_place_too(
 
 
 def test_an_image_of_another_size_is_brought_into_view(
-    widget: Any, viewer: Any, find: Any, qtbot: Any
+    widget: Any, viewer: Any, together: Any
 ) -> None:
-    for name, shape in (("A", (40, 50)), ("B", (40, 50)), ("large", (400, 900))):
-        viewer.add_image(np.ones(shape), name=name)
-    qtbot.waitUntil(lambda: find("image_combo").count() == 3)
-    find("add_images_button").click()
+    together({"A": (40, 50), "B": (40, 50), "large": (400, 900)})
     choose(widget, "A")
     camera = viewer.scene.camera
     camera.center, camera.zoom = (10, 10), 20

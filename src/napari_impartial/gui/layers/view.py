@@ -65,12 +65,9 @@ def go_to(
 def show_whole(viewer: napari.Viewer, source: Source) -> None:
     """Centre an image, and zoom until all of it is in view."""
     height, width = source.plane_shape
-    camera = viewer.scene.camera
-    world = _world(source, source.plane_in_view(viewer), (height - 1) / 2, (width - 1) / 2)
-    first = viewer.dims.ndim - source.primary.ndim
-    camera.center = tuple(world[axis - first] for axis in viewer.dims.displayed[-2:])
+    go_to(viewer, source, source.plane_in_view(viewer), (height - 1) / 2, (width - 1) / 2)
     room = np.array(viewer.canvas.size) / np.array([height, width])
-    camera.zoom = _MARGIN * float(room.min()) / _pixel_in_world(viewer, source)
+    viewer.scene.camera.zoom = _MARGIN * float(room.min()) / _pixel_in_world(viewer, source)
 
 
 def same_field(one: Layer, other: Layer) -> bool:
@@ -85,6 +82,7 @@ def extent_in_view(viewer: napari.Viewer, source: Source) -> float:
 
 
 def _pixel_in_world(viewer: napari.Viewer, source: Source) -> float:
+    """Return the longer side of a pixel, in the world's unit."""
     layer = source.primary
     first = viewer.dims.ndim - layer.ndim
     displayed = [axis - first for axis in viewer.dims.displayed[-2:]]
