@@ -312,7 +312,10 @@ def test_a_full_disk_is_one_line() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_output_that_cannot_be_printed(environment: dict[str, str], trained: Trained) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_printed(
+    environment: dict[str, str], trained: Trained, unbuffered: str
+) -> None:
     import subprocess
     import sys
 
@@ -322,7 +325,7 @@ def test_output_that_cannot_be_printed(environment: dict[str, str], trained: Tra
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment,
+            env={**environment, "PYTHONUNBUFFERED": unbuffered},
             check=False,
         )
     assert done.returncode == 2

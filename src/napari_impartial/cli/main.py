@@ -140,14 +140,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; keep Python from flushing into the void.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
         status, message = describe_error(error)
         write_line(f"{prefix}: {message}")
+        try:
+            sys.stdout.flush()
+        except OSError:
+            # What cannot be written would be told a second time, in Python's own words.
+            _drop_output()
     return status
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
