@@ -18,6 +18,7 @@ from napari_impartial.core import api
 from napari_impartial.core.config import (
     InstanceConfig,
     ModelConfig,
+    PredictionConfig,
     TrainingConfig,
     get_preset,
 )
@@ -26,6 +27,7 @@ from napari_impartial.core.images import Image
 from napari_impartial.core.instances import to_instances
 from napari_impartial.core.metrics import evaluate
 from napari_impartial.core.model_file import TrainedModel
+from napari_impartial.core.prediction import predict_normalized
 from napari_impartial.core.preview_budget import PreviewBudget
 from napari_impartial.core.results import (
     GuestImage,
@@ -190,8 +192,8 @@ def test_previews_have_their_share_of_rests(tiny_tissue: Tissue, tiny_scribbles:
         after = next(running)
     running.close()
     # Of the largest preview, of 1 s, a tenth of the 3 s of rest pays for about a third.
-    assert began.preview_now_px < 0.05 * began.preview_most_px
-    assert after.preview_now_px > 0.15 * after.preview_most_px
+    assert began.preview_quick_px < 0.05 * began.preview_most_px
+    assert after.preview_quick_px > 0.15 * after.preview_most_px
 
 
 def test_clock_counts_only_while_it_runs() -> None:
@@ -219,11 +221,11 @@ def test_preview_answers_with_the_field_asked_for(
     tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A training of a few steps has no time to spare.
-    monkeypatch.setattr(PreviewBudget, "now_px", lambda *_: 10**6)
+    monkeypatch.setattr(PreviewBudget, "now_px", lambda *_, **__: 10**6)
     request = Preview(0, (10, 20, 43, 70), cut=InstanceConfig(min_size_px=0))
     seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: request})
     answered = [p for p in seen if p.preview is not None]
-    assert [p.step for p in answered] == [4]
+    assert [p.step for p in answered] == [3], "before the next step"
     preview = answered[0].preview
     assert preview is not None
     assert preview.request == request
@@ -237,7 +239,7 @@ def test_preview_answers_with_the_field_asked_for(
 def test_a_preview_that_there_is_no_time_for_is_left_out(
     tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PreviewBudget, "now_px", lambda *_: 0)
+    monkeypatch.setattr(PreviewBudget, "now_px", lambda *_, **__: 0)
     request = Preview(0, (0, 0, 90, 90))
     seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: request})
     assert all(p.preview is None for p in seen)
@@ -245,6 +247,39 @@ def test_a_preview_that_there_is_no_time_for_is_left_out(
     whole = replace(request, within_share=False)
     seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: whole})
     assert [p.preview.request.box for p in seen if p.preview] == [(0, 0, 90, 90)]
+
+
+def test_a_quick_look_is_one_pass_with_statistics_that_are_recent_enough(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    quick = Preview(0, (0, 0, 96, 96), quick=True, within_share=False)
+
+    def shown(request: Preview) -> Any:
+        answer = trainer.preview(request)
+        assert answer is not None
+        return answer.prediction
+
+    trainer.step()
+    assert shown(quick).n_samples == 0
+    assert not shown(quick).mutual_information.any()
+    assert trainer.calibrated_at == 1
+    trainer.step()
+    shown(quick)
+    assert trainer.calibrated_at == 2, "a young network changes quickly"
+    while trainer.steps < 20:
+        trainer.step()
+    shown(quick)
+    while trainer.steps < 26:
+        trainer.step()
+        shown(quick)
+    assert trainer.calibrated_at == 20, "one of a fifth of the steps ago will do"
+    full = replace(quick, quick=False)
+    assert shown(full).n_samples == full.samples
+    assert trainer.calibrated_at == 26
+    one_pass = PredictionConfig(samples=0, second_opinion=False)
+    expected = predict_normalized(trainer.average.network, trainer.normalized[0], one_pass)
+    np.testing.assert_allclose(shown(quick).foreground, expected.foreground, atol=1e-6)
 
 
 def test_a_box_is_predicted_as_the_whole_image_would_be_there(
@@ -279,7 +314,7 @@ def test_an_image_without_strokes_can_be_looked_at_while_another_is_learned_from
         {0: look, 1: GuestImage(-1, unlike), 2: look, 3: GuestImage(-1, other), 4: look},
     )
     answered = [p for p in seen if p.preview]
-    assert [p.step for p in answered] == [6], "nothing can be said of what is not there"
+    assert [p.step for p in answered] == [5], "nothing can be said of what is not there"
     assert answered[0].preview.prediction.probability.shape == (2, 96, 64)
     assert answered[0].preview_s > 0
     _, alone = run(fit(*arguments))

@@ -177,9 +177,9 @@ def test_previews_come_soon_and_take_a_tenth_of_the_time_at_most(
         if progress.preview is not None:
             waited.append(time.monotonic() - asked[-1])
         # As greedy as can be: all of it, whenever the last one is there.
-        if len(waited) == len(asked) and progress.preview_now_px > 64 * 64:
+        if len(waited) == len(asked) and progress.preview_quick_px > 64 * 64:
             asked.append(time.monotonic())
-            request = Preview(0, (0, 0, 600, 700), cut=InstanceConfig())
+            request = Preview(0, (0, 0, 600, 700), cut=InstanceConfig(), quick=True)
             commands.put(partial(messages.ToTraining, command=request))
 
     finish(process.run(train_job(process, image, Scribbles(labels), seconds=8.0), commands), each)
@@ -188,6 +188,47 @@ def test_previews_come_soon_and_take_a_tenth_of_the_time_at_most(
     assert np.median(waited) < 4.0
     # By construction a tenth, and what one preview may take longer than foretold.
     assert 0 < last[0].preview_s <= 0.15 * last[0].elapsed_s
+
+
+RESTS = """
+import time
+from multiprocessing import Pipe
+from napari_impartial.core.results import NewScribbles, Preview
+from napari_impartial.gui import messages
+from napari_impartial.gui.training_process import LONGEST_REST_S, Inbox
+
+ours, theirs = Pipe()
+inbox = Inbox(theirs)
+
+def rested(*told):
+    for message in told:
+        messages.send(ours, message)
+    began = time.monotonic()
+    inbox.rest(10.0)
+    return (time.monotonic() - began) / LONGEST_REST_S
+
+look = messages.ToTraining(1, Preview(0, (0, 0, 64, 64)))
+stroke = messages.ToTraining(1, NewScribbles(()))
+print(rested(), rested(messages.GiveWay(1, True)))
+while not inbox.gives_way:
+    time.sleep(0.01)
+print(rested(), rested(stroke), rested(look), rested())
+print(rested(messages.GiveWay(1, False)), flush=True)
+"""
+
+
+def test_whoever_looks_at_another_field_does_not_wait_for_the_end_of_a_rest() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RESTS], stdout=subprocess.PIPE, text=True, check=True, timeout=60
+    )
+    first, rests, last = (
+        [float(word) for word in line.split()] for line in done.stdout.splitlines()
+    )
+    assert first[0] < 0.5, "the hand is not busy"
+    usual, beside_a_stroke, called, next_one = rests
+    assert min(usual, beside_a_stroke, next_one) > 0.9
+    assert called < 0.5
+    assert last[0] < 0.5
 
 
 def test_a_stroke_does_not_wake_a_paused_training(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from .results import Box
 
@@ -16,18 +17,46 @@ LONGEST_S = 1.0
 _LONGEST_FIXED = 3.0
 # A pause of any length brings no more than this.
 _LONGEST_REST_S = 1.0
-# What a preview costs at first sight, in steps of training: the statistics of the
-# normalization layers, and passes forward over its pixels at full and at half size.
-_FIXED_STEPS = 1.5
-_STEPS_A_PIXEL = 1.0
 # How quickly a preview that took unusually long is forgotten.
 _MEMORY = 0.8
 # What is lent to fields that somebody has only just come to: so many boxes of this size, but
 # at most so much of what a minute brings, since a slow machine takes long for any.
-_LENT_BOXES, _LENT_PX, _LENT_PART = 2, 320 * 320, 0.25
+_LENT_BOXES, _LENT_PX, _LENT_PART = 3, 400 * 400, 0.25
 # Paid back from here on, so that a minute has its share and no more. Not sooner: the first
 # seconds have little to spare as it is.
 _PAID_BACK_FROM_S, _PAID_BACK_BY_S = 20.0, 60.0
+
+
+@dataclass
+class Price:
+    """What a kind of preview costs, in steps of training.
+
+    Attributes
+    ----------
+    fixed
+        Whatever its size.
+    a_step
+        For as many pixels as a step of training goes through.
+    factor
+        How much dearer the dearest of the last ones was.
+    """
+
+    fixed: float
+    a_step: float
+    factor: float = 1.0
+
+    def steps(self, pixels_in_steps: float) -> float:
+        """Foretell the cost of a preview."""
+        return self.factor * (self.fixed + self.a_step * pixels_in_steps)
+
+    def affordable(self, steps: float) -> float:
+        """Return how large a preview can be for so much; negative for none."""
+        return (steps / self.factor - self.fixed) / self.a_step
+
+    def learn(self, pixels_in_steps: float, steps: float) -> None:
+        """Take down what a preview cost."""
+        right = self.factor * steps / max(self.steps(pixels_in_steps), 1e-9)
+        self.factor = max(right, _MEMORY * self.factor)
 
 
 class PreviewBudget:
@@ -42,6 +71,10 @@ class PreviewBudget:
     place may have taken all there was. So a little is lent for a first box, and saved up
     again by the looks at the same place: when a minute is over, or a shorter training,
     the share has been kept, and from then on it is never exceeded.
+
+    A *full* look has several passes at full and half size, with statistics of the
+    normalization layers of its own. A *quick* one has a single pass, often with the last
+    look's statistics.
 
     Parameters
     ----------
@@ -59,38 +92,40 @@ class PreviewBudget:
         self._rested_s = 0.0
         self._pixels_a_step = pixels_a_step
         self._whole_s = whole_s
-        self._factor = 1.0
+        # At first sight; measured: 1.0 and 0.6, and 0 or 1.0 and 0.25.
+        self._full, self._quick = Price(1.5, 1.0), Price(1.0, 0.3)
 
-    def cost_s(self, pixels: int, step_s: float) -> float:
+    def cost_s(self, pixels: int, step_s: float, quick: bool = False) -> float:
         """Foretell the seconds that a preview takes, from those of a step."""
-        steps = _FIXED_STEPS + _STEPS_A_PIXEL * pixels / self._pixels_a_step
-        return self._factor * steps * step_s
+        return self._price(quick).steps(pixels / self._pixels_a_step) * step_s
 
     def most_px(self, step_s: float) -> int:
         """Return the largest preview, in pixels, that takes no longer than bearable."""
         return self._affordable(self._longest_s(step_s), step_s)
 
-    def now_px(self, elapsed_s: float, step_s: float) -> int:
-        """Return the largest preview, in pixels, that the share allows now; 0 for none."""
-        left_s = self._left_s(elapsed_s, step_s)
-        return self._affordable(min(left_s, self._longest_s(step_s)), step_s)
+    def now_px(self, elapsed_s: float, step_s: float, quick: bool = False) -> int:
+        """Return the largest preview, in pixels, that the share allows now; 0 for none.
+
+        A full look never takes what new fields may need.
+        """
+        left_s = self._left_s(elapsed_s, step_s, 0.0 if quick else 1.0)
+        return self._affordable(min(left_s, self._longest_s(step_s)), step_s, quick)
 
     def new_px(self, elapsed_s: float, step_s: float) -> int:
-        """Return the same for the first box of a new field, for which some time is lent."""
+        """Return the same for a first, quick look at a new field; some time is lent for it."""
         left_s, lent_s = self._left_s(elapsed_s, step_s), self._lent_s(step_s)
         # One box does not take all that is lent: there may be another place to come.
-        box_s = min(left_s + lent_s, lent_s, self.cost_s(_LENT_PX, step_s))
+        box_s = min(left_s + lent_s, lent_s, self.cost_s(_LENT_PX, step_s, quick=True))
         # Nothing is lent that the rest of the training could not pay back.
         whole_s = max(elapsed_s, self._whole_s) + self._rested_s
         to_come_s = self.share * whole_s - self.spent_s
         allowed_s = min(max(left_s, box_s), to_come_s, self._longest_s(step_s))
-        return self._affordable(allowed_s, step_s)
+        return self._affordable(allowed_s, step_s, quick=True)
 
-    def add(self, pixels: int, took_s: float, step_s: float) -> None:
+    def add(self, pixels: int, took_s: float, step_s: float, quick: bool = False) -> None:
         """Take down what a preview took."""
         self.spend(took_s)
-        right = self._factor * took_s / max(self.cost_s(pixels, step_s), 1e-9)
-        self._factor = max(right, _MEMORY * self._factor)
+        self._price(quick).learn(pixels / self._pixels_a_step, took_s / max(step_s, 1e-6))
 
     def rest(self, seconds: float) -> None:
         """Take down how long training stood still; a rest brings previews as much as work.
@@ -104,23 +139,26 @@ class PreviewBudget:
         """Take down what else was done for the sake of previews."""
         self.spent_s += took_s
 
-    def _left_s(self, elapsed_s: float, step_s: float) -> float:
+    def _left_s(self, elapsed_s: float, step_s: float, least_saved: float = 0.0) -> float:
         """Return the seconds that are left, without those that are kept to be lent."""
         span_s = _PAID_BACK_BY_S - _PAID_BACK_FROM_S
-        saved = min(max((elapsed_s - _PAID_BACK_FROM_S) / span_s, 0.0), 1.0)
+        saved = min(max((elapsed_s - _PAID_BACK_FROM_S) / span_s, least_saved), 1.0)
         all_s = elapsed_s + self._rested_s
         return self.share * all_s - saved * self._lent_s(step_s) - self.spent_s
 
     def _lent_s(self, step_s: float) -> float:
-        wanted_s = _LENT_BOXES * self.cost_s(_LENT_PX, step_s)
+        wanted_s = _LENT_BOXES * self.cost_s(_LENT_PX, step_s, quick=True)
         return min(wanted_s, _LENT_PART * self.share * _PAID_BACK_BY_S)
 
     def _longest_s(self, step_s: float) -> float:
         return max(LONGEST_S, _LONGEST_FIXED * self.cost_s(0, step_s))
 
-    def _affordable(self, seconds: float, step_s: float) -> int:
-        steps = seconds / (self._factor * max(step_s, 1e-6)) - _FIXED_STEPS
-        return max(0, int(steps / _STEPS_A_PIXEL * self._pixels_a_step))
+    def _affordable(self, seconds: float, step_s: float, quick: bool = False) -> int:
+        size = self._price(quick).affordable(seconds / max(step_s, 1e-6))
+        return max(0, int(size * self._pixels_a_step))
+
+    def _price(self, quick: bool) -> Price:
+        return self._quick if quick else self._full
 
 
 def shrink(box: Box, most_px: int) -> Box | None:

@@ -111,9 +111,11 @@ class Preview:
         How to cut the field into objects, if they are wanted.
     within_share : bool
         Whether it may be cut, or left out, to leave training its time.
+    quick : bool
+        Whether one pass without dropout at full size will do: a third of the time.
     new_field : bool
-        Whether somebody has only just come to this field. A first box of it may be paid for
-        in advance, and later ones wait until that is made up for.
+        Whether somebody has only just come to this field. A first, quick box of it may be paid
+        for in advance, and later ones wait until that is made up for.
     """
 
     image_index: int
@@ -121,6 +123,7 @@ class Preview:
     samples: int = 2
     cut: InstanceConfig | None = None
     within_share: bool = True
+    quick: bool = False
     new_field: bool = False
 
 
@@ -207,8 +210,9 @@ class TrainingProgress:
     preview_now_px, preview_most_px : int
         Pixels that a preview may have at this moment, and at any: previews are kept to a
         tenth of the time.
-    preview_new_px : int
-        Pixels that one of a new field (:attr:`Preview.new_field`) may have at this moment.
+    preview_quick_px, preview_new_px : int
+        Pixels that a quick one may have at this moment; and one of a new field
+        (:attr:`Preview.new_field`).
     """
 
     step: int
@@ -223,6 +227,7 @@ class TrainingProgress:
     preview_s: float = 0.0
     preview_now_px: int = 0
     preview_most_px: int = 0
+    preview_quick_px: int = 0
     preview_new_px: int = 0
 
     @property

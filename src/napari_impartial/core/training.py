@@ -65,7 +65,9 @@ def fit(
     reported = trainer.clock.seconds()
     preview: Previewed | None = None
     while True:
-        trainer.step()
+        # Somebody waits for a preview, and a step may take long beside a busy window.
+        if preview is None:
+            trainer.step()
         finished = trainer.finished()
         if finished or trainer.validation_due():
             trainer.validate()

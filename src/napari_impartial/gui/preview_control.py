@@ -31,7 +31,7 @@ ANSWER_WITHIN_S = 10.0
 # something to see soon is worth more than all of it later.
 FIRST_PREVIEW_PX = 256 * 256
 # A view that is still being moved is not worth the time: it has to rest for so long.
-_LOOK_EVERY_MS = 200
+_LOOK_EVERY_MS = 100
 
 
 class PreviewControl(QObject):
@@ -52,6 +52,8 @@ class PreviewControl(QObject):
         self._job: Job | None = None
         self._channel_names: tuple[str, ...] = ()
         self._latest: TrainingProgress | None = None
+        # Whether the user paints, pans or zooms: training has few seconds then.
+        self.hand_busy = False
         self._seen: tuple[PlaneKey, Box] | None = None
         self._asked_at = -math.inf
         # The field of the last preview and when it was asked for.
@@ -125,21 +127,31 @@ class PreviewControl(QObject):
         return None if key is None or box is None else ((key, self._session.plane_index), box)
 
     def _due(self, field: Preview, progress: TrainingProgress) -> Preview | None:
-        """Return what is to be asked for now: of a field just come to, its middle will do."""
+        """Return what is to be asked for now: of a field just come to, a quick look will do."""
+        last, at = self._previewed or (None, -math.inf)
+        if last is None or (last.image_index, last.box) != (field.image_index, field.box):
+            # At the start of a training nothing is lent: its first weights know little.
+            new = last is not None
+            return self._quick(
+                replace(field, new_field=new),
+                progress.preview_new_px if new else progress.preview_quick_px,
+            )
+        if last == field and time.monotonic() - at < PREVIEW_EVERY_S:
+            return None
         whole = shrink(field.box, progress.preview_most_px)
         if whole is None:
             return None
-        affordable = _pixels(whole) <= progress.preview_now_px
-        last, at = self._previewed or (None, -math.inf)
-        if last is not None and (last.image_index, last.box) == (field.image_index, field.box):
-            due = affordable and (last != field or time.monotonic() - at >= PREVIEW_EVERY_S)
-            return replace(field, box=whole) if due else None
-        # At the start of a training nothing is lent: its first weights know little.
-        new = last is not None
-        box = shrink(whole, progress.preview_new_px if new else progress.preview_now_px)
-        if box is None or (box != whole and _pixels(box) < 0.99 * FIRST_PREVIEW_PX):
+        if self.hand_busy or _pixels(whole) > progress.preview_now_px:
+            # Half of what there is stays for the next field that somebody comes to.
+            return self._quick(field, progress.preview_quick_px // 2)
+        return replace(field, box=whole)
+
+    def _quick(self, field: Preview, most_px: int) -> Preview | None:
+        """Return a quick look at a field, or its middle; None where that is too little."""
+        box = shrink(field.box, most_px)
+        if box is None or (box != field.box and _pixels(box) < 0.99 * FIRST_PREVIEW_PX):
             return None
-        return replace(field, box=box, new_field=new)
+        return replace(field, box=box, quick=True)
 
     def _number(self, place: PlaneKey) -> int | None:
         """Return the number of a plane in training; None, for now, for one that is not."""

@@ -125,6 +125,7 @@ class TrainingControl(QObject):
     def give_way(self, wanted: bool) -> None:
         """Let training leave the cores to the user's busy hand, or have all again."""
         self._gives_way = wanted
+        self._previews.hand_busy = wanted
         if self._job is not None:
             self._job.send(partial(messages.GiveWay, wanted=wanted))
 

@@ -20,7 +20,13 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.results import Command, NewScribbles, Stop, TrainingProgress
+from napari_impartial.core.results import (
+    Command,
+    NewScribbles,
+    Preview,
+    Stop,
+    TrainingProgress,
+)
 
 from . import messages
 
@@ -46,6 +52,8 @@ class Inbox:
         # Clear while the window's user is busy; of the training under way, or that comes next.
         self._at_full_speed = threading.Event()
         self._at_full_speed.set()
+        # Set where a rest is to end, or not to begin.
+        self._called = threading.Event()
         self._connection = connection
         self._commands: collections.deque[tuple[int, Command]] = collections.deque()
         self._running = threading.Event()
@@ -64,10 +72,16 @@ class Inbox:
             self._at_full_speed.clear()
         else:
             self._at_full_speed.set()
+            self._called.set()
 
     def rest(self, worked_s: float) -> None:
-        """Rest after so many seconds of work, as long as training gives way."""
-        self._at_full_speed.wait(min(REST_SHARE * worked_s, LONGEST_REST_S))
+        """Rest after so many seconds of work, as long as training gives way.
+
+        Whoever looks at another field does not wait for the end of it.
+        """
+        if self.gives_way:
+            self._called.wait(min(REST_SHARE * worked_s, LONGEST_REST_S))
+        self._called.clear()
 
     def next_command(self, job: int) -> Command | None:
         """Return the next command to training, or None; waits while it is paused.
@@ -104,6 +118,8 @@ class Inbox:
         match request:
             case messages.ToTraining(job, command):
                 self._commands.append((job, command))
+                if isinstance(command, Preview):
+                    self._called.set()
                 if isinstance(command, Stop):
                     self._running.set()
                     self.give_way(False)
