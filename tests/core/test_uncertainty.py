@@ -57,7 +57,7 @@ def test_places_are_ranked_by_uncertainty() -> None:
     for s, (y, x) in zip(found, [(140, 180), (60, 200), (50, 60)], strict=True):
         assert abs(s.y - y) <= 2
         assert abs(s.x - x) <= 2
-        assert s.box == (s.y - 24, s.x - 24, s.y + 24, s.x + 24)
+        assert s.box == (s.y - 20, s.x - 20, s.y + 20, s.x + 20), "a fifth of 200"
     assert [s.score for s in found] == sorted((s.score for s in found), reverse=True)
 
 
@@ -105,6 +105,15 @@ def test_pictures_smaller_than_the_box(shape: tuple[int, int]) -> None:
         assert 0 <= x0 <= s.x < x1 <= shape[1]
 
 
+def test_boxes_leave_something_of_small_pictures_to_be_seen() -> None:
+    rng = np.random.default_rng(0)
+    found = u.suggest(rng.random((96, 120), dtype=np.float32))
+    assert {(s.box[2] - s.box[0], s.box[3] - s.box[1]) for s in found} == {(19, 19)}
+    assert len(found) == SuggestionConfig().count
+    tiny = u.suggest(rng.random((40, 40), dtype=np.float32))
+    assert {s.box[2] - s.box[0] for s in tiny} == {12}, "one cell at least"
+
+
 def test_moving_the_picture_moves_the_places() -> None:
     heat = blobs((60, 60, 0.9), (120, 170, 0.8))
     moved = np.roll(heat, (16, -8), (0, 1))
@@ -147,6 +156,32 @@ def test_reasons_of_objects() -> None:
     rim[39:81, 39:81] = 0.9
     rim[42:78, 42:78] = 0
     assert reason(rim) == u.BOUNDARY
+
+
+def test_where_outlines_are_most_of_it_the_words_say_what_sets_a_place_apart() -> None:
+    instances = np.zeros((240, 240), np.int32)
+    heat = np.zeros(instances.shape, np.float32)
+    places = [(60, 60), (60, 180), (180, 60), (180, 180)]
+    for number, (y, x) in enumerate(places, start=1):
+        instances[y - 12 : y + 12, x - 12 : x + 12] = number
+        heat[y - 13 : y + 13, x - 13 : x + 13] = 0.9
+        heat[y - 9 : y + 9, x - 9 : x + 9] = 0.01
+
+    def reasons() -> dict[tuple[int, int], str]:
+        found = u.suggest(heat, None, SuggestionConfig(count=4), instances=instances)
+        near = {min(places, key=lambda at: abs(at[0] - s.y) + abs(at[1] - s.x)): s for s in found}
+        return {at: near[at].reason for at in places}
+
+    assert set(reasons().values()) == {u.BOUNDARY}
+    # A quarter of the entropy: less than the outline has, more than any other place.
+    heat[72 + 5 : 72 + 11, 40:60] = 0.9
+    heat[176:184, 174:186] = 0.9
+    assert reasons() == {
+        places[0]: u.MISSED,
+        places[1]: u.BOUNDARY,
+        places[2]: u.BOUNDARY,
+        places[3]: u.DOUBTFUL,
+    }
 
 
 def test_dismissed_places_do_not_come_back_nor_close_by() -> None:

@@ -338,7 +338,12 @@ class SuggestionConfig:
         10, "Suggestions", "How many places are suggested.", minimum=1, maximum=500
     )
     box_px: int = setting(
-        48, "Box", "Side of the box drawn round a suggestion.", minimum=8, maximum=1024, unit="px"
+        48,
+        "Box",
+        "Side of the box drawn round a suggestion; at most a fifth of the image.",
+        minimum=8,
+        maximum=1024,
+        unit="px",
     )
 
 

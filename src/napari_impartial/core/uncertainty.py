@@ -30,8 +30,13 @@ UNLIKE = "unlike anything annotated"
 
 # Boxes' centres keep at least so many box sides apart, along y or x.
 _SEPARATION = 1.25
+# So many boxes fit side by side, unless they were too small to hold a cell.
+_BOXES_ACROSS, _SMALLEST_BOX_PX = 5, 12
 # Below this mean entropy (of 1) nothing is worth a person's time.
 _LEAST_SCORE = 1e-3
+# What sets a place apart from so many others: a share of its entropy that is worth mention, and
+# so many times the usual one.
+_FEWEST_TO_COMPARE, _TELLING_SHARE, _TELLING_RATIO = 3, 0.15, 1.5
 _EXTREMA = (ndimage.minimum_filter, ndimage.maximum_filter)
 
 
@@ -142,7 +147,7 @@ def suggest(
     annotated : (Y, X) array, optional
         Nonzero where scribbles or reviewed objects are.
     config : SuggestionConfig, optional
-        How many places, and how large.
+        How many places, and how large; at most a fifth of the image's shorter side.
     probability : (K, Y, X) array, optional
         Tells confusion between kinds of cells from confusion with the background.
     mutual_information : (Y, X) array, optional
@@ -168,6 +173,7 @@ def suggest(
     """
     config = validate(config or SuggestionConfig())
     heat = _as_map(entropy)
+    config = dataclasses.replace(config, box_px=_side(config.box_px, heat.shape))
     free = _free(heat.shape, annotated, config.box_px)
     heat = np.where(free, heat, np.float32(0.0))
     maps = _Maps(
@@ -176,11 +182,14 @@ def suggest(
         None if mutual_information is None else _as_map(mutual_information, heat.shape),
         None if instances is None else _fitting(instances, heat.shape, "instances"),
     )
-    found: list[Suggestion] = []
-    for y, x, score in _peaks(_smooth(heat, config.box_px), free, config, dismissed):
-        box = box_round(y, x, config.box_px, heat.shape)
-        found.append(Suggestion(len(found) + 1, y, x, box, score, _reason(box, maps), image))
-    return found
+    peaks = _peaks(_smooth(heat, config.box_px), free, config, dismissed)
+    boxes = [box_round(y, x, config.box_px, heat.shape) for y, x, _ in peaks]
+    return [
+        Suggestion(rank, y, x, box, score, reason, image)
+        for rank, ((y, x, score), box, reason) in enumerate(
+            zip(peaks, boxes, _reasons(boxes, maps), strict=True), start=1
+        )
+    ]
 
 
 def turn(suggestion: Suggestion) -> float:
@@ -198,6 +207,11 @@ def rank_all(lists: Iterable[Sequence[Suggestion]]) -> list[Suggestion]:
     merged = [suggestion for one in lists for suggestion in one]
     merged.sort(key=turn, reverse=True)  # stable: ties keep their order
     return [dataclasses.replace(s, rank=i) for i, s in enumerate(merged, start=1)]
+
+
+def _side(wanted_px: int, shape: tuple[int, ...]) -> int:
+    """Side of the boxes: in small images smaller, lest one covers what is to be seen."""
+    return min(wanted_px, max(_SMALLEST_BOX_PX, min(shape) // _BOXES_ACROSS))
 
 
 def box_round(y: int, x: int, side: int, shape: tuple[int, ...]) -> Box:
@@ -300,9 +314,33 @@ def _block_maxima(
     return y, x, blocks[block, inside]
 
 
+def _reasons(boxes: Sequence[Box], maps: _Maps) -> list[str]:
+    """Say what most of each box's entropy comes from, or else what sets it apart.
+
+    Wherever there are many cells, most of it comes from their outlines. Then the words are of
+    what there is a good deal more of than in the other boxes.
+    """
+    found = [_reason(box, maps) for box in boxes]
+    if maps.instances is None or len(boxes) < _FEWEST_TO_COMPARE:
+        return found
+    shares = [_shares(maps.heat[_window(box)], maps.instances[_window(box)]) for box in boxes]
+    for number, own in enumerate(shares):
+        if found[number] != BOUNDARY:
+            continue
+        usual = {reason: float(np.mean([other[reason] for other in shares])) for reason in own}
+        special = max(own, key=lambda reason: own[reason] / max(usual[reason], 1e-6))
+        if own[special] > max(_TELLING_SHARE, _TELLING_RATIO * usual[special]):
+            found[number] = special
+    return found
+
+
+def _window(box: Box) -> tuple[slice, slice]:
+    return slice(box[0], box[2]), slice(box[1], box[3])
+
+
 def _reason(box: Box, maps: _Maps) -> str:
     """Say what most of the box's entropy comes from."""
-    window = slice(box[0], box[2]), slice(box[1], box[3])
+    window = _window(box)
     heat = maps.heat[window]
     total = max(float(heat.sum()), 1e-12)
     if maps.information is not None:
@@ -325,18 +363,33 @@ def _reason(box: Box, maps: _Maps) -> str:
 
 def _of_objects(heat: Map, labels: npt.NDArray[np.generic]) -> str:
     """Say whether entropy lies in the background, at outlines, or inside of objects."""
-    ids = labels.astype(np.int64)
-    lowest, highest = (f(ids, size=5, mode="nearest") for f in _EXTREMA)
-    alone = lowest == highest  # no border within 2 px
-    total = float(heat.sum())
-    if float(heat[alone & (ids == 0)].sum()) > total / 2:
+    shares = _shares(heat, labels)
+    if shares[MISSED] > 1 / 2:
         return MISSED
-    inside = alone & (ids > 0)
-    if float(heat[inside].sum()) > total / 2:
+    if shares[DOUBTFUL] > 1 / 2:
         # A whole object that is doubted, or a line through one that is not?
+        inside = _away_from_borders(labels) & (labels != 0)
         spread = float((heat[inside] > heat[inside].max() / 2).mean())
         return DOUBTFUL if spread > 0.5 else TOUCHING
     return BOUNDARY
+
+
+def _shares(heat: Map, labels: npt.NDArray[np.generic]) -> dict[str, float]:
+    """Shares of the entropy where objects touch, and in and between objects, off outlines."""
+    total = max(float(heat.sum()), 1e-12)
+    alone = _away_from_borders(labels)
+    return {
+        TOUCHING: float(heat[_seams(labels)].sum()) / total,
+        MISSED: float(heat[alone & (labels == 0)].sum()) / total,
+        DOUBTFUL: float(heat[alone & (labels != 0)].sum()) / total,
+    }
+
+
+def _away_from_borders(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Pixels with no other label within 2 px."""
+    ids = labels.astype(np.int64)
+    lowest, highest = (f(ids, size=5, mode="nearest") for f in _EXTREMA)
+    return np.asarray(lowest == highest)
 
 
 def _seams(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

@@ -136,8 +136,9 @@ class ImPartialWidget(QWidget):
         column = QVBoxLayout(inside)
         column.setContentsMargins(4, 4, 4, 4)
         column.setSpacing(2)
-        for step in self.steps.values():
-            column.addWidget(step)
+        for name, step in self.steps.items():
+            # What is left over goes to the table of objects, where it is shown.
+            column.addWidget(step, 20 if name == "result" else 0)
         column.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

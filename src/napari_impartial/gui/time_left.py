@@ -7,8 +7,9 @@ import time
 
 # The pace is that of the last seconds; a shorter while says nothing.
 _SEEN_S, _TELLING_S = 6.0, 2.0
-# Reports come several times a second; after a longer silence it was paused, say.
-_SILENCE_S = 1.5
+# Reports come several times a second, beside a busy hand one after each rest; after a longer
+# silence it was paused, say.
+_SILENCE_S = 2.5
 
 
 class TimeLeft:

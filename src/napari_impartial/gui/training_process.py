@@ -38,7 +38,7 @@ REPORT_EVERY_S = 0.1
 # Beside a busy hand it rests for so many times as long as it worked, but no longer than a
 # request may wait: drawing needs both of two cores, and a low priority is no help to threads
 # that wait for each other's turn.
-REST_SHARE, LONGEST_REST_S = 2.0, 0.5
+REST_SHARE, LONGEST_REST_S = 4.0, 1.0
 # A shorter training says little about how fast trainings are: it has only just begun.
 TELLING_S = 5.0
 

@@ -12,11 +12,12 @@ from qtpy.QtCore import (
     QItemSelection,
     QItemSelectionModel,
     QModelIndex,
+    QSize,
     Qt,
     Signal,
 )
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableView, QWidget
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.measurements import describe
@@ -232,7 +233,9 @@ class ObjectTable(QTableView):
             # Bold headings of what is selected would be cut off.
             columns.setHighlightSections(False)
         rows.hide()
-        self.setFixedHeight(max(150, 7 * (self.fontMetrics().height() + 6)))
+        self.setMinimumHeight(max(150, 7 * (self.fontMetrics().height() + 6)))
+        # More rows where the screen has room for them.
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self._from_outside = False
         self._in_picture = False
         # Objects to be selected as soon as they are measured.
@@ -243,6 +246,10 @@ class ObjectTable(QTableView):
         selection = self.selectionModel()
         if selection is not None:
             selection.selectionChanged.connect(lambda *_: self.selection_changed.emit())
+
+    def sizeHint(self) -> QSize:
+        """Return the least size: what is more has to be there."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
 
     def table_model(self) -> ObjectTableModel:
         """Return the model."""

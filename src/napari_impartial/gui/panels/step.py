@@ -128,6 +128,9 @@ class Step(QFrame):
     def _on_toggle(self, opened: bool) -> None:
         self._button.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
         self._content.setVisible(opened)
+        # A step that shows its title alone has no use for what room is left over.
+        grows = QSizePolicy.Policy.Preferred if opened else QSizePolicy.Policy.Maximum
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, grows)
         self._hint.setVisible(opened and bool(self._hint.text()))
 
 
