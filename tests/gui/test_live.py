@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from napari_impartial.core.config import PRESETS
 from napari_impartial.core.model_card import ModelCard
+from napari_impartial.core.results import Losses, Preview, TrainingProgress
 from napari_impartial.core.speed import Speed
 from napari_impartial.gui.layers import Role
 
@@ -237,6 +239,41 @@ def test_a_field_that_is_panned_to_is_seen_at_once_and_the_share_is_kept(
     assert max(waited) < 4, waited
     # A tenth, what is lent for a while, and what one preview takes longer than foretold.
     assert share < 0.2
+
+
+def test_beside_a_busy_hand_what_is_there_already_is_not_drawn_again_at_once(widget: Any) -> None:
+    previews = widget.training._previews
+    losses = Losses(1.0, 1.0, 0.0, 0.0)
+    progress = TrainingProgress(
+        100, 30.0, 0.5, losses, None, None, 100, 1e-3, preview_now_px=10**6,
+        preview_most_px=10**6, preview_quick_px=10**6, preview_new_px=300 * 300,
+    )  # fmt: skip
+    field = Preview(0, (0, 0, 600, 600))
+    first = previews._due(field, progress)
+    assert (first.box, first.quick, first.new_field) == (field.box, True, False), "the first"
+    moved = replace(field, box=(60, 0, 660, 600))
+    middle = replace(moved, box=(210, 150, 510, 450), quick=True, new_field=True)
+    elsewhere = replace(field, box=(900, 0, 1500, 600))
+    now = time.monotonic()
+    for busy, since_s, at, expected in (
+        (False, 0.5, field, None),
+        (False, 0.5, moved, middle),
+        (False, 2.5, field, field),
+        (True, 0.5, moved, None),
+        (True, 2.5, field, None),
+        (True, 5.5, field, replace(field, quick=True)),
+        (True, 5.5, moved, middle),
+        (True, 0.5, elsewhere, replace(middle, box=(1050, 150, 1350, 450))),
+        (
+            True,
+            0.5,
+            replace(field, image_index=1),
+            replace(middle, image_index=1, box=(150, 150, 450, 450)),
+        ),
+    ):
+        previews.hand_busy = busy
+        previews._previewed = field, first, now - since_s
+        assert previews._due(at, progress) == expected, (busy, since_s, at.box)
 
 
 def test_what_training_does_not_learn_from_is_previewed_too(

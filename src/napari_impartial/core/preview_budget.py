@@ -16,7 +16,7 @@ SHARE = 0.1
 LONGEST_S = 1.0
 _LONGEST_FIXED = 3.0
 # A pause of any length brings no more than this.
-_LONGEST_REST_S = 1.0
+_LONGEST_REST_S = 1.5
 # How quickly a preview that took unusually long is forgotten.
 _MEMORY = 0.8
 # What is lent to fields that somebody has only just come to: so many boxes of this size, but

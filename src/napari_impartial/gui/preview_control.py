@@ -25,6 +25,8 @@ from .workspace import Workspace
 
 # The same field is not predicted anew more often than anybody looks.
 PREVIEW_EVERY_S = 2.0
+# Nor beside a busy hand, where drawing it holds the window up, while the middle is there.
+PREVIEW_EVERY_BUSY_S = 5.0
 # An answer that has not come by then is not waited for.
 ANSWER_WITHIN_S = 10.0
 # The first preview of a field may be of its middle, if that is at least so large:
@@ -56,8 +58,8 @@ class PreviewControl(QObject):
         self.hand_busy = False
         self._seen: tuple[PlaneKey, Box] | None = None
         self._asked_at = -math.inf
-        # The field of the last preview and when it was asked for.
-        self._previewed: tuple[Preview, float] | None = None
+        # The field of the last preview, what was asked for, and when.
+        self._previewed: tuple[Preview, Preview, float] | None = None
         # Planes by the number that training knows them by: 0, 1, ... are those that it learns
         # from; -1, -2, ... were handed in to be looked at, and of these it keeps the last.
         self._learned: list[PlaneKey] = []
@@ -118,7 +120,7 @@ class PreviewControl(QObject):
         request = self._due(field, self._latest)
         if request is not None:
             self._asked_at = time.monotonic()
-            self._previewed = field, self._asked_at
+            self._previewed = field, request, self._asked_at
             self._job.send(partial(messages.ToTraining, command=request))
 
     def _in_view(self) -> tuple[PlaneKey, Box] | None:
@@ -128,15 +130,16 @@ class PreviewControl(QObject):
 
     def _due(self, field: Preview, progress: TrainingProgress) -> Preview | None:
         """Return what is to be asked for now: of a field just come to, a quick look will do."""
-        last, at = self._previewed or (None, -math.inf)
-        if last is None or (last.image_index, last.box) != (field.image_index, field.box):
+        if self._previewed is None:
             # At the start of a training nothing is lent: its first weights know little.
-            new = last is not None
-            return self._quick(
-                replace(field, new_field=new),
-                progress.preview_new_px if new else progress.preview_quick_px,
-            )
-        if last == field and time.monotonic() - at < PREVIEW_EVERY_S:
+            return self._quick(field, progress.preview_quick_px)
+        last, asked, at = self._previewed
+        passed_s = time.monotonic() - at
+        if self.hand_busy and passed_s < PREVIEW_EVERY_BUSY_S and _shows_middle(asked, field):
+            return None
+        if (last.image_index, last.box) != (field.image_index, field.box):
+            return self._quick(replace(field, new_field=True), progress.preview_new_px)
+        if last == field and passed_s < PREVIEW_EVERY_S:
             return None
         whole = shrink(field.box, progress.preview_most_px)
         if whole is None:
@@ -184,6 +187,13 @@ def _read(
     except (ImPartialError, OSError, MemoryError):
         # Nobody has asked for anything: why not is said when somebody presses Predict.
         return place, None
+
+
+def _shows_middle(asked: Preview, field: Preview) -> bool:
+    """Whether a preview has the middle of a field in it."""
+    (y0, x0, y1, x1), box = asked.box, field.box
+    y, x = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return asked.image_index == field.image_index and y0 <= y < y1 and x0 <= x < x1
 
 
 def _pixels(box: Box) -> int:

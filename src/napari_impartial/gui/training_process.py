@@ -38,7 +38,7 @@ REPORT_EVERY_S = 0.1
 # Beside a busy hand it rests for so many times as long as it worked, but no longer than a
 # request may wait: drawing needs both of two cores, and a low priority is no help to threads
 # that wait for each other's turn.
-REST_SHARE, LONGEST_REST_S = 4.0, 1.0
+REST_SHARE, LONGEST_REST_S = 6.0, 1.5
 # A shorter training says little about how fast trainings are: it has only just begun.
 TELLING_S = 5.0
 
@@ -77,9 +77,10 @@ class Inbox:
     def rest(self, worked_s: float) -> None:
         """Rest after so many seconds of work, as long as training gives way.
 
-        Whoever looks at another field does not wait for the end of it.
+        Whoever looks at another field does not wait for the end of it, nor does what is still
+        to be done: commands are done one after the other.
         """
-        if self.gives_way:
+        if self.gives_way and not self._commands:
             self._called.wait(min(REST_SHARE * worked_s, LONGEST_REST_S))
         self._called.clear()
 

@@ -125,7 +125,10 @@ class ImagesPanel(QWidget):
         self._table = QTableView()
         self._table.setObjectName("image_list")
         self._table.setAccessibleName("Images of this session")
-        self._table.setToolTip("Images of this session; click one to work on it.")
+        self._table.setToolTip(
+            "Images of this session; click one to work on it. Delete its layer in napari's list to "
+            "take it out."
+        )
         self._table.setModel(self._model)
         self._table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self._table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
