@@ -283,7 +283,7 @@ def test_suggestions_are_worked_through(
     for place in control.places:
         if place.state is not PlaceState.FINE:
             distance = max(abs(place.suggestion.y - first.y), abs(place.suggestion.x - first.x))
-            assert distance >= 48
+            assert distance >= first.box[2] - first.box[0]
     assert len(known.dismissed) == 1
     # Another opinion of the place brings it back.
     flipped = prediction_of(np.zeros((96, 96), int))
