@@ -156,9 +156,10 @@ class Hand:
         elif at % 5 == 0:
             self.viewer.layers.selection.active = self.image
             self.viewer.layers.selection.active = self.scribbles
-        self._stroke()
+        self.stroke()
 
-    def _stroke(self) -> None:
+    def stroke(self) -> None:
+        """Paint one stroke with the mouse."""
         from qtpy.QtCore import QEvent, QPointF, Qt
         from qtpy.QtGui import QMouseEvent
         from qtpy.QtWidgets import QApplication

@@ -136,7 +136,7 @@ class Watch:
             if time.perf_counter() - began > 60:
                 raise TimeoutError("The field was not previewed.")
             if painting:
-                self.hand._stroke()
+                self.hand.stroke()
             live(_STROKE_EVERY_S if painting else 0.05)
         return seen()[0] - began
 

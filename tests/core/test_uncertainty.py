@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_impartial.core import reasons as why
 from napari_impartial.core import uncertainty as u
 from napari_impartial.core.config import SuggestionConfig
 from napari_impartial.core.errors import ImPartialError
@@ -124,17 +125,17 @@ def test_moving_the_picture_moves_the_places() -> None:
 def test_reasons() -> None:
     heat = blobs((60, 60, 0.9), (140, 180, 0.8))
     config = SuggestionConfig(count=2)
-    assert {s.reason for s in u.suggest(heat, config=config)} == {u.BOUNDARY}
+    assert {s.reason for s in u.suggest(heat, config=config)} == {why.BOUNDARY}
     information = np.where(np.arange(240) > 120, heat * 0.9, heat * 0.02)
     reasons = [s.reason for s in u.suggest(heat, None, config, mutual_information=information)]
-    assert reasons == [u.BOUNDARY, u.UNLIKE]
+    assert reasons == [why.BOUNDARY, why.UNLIKE]
     instances = np.zeros(heat.shape, np.int32)
     instances[30:90, 30:60], instances[30:90, 60:90] = 1, 2
     narrow = np.zeros_like(heat)
     narrow[40:80, 59:61] = 1.0
-    assert u.suggest(narrow, None, config, instances=instances)[0].reason == u.TOUCHING
+    assert u.suggest(narrow, None, config, instances=instances)[0].reason == why.TOUCHING
     kinds = np.stack([np.full(heat.shape, v, np.float32) for v in (0.1, 0.45, 0.45)])
-    assert u.suggest(heat, None, config, probability=kinds)[0].reason == u.KIND
+    assert u.suggest(heat, None, config, probability=kinds)[0].reason == why.KIND
 
 
 def test_reasons_of_objects() -> None:
@@ -147,15 +148,15 @@ def test_reasons_of_objects() -> None:
 
     heat = np.zeros(instances.shape)
     heat[130:150, 170:190] = 0.9
-    assert reason(heat) == u.MISSED
-    assert reason((instances > 0) * 0.8) == u.DOUBTFUL
+    assert reason(heat) == why.MISSED
+    assert reason((instances > 0) * 0.8) == why.DOUBTFUL
     line = np.zeros(instances.shape)
     line[40:80, 58:62] = 0.9
-    assert reason(line) == u.TOUCHING
+    assert reason(line) == why.TOUCHING
     rim = np.zeros(instances.shape)
     rim[39:81, 39:81] = 0.9
     rim[42:78, 42:78] = 0
-    assert reason(rim) == u.BOUNDARY
+    assert reason(rim) == why.BOUNDARY
 
 
 def test_where_outlines_are_most_of_it_the_words_say_what_sets_a_place_apart() -> None:
@@ -172,15 +173,15 @@ def test_where_outlines_are_most_of_it_the_words_say_what_sets_a_place_apart() -
         near = {min(places, key=lambda at: abs(at[0] - s.y) + abs(at[1] - s.x)): s for s in found}
         return {at: near[at].reason for at in places}
 
-    assert set(reasons().values()) == {u.BOUNDARY}
+    assert set(reasons().values()) == {why.BOUNDARY}
     # A quarter of the entropy: less than the outline has, more than any other place.
     heat[72 + 5 : 72 + 11, 40:60] = 0.9
     heat[176:184, 174:186] = 0.9
     assert reasons() == {
-        places[0]: u.MISSED,
-        places[1]: u.BOUNDARY,
-        places[2]: u.BOUNDARY,
-        places[3]: u.DOUBTFUL,
+        places[0]: why.MISSED,
+        places[1]: why.BOUNDARY,
+        places[2]: why.BOUNDARY,
+        places[3]: why.DOUBTFUL,
     }
 
 

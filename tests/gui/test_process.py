@@ -195,7 +195,8 @@ import time
 from multiprocessing import Pipe
 from napari_impartial.core.results import NewScribbles, Preview
 from napari_impartial.gui import messages
-from napari_impartial.gui.training_process import LONGEST_REST_S, Inbox
+from napari_impartial.core.preview_budget import LONGEST_REST_S
+from napari_impartial.gui.training_process import Inbox
 
 ours, theirs = Pipe()
 inbox = Inbox(theirs)

@@ -15,8 +15,9 @@ SHARE = 0.1
 # anything, on a slow machine, for three times what any preview takes.
 LONGEST_S = 1.0
 _LONGEST_FIXED = 3.0
-# A pause of any length brings no more than this.
-_LONGEST_REST_S = 1.5
+# Training beside a busy hand rests no longer at once, and a pause of any length brings no more
+# than such a rest.
+LONGEST_REST_S = 1.5
 # How quickly a preview that took unusually long is forgotten.
 _MEMORY = 0.8
 # What is lent to fields that somebody has only just come to: so many boxes of this size, but
@@ -133,7 +134,7 @@ class PreviewBudget:
         It rests while somebody looks round, who wants to see something. What is longer than
         a rest is a pause, and counts as one.
         """
-        self._rested_s += min(seconds, _LONGEST_REST_S)
+        self._rested_s += min(seconds, LONGEST_REST_S)
 
     def spend(self, took_s: float) -> None:
         """Take down what else was done for the sake of previews."""

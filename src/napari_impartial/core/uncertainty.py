@@ -17,16 +17,7 @@ from scipy import ndimage
 
 from .config import SuggestionConfig, validate
 from .errors import ImPartialError
-
-Map = npt.NDArray[np.float32]
-Box = tuple[int, int, int, int]
-
-BOUNDARY = "unsure: foreground or background"
-KIND = "unsure: which kind of cell"
-TOUCHING = "two cells or one"
-MISSED = "perhaps a missed cell"
-DOUBTFUL = "perhaps not a cell"
-UNLIKE = "unlike anything annotated"
+from .reasons import Box, Map, Maps, reasons
 
 # Boxes' centres keep at least so many box sides apart, along y or x.
 _SEPARATION = 1.25
@@ -34,10 +25,6 @@ _SEPARATION = 1.25
 _BOXES_ACROSS, _SMALLEST_BOX_PX = 5, 12
 # Below this mean entropy (of 1) nothing is worth a person's time.
 _LEAST_SCORE = 1e-3
-# What sets a place apart from so many others: a share of its entropy that is worth mention, and
-# so many times the usual one.
-_FEWEST_TO_COMPARE, _TELLING_SHARE, _TELLING_RATIO = 3, 0.15, 1.5
-_EXTREMA = (ndimage.minimum_filter, ndimage.maximum_filter)
 
 
 @dataclass(frozen=True)
@@ -176,7 +163,7 @@ def suggest(
     config = dataclasses.replace(config, box_px=_side(config.box_px, heat.shape))
     free = _free(heat.shape, annotated, config.box_px)
     heat = np.where(free, heat, np.float32(0.0))
-    maps = _Maps(
+    maps = Maps(
         heat,
         None if probability is None else _fitting(probability, heat.shape, "probability"),
         None if mutual_information is None else _as_map(mutual_information, heat.shape),
@@ -187,7 +174,7 @@ def suggest(
     return [
         Suggestion(rank, y, x, box, score, reason, image)
         for rank, ((y, x, score), box, reason) in enumerate(
-            zip(peaks, boxes, _reasons(boxes, maps), strict=True), start=1
+            zip(peaks, boxes, reasons(boxes, maps), strict=True), start=1
         )
     ]
 
@@ -220,16 +207,6 @@ def box_round(y: int, x: int, side: int, shape: tuple[int, ...]) -> Box:
     y0 = min(max(y - height // 2, 0), shape[0] - height)
     x0 = min(max(x - width // 2, 0), shape[1] - width)
     return y0, x0, y0 + height, x0 + width
-
-
-@dataclass(frozen=True)
-class _Maps:
-    """What reasons are read from; all over the same (Y, X)."""
-
-    heat: Map
-    probability: npt.NDArray[np.generic] | None
-    information: Map | None
-    instances: npt.NDArray[np.generic] | None
 
 
 def _as_map(values: npt.ArrayLike, shape: tuple[int, ...] | None = None) -> Map:
@@ -312,94 +289,3 @@ def _block_maxima(
     y = (block // cols) * side + inside // side
     x = (block % cols) * side + inside % side
     return y, x, blocks[block, inside]
-
-
-def _reasons(boxes: Sequence[Box], maps: _Maps) -> list[str]:
-    """Say what most of each box's entropy comes from, or else what sets it apart.
-
-    Wherever there are many cells, most of it comes from their outlines. Then the words are of
-    what there is a good deal more of than in the other boxes.
-    """
-    found = [_reason(box, maps) for box in boxes]
-    if maps.instances is None or len(boxes) < _FEWEST_TO_COMPARE:
-        return found
-    shares = [_shares(maps.heat[_window(box)], maps.instances[_window(box)]) for box in boxes]
-    for number, own in enumerate(shares):
-        if found[number] != BOUNDARY:
-            continue
-        usual = {reason: float(np.mean([other[reason] for other in shares])) for reason in own}
-        special = max(own, key=lambda reason: own[reason] / max(usual[reason], 1e-6))
-        if own[special] > max(_TELLING_SHARE, _TELLING_RATIO * usual[special]):
-            found[number] = special
-    return found
-
-
-def _window(box: Box) -> tuple[slice, slice]:
-    return slice(box[0], box[2]), slice(box[1], box[3])
-
-
-def _reason(box: Box, maps: _Maps) -> str:
-    """Say what most of the box's entropy comes from."""
-    window = _window(box)
-    heat = maps.heat[window]
-    total = max(float(heat.sum()), 1e-12)
-    if maps.information is not None:
-        # Dropout always disagrees a little: "unlike" is what stands out from the image.
-        share = float(maps.information[window].sum()) / total
-        usual = float(maps.information.sum()) / max(float(maps.heat.sum()), 1e-12)
-        if share > max(0.2, 1.5 * usual):
-            return UNLIKE
-    if maps.instances is not None:
-        seam = _seams(maps.instances[window])
-        if float(heat[seam].sum()) > total / 3:
-            return TOUCHING
-    if maps.probability is not None and len(maps.probability) > 2:
-        p = np.asarray(maps.probability[(slice(None), *window)], dtype=np.float32)
-        two = np.argpartition(p, -2, axis=0)[-2:]
-        if float(heat[(two > 0).all(axis=0)].sum()) > total / 2:
-            return KIND
-    return BOUNDARY if maps.instances is None else _of_objects(heat, maps.instances[window])
-
-
-def _of_objects(heat: Map, labels: npt.NDArray[np.generic]) -> str:
-    """Say whether entropy lies in the background, at outlines, or inside of objects."""
-    shares = _shares(heat, labels)
-    if shares[MISSED] > 1 / 2:
-        return MISSED
-    if shares[DOUBTFUL] > 1 / 2:
-        # A whole object that is doubted, or a line through one that is not?
-        inside = _away_from_borders(labels) & (labels != 0)
-        spread = float((heat[inside] > heat[inside].max() / 2).mean())
-        return DOUBTFUL if spread > 0.5 else TOUCHING
-    return BOUNDARY
-
-
-def _shares(heat: Map, labels: npt.NDArray[np.generic]) -> dict[str, float]:
-    """Shares of the entropy where objects touch, and in and between objects, off outlines."""
-    total = max(float(heat.sum()), 1e-12)
-    alone = _away_from_borders(labels)
-    return {
-        TOUCHING: float(heat[_seams(labels)].sum()) / total,
-        MISSED: float(heat[alone & (labels == 0)].sum()) / total,
-        DOUBTFUL: float(heat[alone & (labels != 0)].sum()) / total,
-    }
-
-
-def _away_from_borders(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
-    """Pixels with no other label within 2 px."""
-    ids = labels.astype(np.int64)
-    lowest, highest = (f(ids, size=5, mode="nearest") for f in _EXTREMA)
-    return np.asarray(lowest == highest)
-
-
-def _seams(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
-    """Pixels within 2 px of where two objects touch."""
-    ids = labels.astype(np.int64)
-    seam = np.zeros(ids.shape, np.uint8)
-    for axis in (0, 1):
-        a, b = np.moveaxis(ids, axis, 0)[:-1], np.moveaxis(ids, axis, 0)[1:]
-        touch = (a != b) & (a > 0) & (b > 0)
-        view = np.moveaxis(seam, axis, 0)
-        view[:-1] |= touch
-        view[1:] |= touch
-    return np.asarray(ndimage.maximum_filter(seam, size=3, mode="constant") > 0)

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.preview_budget import LONGEST_REST_S
 from napari_impartial.core.results import (
     Command,
     NewScribbles,
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
 
 # Progress is forwarded no more often: a small network does hundreds of steps a second.
 REPORT_EVERY_S = 0.1
-# Beside a busy hand it rests for so many times as long as it worked, but no longer than a
-# request may wait: drawing needs both of two cores, and a low priority is no help to threads
-# that wait for each other's turn.
-REST_SHARE, LONGEST_REST_S = 6.0, 1.5
+# Beside a busy hand it rests for so many times as long as it worked, but no longer than strokes
+# may wait: drawing needs both of two cores, and a low priority is no help to threads that wait
+# for each other's turn.
+REST_SHARE = 6.0
 # A shorter training says little about how fast trainings are: it has only just begun.
 TELLING_S = 5.0
 
@@ -49,9 +50,8 @@ class Inbox:
     def __init__(self, connection: Connection) -> None:
         self.jobs: queue.SimpleQueue[messages.Job] = queue.SimpleQueue()
         self.cancelled: set[int] = set()
-        # Clear while the window's user is busy; of the training under way, or that comes next.
-        self._at_full_speed = threading.Event()
-        self._at_full_speed.set()
+        # Whether the window's user is busy; of the training under way, or that comes next.
+        self.gives_way = False
         # Set where a rest is to end, or not to begin.
         self._called = threading.Event()
         self._connection = connection
@@ -61,17 +61,10 @@ class Inbox:
         self._parent = os.getppid()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
-    @property
-    def gives_way(self) -> bool:
-        """Whether training is to leave the cores to the window's user."""
-        return not self._at_full_speed.is_set()
-
     def give_way(self, wanted: bool) -> None:
         """Ask training to give way, or not to."""
-        if wanted:
-            self._at_full_speed.clear()
-        else:
-            self._at_full_speed.set()
+        self.gives_way = wanted
+        if not wanted:
             self._called.set()
 
     def rest(self, worked_s: float) -> None:

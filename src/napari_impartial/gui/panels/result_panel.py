@@ -69,6 +69,7 @@ class ResultPanel(QWidget):
         layout.addLayout(top)
         layout.addWidget(self._form)
         layout.addWidget(self.review, 1)
+        # Before there is a table, what room is left over must not tear the form apart.
         layout.addStretch(0)
         self._predict.clicked.connect(self.predict_wanted)
         self._cancel.clicked.connect(self.cancel_wanted)
