@@ -79,6 +79,19 @@ def test_new_fields_are_seen_soon_and_the_share_is_kept(
         assert looks >= 2, "the same field is looked at again"
 
 
+def test_a_full_look_leaves_what_new_fields_may_need() -> None:
+    budget = PreviewBudget(STEP_PX)
+    pixels = budget.now_px(8.0, 0.1)
+    assert pixels > 0
+    budget.add(pixels, budget.cost_s(pixels, 0.1), 0.1)
+    assert budget.now_px(8.0, 0.1) == 0
+    for _ in range(3):
+        left = budget.now_px(8.0, 0.1, quick=True)
+        assert left >= 400 * 400 - 1
+        budget.add(400 * 400, budget.cost_s(400 * 400, 0.1, quick=True), 0.1, quick=True)
+    assert budget.now_px(8.0, 0.1, quick=True) == 0
+
+
 def test_rests_bring_previews_and_a_pause_no_more_than_one_rest() -> None:
     budget = PreviewBudget(4 * 128**2)
     budget.spend(3.0)

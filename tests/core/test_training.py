@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from napari_impartial.core import api
+from napari_impartial.core import trainer as core_trainer
 from napari_impartial.core.config import (
     InstanceConfig,
     ModelConfig,
@@ -250,8 +251,15 @@ def test_a_preview_that_there_is_no_time_for_is_left_out(
 
 
 def test_a_quick_look_is_one_pass_with_statistics_that_are_recent_enough(
-    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    configs: list[PredictionConfig] = []
+
+    def noted(network: Any, field: Any, config: PredictionConfig) -> Any:
+        configs.append(config)
+        return predict_normalized(network, field, config)
+
+    monkeypatch.setattr(core_trainer, "predict_normalized", noted)
     trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
     quick = Preview(0, (0, 0, 96, 96), quick=True, within_share=False)
 
@@ -262,6 +270,7 @@ def test_a_quick_look_is_one_pass_with_statistics_that_are_recent_enough(
 
     trainer.step()
     assert shown(quick).n_samples == 0
+    assert not configs[-1].second_opinion
     assert not shown(quick).mutual_information.any()
     assert trainer.calibrated_at == 1
     trainer.step()
@@ -276,6 +285,7 @@ def test_a_quick_look_is_one_pass_with_statistics_that_are_recent_enough(
     assert trainer.calibrated_at == 20, "one of a fifth of the steps ago will do"
     full = replace(quick, quick=False)
     assert shown(full).n_samples == full.samples
+    assert configs[-1].second_opinion
     assert trainer.calibrated_at == 26
     one_pass = PredictionConfig(samples=0, second_opinion=False)
     expected = predict_normalized(trainer.average.network, trainer.normalized[0], one_pass)

@@ -274,6 +274,15 @@ def test_beside_a_busy_hand_what_is_there_already_is_not_drawn_again_at_once(wid
         previews.hand_busy = busy
         previews._previewed = field, first, now - since_s
         assert previews._due(at, progress) == expected, (busy, since_s, at.box)
+    # Half of what there is stays for other fields.
+    previews.hand_busy, previews._previewed = False, (field, first, now - 3)
+    scarce = previews._due(field, replace(progress, preview_now_px=0, preview_quick_px=500 * 500))
+    y0, _, y1, _ = scarce.box
+    assert 0.45 * 500**2 < (y1 - y0) ** 2 <= 0.5 * 500**2
+    widget.training.give_way(True)
+    assert previews.hand_busy
+    widget.training.give_way(False)
+    assert not previews.hand_busy
 
 
 def test_what_training_does_not_learn_from_is_previewed_too(
