@@ -25,6 +25,8 @@ HANDS = ("at rest", "painting")
 _STROKE_EVERY_S = 1 / 30
 # Fields are drawn at this size: one pixel of the image is one of the screen.
 _ZOOM = 1.0
+# Another place is at least so far away.
+_ELSEWHERE_PX = 400
 
 
 def main() -> int:
@@ -122,8 +124,11 @@ class Watch:
     def pan(self, seconds: float, painting: bool) -> float:
         """Go to another place for so long, or for as long as it takes to see it."""
         height, width = self.window.widget.workspace.source.primary.data.shape[-2:]
-        y, x = (float(self.rng.uniform(0.25, 0.75)) * side for side in (height, width))
         camera = self.window.viewer.scene.camera
+        y, x = here = camera.center[-2:]
+        # Not where the last preview is still to be seen.
+        while max(abs(y - here[0]), abs(x - here[1])) < _ELSEWHERE_PX:
+            y, x = (float(self.rng.uniform(0.25, 0.75)) * side for side in (height, width))
         camera.center, camera.zoom = (y, x), _ZOOM
         began = time.perf_counter()
         before = len(self.drawn)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_impartial.core.preview_budget import LONGEST_S, PreviewBudget, shrink
+from napari_impartial.core.preview_budget import (
+    LEAST_PART_PX,
+    LONGEST_REST_S,
+    LONGEST_S,
+    Look,
+    PreviewBudget,
+    shrink,
+)
 
 STEP_PX = 4 * 128 * 128
 
@@ -40,31 +47,29 @@ def test_new_fields_are_seen_soon_and_the_share_is_kept(
     waited: list[float] = []
     after_a_minute = 0.0
 
-    def look(pixels: int, quick: bool) -> None:
+    def have(look: Look) -> None:
         nonlocal now
-        took = (1.0 + 0.3 * pixels / STEP_PX) if quick else (1.5 + pixels / STEP_PX)
-        budget.add(pixels, took * step_s, step_s, quick)
+        y0, x0, y1, x1 = look.box
+        pixels = (y1 - y0) * (x1 - x0)
+        took = (1.0 + 0.3 * pixels / STEP_PX) if look.quick else (1.5 + pixels / STEP_PX)
+        budget.add(pixels, took * step_s, step_s, look.quick)
         now += took * step_s
 
     while now < whole_s:
         now += step_s
         if now - panned > pans_every_s and budget.spent_s:
             panned, waiting = now, True
-        # As greedy as the window is: the whole field as soon as it can be had.
-        whole = min(1024 * 1024, budget.most_px(step_s))
+        # As greedy as can be: all of it, whenever there is time for something.
         new, quick = budget.new_px(now, step_s), budget.now_px(now, step_s, quick=True)
-        assert new >= quick or now >= whole_s
-        if waiting:
-            if new >= 256 * 256:
-                look(min(new, 1024 * 1024), quick=True)
+        assert new >= quick / 2 - 1 or now >= whole_s
+        look = budget.look((0, 0, 1024, 1024), now, step_s, new=waiting)
+        if look:
+            have(look)
+            looks += not waiting
+            if waiting:
+                assert look.quick
                 waited.append(now - panned)
-                waiting = False
-        elif budget.now_px(now, step_s) >= whole and budget.spent_s:
-            look(whole, quick=False)
-            looks += 1
-        elif quick >= 256 * 256 * (2 if budget.spent_s else 1):
-            look(min(quick, 1024 * 1024), quick=True)
-            looks += 1
+            waiting = False
         if now >= 60:
             after_a_minute = max(after_a_minute, budget.spent_s / now)
     # The last one may have begun just before the end.
@@ -114,6 +119,74 @@ def test_rests_bring_new_fields_to_the_end_of_a_training() -> None:
     for _ in range(40):
         budget.rest(0.5)
     assert budget.new_px(14.5, 0.05) > 0
+
+
+FIELD = (100, 0, 700, 600)
+
+
+def test_what_is_looked_at_is_what_there_is_time_for() -> None:
+    budget = PreviewBudget(STEP_PX)
+    assert budget.look(FIELD, 0.5, 0.05, new=True) is None, "the first weights know little"
+    first = budget.look(FIELD, 1.2, 0.05, new=True)
+    assert first is not None
+    assert first.quick, "something to see soon"
+    y0, x0, y1, x1 = first.box
+    assert ((y0 + y1) / 2, (x0 + x1) / 2) == pytest.approx((400, 300), abs=1)
+    assert 0.98 * LEAST_PART_PX < (y1 - y0) * (x1 - x0) < 600 * 600
+    # As much of it as the share allows, for nothing was lent yet.
+    assert (y1 - y0) * (x1 - x0) == pytest.approx(budget.now_px(1.2, 0.05, quick=True), rel=0.02)
+    budget.add(first_px := 300 * 300, budget.cost_s(first_px, 0.05, quick=True), 0.05, quick=True)
+    assert budget.look(FIELD, 1.3, 0.05) is None
+    lent = budget.look(FIELD, 1.3, 0.05, new=True)
+    assert lent is not None
+    assert lent.box[2] - lent.box[0] == pytest.approx(400, abs=2)
+    assert budget.look(FIELD, 100.0, 0.05) == Look(FIELD, quick=False)
+    assert budget.look(FIELD, 100.0, 0.05, quick=True) == Look(FIELD, quick=True)
+    # A small field whole or not at all, and a large one not in crumbs.
+    assert budget.look((0, 0, 60, 60), 100.0, 0.05) == Look((0, 0, 60, 60), quick=False)
+    for elapsed_s in np.linspace(3.0, 20.0, 60):
+        look = budget.look(FIELD, float(elapsed_s), 0.05)
+        if look is None:
+            assert budget.now_px(float(elapsed_s), 0.05, quick=True) / 2 < 1.01 * LEAST_PART_PX
+        else:
+            y0, x0, y1, x1 = look.box
+            assert (y1 - y0) * (x1 - x0) >= 0.98 * LEAST_PART_PX
+
+
+def test_half_of_what_there_is_stays_for_the_next_field() -> None:
+    budget = PreviewBudget(STEP_PX)
+    budget.add(STEP_PX, budget.cost_s(STEP_PX, 0.1, quick=True), 0.1, quick=True)
+    # 0.4 s, and what is kept to be lent.
+    lent_s = 3 * budget.cost_s(400 * 400, 0.1, quick=True)
+    budget.spend(0.1 * 60.0 - budget.spent_s - lent_s - 0.4)
+    for new in (False, True):
+        look = budget.look((0, 0, 2000, 2000), 60.0, 0.1, new=new, quick=True)
+        assert look is not None
+        y0, x0, y1, x1 = look.box
+        cost_s = budget.cost_s((y1 - y0) * (x1 - x0), 0.1, quick=True)
+        assert 0.15 < cost_s < 0.3, new
+
+
+def test_the_wait_for_a_new_field_is_a_rest_after_which_it_can_be_had() -> None:
+    budget = PreviewBudget(STEP_PX)
+    budget.add(STEP_PX, 0.1, 0.1, quick=True)
+    # Where nothing is lent any more, and a little more was taken than there was.
+    budget.spend(0.1 * 70.0 - budget.spent_s + 0.1)
+    seen = []
+    for rested_s in np.arange(0.0, 3.0, 0.3):
+        wait_s = budget.wait_s(FIELD, 70.0, 0.1)
+        look = budget.look(FIELD, 70.0, 0.1, new=True)
+        assert (look is not None) == (wait_s == 0)
+        assert wait_s in (0, np.inf) or wait_s < LONGEST_REST_S
+        seen.append((float(rested_s), wait_s))
+        budget.rest(0.3)
+    waits = [wait for _, wait in seen]
+    assert waits == sorted(waits, reverse=True)
+    assert waits[0] == np.inf
+    assert waits[-1] == 0
+    at, wait = next((at, wait) for at, wait in seen if 0 < wait < np.inf)
+    had_at = next(at for at, wait in seen if wait == 0)
+    assert had_at - 0.3 <= at + wait <= had_at + 0.11
 
 
 def test_a_forecast_that_was_too_low_is_mended() -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from napari_impartial.core import api
-from napari_impartial.core import trainer as core_trainer
+from napari_impartial.core import previewer as core_previewer
 from napari_impartial.core.config import (
     InstanceConfig,
     ModelConfig,
@@ -29,7 +29,8 @@ from napari_impartial.core.instances import to_instances
 from napari_impartial.core.metrics import evaluate
 from napari_impartial.core.model_file import TrainedModel
 from napari_impartial.core.prediction import predict_normalized
-from napari_impartial.core.preview_budget import PreviewBudget
+from napari_impartial.core.preview_budget import Look, PreviewBudget
+from napari_impartial.core.previewer import Previewer
 from napari_impartial.core.results import (
     GuestImage,
     NewScribbles,
@@ -185,16 +186,22 @@ def test_a_pause_does_not_count(tiny_tissue: Tissue, tiny_scribbles: Scribbles) 
 
 
 @pytest.mark.usefixtures("every_step")
-def test_previews_have_their_share_of_rests(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
-    running = fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK)
-    began = next(running)
-    for _ in range(3):
-        time.sleep(1.0)
-        after = next(running)
+def test_rests_bring_a_new_field_that_training_has_no_time_for(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    running = fit([tiny_tissue.image], [tiny_scribbles], SMALL, replace(QUICK, max_steps=1000))
+    assert next(running).preview_wait_s == np.inf, "nothing was asked for"
+    asked = running.send(Preview(0, (0, 0, 96, 96), new_field=True))
+    while asked.preview_wait_s == np.inf and asked.preview is None:
+        asked = next(running)
+    assert asked.preview is None
+    assert 0 < asked.preview_wait_s < 1.5
+    time.sleep(asked.preview_wait_s)
+    assert next(running).preview is not None
+    assert next(running).preview_wait_s == np.inf, "it is there"
+    again = running.send(Preview(0, (0, 0, 96, 96)))
+    assert again.preview_wait_s == np.inf, "no rest is cut short for the same field"
     running.close()
-    # Of the largest preview, of 1 s, a tenth of the 3 s of rest pays for about a third.
-    assert began.preview_quick_px < 0.05 * began.preview_most_px
-    assert after.preview_quick_px > 0.15 * after.preview_most_px
 
 
 def test_clock_counts_only_while_it_runs() -> None:
@@ -222,7 +229,8 @@ def test_preview_answers_with_the_field_asked_for(
     tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A training of a few steps has no time to spare.
-    monkeypatch.setattr(PreviewBudget, "now_px", lambda *_, **__: 10**6)
+    everything = lambda _, field, *__, **___: Look(field, quick=False)  # noqa: E731
+    monkeypatch.setattr(PreviewBudget, "look", everything)
     request = Preview(0, (10, 20, 43, 70), cut=InstanceConfig(min_size_px=0))
     seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: request})
     answered = [p for p in seen if p.preview is not None]
@@ -237,17 +245,24 @@ def test_preview_answers_with_the_field_asked_for(
 
 
 @pytest.mark.usefixtures("every_step")
-def test_a_preview_that_there_is_no_time_for_is_left_out(
+def test_a_preview_that_there_is_no_time_for_waits_until_there_is(
     tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PreviewBudget, "now_px", lambda *_, **__: 0)
-    request = Preview(0, (0, 0, 90, 90))
-    seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: request})
-    assert all(p.preview is None for p in seen)
-    assert seen[-1].preview_s == 0.0
-    whole = replace(request, within_share=False)
-    seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), {2: whole})
-    assert [p.preview.request.box for p in seen if p.preview] == [(0, 0, 90, 90)]
+    there_is_time: list[Look | None] = [None] * 4 + [Look((40, 40, 50, 50), quick=True)]
+    monkeypatch.setattr(PreviewBudget, "look", lambda *_, **__: there_is_time.pop(0))
+    first, second = Preview(0, (0, 0, 90, 90)), Preview(0, (0, 0, 80, 90))
+    arguments = ([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK)
+    seen, _ = run(fit(*arguments), {2: first, 4: second})
+    answered = [p for p in seen if p.preview]
+    assert [p.step for p in answered] == [7]
+    assert answered[0].preview.request == second, "the last wish counts"
+    assert answered[0].preview.box == (40, 40, 50, 50)
+    assert answered[0].preview.prediction.n_samples == 0, "a quick look"
+    assert seen[2].preview_s == 0 < answered[0].preview_s
+    # Whatever time there is.
+    whole = replace(first, within_share=False)
+    seen, _ = run(fit(*arguments), {2: whole})
+    assert [p.preview.box for p in seen if p.preview] == [(0, 0, 90, 90)]
 
 
 def test_a_quick_look_is_one_pass_with_statistics_that_are_recent_enough(
@@ -259,12 +274,14 @@ def test_a_quick_look_is_one_pass_with_statistics_that_are_recent_enough(
         configs.append(config)
         return predict_normalized(network, field, config)
 
-    monkeypatch.setattr(core_trainer, "predict_normalized", noted)
+    monkeypatch.setattr(core_previewer, "predict_normalized", noted)
     trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    previewer = Previewer(trainer)
     quick = Preview(0, (0, 0, 96, 96), quick=True, within_share=False)
 
     def shown(request: Preview) -> Any:
-        answer = trainer.preview(request)
+        previewer.ask(request)
+        answer = previewer.answer()
         assert answer is not None
         return answer.prediction
 
@@ -297,9 +314,11 @@ def test_a_box_is_predicted_as_the_whole_image_would_be_there(
 ) -> None:
     trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
     trainer.step()
+    previewer = Previewer(trainer)
 
     def shown(*box: int) -> np.ndarray:
-        answer = trainer.preview(Preview(0, box, within_share=False))  # type: ignore[arg-type]
+        previewer.ask(Preview(0, box, within_share=False))  # type: ignore[arg-type]
+        answer = previewer.answer()
         assert answer is not None
         return answer.prediction.foreground
 
@@ -330,6 +349,23 @@ def test_an_image_without_strokes_can_be_looked_at_while_another_is_learned_from
     _, alone = run(fit(*arguments))
     for name, weights in alone.weights.items():
         assert torch.equal(weights, model.weights[name]), "it is not learned from"
+
+
+def test_a_wish_ends_with_the_image_that_it_is_of(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    image = tiny_tissue.image
+    previewer = Previewer(Trainer([image], [tiny_scribbles], SMALL, QUICK, None))
+    look = Preview(-1, (0, 0, 96, 96), within_share=False)
+    for wish, guest, expected in ((-1, 1, True), (-1, 2, False), (-2, 2, True), (0, 2, True)):
+        previewer.set_guest(GuestImage(-1, image))
+        previewer.ask(replace(look, image_index=-1))
+        previewer.set_guest(GuestImage(-guest, image))
+        if wish != -1:
+            previewer.ask(replace(look, image_index=wish))
+        assert (previewer.answer() is not None) == expected, (wish, guest)
+    previewer.ask(replace(look, image_index=1))
+    assert previewer.answer() is None, "there is no such image in training"
 
 
 @pytest.mark.usefixtures("every_step")

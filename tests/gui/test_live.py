@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_impartial.core.config import PRESETS
+from napari_impartial.core.config import PRESETS, InstanceConfig
 from napari_impartial.core.model_card import ModelCard
-from napari_impartial.core.results import Losses, Preview, TrainingProgress
+from napari_impartial.core.results import Losses, Preview, Previewed, TrainingProgress
 from napari_impartial.core.speed import Speed
 from napari_impartial.gui.layers import Role
+from napari_impartial.gui.preview_control import Shown
 
 
 def layer_named(viewer: Any, name: str) -> Any:
@@ -166,7 +167,7 @@ def test_the_field_that_the_camera_shows_is_previewed(
     viewer.scene.camera.zoom *= 4
     wait_for(lambda: 0 < max(image.corner_pixels[1, 1:]) < 70)
     start(600)
-    box = lambda: next((r.preview.request.box for r in reports[::-1] if r.preview), None)  # noqa: E731
+    box = lambda: next((r.preview.box for r in reports[::-1] if r.preview), None)  # noqa: E731
     wait_for(box)
     _, _, y1, x1 = box()
     assert max(y1, x1) < 70, "the corner that is looked at, not all of it"
@@ -241,48 +242,62 @@ def test_a_field_that_is_panned_to_is_seen_at_once_and_the_share_is_kept(
     assert share < 0.2
 
 
-def test_beside_a_busy_hand_what_is_there_already_is_not_drawn_again_at_once(widget: Any) -> None:
+def test_beside_a_busy_hand_what_is_there_already_is_not_asked_for_again_at_once(
+    widget: Any,
+) -> None:
     previews = widget.training._previews
-    losses = Losses(1.0, 1.0, 0.0, 0.0)
-    progress = TrainingProgress(
-        100, 30.0, 0.5, losses, None, None, 100, 1e-3, preview_now_px=10**6,
-        preview_most_px=10**6, preview_quick_px=10**6, preview_new_px=300 * 300,
-    )  # fmt: skip
     field = Preview(0, (0, 0, 600, 600))
-    first = previews._due(field, progress)
-    assert (first.box, first.quick, first.new_field) == (field.box, True, False), "the first"
-    moved = replace(field, box=(60, 0, 660, 600))
-    middle = replace(moved, box=(210, 150, 510, 450), quick=True, new_field=True)
+    new = replace(field, new_field=True)
+    assert previews._due(field) == new, "the first"
+    previews._asked = new
+    assert previews._due(field) is None, "it was asked for"
+    other_cut = replace(field, cut=InstanceConfig())
+    assert previews._due(other_cut) == replace(other_cut, new_field=True)
+    previews._asked = None
+    moved, far = replace(field, box=(60, 0, 660, 600)), replace(field, box=(0, 160, 600, 760))
     elsewhere = replace(field, box=(900, 0, 1500, 600))
+    other_image = replace(field, image_index=1)
     now = time.monotonic()
     for busy, since_s, at, expected in (
         (False, 0.5, field, None),
-        (False, 0.5, moved, middle),
+        (False, 0.5, other_cut, other_cut),
+        (False, 0.5, moved, replace(moved, new_field=True)),
         (False, 2.5, field, field),
         (True, 0.5, moved, None),
         (True, 2.5, field, None),
+        (True, 0.5, far, replace(far, new_field=True)),
         (True, 5.5, field, replace(field, quick=True)),
-        (True, 5.5, moved, middle),
-        (True, 0.5, elsewhere, replace(middle, box=(1050, 150, 1350, 450))),
-        (
-            True,
-            0.5,
-            replace(field, image_index=1),
-            replace(middle, image_index=1, box=(150, 150, 450, 450)),
-        ),
+        (True, 5.5, moved, replace(moved, new_field=True)),
+        (True, 0.5, elsewhere, replace(elsewhere, new_field=True)),
+        (True, 0.5, other_image, replace(other_image, new_field=True)),
     ):
         previews.hand_busy = busy
-        previews._previewed = field, first, now - since_s
-        assert previews._due(at, progress) == expected, (busy, since_s, at.box)
-    # Half of what there is stays for other fields.
-    previews.hand_busy, previews._previewed = False, (field, first, now - 3)
-    scarce = previews._due(field, replace(progress, preview_now_px=0, preview_quick_px=500 * 500))
-    y0, _, y1, _ = scarce.box
-    assert 0.45 * 500**2 < (y1 - y0) ** 2 <= 0.5 * 500**2
+        previews._shown = Shown(field, field.box, now - since_s)
+        assert previews._due(at) == expected, (busy, since_s, at.box)
     widget.training.give_way(True)
     assert previews.hand_busy
     widget.training.give_way(False)
     assert not previews.hand_busy
+
+
+def test_an_answer_that_comes_when_somebody_has_gone_on_is_not_taken_for_the_next(
+    widget: Any,
+) -> None:
+    previews = widget.training._previews
+    previews._learned = [("gone", ())]
+    first, second = Preview(0, (0, 0, 600, 600)), Preview(0, (900, 0, 1500, 600))
+    losses = Losses(1.0, 1.0, 0.0, 0.0)
+    progress = TrainingProgress(100, 30.0, 0.5, losses, None, None, 100, 1e-3)
+    previews._asked = second
+    for answered, box, pending in (
+        (first, (100, 100, 500, 500), second),
+        (second, (950, 50, 1450, 550), None),
+    ):
+        answer = Previewed(answered, box, prediction=None, instances=None)  # type: ignore[arg-type]
+        previews.follow(replace(progress, preview=answer))
+        assert previews._asked == pending
+        assert previews._shown.of(answered)
+        assert previews._shown.box == box
 
 
 def test_what_training_does_not_learn_from_is_previewed_too(

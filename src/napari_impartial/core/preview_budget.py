@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from .results import Box
 
 # Less means nothing to a network.
 SMALLEST_SIDE_PX = 16
+# A quick look may be at the middle of a field, if that is at least so large: something to see
+# soon is worth more than all of it later.
+LEAST_PART_PX = 256 * 256
 # Of the time of training and its rests, previews included.
 SHARE = 0.1
 # Whoever pans to another place should not wait for longer; where that is too short for
@@ -18,6 +22,8 @@ _LONGEST_FIXED = 3.0
 # Training beside a busy hand rests no longer at once, and a pause of any length brings no more
 # than such a rest.
 LONGEST_REST_S = 1.5
+# Rests are looked through in such steps for the moment from which something can be had.
+_TICK_S = 0.1
 # How quickly a preview that took unusually long is forgotten.
 _MEMORY = 0.8
 # What is lent to fields that somebody has only just come to: so many boxes of this size, but
@@ -60,6 +66,14 @@ class Price:
         self.factor = max(right, _MEMORY * self.factor)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What there is time for: a part of a field, round its middle, and how."""
+
+    box: Box
+    quick: bool
+
+
 class PreviewBudget:
     """Keeps previews to a share of the time, by allowing none that would exceed it.
 
@@ -91,10 +105,48 @@ class PreviewBudget:
         self.share = share
         self.spent_s = 0.0
         self._rested_s = 0.0
+        self._looks = 0
         self._pixels_a_step = pixels_a_step
         self._whole_s = whole_s
         # At first sight; measured: 1.0 and 0.6, and 0 or 1.0 and 0.25.
         self._full, self._quick = Price(1.5, 1.0), Price(1.0, 0.3)
+
+    def look(
+        self, field: Box, elapsed_s: float, step_s: float, new: bool = False, quick: bool = False
+    ) -> Look | None:
+        """Return what there is time for now, or None.
+
+        Parameters
+        ----------
+        field
+            What somebody would like to see.
+        elapsed_s, step_s
+            Seconds of training so far, and of a step.
+        new
+            Whether somebody has only just come there: a quick look, for which time is lent.
+        quick
+            Whether anything but a quick look is out of the question.
+        """
+        # At the start of a training nothing is lent: its first weights know little.
+        if not self._looks:
+            return _part(field, self.now_px(elapsed_s, step_s, quick=True))
+        if new:
+            return _part(field, self.new_px(elapsed_s, step_s))
+        whole = shrink(field, self.most_px(step_s))
+        if whole and not quick and _pixels(whole) <= self.now_px(elapsed_s, step_s):
+            return Look(whole, quick=False)
+        # Half of what there is stays for the next field that somebody comes to.
+        return _part(field, self.now_px(elapsed_s, step_s, quick=True) // 2)
+
+    def wait_s(self, field: Box, elapsed_s: float, step_s: float) -> float:
+        """Return after how long a rest a new field can be had; infinite after none."""
+        later, waited_s = copy.copy(self), 0.0
+        while waited_s < LONGEST_REST_S:
+            if later.look(field, elapsed_s, step_s, new=True):
+                return waited_s
+            waited_s += _TICK_S
+            later.rest(_TICK_S)
+        return math.inf
 
     def cost_s(self, pixels: int, step_s: float, quick: bool = False) -> float:
         """Foretell the seconds that a preview takes, from those of a step."""
@@ -115,17 +167,19 @@ class PreviewBudget:
     def new_px(self, elapsed_s: float, step_s: float) -> int:
         """Return the same for a first, quick look at a new field; some time is lent for it."""
         left_s, lent_s = self._left_s(elapsed_s, step_s), self._lent_s(step_s)
-        # One box does not take all that is lent: there may be another place to come.
+        # One box takes neither all that is lent nor all that is left: there may be another
+        # place to come.
         box_s = min(left_s + lent_s, lent_s, self.cost_s(_LENT_PX, step_s, quick=True))
         # Nothing is lent that the rest of the training could not pay back.
         whole_s = max(elapsed_s, self._whole_s) + self._rested_s
         to_come_s = self.share * whole_s - self.spent_s
-        allowed_s = min(max(left_s, box_s), to_come_s, self._longest_s(step_s))
+        allowed_s = min(max(left_s / 2, box_s), to_come_s, self._longest_s(step_s))
         return self._affordable(allowed_s, step_s, quick=True)
 
     def add(self, pixels: int, took_s: float, step_s: float, quick: bool = False) -> None:
         """Take down what a preview took."""
         self.spend(took_s)
+        self._looks += 1
         self._price(quick).learn(pixels / self._pixels_a_step, took_s / max(step_s, 1e-6))
 
     def rest(self, seconds: float) -> None:
@@ -171,3 +225,15 @@ def shrink(box: Box, most_px: int) -> Box | None:
         return None
     y0, x0 = (y0 + y1 - height) // 2, (x0 + x1 - width) // 2
     return y0, x0, y0 + height, x0 + width
+
+
+def _part(field: Box, most_px: int) -> Look | None:
+    """Return a quick look at a field, or its middle; None where that is too little."""
+    box = shrink(field, most_px)
+    if box is None or (box != field and _pixels(box) < 0.99 * LEAST_PART_PX):
+        return None
+    return Look(box, quick=True)
+
+
+def _pixels(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])

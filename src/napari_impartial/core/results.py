@@ -6,6 +6,7 @@ them without loading the network's library.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -97,7 +98,9 @@ class Stop:
 
 @dataclass(frozen=True)
 class Preview:
-    """Ask training for a prediction of one field with the current weights.
+    """Ask training to predict one field with its weights, as soon as it has the time.
+
+    One is kept at a time: the last.
 
     Attributes
     ----------
@@ -106,11 +109,11 @@ class Preview:
     box : Box
         A field that would take more time than previews may have is cut round its middle.
     samples : int
-        Monte-Carlo passes.
+        Monte-Carlo passes of a look that is not quick.
     cut : InstanceConfig or None
         How to cut the field into objects, if they are wanted.
     within_share : bool
-        Whether it may be cut, or left out, to leave training its time.
+        Whether it may be cut, made quick, or put off, to leave training its time.
     quick : bool
         Whether one pass without dropout at full size will do: a third of the time.
     new_field : bool
@@ -153,13 +156,17 @@ class Previewed:
     Attributes
     ----------
     request : Preview
-        As asked, but for `box`, which is the field that was predicted.
+        As asked.
+    box : Box
+        The field, or what there was time for, round its middle.
     prediction : Prediction
+        Of the box.
     instances : (Y, X) int32 or None
-        Objects of the field, 1 to N; 0 between them.
+        Objects of the box, 1 to N; 0 between them.
     """
 
     request: Preview
+    box: Box
     prediction: Prediction
     instances: npt.NDArray[np.int32] | None
 
@@ -207,12 +214,9 @@ class TrainingProgress:
         Answer to the last :class:`Preview`.
     preview_s : float
         Seconds of `elapsed_s` that went into previews.
-    preview_now_px, preview_most_px : int
-        Pixels that a preview may have at this moment, and at any: previews are kept to a
-        tenth of the time.
-    preview_quick_px, preview_new_px : int
-        Pixels that a quick one may have at this moment; and one of a new field
-        (:attr:`Preview.new_field`).
+    preview_wait_s : float
+        Seconds of rest after which a new field that was asked for (:attr:`Preview.new_field`)
+        can be had; infinite where none was, or where a rest is too short for it.
     """
 
     step: int
@@ -225,10 +229,7 @@ class TrainingProgress:
     learning_rate: float
     preview: Previewed | None = None
     preview_s: float = 0.0
-    preview_now_px: int = 0
-    preview_most_px: int = 0
-    preview_quick_px: int = 0
-    preview_new_px: int = 0
+    preview_wait_s: float = math.inf
 
     @property
     def remaining_s(self) -> float:

@@ -6,7 +6,6 @@ import datetime
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,11 @@ from napari_impartial import __version__
 
 from .averaging import WeightAverage
 from .blind_spot import BlindSpotBatch, hide_pixels
-from .config import ModelConfig, PredictionConfig, TrainingConfig
+from .config import ModelConfig, TrainingConfig
 from .device import computing_in, resolve_device, resolve_precision
 from .errors import ImPartialError
 from .gradients import Gradients
 from .images import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
-from .instances import to_instances
 from .losses import (
     component_means,
     reconstruction_loss,
@@ -36,9 +34,7 @@ from .losses import (
 from .model_card import ModelCard
 from .model_file import TrainedModel
 from .patches import Patches, PatchSampler
-from .prediction import predict_normalized
-from .preview_budget import PreviewBudget, shrink
-from .results import Box, GuestImage, Losses, Preview, Previewed, TrainingProgress, mean_losses
+from .results import Losses, TrainingProgress, mean_losses
 from .scribbles import Scribbles, check_trainable
 from .training_checks import (
     check_channels,
@@ -56,16 +52,11 @@ _VALIDATIONS = 12
 _PATIENCE = 4
 # Unaugmented patches that normalization statistics are taken from: for weights that are handed
 # out, and for a look in passing.
-_CALIBRATION_PATCHES, _PASSING_CALIBRATION_PATCHES = 48, 16
-# Statistics that are no more steps old do for a quick look.
-_QUICK_CALIBRATION_STEPS = 60
+_CALIBRATION_PATCHES, PASSING_CALIBRATION_PATCHES = 48, 16
 _WARM_UP = 0.05
 # Rise of the held-out loss over its best from which the last weights are given up.
 _TOLERATED_RISE = 1.5
 _PAPER_DECAY, _PAPER_DECAY_STEPS = 0.96, 200
-# Predicted round a field and cut off again: next to an edge that is none of the image, one
-# pixel in twenty would change sides.
-_PREVIEW_MARGIN_PX = 16
 
 
 class Clock:
@@ -128,15 +119,9 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == torch.float16
         )
-        self.previews = PreviewBudget(
-            training.batch_size * training.patch_size**2,
-            whole_s=math.inf if training.max_steps else training.time_budget_s,
-        )
-        # What can be previewed, by number: the images in training, and at most one more.
-        self.pictures = dict(enumerate(self.normalized))
         self.steps = 0
-        # The step that the averaged network's statistics are of.
-        self.calibrated_at = -_QUICK_CALIBRATION_STEPS - 1
+        # The step that the averaged network's statistics are of; negative before the first.
+        self.calibrated_at = -1
         self.recent = Losses(0.0, 0.0, 0.0, 0.0)
         self.validation: Losses | None = None
         self.validations = 0
@@ -220,7 +205,7 @@ class Trainer:
             "training": _as_dict(self.recent),
         }
         if batches:
-            self._calibrate(_PASSING_CALIBRATION_PATCHES)
+            self.calibrate(PASSING_CALIBRATION_PATCHES)
             # The same pixels are hidden at each look, so that the looks compare.
             generator = torch.Generator(self.device).manual_seed(self.config.seed)
             found = [self._losses(self.average.network, batch, generator)[1] for batch in batches]
@@ -262,76 +247,25 @@ class Trainer:
         prepared = [self.prepare(image) for image in images]
         self.images, self.scribbles = together, list(scribbles)
         self.normalized += prepared
-        self.pictures.update(enumerate(self.normalized))
         self.sampler.set_scribbles(scribbles, self._on_device(prepared))
         self.validation = None
         self.best = None
 
-    def set_guest(self, guest: GuestImage) -> None:
-        """Take an image in to be previewed; it takes the place of the last one."""
-        if guest.image.channel_names != self.channel_names:
-            return
-        began = self.clock.seconds()
-        self.pictures = dict(enumerate(self.normalized))
-        self.pictures.setdefault(guest.image_index, self.prepare(guest.image))
-        self.previews.spend(self.clock.seconds() - began)
-
-    def preview(self, request: Preview) -> Previewed | None:
-        """Predict one field with the averaged weights, as much of it as there is time for.
-
-        None where there is time for nothing at all; whoever asks looks at
-        `preview_now_px` first. None, too, of an image that is not here.
-        """
-        began, step_s = self.clock.seconds(), self._step_s()
-        image = self.pictures.get(request.image_index)
-        box: Box | None = request.box
-        if request.within_share:
-            if request.new_field:
-                most_px = self.previews.new_px(began, step_s)
-            else:
-                most_px = self.previews.now_px(began, step_s, request.quick)
-            box = shrink(request.box, most_px)
-        if box is None or image is None:
-            return None
-        y0, x0, y1, x1 = box
-        if not (request.quick and self._recently_calibrated()):
-            self._calibrate(_PASSING_CALIBRATION_PATCHES)
-        config = PredictionConfig(
-            samples=0 if request.quick else request.samples,
-            second_opinion=not request.quick,
-            precision=self.config.precision,
-        )
-        top, left = max(0, y0 - _PREVIEW_MARGIN_PX), max(0, x0 - _PREVIEW_MARGIN_PX)
-        field = image[:, top : y1 + _PREVIEW_MARGIN_PX, left : x1 + _PREVIEW_MARGIN_PX]
-        prediction = predict_normalized(self.average.network, field, config).crop(
-            (y0 - top, x0 - left, y1 - top, x1 - left)
-        )
-        cut = None if request.cut is None else to_instances(prediction.foreground, request.cut)
-        took_s = self.clock.seconds() - began
-        self.previews.add((y1 - y0) * (x1 - x0), took_s, step_s, request.quick)
-        return Previewed(replace(request, box=box), prediction, cut)
-
-    def _step_s(self) -> float:
+    def step_s(self) -> float:
         """Return the mean seconds of a step so far, what else there is to do included."""
         return self.clock.seconds() / max(self.steps, 1)
 
     def progress(self) -> TrainingProgress:
         """Return the state now."""
-        now, step_s = self.clock.seconds(), self._step_s()
         return TrainingProgress(
             step=self.steps,
-            elapsed_s=now,
+            elapsed_s=self.clock.seconds(),
             fraction=self.fraction(),
             training=self.recent,
             validation=self.validation,
             best_validation_loss=self.best[0] if self.best else None,
             best_step=self.best[1] if self.best else self.steps,
             learning_rate=self.learning_rate(),
-            preview_s=self.previews.spent_s,
-            preview_now_px=self.previews.now_px(now, step_s),
-            preview_most_px=self.previews.most_px(step_s),
-            preview_quick_px=self.previews.now_px(now, step_s, quick=True),
-            preview_new_px=self.previews.new_px(now, step_s),
         )
 
     def result(self) -> TrainedModel:
@@ -339,7 +273,7 @@ class Trainer:
         loss, earlier = self._chosen()
         if earlier is not None:
             self.average.network.load_state_dict(earlier)
-        self._calibrate(_CALIBRATION_PATCHES)
+        self.calibrate(_CALIBRATION_PATCHES)
         before = self.init.card if self.init else None
         card = ModelCard(
             channel_names=self.channel_names,
@@ -373,19 +307,11 @@ class Trainer:
             return self.validation.total, None
         return self.best[0], self.best[2]
 
-    def _calibrate(self, n_patches: int) -> None:
+    def calibrate(self, n_patches: int) -> None:
         """Take the averaged network's statistics from unaugmented patches, always the same."""
         rng = np.random.default_rng(self.config.seed)
         self.average.calibrate(self.sampler.plain(n_patches, rng))
         self.calibrated_at = self.steps
-
-    def _recently_calibrated(self) -> bool:
-        """Whether the statistics are good enough for a quick look at the averaged network.
-
-        One pixel in a hundred changed sides with those of 15 to 60 steps before.
-        """
-        age = self.steps - self.calibrated_at
-        return age <= min(_QUICK_CALIBRATION_STEPS, self.steps // 4)
 
     def _losses(
         self,

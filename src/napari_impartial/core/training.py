@@ -9,7 +9,8 @@ from dataclasses import replace
 from .config import ModelConfig, TrainingConfig, get_preset, validate
 from .images import Image
 from .model_file import TrainedModel
-from .results import Command, GuestImage, NewScribbles, Preview, Previewed, Stop, TrainingProgress
+from .previewer import Previewer
+from .results import Command, GuestImage, NewScribbles, Preview, Stop, TrainingProgress
 from .scribbles import Scribbles
 from .trainer import Trainer
 
@@ -62,9 +63,10 @@ def fit(
     training = validate(training or get_preset("balanced").training)
     model = validate(init.card.model if init else model or get_preset(training.preset).model)
     trainer = Trainer(images, scribbles, model, training, init)
+    previewer = Previewer(trainer)
     reported = trainer.clock.seconds()
-    preview: Previewed | None = None
     while True:
+        preview = previewer.answer()
         # Somebody waits for a preview, and a step may take long beside a busy window.
         if preview is None:
             trainer.step()
@@ -72,17 +74,17 @@ def fit(
         if finished or trainer.validation_due():
             trainer.validate()
         if finished or preview or trainer.clock.seconds() - reported >= _REPORT_EVERY_S:
-            progress = replace(trainer.progress(), preview=preview)
+            progress = replace(previewer.progress(), preview=preview)
             trainer.clock.stop()
             stopped = time.perf_counter()
             command = yield progress
-            trainer.previews.rest(time.perf_counter() - stopped)
+            previewer.budget.rest(time.perf_counter() - stopped)
             trainer.clock.start()
-            reported, preview = trainer.clock.seconds(), None
+            reported = trainer.clock.seconds()
             if isinstance(command, Preview):
-                preview = trainer.preview(command)
+                previewer.ask(command)
             elif isinstance(command, GuestImage):
-                trainer.set_guest(command)
+                previewer.set_guest(command)
             elif isinstance(command, NewScribbles):
                 trainer.set_scribbles(command.scribbles, command.images)
             if finished:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
-from napari_impartial.core.preview_budget import shrink
-from napari_impartial.core.results import Box, GuestImage, Preview, Previewed, TrainingProgress
+from napari_impartial.core.results import Box, GuestImage, Preview, TrainingProgress
 
 from . import messages
 from .jobs import Job, Latest
@@ -27,13 +25,28 @@ from .workspace import Workspace
 PREVIEW_EVERY_S = 2.0
 # Nor beside a busy hand, where drawing it holds the window up, while the middle is there.
 PREVIEW_EVERY_BUSY_S = 5.0
-# An answer that has not come by then is not waited for.
-ANSWER_WITHIN_S = 10.0
-# The first preview of a field may be of its middle, if that is at least so large:
-# something to see soon is worth more than all of it later.
-FIRST_PREVIEW_PX = 256 * 256
 # A view that is still being moved is not worth the time: it has to rest for so long.
 _LOOK_EVERY_MS = 100
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What training answered last, and when."""
+
+    asked: Preview
+    box: Box
+    at: float
+
+    def of(self, field: Preview) -> bool:
+        """Whether it is of a field, or its middle."""
+        return (self.asked.image_index, self.asked.box) == (field.image_index, field.box)
+
+    def has_middle(self, field: Preview) -> bool:
+        """Whether the middle of a field is well inside it."""
+        (y0, x0, y1, x1), (top, left, bottom, right) = self.box, field.box
+        off_y, off_x = abs(y0 + y1 - top - bottom) / 2, abs(x0 + x1 - left - right) / 2
+        same_image = self.asked.image_index == field.image_index
+        return same_image and off_y <= (y1 - y0) / 4 and off_x <= (x1 - x0) / 4
 
 
 class PreviewControl(QObject):
@@ -53,13 +66,12 @@ class PreviewControl(QObject):
         self._session = workspace.session
         self._job: Job | None = None
         self._channel_names: tuple[str, ...] = ()
-        self._latest: TrainingProgress | None = None
         # Whether the user paints, pans or zooms: training has few seconds then.
         self.hand_busy = False
         self._seen: tuple[PlaneKey, Box] | None = None
-        self._asked_at = -math.inf
-        # The field of the last preview, what was asked for, and when.
-        self._previewed: tuple[Preview, Preview, float] | None = None
+        # What training was asked for and has not answered yet, and what it answered last.
+        self._asked: Preview | None = None
+        self._shown: Shown | None = None
         # Planes by the number that training knows them by: 0, 1, ... are those that it learns
         # from; -1, -2, ... were handed in to be looked at, and of these it keeps the last.
         self._learned: list[PlaneKey] = []
@@ -75,8 +87,7 @@ class PreviewControl(QObject):
     def begin(self, job: Job, items: Sequence[TrainingItem]) -> None:
         """Ask a training that has just begun."""
         self._job, self._channel_names = job, items[0].image.channel_names
-        self._latest, self._seen, self._previewed, self._guest = None, None, None, None
-        self._asked_at = -math.inf
+        self._seen, self._asked, self._shown, self._guest = None, None, None, None
         self._learned, self._guests = [], []
         self.note_joined(items)
         self._timer.start()
@@ -91,36 +102,32 @@ class PreviewControl(QObject):
         self._job = None
 
     def follow(self, progress: TrainingProgress) -> None:
-        """Take note of how training stands, and pass an answer on."""
-        self._latest = progress
-        if progress.preview is not None:
-            self._on_answer(progress.preview)
-
-    def _on_answer(self, answer: Previewed) -> None:
-        self._asked_at = -math.inf
+        """Pass an answer on, if there is one."""
+        answer = progress.preview
+        if answer is None:
+            return
+        self._shown = Shown(answer.request, answer.box, time.monotonic())
+        # Somebody may have gone on meanwhile, and asked for another.
+        if self._asked == answer.request:
+            self._asked = None
         number = answer.request.image_index
         place = self._learned[number] if number >= 0 else self._guests[-1 - number]
         if place[0] in self._session.images:
             self.previewed.emit(place, answer)
 
     def _look(self) -> None:
-        """Ask for the field in view, as soon as training can spare the time for it."""
+        """Ask for the field in view, once it has come to rest."""
         seen, self._seen = self._seen, self._in_view()
-        waiting = time.monotonic() - self._asked_at < ANSWER_WITHIN_S
         training = self._session.activity is Activity.TRAINING
-        if self._job is None or self._latest is None or waiting or not training:
-            return
-        if seen is None or seen != self._seen:
+        if self._job is None or not training or seen is None or seen != self._seen:
             return
         place, box = seen
         number = self._number(place)
         if number is None:
             return
-        field = Preview(number, box, cut=self._session.instance_config)
-        request = self._due(field, self._latest)
+        request = self._due(Preview(number, box, cut=self._session.instance_config))
         if request is not None:
-            self._asked_at = time.monotonic()
-            self._previewed = field, request, self._asked_at
+            self._asked = request
             self._job.send(partial(messages.ToTraining, command=request))
 
     def _in_view(self) -> tuple[PlaneKey, Box] | None:
@@ -128,33 +135,23 @@ class PreviewControl(QObject):
         box = None if source is None else field_in_view(source)
         return None if key is None or box is None else ((key, self._session.plane_index), box)
 
-    def _due(self, field: Preview, progress: TrainingProgress) -> Preview | None:
-        """Return what is to be asked for now: of a field just come to, a quick look will do."""
-        if self._previewed is None:
-            # At the start of a training nothing is lent: its first weights know little.
-            return self._quick(field, progress.preview_quick_px)
-        last, asked, at = self._previewed
-        passed_s = time.monotonic() - at
-        if self.hand_busy and passed_s < PREVIEW_EVERY_BUSY_S and _shows_middle(asked, field):
-            return None
-        if (last.image_index, last.box) != (field.image_index, field.box):
-            return self._quick(replace(field, new_field=True), progress.preview_new_px)
-        if last == field and passed_s < PREVIEW_EVERY_S:
-            return None
-        whole = shrink(field.box, progress.preview_most_px)
-        if whole is None:
-            return None
-        if self.hand_busy or _pixels(whole) > progress.preview_now_px:
-            # Half of what there is stays for the next field that somebody comes to.
-            return self._quick(field, progress.preview_quick_px // 2)
-        return replace(field, box=whole)
+    def _due(self, field: Preview) -> Preview | None:
+        """Return what is to be asked for now; None where that is asked for, or there, already.
 
-    def _quick(self, field: Preview, most_px: int) -> Preview | None:
-        """Return a quick look at a field, or its middle; None where that is too little."""
-        box = shrink(field.box, most_px)
-        if box is None or (box != field.box and _pixels(box) < 0.99 * FIRST_PREVIEW_PX):
+        How much of it there is time for, and when, is for training to decide.
+        """
+        if self._asked is not None and _same(self._asked, field):
             return None
-        return replace(field, box=box, quick=True)
+        if self._shown is None:
+            return replace(field, new_field=True)
+        passed_s = time.monotonic() - self._shown.at
+        if self.hand_busy and passed_s < PREVIEW_EVERY_BUSY_S and self._shown.has_middle(field):
+            return None
+        if not self._shown.of(field):
+            return replace(field, new_field=True)
+        if _same(self._shown.asked, field) and passed_s < PREVIEW_EVERY_S:
+            return None
+        return replace(field, quick=self.hand_busy)
 
     def _number(self, place: PlaneKey) -> int | None:
         """Return the number of a plane in training; None, for now, for one that is not."""
@@ -178,6 +175,11 @@ class PreviewControl(QObject):
         self._job.send(partial(messages.ToTraining, command=guest))
 
 
+def _same(asked: Preview, field: Preview) -> bool:
+    """Whether a field is what was asked for, cut in the same way."""
+    return replace(asked, quick=field.quick, new_field=field.new_field) == field
+
+
 def _read(
     place: PlaneKey, source: Source, channel_names: Sequence[str]
 ) -> tuple[PlaneKey, Image | None]:
@@ -187,14 +189,3 @@ def _read(
     except (ImPartialError, OSError, MemoryError):
         # Nobody has asked for anything: why not is said when somebody presses Predict.
         return place, None
-
-
-def _shows_middle(asked: Preview, field: Preview) -> bool:
-    """Whether a preview has the middle of a field in it."""
-    (y0, x0, y1, x1), box = asked.box, field.box
-    y, x = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return asked.image_index == field.image_index and y0 <= y < y1 and x0 <= x < x1
-
-
-def _pixels(box: Box) -> int:
-    return (box[2] - box[0]) * (box[3] - box[1])

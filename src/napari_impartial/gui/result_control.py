@@ -186,7 +186,7 @@ class ResultControl(QObject):
         self._drawing.clear()
         for role, array in values.items():
             if array is not None:
-                self._drawing.add(partial(self._draw_box, place, role, array, preview.request.box))
+                self._drawing.add(partial(self._draw_box, place, role, array, preview.box))
 
     @property
     def places(self) -> list[Place]:

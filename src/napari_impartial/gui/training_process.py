@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import math
 import os
 import queue
 import sys
@@ -67,14 +68,14 @@ class Inbox:
         if not wanted:
             self._called.set()
 
-    def rest(self, worked_s: float) -> None:
+    def rest(self, worked_s: float, most_s: float = math.inf) -> None:
         """Rest after so many seconds of work, as long as training gives way.
 
         Whoever looks at another field does not wait for the end of it, nor does what is still
         to be done: commands are done one after the other.
         """
         if self.gives_way and not self._commands:
-            self._called.wait(min(REST_SHARE * worked_s, LONGEST_REST_S))
+            self._called.wait(min(REST_SHARE * worked_s, LONGEST_REST_S, most_s))
         self._called.clear()
 
     def next_command(self, job: int) -> Command | None:
@@ -112,7 +113,7 @@ class Inbox:
         match request:
             case messages.ToTraining(job, command):
                 self._commands.append((job, command))
-                if isinstance(command, Preview):
+                if isinstance(command, Preview) and command.new_field:
                     self._called.set()
                 if isinstance(command, Stop):
                     self._running.set()
@@ -218,7 +219,7 @@ class Server:
                     self._reply(messages.Progressed(job.job, progress))
                     reported = time.monotonic()
                 # Pauses and rests are not counted as training.
-                self._inbox.rest(time.monotonic() - began)
+                self._inbox.rest(time.monotonic() - began, progress.preview_wait_s)
                 command = self._inbox.next_command(job.job)
                 # On two cores what comes out is the same: one half of a batch after the other.
                 torch.set_num_threads(max(threads // 2, 1) if self._inbox.gives_way else threads)
