@@ -14,8 +14,9 @@ from .results import Command, GuestImage, NewScribbles, Preview, Stop, TrainingP
 from .scribbles import Scribbles
 from .trainer import Trainer
 
-# Seconds between two reports: often enough for a live window, rare enough to cost nothing.
-_REPORT_EVERY_S = 0.25
+# Seconds between two reports: often enough for a live window, and for short rests where training
+# gives way; rare enough to cost nothing.
+_REPORT_EVERY_S = 0.1
 
 
 def fit(

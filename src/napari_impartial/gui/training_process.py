@@ -55,6 +55,8 @@ class Inbox:
         self.gives_way = False
         # Set where a rest is to end, or not to begin.
         self._called = threading.Event()
+        # Of the rest after work that was done beside a busy hand, what is still to come.
+        self._owed_s = 0.0
         self._connection = connection
         self._commands: collections.deque[tuple[int, Command]] = collections.deque()
         self._running = threading.Event()
@@ -72,10 +74,14 @@ class Inbox:
         """Rest after so many seconds of work, as long as training gives way.
 
         Whoever looks at another field does not wait for the end of it, nor does what is still
-        to be done: commands are done one after the other.
+        to be done: commands are done one after the other. The next rest makes up for that.
         """
-        if self.gives_way and not self._commands:
-            self._called.wait(min(REST_SHARE * worked_s, LONGEST_REST_S, most_s))
+        owed_s = self._owed_s + REST_SHARE * worked_s if self.gives_way else 0.0
+        self._owed_s = min(owed_s, LONGEST_REST_S)
+        if not self._commands:
+            began = time.monotonic()
+            self._called.wait(min(self._owed_s, most_s))
+            self._owed_s = max(0.0, self._owed_s - (time.monotonic() - began))
         self._called.clear()
 
     def next_command(self, job: int) -> Command | None:
