@@ -127,7 +127,8 @@ class Watch:
         camera = self.window.viewer.scene.camera
         y, x = here = camera.center[-2:]
         # Not where the last preview is still to be seen.
-        while max(abs(y - here[0]), abs(x - here[1])) < _ELSEWHERE_PX:
+        elsewhere_px = min(_ELSEWHERE_PX, 0.2 * min(height, width))
+        while max(abs(y - here[0]), abs(x - here[1])) < elsewhere_px:
             y, x = (float(self.rng.uniform(0.25, 0.75)) * side for side in (height, width))
         camera.center, camera.zoom = (y, x), _ZOOM
         began = time.perf_counter()

@@ -60,8 +60,6 @@ def test_new_fields_are_seen_soon_and_the_share_is_kept(
         if now - panned > pans_every_s and budget.spent_s:
             panned, waiting = now, True
         # As greedy as can be: all of it, whenever there is time for something.
-        new, quick = budget.new_px(now, step_s), budget.now_px(now, step_s, quick=True)
-        assert new >= quick / 2 - 1 or now >= whole_s
         look = budget.look((0, 0, 1024, 1024), now, step_s, new=waiting)
         if look:
             have(look)
@@ -165,6 +163,17 @@ def test_half_of_what_there_is_stays_for_the_next_field() -> None:
         y0, x0, y1, x1 = look.box
         cost_s = budget.cost_s((y1 - y0) * (x1 - x0), 0.1, quick=True)
         assert 0.15 < cost_s < 0.3, new
+
+
+@pytest.mark.parametrize("step_s", [0.05, 0.13, 0.3])
+def test_one_look_that_took_very_long_does_not_end_them_all(step_s: float) -> None:
+    budget = PreviewBudget(STEP_PX)
+    budget.add(LEAST_PART_PX, 6 * LONGEST_S, step_s, quick=True)
+    assert budget.look(FIELD, 1.0, step_s, new=True) is None
+    for new in (True, False):
+        look = budget.look(FIELD, 3600.0, step_s, new=new, quick=True)
+        assert look is not None, new
+        assert look.quick
 
 
 def test_the_wait_for_a_new_field_is_a_rest_after_which_it_can_be_had() -> None:

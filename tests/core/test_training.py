@@ -34,6 +34,7 @@ from napari_impartial.core.previewer import Previewer
 from napari_impartial.core.results import (
     GuestImage,
     NewScribbles,
+    NoPreview,
     Preview,
     Stop,
     TrainingProgress,
@@ -254,7 +255,7 @@ def test_a_preview_that_there_is_no_time_for_waits_until_there_is(
     arguments = ([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK)
     seen, _ = run(fit(*arguments), {2: first, 4: second})
     answered = [p for p in seen if p.preview]
-    assert [p.step for p in answered] == [7]
+    assert [p.step for p in answered] == [5], "no step comes straight after a wish"
     assert answered[0].preview.request == second, "the last wish counts"
     assert answered[0].preview.box == (40, 40, 50, 50)
     assert answered[0].preview.prediction.n_samples == 0, "a quick look"
@@ -343,12 +344,37 @@ def test_an_image_without_strokes_can_be_looked_at_while_another_is_learned_from
         {0: look, 1: GuestImage(-1, unlike), 2: look, 3: GuestImage(-1, other), 4: look},
     )
     answered = [p for p in seen if p.preview]
-    assert [p.step for p in answered] == [5], "nothing can be said of what is not there"
+    assert [p.step for p in answered] == [2], "nothing can be said of what is not there"
     assert answered[0].preview.prediction.probability.shape == (2, 96, 64)
     assert answered[0].preview_s > 0
     _, alone = run(fit(*arguments))
     for name, weights in alone.weights.items():
         assert torch.equal(weights, model.weights[name]), "it is not learned from"
+
+
+@pytest.mark.usefixtures("every_step")
+def test_whoever_looks_round_all_the_time_does_not_keep_training_from_its_work(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PreviewBudget, "look", lambda *_, **__: None)
+    look = Preview(0, (0, 0, 96, 96))
+    commands: dict[int, Any] = dict.fromkeys(range(200), look)
+    seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), commands)
+    steps = [p.step for p in seen]
+    assert steps[:9] == [1, 1, 1, 1, 2, 2, 2, 2, 3]
+    assert steps[-1] == QUICK.max_steps
+
+
+@pytest.mark.usefixtures("every_step")
+def test_a_wish_that_is_withdrawn_is_not_answered(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there_is_time: list[Look | None] = [None, Look((0, 0, 96, 96), quick=True)]
+    monkeypatch.setattr(PreviewBudget, "look", lambda *_, **__: there_is_time.pop(0))
+    commands = {2: Preview(0, (0, 0, 96, 96)), 3: NoPreview()}
+    seen, _ = run(fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK), commands)
+    assert all(p.preview is None for p in seen)
+    assert len(there_is_time) == 1
 
 
 def test_a_wish_ends_with_the_image_that_it_is_of(

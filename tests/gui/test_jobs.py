@@ -219,7 +219,7 @@ def test_a_double_click_starts_one_job(
     find("train_button").click()
     qtbot.wait(50)
     assert len(started) == 1
-    wait_for(lambda: widget.training._previews._latest is not None)
+    wait_for(lambda: find("loss_plot").values("training"))
     find("stop_button").click()
     wait_for(lambda: widget.session.card is not None and not widget.session.busy)
     assert len(widget.session.rounds) == 1

@@ -13,10 +13,11 @@ import pytest
 
 from napari_impartial.core.config import PRESETS, InstanceConfig
 from napari_impartial.core.model_card import ModelCard
-from napari_impartial.core.results import Losses, Preview, Previewed, TrainingProgress
+from napari_impartial.core.results import Losses, NoPreview, Preview, Previewed, TrainingProgress
 from napari_impartial.core.speed import Speed
 from napari_impartial.gui.layers import Role
 from napari_impartial.gui.preview_control import Shown
+from napari_impartial.gui.session import Activity
 
 
 def layer_named(viewer: Any, name: str) -> Any:
@@ -242,62 +243,126 @@ def test_a_field_that_is_panned_to_is_seen_at_once_and_the_share_is_kept(
     assert share < 0.2
 
 
-def test_beside_a_busy_hand_what_is_there_already_is_not_asked_for_again_at_once(
-    widget: Any,
-) -> None:
+class _Told:
+    """Stands where a training's job does, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.commands: list[Any] = []
+
+    def send(self, make: Any) -> None:
+        self.commands.append(make(0).command)
+
+
+@pytest.fixture
+def asking(widget: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the control of previews beside a training of the image "a", at rest at a field."""
     previews = widget.training._previews
-    field = Preview(0, (0, 0, 600, 600))
-    new = replace(field, new_field=True)
-    assert previews._due(field) == new, "the first"
-    previews._asked = new
-    assert previews._due(field) is None, "it was asked for"
-    other_cut = replace(field, cut=InstanceConfig())
-    assert previews._due(other_cut) == replace(other_cut, new_field=True)
-    previews._asked = None
-    moved, far = replace(field, box=(60, 0, 660, 600)), replace(field, box=(0, 160, 600, 760))
-    elsewhere = replace(field, box=(900, 0, 1500, 600))
-    other_image = replace(field, image_index=1)
+    previews._job, previews._learned = _Told(), [("a", ())]
+    monkeypatch.setattr(type(widget.session), "activity", Activity.TRAINING)
+    previews.view = (("a", ()), (0, 0, 600, 600))
+    monkeypatch.setattr(previews, "_in_view", lambda: previews.view)
+
+    def settle() -> list[Any]:
+        previews._job.commands.clear()
+        previews._look()
+        previews._look()
+        return list(previews._job.commands)
+
+    previews.settle = settle
+    yield previews
+    previews._job = None
+
+
+def test_beside_a_busy_hand_what_is_there_already_is_not_wished_for_at_once(
+    asking: Any, widget: Any
+) -> None:
+    place, box = asking.view
+    field = Preview(0, box, cut=widget.session.instance_config)
+    assert asking._wish(place, box) == replace(field, new_field=True), "the first"
+    moved, far, elsewhere = (60, 0, 660, 600), (0, 160, 600, 760), (900, 0, 1500, 600)
+    other_cut = replace(field, cut=InstanceConfig(threshold=0.7))
+    new = lambda box: replace(field, box=box, new_field=True)  # noqa: E731
     now = time.monotonic()
-    for busy, since_s, at, expected in (
-        (False, 0.5, field, None),
-        (False, 0.5, other_cut, other_cut),
-        (False, 0.5, moved, replace(moved, new_field=True)),
-        (False, 2.5, field, field),
-        (True, 0.5, moved, None),
-        (True, 2.5, field, None),
-        (True, 0.5, far, replace(far, new_field=True)),
-        (True, 5.5, field, replace(field, quick=True)),
-        (True, 5.5, moved, replace(moved, new_field=True)),
-        (True, 0.5, elsewhere, replace(elsewhere, new_field=True)),
-        (True, 0.5, other_image, replace(other_image, new_field=True)),
+    for busy, since_s, asked, box, expected in (
+        (False, 0.5, field, field.box, None),
+        (False, 0.5, other_cut, field.box, field),
+        (False, 0.5, field, moved, new(moved)),
+        (False, 2.5, field, field.box, field),
+        (True, 0.5, field, moved, None),
+        (True, 2.5, field, field.box, None),
+        (True, 0.5, field, far, new(far)),
+        (True, 5.5, field, field.box, replace(field, quick=True)),
+        (True, 5.5, field, moved, new(moved)),
+        (True, 0.5, field, elsewhere, new(elsewhere)),
     ):
-        previews.hand_busy = busy
-        previews._shown = Shown(field, field.box, now - since_s)
-        assert previews._due(at) == expected, (busy, since_s, at.box)
+        asking.hand_busy = busy
+        asking._shown = Shown(place, asked, asked.box, now - since_s)
+        assert asking._wish(place, box) == expected, (busy, since_s, box)
+    # The same plane has another number once it is learned from; the same box of another is new.
+    asking._shown = Shown(place, replace(field, image_index=-1), field.box, now)
+    assert asking._wish(place, field.box) is None
+    asking._learned.append(("b", ()))
+    elsewhere_too = replace(field, image_index=1, new_field=True)
+    assert asking._wish(("b", ()), field.box) == elsewhere_too
     widget.training.give_way(True)
-    assert previews.hand_busy
+    assert asking.hand_busy
     widget.training.give_way(False)
-    assert not previews.hand_busy
+    assert not asking.hand_busy
+
+
+def test_training_is_told_once_what_is_wished_for_and_when_it_no_longer_is(
+    asking: Any, widget: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = (asking.view[0], (0, 0, 600, 600)), (asking.view[0], (900, 0, 1500, 600))
+    field = Preview(0, here[1], cut=widget.session.instance_config)
+    assert asking.settle() == [replace(field, new_field=True)]
+    assert asking.settle() == []
+    asking._asked, asking._shown = None, Shown(here[0], field, field.box, time.monotonic())
+    assert asking.settle() == [], "it is there"
+    asking.view = there
+    assert asking.settle() == [replace(field, box=there[1], new_field=True)]
+    asking.view = here
+    assert asking.settle() == [NoPreview()], "back again"
+    assert asking.settle() == []
+    asking.view = there
+    asking.settle()
+    asking.view = None
+    assert asking.settle() == [NoPreview()], "nothing is in view"
+    asking.view = there
+    asking.settle()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(widget.session), "activity", Activity.PAUSED)
+        assert asking.settle() == [NoPreview()]
+    # What is wished for again, of the same field, is as quick as the hand is busy.
+    asking.view = here
+    asking._shown = Shown(here[0], field, field.box, time.monotonic() - 3)
+    assert asking.settle() == [field]
+    asking.hand_busy = True
+    assert asking.settle() == [NoPreview()]
+    asking._shown = Shown(here[0], field, field.box, time.monotonic() - 6)
+    assert asking.settle() == [replace(field, quick=True)]
+    asking.hand_busy = False
+    assert asking.settle() == [field]
 
 
 def test_an_answer_that_comes_when_somebody_has_gone_on_is_not_taken_for_the_next(
-    widget: Any,
+    asking: Any,
 ) -> None:
-    previews = widget.training._previews
-    previews._learned = [("gone", ())]
+    place = ("gone", ())
+    asking._learned = [place]
     first, second = Preview(0, (0, 0, 600, 600)), Preview(0, (900, 0, 1500, 600))
     losses = Losses(1.0, 1.0, 0.0, 0.0)
     progress = TrainingProgress(100, 30.0, 0.5, losses, None, None, 100, 1e-3)
-    previews._asked = second
+    asking._asked = second
     for answered, box, pending in (
         (first, (100, 100, 500, 500), second),
         (second, (950, 50, 1450, 550), None),
     ):
         answer = Previewed(answered, box, prediction=None, instances=None)  # type: ignore[arg-type]
-        previews.follow(replace(progress, preview=answer))
-        assert previews._asked == pending
-        assert previews._shown.of(answered)
-        assert previews._shown.box == box
+        asking.follow(replace(progress, preview=answer))
+        assert asking._asked == pending
+        assert asking._shown.of(place, answered)
+        assert asking._shown.box == box
 
 
 def test_what_training_does_not_learn_from_is_previewed_too(

@@ -136,7 +136,8 @@ class PreviewBudget:
         if whole and not quick and _pixels(whole) <= self.now_px(elapsed_s, step_s):
             return Look(whole, quick=False)
         # Half of what there is stays for the next field that somebody comes to.
-        return _part(field, self.now_px(elapsed_s, step_s, quick=True) // 2)
+        left_s = self._left_s(elapsed_s, step_s) / 2
+        return _part(field, self._affordable(left_s, step_s, quick=True))
 
     def wait_s(self, field: Box, elapsed_s: float, step_s: float) -> float:
         """Return after how long a rest a new field can be had; infinite after none."""
@@ -153,8 +154,8 @@ class PreviewBudget:
         return self._price(quick).steps(pixels / self._pixels_a_step) * step_s
 
     def most_px(self, step_s: float) -> int:
-        """Return the largest preview, in pixels, that takes no longer than bearable."""
-        return self._affordable(self._longest_s(step_s), step_s)
+        """Return the largest full look, in pixels, that takes no longer than bearable."""
+        return self._affordable(math.inf, step_s)
 
     def now_px(self, elapsed_s: float, step_s: float, quick: bool = False) -> int:
         """Return the largest preview, in pixels, that the share allows now; 0 for none.
@@ -162,7 +163,7 @@ class PreviewBudget:
         A full look never takes what new fields may need.
         """
         left_s = self._left_s(elapsed_s, step_s, 0.0 if quick else 1.0)
-        return self._affordable(min(left_s, self._longest_s(step_s)), step_s, quick)
+        return self._affordable(left_s, step_s, quick)
 
     def new_px(self, elapsed_s: float, step_s: float) -> int:
         """Return the same for a first, quick look at a new field; some time is lent for it."""
@@ -173,8 +174,7 @@ class PreviewBudget:
         # Nothing is lent that the rest of the training could not pay back.
         whole_s = max(elapsed_s, self._whole_s) + self._rested_s
         to_come_s = self.share * whole_s - self.spent_s
-        allowed_s = min(max(left_s / 2, box_s), to_come_s, self._longest_s(step_s))
-        return self._affordable(allowed_s, step_s, quick=True)
+        return self._affordable(min(max(left_s / 2, box_s), to_come_s), step_s, quick=True)
 
     def add(self, pixels: int, took_s: float, step_s: float, quick: bool = False) -> None:
         """Take down what a preview took."""
@@ -205,12 +205,15 @@ class PreviewBudget:
         wanted_s = _LENT_BOXES * self.cost_s(_LENT_PX, step_s, quick=True)
         return min(wanted_s, _LENT_PART * self.share * _PAID_BACK_BY_S)
 
-    def _longest_s(self, step_s: float) -> float:
-        return max(LONGEST_S, _LONGEST_FIXED * self.cost_s(0, step_s))
-
     def _affordable(self, seconds: float, step_s: float, quick: bool = False) -> int:
+        seconds = min(seconds, self._longest_s(step_s, quick))
         size = self._price(quick).affordable(seconds / max(step_s, 1e-6))
         return max(0, int(size * self._pixels_a_step))
+
+    def _longest_s(self, step_s: float, quick: bool) -> float:
+        longest_s = max(LONGEST_S, _LONGEST_FIXED * self.cost_s(0, step_s))
+        # However slow they are, something can be had once it is saved up for.
+        return max(longest_s, self.cost_s(LEAST_PART_PX, step_s, quick)) if quick else longest_s
 
     def _price(self, quick: bool) -> Price:
         return self._quick if quick else self._full

@@ -42,10 +42,11 @@ class Previewer:
         # The number of an image that is not learned from, and its picture.
         self._guest: tuple[int, npt.NDArray[np.float32]] | None = None
 
-    def ask(self, request: Preview) -> None:
-        """Take a wish in; it takes the place of the last one."""
+    def ask(self, request: Preview | None) -> None:
+        """Take a wish in, in the place of the last one; None: nothing is wished for any more."""
         # Nothing can be said of an image that is not here.
-        self._wish = request if self._picture(request.image_index) is not None else None
+        here = request is not None and self._picture(request.image_index) is not None
+        self._wish = request if here else None
 
     def set_guest(self, guest: GuestImage) -> None:
         """Take an image in to be looked at; it takes the place of the last one."""
@@ -54,8 +55,7 @@ class Previewer:
             return
         began = trainer.clock.seconds()
         self._guest = guest.image_index, trainer.prepare(guest.image)
-        if self._wish is not None:
-            self.ask(self._wish)
+        self.ask(self._wish)
         self.budget.spend(trainer.clock.seconds() - began)
 
     def answer(self) -> Previewed | None:

@@ -131,6 +131,11 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class NoPreview:
+    """Withdraw the last :class:`Preview`, if it has not been answered."""
+
+
+@dataclass(frozen=True)
 class GuestImage:
     """Hand training an image to be previewed, and not to be learned from.
 
@@ -187,7 +192,7 @@ class NewScribbles:
     images: Sequence[Image] = ()
 
 
-Command = Stop | Preview | GuestImage | NewScribbles
+Command = Stop | Preview | NoPreview | GuestImage | NewScribbles
 
 
 @dataclass(frozen=True)
@@ -211,7 +216,7 @@ class TrainingProgress:
     learning_rate : float
         Of the last step.
     preview : Previewed or None
-        Answer to the last :class:`Preview`.
+        Answer to a :class:`Preview`.
     preview_s : float
         Seconds of `elapsed_s` that went into previews.
     preview_wait_s : float

@@ -10,13 +10,15 @@ from .config import ModelConfig, TrainingConfig, get_preset, validate
 from .images import Image
 from .model_file import TrainedModel
 from .previewer import Previewer
-from .results import Command, GuestImage, NewScribbles, Preview, Stop, TrainingProgress
+from .results import Command, GuestImage, NewScribbles, NoPreview, Preview, Stop, TrainingProgress
 from .scribbles import Scribbles
 from .trainer import Trainer
 
 # Seconds between two reports: often enough for a live window, and for short rests where training
 # gives way; rare enough to cost nothing.
 _REPORT_EVERY_S = 0.1
+# So many in a row at most: whoever looks round all the time does not keep training from its work.
+_STEPS_SKIPPED = 3
 
 
 def fit(
@@ -65,16 +67,18 @@ def fit(
     model = validate(init.card.model if init else model or get_preset(training.preset).model)
     trainer = Trainer(images, scribbles, model, training, init)
     previewer = Previewer(trainer)
-    reported = trainer.clock.seconds()
+    reported, skipped = trainer.clock.seconds(), 0
     while True:
         preview = previewer.answer()
         # Somebody waits for a preview, and a step may take long beside a busy window.
-        if preview is None:
+        if preview is None and not 0 < skipped <= _STEPS_SKIPPED:
             trainer.step()
+            skipped = 0
         finished = trainer.finished()
         if finished or trainer.validation_due():
             trainer.validate()
-        if finished or preview or trainer.clock.seconds() - reported >= _REPORT_EVERY_S:
+        due = trainer.clock.seconds() - reported >= _REPORT_EVERY_S
+        if finished or preview or skipped or due:
             progress = replace(previewer.progress(), preview=preview)
             trainer.clock.stop()
             stopped = time.perf_counter()
@@ -82,8 +86,13 @@ def fit(
             previewer.budget.rest(time.perf_counter() - stopped)
             trainer.clock.start()
             reported = trainer.clock.seconds()
+            # Nor does a step come between two commands that have to do with what is looked at.
+            looking = isinstance(command, (Preview, NoPreview, GuestImage))
+            skipped = skipped + 1 if looking else 0
             if isinstance(command, Preview):
                 previewer.ask(command)
+            elif isinstance(command, NoPreview):
+                previewer.ask(None)
             elif isinstance(command, GuestImage):
                 previewer.set_guest(command)
             elif isinstance(command, NewScribbles):

@@ -92,7 +92,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class GiveWay:
-    """Train on half the cores, a third of the time: the user is painting or moving. Or go on."""
+    """Train on half the cores, and rest: the user is painting or moving. Or go on."""
 
     job: int
     wanted: bool

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image
-from napari_impartial.core.results import Box, GuestImage, Preview, TrainingProgress
+from napari_impartial.core.results import Box, GuestImage, NoPreview, Preview, TrainingProgress
 
 from . import messages
 from .jobs import Job, Latest
@@ -31,22 +31,22 @@ _LOOK_EVERY_MS = 100
 
 @dataclass(frozen=True)
 class Shown:
-    """What training answered last, and when."""
+    """What training answered last, of which plane, and when."""
 
+    place: PlaneKey
     asked: Preview
     box: Box
     at: float
 
-    def of(self, field: Preview) -> bool:
+    def of(self, place: PlaneKey, field: Preview) -> bool:
         """Whether it is of a field, or its middle."""
-        return (self.asked.image_index, self.asked.box) == (field.image_index, field.box)
+        return (self.place, self.asked.box) == (place, field.box)
 
-    def has_middle(self, field: Preview) -> bool:
+    def has_middle(self, place: PlaneKey, field: Preview) -> bool:
         """Whether the middle of a field is well inside it."""
         (y0, x0, y1, x1), (top, left, bottom, right) = self.box, field.box
         off_y, off_x = abs(y0 + y1 - top - bottom) / 2, abs(x0 + x1 - left - right) / 2
-        same_image = self.asked.image_index == field.image_index
-        return same_image and off_y <= (y1 - y0) / 4 and off_x <= (x1 - x0) / 4
+        return self.place == place and off_y <= (y1 - y0) / 4 and off_x <= (x1 - x0) / 4
 
 
 class PreviewControl(QObject):
@@ -106,50 +106,51 @@ class PreviewControl(QObject):
         answer = progress.preview
         if answer is None:
             return
-        self._shown = Shown(answer.request, answer.box, time.monotonic())
         # Somebody may have gone on meanwhile, and asked for another.
         if self._asked == answer.request:
             self._asked = None
         number = answer.request.image_index
         place = self._learned[number] if number >= 0 else self._guests[-1 - number]
+        self._shown = Shown(place, answer.request, answer.box, time.monotonic())
         if place[0] in self._session.images:
             self.previewed.emit(place, answer)
 
     def _look(self) -> None:
-        """Ask for the field in view, once it has come to rest."""
+        """Tell training what is wished for, once the view has come to rest."""
         seen, self._seen = self._seen, self._in_view()
-        training = self._session.activity is Activity.TRAINING
-        if self._job is None or not training or seen is None or seen != self._seen:
+        if self._job is None or seen != self._seen:
             return
-        place, box = seen
-        number = self._number(place)
-        if number is None:
-            return
-        request = self._due(Preview(number, box, cut=self._session.instance_config))
-        if request is not None:
-            self._asked = request
-            self._job.send(partial(messages.ToTraining, command=request))
+        wish = None if seen is None else self._wish(*seen)
+        command: Preview | NoPreview | None = wish
+        if wish is None and self._asked is not None:
+            command = NoPreview()
+        if command is not None and wish != self._asked:
+            self._asked = wish
+            self._job.send(partial(messages.ToTraining, command=command))
 
     def _in_view(self) -> tuple[PlaneKey, Box] | None:
         source, key = self._workspace.source, self._session.current
         box = None if source is None else field_in_view(source)
         return None if key is None or box is None else ((key, self._session.plane_index), box)
 
-    def _due(self, field: Preview) -> Preview | None:
-        """Return what is to be asked for now; None where that is asked for, or there, already.
+    def _wish(self, place: PlaneKey, box: Box) -> Preview | None:
+        """Return what is wished for now; None where that is there already.
 
         How much of it there is time for, and when, is for training to decide.
         """
-        if self._asked is not None and _same(self._asked, field):
+        training = self._session.activity is Activity.TRAINING
+        number = self._number(place) if training else None
+        if number is None:
             return None
-        if self._shown is None:
+        field, shown = Preview(number, box, cut=self._session.instance_config), self._shown
+        if shown is None:
             return replace(field, new_field=True)
-        passed_s = time.monotonic() - self._shown.at
-        if self.hand_busy and passed_s < PREVIEW_EVERY_BUSY_S and self._shown.has_middle(field):
+        passed_s = time.monotonic() - shown.at
+        if self.hand_busy and passed_s < PREVIEW_EVERY_BUSY_S and shown.has_middle(place, field):
             return None
-        if not self._shown.of(field):
+        if not shown.of(place, field):
             return replace(field, new_field=True)
-        if _same(self._shown.asked, field) and passed_s < PREVIEW_EVERY_S:
+        if shown.asked.cut == field.cut and passed_s < PREVIEW_EVERY_S:
             return None
         return replace(field, quick=self.hand_busy)
 
@@ -173,11 +174,6 @@ class PreviewControl(QObject):
         self._guests.append(place)
         guest = GuestImage(-len(self._guests), image)
         self._job.send(partial(messages.ToTraining, command=guest))
-
-
-def _same(asked: Preview, field: Preview) -> bool:
-    """Whether a field is what was asked for, cut in the same way."""
-    return replace(asked, quick=field.quick, new_field=field.new_field) == field
 
 
 def _read(

@@ -17,7 +17,7 @@ _SILENCE_S = LONGEST_REST_S + 1.0
 class TimeLeft:
     """Follows a training that rests now and then, beside a busy hand.
 
-    Rests are not counted as training: of what is left of it, each second may take three.
+    Rests are not counted as training: of what is left of it, each second may take several.
     """
 
     def __init__(self) -> None:

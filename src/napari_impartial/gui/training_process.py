@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from napari_impartial.core.model_file import TrainedModel
 
 # Progress is forwarded no more often: a small network does hundreds of steps a second.
-REPORT_EVERY_S = 0.1
+REPORT_EVERY_S = 0.25
 # Beside a busy hand it rests for so many times as long as it worked, but no longer than strokes
 # may wait: drawing needs both of two cores, and a low priority is no help to threads that wait
 # for each other's turn.
 REST_SHARE = 6.0
+# What is owed after rests that were cut short; more is forgiven.
+MOST_OWED_S = 3 * LONGEST_REST_S
 # A shorter training says little about how fast trainings are: it has only just begun.
 TELLING_S = 5.0
 
@@ -77,10 +79,10 @@ class Inbox:
         to be done: commands are done one after the other. The next rest makes up for that.
         """
         owed_s = self._owed_s + REST_SHARE * worked_s if self.gives_way else 0.0
-        self._owed_s = min(owed_s, LONGEST_REST_S)
+        self._owed_s = min(owed_s, MOST_OWED_S)
         if not self._commands:
             began = time.monotonic()
-            self._called.wait(min(self._owed_s, most_s))
+            self._called.wait(min(self._owed_s, LONGEST_REST_S, most_s))
             self._owed_s = max(0.0, self._owed_s - (time.monotonic() - began))
         self._called.clear()
 
