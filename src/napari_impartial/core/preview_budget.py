@@ -108,7 +108,7 @@ class PreviewBudget:
         self._looks = 0
         self._pixels_a_step = pixels_a_step
         self._whole_s = whole_s
-        # At first sight; measured: 1.0 and 0.6, and 0 or 1.0 and 0.25.
+        # At first sight; measured: 1.0 and 0.6, and 0 and 0.25.
         self._full, self._quick = Price(1.5, 1.0), Price(1.0, 0.3)
 
     def look(
@@ -136,8 +136,8 @@ class PreviewBudget:
         if whole and not quick and _pixels(whole) <= self.now_px(elapsed_s, step_s):
             return Look(whole, quick=False)
         # Half of what there is stays for the next field that somebody comes to.
-        left_s = self._left_s(elapsed_s, step_s) / 2
-        return _part(field, self._affordable(left_s, step_s, quick=True))
+        left_s = self._left_s(elapsed_s, step_s)
+        return _part(field, self._affordable(left_s, step_s, quick=True, part=0.5))
 
     def wait_s(self, field: Box, elapsed_s: float, step_s: float) -> float:
         """Return after how long a rest a new field can be had; infinite after none."""
@@ -205,9 +205,13 @@ class PreviewBudget:
         wanted_s = _LENT_BOXES * self.cost_s(_LENT_PX, step_s, quick=True)
         return min(wanted_s, _LENT_PART * self.share * _PAID_BACK_BY_S)
 
-    def _affordable(self, seconds: float, step_s: float, quick: bool = False) -> int:
-        seconds = min(seconds, self._longest_s(step_s, quick))
-        size = self._price(quick).affordable(seconds / max(step_s, 1e-6))
+    def _affordable(
+        self, seconds: float, step_s: float, quick: bool = False, part: float = 1.0
+    ) -> int:
+        """Return the pixels that can be had for so much, or a part of them, in bearable time."""
+        price, step_s = self._price(quick), max(step_s, 1e-6)
+        bearable = price.affordable(self._longest_s(step_s, quick) / step_s)
+        size = min(part * price.affordable(seconds / step_s), bearable)
         return max(0, int(size * self._pixels_a_step))
 
     def _longest_s(self, step_s: float, quick: bool) -> float:

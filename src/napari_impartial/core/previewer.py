@@ -66,6 +66,13 @@ class Previewer:
             return None
         self._wish = None
         began, step_s = trainer.clock.seconds(), trainer.step_s()
+        if look.quick and not self._recently_calibrated():
+            # Now and then, and then as long as the look itself: no sign of dear looks to come.
+            trainer.calibrate(PASSING_CALIBRATION_PATCHES)
+            self.budget.spend(trainer.clock.seconds() - began)
+            began = trainer.clock.seconds()
+        elif not look.quick:
+            trainer.calibrate(PASSING_CALIBRATION_PATCHES)
         previewed = self._predict(request, look)
         took_s = trainer.clock.seconds() - began
         y0, x0, y1, x1 = look.box
@@ -93,8 +100,6 @@ class Previewer:
         trainer, (y0, x0, y1, x1) = self._trainer, look.box
         image = self._picture(request.image_index)
         assert image is not None, "or it could not have been asked for"
-        if not (look.quick and self._recently_calibrated()):
-            trainer.calibrate(PASSING_CALIBRATION_PATCHES)
         config = PredictionConfig(
             samples=0 if look.quick else request.samples,
             second_opinion=not look.quick,
