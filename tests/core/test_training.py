@@ -310,6 +310,23 @@ def test_a_quick_look_is_one_pass_with_statistics_that_are_recent_enough(
     np.testing.assert_allclose(shown(quick).foreground, expected.foreground, atol=1e-6)
 
 
+def test_new_statistics_are_paid_for_and_make_no_later_quick_look_dear(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    trainer.step()
+    previewer = Previewer(trainer)
+    trainer.calibrate = lambda _: time.sleep(1.0)  # type: ignore[method-assign]
+    for quick in (True, False):
+        spent_s, step_s = previewer.budget.spent_s, trainer.step_s()
+        previewer.ask(Preview(0, (0, 0, 96, 96), quick=quick, within_share=False))
+        assert previewer.answer() is not None
+        assert previewer.budget.spent_s - spent_s > 1.0
+        # Full looks always need them.
+        foretold_s = previewer.budget.cost_s(96 * 96, step_s, quick)
+        assert (foretold_s > 1.0) == (not quick), foretold_s
+
+
 def test_a_box_is_predicted_as_the_whole_image_would_be_there(
     tiny_tissue: Tissue, tiny_scribbles: Scribbles
 ) -> None:

@@ -299,6 +299,7 @@ def test_beside_a_busy_hand_what_is_there_already_is_not_wished_for_at_once(
         asking._shown = Shown(place, asked, asked.box, now - since_s)
         assert asking._wish(place, box) == expected, (busy, since_s, box)
     # The same plane has another number once it is learned from; the same box of another is new.
+    asking.hand_busy = False
     asking._shown = Shown(place, replace(field, image_index=-1), field.box, now)
     assert asking._wish(place, field.box) is None
     asking._learned.append(("b", ()))

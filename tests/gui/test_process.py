@@ -225,7 +225,8 @@ to_do = rested()
 assert isinstance(inbox.next_command(1), Preview)
 promised = rested(most_s=0.3 * LONGEST_REST_S)
 made_up_for = sum(rested(worked_s=0.0) for _ in range(5))
-print(usual, beside_a_stroke, beside_the_same, rested(), called, to_do, promised, made_up_for)
+long = [usual, beside_a_stroke, beside_the_same, rested()]
+print(*long, called, to_do, promised, made_up_for, rested(worked_s=10.0))
 print(rested(messages.GiveWay(1, False)), flush=True)
 """
 
@@ -239,7 +240,8 @@ def test_whoever_looks_at_another_field_does_not_wait_for_the_end_of_a_rest() ->
     )
     assert first[0] < 0.5, "the hand is not busy"
     assert min(rests[:4]) > 0.9
-    called, to_do, promised, made_up_for = rests[4:]
+    called, to_do, promised, made_up_for, longest = rests[4:]
+    assert 0.9 < longest < 1.2, "however long it worked"
     assert max(called, to_do) < 0.5
     assert 0.25 < promised < 0.5, "until what was asked for can be had"
     # Three rests were cut short; of one a third was had.

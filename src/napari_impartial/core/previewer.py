@@ -66,13 +66,12 @@ class Previewer:
             return None
         self._wish = None
         began, step_s = trainer.clock.seconds(), trainer.step_s()
-        if look.quick and not self._recently_calibrated():
-            # Now and then, and then as long as the look itself: no sign of dear looks to come.
+        if not (look.quick and self._recently_calibrated()):
             trainer.calibrate(PASSING_CALIBRATION_PATCHES)
+        if look.quick:
+            # Statistics are taken now and then, and are no sign of dear looks to come.
             self.budget.spend(trainer.clock.seconds() - began)
             began = trainer.clock.seconds()
-        elif not look.quick:
-            trainer.calibrate(PASSING_CALIBRATION_PATCHES)
         previewed = self._predict(request, look)
         took_s = trainer.clock.seconds() - began
         y0, x0, y1, x1 = look.box
