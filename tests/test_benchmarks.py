@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,3 +55,23 @@ def test_one_command_prints_the_table() -> None:
         assert subject in names, subject
     for row in rows:
         assert row["value"] is None or row["value"] > 0, row
+
+
+def test_smoothness_is_told_with_what_chance_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.heartbeat import QUIET, TRAINING, figures, ratios, shuffled
+
+    order = shuffled(12, seed=0)
+    pairs = list(zip(order[::2], order[1::2], strict=True))
+    assert set(pairs) == {(QUIET, TRAINING), (TRAINING, QUIET)}, "either may come first"
+
+    assert figures([[0.010, 0.020], [0.030]]) == pytest.approx([20, 29.8, 25, 30])
+
+    rng = np.random.default_rng(0)
+    turns = [list(rng.gamma(4, 0.01, 80)) for _ in range(24)]
+    late = {QUIET: turns[:12], TRAINING: [[1.5 * beat for beat in turn] for turn in turns[12:]]}
+    ratio, interval = ratios(late)
+    assert len(interval) == len(ratio) - 1
+    for value, (low, high) in zip(ratio, interval, strict=False):
+        assert low < value < high
+        assert 1 < low < 1.5 < high

@@ -33,7 +33,12 @@ from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.gui import messages
 from napari_impartial.gui.messages import Failed, Predicted, Progressed, Ready, Trained
 from napari_impartial.gui.process import TrainingProcess
-from napari_impartial.gui.training_process import Pace
+from napari_impartial.gui.training_process import (
+    REST_SHARE,
+    REST_SHARE_OF_MANY_CORES,
+    Pace,
+    rest_share,
+)
 
 SMALL = ModelConfig(base_features=4, depth=2)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="uses /proc or prlimit")
@@ -194,7 +199,11 @@ from multiprocessing import Pipe
 from napari_impartial.core.results import NewScribbles, Preview
 from napari_impartial.gui import messages
 from napari_impartial.core.preview_budget import LONGEST_REST_S
-from napari_impartial.gui.training_process import REST_SHARE, Inbox
+from napari_impartial.gui.training_process import (
+    REST_SHARE,
+    REST_SHARE_OF_MANY_CORES,
+    Inbox,
+)
 
 ours, theirs = Pipe()
 inbox = Inbox(theirs)
@@ -227,6 +236,10 @@ promised = rested(most_s=0.3 * LONGEST_REST_S)
 made_up_for = sum(rested(worked_s=0.0) for _ in range(5))
 long = [usual, beside_a_stroke, beside_the_same, rested()]
 print(*long, called, to_do, promised, made_up_for, rested(worked_s=10.0))
+while inbox._owed_s:
+    rested(worked_s=0.0)
+inbox.rest_share = REST_SHARE_OF_MANY_CORES
+print(rested(worked_s=LONGEST_REST_S / 2))
 print(rested(messages.GiveWay(1, False)), flush=True)
 """
 
@@ -235,7 +248,7 @@ def test_whoever_looks_at_another_field_does_not_wait_for_the_end_of_a_rest() ->
     done = subprocess.run(
         [sys.executable, "-c", RESTS], stdout=subprocess.PIPE, text=True, check=True, timeout=60
     )
-    first, rests, last = (
+    first, rests, of_many_cores, last = (
         [float(word) for word in line.split()] for line in done.stdout.splitlines()
     )
     assert first[0] < 0.5, "the hand is not busy"
@@ -246,7 +259,23 @@ def test_whoever_looks_at_another_field_does_not_wait_for_the_end_of_a_rest() ->
     assert 0.25 < promised < 0.5, "until what was asked for can be had"
     # Three rests were cut short; of one a third was had.
     assert 2.4 < made_up_for < 2.9
+    assert 0.45 < of_many_cores[0] < 0.8, "as long as it worked"
     assert last[0] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("threads", "share"),
+    [
+        (1, REST_SHARE),
+        (2, REST_SHARE),
+        (3, REST_SHARE_OF_MANY_CORES),
+        (8, REST_SHARE_OF_MANY_CORES),
+    ],
+)
+def test_rests_are_long_where_half_the_cores_are_too_few_to_draw_with(
+    threads: int, share: float
+) -> None:
+    assert rest_share(threads) == share
 
 
 def test_a_stroke_does_not_wake_a_paused_training(

@@ -37,10 +37,13 @@ if TYPE_CHECKING:
 
 # Progress is forwarded no more often: a small network does hundreds of steps a second.
 REPORT_EVERY_S = 0.25
-# Beside a busy hand it rests for so many times as long as it worked, but no longer than strokes
-# may wait: drawing needs both of two cores, and a low priority is no help to threads that wait
-# for each other's turn.
+# Beside a busy hand it has half the cores, and rests for so many times as long as it worked, but no
+# longer than strokes may wait: drawing without a graphics card takes a core and a half, and a low
+# priority is no help to threads that wait for each other's turn.
 REST_SHARE = 6.0
+# Where the other half is enough to draw with. On two cores the window felt no more than this.
+REST_SHARE_OF_MANY_CORES = 1.0
+DRAWING_TAKES_CORES = 2
 # What is owed after rests that were cut short; more is forgiven.
 MOST_OWED_S = 3 * LONGEST_REST_S
 # A shorter training says little about how fast trainings are: it has only just begun.
@@ -55,6 +58,7 @@ class Inbox:
         self.cancelled: set[int] = set()
         # Whether the window's user is busy; of the training under way, or that comes next.
         self.gives_way = False
+        self.rest_share = REST_SHARE
         # Set where a rest is to end, or not to begin.
         self._called = threading.Event()
         # Of the rest after work that was done beside a busy hand, what is still to come.
@@ -78,7 +82,7 @@ class Inbox:
         Whoever looks at another field does not wait for the end of it, nor does what is still
         to be done: commands are done one after the other. The next rest makes up for that.
         """
-        owed_s = self._owed_s + REST_SHARE * worked_s if self.gives_way else 0.0
+        owed_s = self._owed_s + self.rest_share * worked_s if self.gives_way else 0.0
         self._owed_s = min(owed_s, MOST_OWED_S)
         if not self._commands:
             began = time.monotonic()
@@ -138,6 +142,23 @@ class Inbox:
             case _:
                 self._running.set()
                 self.jobs.put(request)
+
+
+def half(threads: int) -> int:
+    """Return what training has of so many threads beside a busy hand."""
+    return max(threads // 2, 1)
+
+
+def rest_share(threads: int) -> float:
+    """Return for how many times as long as it worked a training rests beside a busy hand.
+
+    Parameters
+    ----------
+    threads : int
+        That training has otherwise, one a core.
+    """
+    left = threads - half(threads)
+    return REST_SHARE_OF_MANY_CORES if left >= DRAWING_TAKES_CORES else REST_SHARE
 
 
 class Pace:
@@ -210,6 +231,7 @@ class Server:
         from napari_impartial.io.speed_cache import save_trained
 
         threads = torch.get_num_threads()
+        self._inbox.rest_share = rest_share(threads)
         init = None if job.init_path is None else self._load(job.init_path)
         steps = fit(job.images, job.scribbles, job.model, job.training, init)
         command: Command | None = None
@@ -230,7 +252,7 @@ class Server:
                 self._inbox.rest(time.monotonic() - began, progress.preview_wait_s)
                 command = self._inbox.next_command(job.job)
                 # On two cores what comes out is the same: one half of a batch after the other.
-                torch.set_num_threads(max(threads // 2, 1) if self._inbox.gives_way else threads)
+                torch.set_num_threads(half(threads) if self._inbox.gives_way else threads)
         finally:
             torch.set_num_threads(threads)
             self._inbox.give_way(False)
