@@ -179,10 +179,10 @@ def test_one_look_that_took_very_long_does_not_end_them_all(step_s: float) -> No
 def test_the_wait_for_a_new_field_is_a_rest_after_which_it_can_be_had() -> None:
     budget = PreviewBudget(STEP_PX)
     budget.add(STEP_PX, 0.1, 0.1, quick=True)
-    # Where nothing is lent any more, and a little more was taken than there was.
-    budget.spend(0.1 * 70.0 - budget.spent_s + 0.1)
+    # Where nothing is lent any more, and nearly as much more was taken as a rest brings.
+    budget.spend(0.1 * 70.0 - budget.spent_s + 0.1 * LONGEST_REST_S - 0.05)
     seen = []
-    for rested_s in np.arange(0.0, 3.0, 0.3):
+    for rested_s in np.arange(0.0, 2 * LONGEST_REST_S, 0.3):
         wait_s = budget.wait_s(FIELD, 70.0, 0.1)
         look = budget.look(FIELD, 70.0, 0.1, new=True)
         assert (look is not None) == (wait_s == 0)

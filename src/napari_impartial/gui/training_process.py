@@ -40,7 +40,7 @@ REPORT_EVERY_S = 0.25
 # Beside a busy hand it has half the cores, and rests for so many times as long as it worked, but no
 # longer than strokes may wait: drawing without a graphics card takes a core and a half, and a low
 # priority is no help to threads that wait for each other's turn.
-REST_SHARE = 6.0
+REST_SHARE = 12.0
 # Where the other half is enough to draw with. On two cores the window felt no more than this.
 REST_SHARE_OF_MANY_CORES = 1.0
 DRAWING_TAKES_CORES = 2
