@@ -21,7 +21,6 @@ import pstats
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from benchmarks.window import live, wait  # noqa: E402
+from benchmarks.window import Window, live, of_its_own, wait  # noqa: E402
 
 BEAT_S = 0.010
 STROKES_A_SECOND = 30
@@ -55,7 +54,8 @@ def main() -> int:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.inside:
-        print(json.dumps(measure(args)))
+        with of_its_own():
+            print(json.dumps(measure(args)))
         return 0
     result = run_in_a_window(args)
     print(
@@ -78,15 +78,13 @@ def run_in_a_window(args: argparse.Namespace) -> dict[str, Any]:
     """Measure in a process of its own, on a virtual screen where there is one."""
     command = ["bash", str(ROOT / "scripts" / "with_display.sh"), sys.executable]
     command += ["-m", "benchmarks.heartbeat", *sys.argv[1:], "--inside"]
-    with tempfile.TemporaryDirectory() as settings:
-        environment = {
-            **os.environ,
-            "NAPARI_CONFIG": str(Path(settings) / "settings.yaml"),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), *(p for p in sys.path if p)]),
-        }
-        ended = subprocess.run(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
-        )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *(p for p in sys.path if p)]),
+    }
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
     return dict(json.loads(ended.stdout.strip().splitlines()[-1]))
 
 
@@ -235,105 +233,110 @@ class Hand:
         self.strokes += 1
 
 
+class Turns:
+    """A window with a prediction, and turns of the same hand with and without training."""
+
+    def __init__(self, args: argparse.Namespace, window: Window) -> None:
+        self._args, self._window = args, window
+        self._steps: list[int] = []
+        window.widget.training.progressed.connect(lambda report: self._steps.append(report.step))
+        window.train("train_button", 10)
+        wait(lambda: window.widget.results.places)
+        self._heart, self._hand = Heart(), Hand(window.viewer, window.widget)
+        self.late: dict[str, list[list[float]]] = {QUIET: [], TRAINING: []}
+        self.profiles = {name: cProfile.Profile() for name in self.late}
+        self.steps_a_second: list[float] = []
+        self.strokes_a_second: list[float] = []
+
+    def take(self) -> None:
+        """Take all turns."""
+        self._turn(QUIET, 3)  # what is done once is not what is measured
+        self.profiles[QUIET].clear()
+        self.strokes_a_second.clear()
+        for name in shuffled(self._args.turns, self._args.seed):
+            if self._trains() != (name == TRAINING):
+                self._begin() if name == TRAINING else self._end()
+            live(REST_S)
+            self.late[name].append(self._turn(name, self._args.seconds))
+        if self._trains():
+            self._end()
+
+    def _turn(self, name: str, seconds: float) -> list[float]:
+        steps, strokes = self._steps[-1], self._hand.strokes
+        began = time.perf_counter()
+        self._heart.start()
+        self._hand.start()
+        if self._args.profile:
+            self.profiles[name].enable()
+        live(seconds)
+        self.profiles[name].disable()
+        self._hand.stop()
+        beats = self._heart.stop()
+        spent = time.perf_counter() - began
+        self.strokes_a_second.append((self._hand.strokes - strokes) / spent)
+        if name == TRAINING:
+            self.steps_a_second.append((self._steps[-1] - steps) / spent)
+        return beats
+
+    def _trains(self) -> bool:
+        return bool(self._window.part("stop_button").isEnabled())
+
+    def _begin(self) -> None:
+        self._steps.clear()
+        self._window.part("time_budget_spin").setValue(36000)
+        self._window.click("continue_button")
+        wait(lambda: self._steps and self._steps[-1] > 2)
+        if self._args.paused:
+            self._window.click("pause_button")
+
+    def _end(self) -> None:
+        self._window.click("stop_button")
+        wait(lambda: self._window.idle() and self._window.part("train_button").isEnabled())
+
+
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Open the window, do all turns and return the figures."""
-    import napari
     import numpy as np
 
     from napari_impartial.core.scribbles import simulate
     from napari_impartial.core.tissue import tissue
-    from napari_impartial.gui.dock_widget import ImPartialWidget
 
     made = tissue(shape=(args.size, args.size), n_channels=2, seed=0)
     drawn, _ = simulate(made.truth, 0.1, np.random.default_rng(0))
-    viewer = napari.Viewer(show_welcome_screen=False)
-    viewer.window.resize(1366, 768)
-    viewer.add_image(made.image.channels, name="tissue", axis_labels=("c", "y", "x"))
-    widget = ImPartialWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="ImPartial", area="right")
-    find = lambda name: widget.findChild(object, name)  # noqa: E731
-    wait(lambda: find("new_scribbles_button").isEnabled())
-    find("new_scribbles_button").click()
-    layer = widget.workspace.scribbles.find(widget.workspace.source)
+    window = Window()
+    window.viewer.add_image(made.image.channels, name="tissue", axis_labels=("c", "y", "x"))
+    window.dock()
+    window.click("new_scribbles_button")
+    workspace = window.widget.workspace
+    layer = workspace.scribbles.find(workspace.source)
     layer.data_setitem(np.nonzero(drawn.labels), drawn.labels[drawn.labels > 0])
-    find("preset_combo").setCurrentIndex(find("preset_combo").findData(args.preset))
-    wait(lambda: find("train_button").isEnabled())
-
-    def idle() -> bool:
-        busy = widget.session.busy or widget.results._cutting.busy or widget.results._measuring.busy
-        return not busy
-
-    def train(button: str, seconds: float) -> None:
-        find("time_budget_spin").setValue(seconds)
-        find(button).click()
-        wait(lambda: len(find("loss_plot").values("training")) > 0)
-
-    steps: list[int] = []
-    widget.training.progressed.connect(lambda progress: steps.append(progress.step))
-    train("train_button", 10)
-    wait(lambda: idle() and widget.results.places)
-    heart, hand = Heart(), Hand(viewer, widget)
-    late: dict[str, list[list[float]]] = {QUIET: [], TRAINING: []}
-    profiles = {name: cProfile.Profile() for name in late}
-    did, strokes = [], []
-
-    def turn(name: str, seconds: float) -> list[float]:
-        before, began = (steps[-1], hand.strokes), time.perf_counter()
-        heart.start()
-        hand.start()
-        if args.profile:
-            profiles[name].enable()
-        live(seconds)
-        profiles[name].disable()
-        hand.stop()
-        beats = heart.stop()
-        spent = time.perf_counter() - began
-        strokes.append((hand.strokes - before[1]) / spent)
-        if name == TRAINING:
-            did.append((steps[-1] - before[0]) / spent)
-        return beats
-
-    def at_work() -> bool:
-        return bool(find("stop_button").isEnabled())
-
-    def begin_training() -> None:
-        steps.clear()
-        train("continue_button", 36000)
-        wait(lambda: steps and steps[-1] > 2)
-        if args.paused:
-            find("pause_button").click()
-
-    def end_training() -> None:
-        find("stop_button").click()
-        wait(lambda: idle() and find("train_button").isEnabled())
-
-    turn(QUIET, 3)  # what is done once is not what is measured
-    profiles[QUIET].clear()
-    strokes.clear()
-    for name in shuffled(args.turns, args.seed):
-        if at_work() != (name == TRAINING):
-            begin_training() if name == TRAINING else end_training()
-        live(REST_S)
-        late[name].append(turn(name, args.seconds))
-    if at_work():
-        end_training()
-    for name in late:
-        if args.profile:
-            print(f"\n=== {name}", file=sys.stderr)
-            stats = pstats.Stats(profiles[name], stream=sys.stderr).strip_dirs()
-            stats.sort_stats("tottime").print_stats(20)
-            stats = pstats.Stats(profiles[name], stream=sys.stderr)
-            stats.sort_stats("cumtime").print_stats("napari_impartial", 30)
-    viewer.close()
-    ratio, interval = ratios(late)
+    box = window.part("preset_combo")
+    box.setCurrentIndex(box.findData(args.preset))
+    window.settle()
+    turns = Turns(args, window)
+    turns.take()
+    window.close()
+    if args.profile:
+        for name, profile in turns.profiles.items():
+            show(name, profile)
+    ratio, interval = ratios(turns.late)
     return {
-        "late_ms": {name: figures(turns) for name, turns in late.items()},
+        "late_ms": {name: figures(beats) for name, beats in turns.late.items()},
         "ratio": ratio,
         "interval": interval,
-        "beats": {name: sum(map(len, turns)) for name, turns in late.items()},
-        "strokes_a_second": sum(strokes) / len(strokes),
-        "steps_a_second": sum(did) / len(did),
+        "beats": {name: sum(map(len, beats)) for name, beats in turns.late.items()},
+        "strokes_a_second": float(np.mean(turns.strokes_a_second)),
+        "steps_a_second": float(np.mean(turns.steps_a_second)),
     }
+
+
+def show(name: str, profile: cProfile.Profile) -> None:
+    """Print where the time of a kind of turns went."""
+    print(f"\n=== {name}", file=sys.stderr)
+    stats = pstats.Stats(profile, stream=sys.stderr).strip_dirs()
+    stats.sort_stats("tottime").print_stats(20)
+    stats = pstats.Stats(profile, stream=sys.stderr)
+    stats.sort_stats("cumtime").print_stats("napari_impartial", 30)
 
 
 if __name__ == "__main__":
