@@ -75,10 +75,10 @@ def test_passes_are_averaged_as_if_one_by_one(model: TrainedModel) -> None:
     config = replace(PLAIN, samples=3, precision="float32")
     found = predict_normalized(network, x, config)
     generator = torch.Generator().manual_seed(config.seed)
-    masks = [layer.draw(3, generator) for layer in network.dropouts()]
+    masks = [layer.draw(3, generator) for layer in network.varied()]
     passes = []
     for sample in range(3):
-        for layer, mask in zip(network.dropouts(), masks, strict=True):
+        for layer, mask in zip(network.varied(), masks, strict=True):
             layer.mask = mask[sample : sample + 1]
         with torch.no_grad():
             logits, _ = network(torch.from_numpy(x)[None])

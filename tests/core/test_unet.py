@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from napari_impartial.core.config import ModelConfig
-from napari_impartial.core.unet import UNet
+from napari_impartial.core.unet import DoubleConvolution, UNet
 
 SMALL = ModelConfig(base_features=4, depth=2, components_per_class=2)
 
@@ -50,21 +52,55 @@ def test_the_halo_holds_all_that_a_core_depends_on(depth: int) -> None:
     assert (near - whole).abs().max() > 1e-13
 
 
-def test_fixed_masks_make_dropout_repeatable_and_fan_one_image_out() -> None:
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_fixed_masks_make_dropout_repeatable_and_fan_one_image_out(depth: int) -> None:
     torch.manual_seed(0)
-    network = UNet(1, 2, SMALL).eval()
-    x = torch.randn(1, 1, 16, 16)
+    network = UNet(1, 2, replace(SMALL, depth=depth)).eval()
+    x = torch.randn(1, 1, 32, 32)
     generator = torch.Generator().manual_seed(0)
-    for layer in network.dropouts():
+    for layer in network.varied():
         layer.mask = layer.draw(3, generator)
     with torch.no_grad():
         three = network(x)[0]
         assert three.shape[0] == 3
-        for layer in network.dropouts():
+        for layer in network.varied():
             assert layer.mask is not None
             layer.mask = layer.mask[1:2]
         torch.testing.assert_close(network(x)[0], three[1:2])
     assert not torch.allclose(three[0], three[1])
+
+
+def test_what_all_passes_share_is_computed_once() -> None:
+    network = UNet(1, 2, ModelConfig(base_features=8, depth=4, dropout=0.5)).eval()
+    batches: list[int] = []
+    for module in network.modules():
+        if isinstance(module, torch.nn.ReLU):
+            module.register_forward_hook(lambda *called: batches.append(len(called[-1])))
+    for layer in network.varied():
+        layer.mask = layer.draw(3, None)
+    with torch.no_grad():
+        shared = network.share(torch.randn(1, 1, 32, 32))
+        assert batches == 14 * [1]
+        network.vary(shared)
+    # Of nine blocks of two convolutions each, the last two.
+    assert batches == 14 * [1] + 4 * [3]
+
+
+def test_passes_differ_in_the_last_levels_and_no_dropout_is_lost() -> None:
+    rates = {"dropout": 0.5, "base_features": 8}
+    for depth, layers in ((1, 2), (2, 6), (4, 14)):
+        network = UNet(1, 2, ModelConfig(depth=depth, **rates))
+        assert len(network.dropouts()) == layers, "two a level and block but the first"
+        assert [layer.features for layer in network.varied()] == [32, 16, 16][-(2 * depth - 1) :]
+
+
+def test_a_skip_connection_is_joined_as_if_stacked() -> None:
+    torch.manual_seed(0)
+    block = DoubleConvolution(6, 4, "batch", (0.0, 0.0)).eval()
+    skip, below = torch.randn(1, 2, 9, 8), torch.randn(3, 4, 9, 8)
+    with torch.no_grad():
+        stacked = block(torch.cat([skip.expand(3, -1, -1, -1), below], dim=1))
+        torch.testing.assert_close(block.join(skip, below), stacked)
 
 
 def test_drawn_masks_keep_the_expected_share_and_scale() -> None:

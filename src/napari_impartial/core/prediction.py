@@ -170,7 +170,7 @@ def _predict_at_one_scale(
     progress: ProgressCallback | None,
 ) -> Prediction:
     """Predict a normalized (C, Y, X) float32 array as it is."""
-    if not network.dropouts():
+    if not network.varied():
         config = replace(config, samples=0)
     device = next(network.parameters()).device
     precision = resolve_precision(config.precision, device)
@@ -188,10 +188,12 @@ def _predict_at_one_scale(
                 raise Cancelled("The prediction was cancelled.")
             source = np.ascontiguousarray(padded[(slice(None), *tile.source)])
             x = torch.from_numpy(source)[None].to(device, memory_format=torch.channels_last)
+            with computing_in(precision, device):
+                shared = network.share(x, tile.halo)
             for chosen in _batches(config.samples, x.shape[-2] * x.shape[-1]):
                 _set_masks(network, masks, chosen)
                 with computing_in(precision, device):
-                    features = network.features(x, tile.halo)
+                    features = network.vary(shared)
                 # Logits steer everything after, so the last, cheap layer is exact.
                 sums.add(tile.core, *_head(network, features.float(), config.reconstruction))
     finally:
@@ -285,7 +287,7 @@ def _draw_masks(network: UNet, config: PredictionConfig) -> list[Tensor]:
         return []
     generator = torch.Generator().manual_seed(config.seed)
     device = next(network.parameters()).device
-    return [layer.draw(config.samples, generator).to(device) for layer in network.dropouts()]
+    return [layer.draw(config.samples, generator).to(device) for layer in network.varied()]
 
 
 def _batches(samples: int, pixels: int) -> Iterator[slice]:
@@ -297,5 +299,5 @@ def _batches(samples: int, pixels: int) -> Iterator[slice]:
 
 def _set_masks(network: UNet, masks: list[Tensor], chosen: slice) -> None:
     """Fix the dropout layers to the masks of the chosen passes, or free them."""
-    for number, layer in enumerate(network.dropouts()):
+    for number, layer in enumerate(network.varied()):
         layer.mask = masks[number][chosen] if masks else None

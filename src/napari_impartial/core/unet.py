@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,10 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .losses import class_log_probability
+
+# In so many of the decoder's finest levels Monte-Carlo passes differ: they take the longest, and
+# farther up each pass would have to compute nearly everything anew.
+_VARIED_LEVELS = 2
 
 Halo = tuple[int, int, int, int]
 """Pixels of context at the top, bottom, left and right of a tile's core."""
@@ -60,11 +65,11 @@ class Dropout(nn.Module):
 
 
 class DoubleConvolution(nn.Sequential):
-    """Two 3 x 3 convolutions, each with normalization, ReLU and dropout as configured."""
+    """Two 3 x 3 convolutions, each with normalization, ReLU and dropout at its rate."""
 
-    def __init__(self, n_in: int, n_out: int, norm: str, dropout: float) -> None:
+    def __init__(self, n_in: int, n_out: int, norm: str, rates: tuple[float, float]) -> None:
         layers: list[nn.Module] = []
-        for n in (n_in, n_out):
+        for n, dropout in zip((n_in, n_out), rates, strict=True):
             # A bias before batch normalization would be subtracted again.
             layers.append(nn.Conv2d(n, n_out, 3, padding=1, bias=norm == "none"))
             if norm == "batch":
@@ -73,6 +78,46 @@ class DoubleConvolution(nn.Sequential):
             if dropout > 0:
                 layers.append(Dropout(n_out, dropout))
         super().__init__(*layers)
+
+    def join(self, skip: Tensor, x: Tensor) -> Tensor:
+        """Apply to (B, features, H, W) maps of a skip connection and of the level below.
+
+        Where the latter are of several samples and the former are not, these are convolved
+        once.
+        """
+        if len(skip) == len(x):
+            both: Tensor = self(torch.cat([skip, x], dim=1))
+            return both
+        convolution, *layers = self
+        assert isinstance(convolution, nn.Conv2d)
+        weight, n = convolution.weight, skip.shape[1]
+        joined = F.conv2d(x, weight[:, n:], convolution.bias, padding=1)
+        joined += F.conv2d(skip, weight[:, :n], padding=1)
+        for layer in layers:
+            joined = layer(joined)
+        return joined
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all Monte-Carlo passes over one tile have in common.
+
+    Attributes
+    ----------
+    maps : (B, features, h, w) Tensor
+        Below the decoder's last levels.
+    skips : list of Tensor
+        Of the levels to come, the finest first.
+    halo : (top, bottom, left, right)
+        Round the wanted core, in pixels of the image.
+    have : list of int
+        What is left of it round `maps`, in pixels of theirs.
+    """
+
+    maps: Tensor
+    skips: list[Tensor]
+    halo: Halo
+    have: list[int]
 
 
 class UNet(nn.Module):
@@ -96,14 +141,21 @@ class UNet(nn.Module):
         self.depth = config.depth
         widths = [config.base_features * 2**level for level in range(config.depth + 1)]
         # The first level has no dropout: it sees the picture, not an opinion on it.
-        rates = [0.0] + [config.dropout] * config.depth
+        rates = [(0.0, 0.0)] + [(config.dropout, config.dropout)] * config.depth
+        # Monte-Carlo passes go apart at the end of this level's last block, whose dropout is here.
+        self._varied = min(_VARIED_LEVELS, config.depth)
+        self.apart = Dropout(widths[self._varied], config.dropout)
+        before = {self._varied: (config.dropout, 0.0)}
         self.pyramid = config.image_pyramid
         extra = in_channels if config.image_pyramid else 0
         self.encoder = nn.ModuleList(
-            DoubleConvolution(n_in, n_out, config.norm, rate)
-            for n_in, n_out, rate in zip(
-                [in_channels, *(width + extra for width in widths[:-1])], widths, rates, strict=True
+            DoubleConvolution(
+                n_in,
+                widths[level],
+                config.norm,
+                before.get(level, rates[level]) if level == config.depth else rates[level],
             )
+            for level, n_in in enumerate([in_channels, *(width + extra for width in widths[:-1])])
         )
         levels = range(config.depth - 1, -1, -1)
         # Halving the features before upsampling is a third less work for the decoder.
@@ -111,7 +163,9 @@ class UNet(nn.Module):
             nn.Conv2d(widths[level + 1], widths[level], 1) for level in levels
         )
         self.decoder = nn.ModuleList(
-            DoubleConvolution(2 * widths[level], widths[level], config.norm, rates[level])
+            DoubleConvolution(
+                2 * widths[level], widths[level], config.norm, before.get(level, rates[level])
+            )
             for level in levels
         )
         self.head = nn.Conv2d(widths[0], self.n_components * (1 + in_channels), 1)
@@ -160,9 +214,11 @@ class UNet(nn.Module):
         """Return the (B, base_features, h, w) maps below the output layer.
 
         The decoder, where most of the work is, computes only what the core depends on.
-        With fixed dropout masks for T samples, a batch of one fans out to T at the first
-        dropout, so that what all samples share is computed once.
         """
+        return self.vary(self.share(x, halo))
+
+    def share(self, x: Tensor, halo: Halo = NO_HALO) -> Shared:
+        """Compute what comes before the layers in which Monte-Carlo passes differ."""
         skips: list[Tensor] = []
         image = x
         for level, block in enumerate(self.encoder):
@@ -171,23 +227,47 @@ class UNet(nn.Module):
                 if self.pyramid:
                     # Local mean intensities, which would take long to learn, for nothing.
                     image = F.avg_pool2d(image, 2)
-                    x = torch.cat([x, image.to(x.dtype).expand(x.shape[0], -1, -1, -1)], dim=1)
+                    x = torch.cat([x, image.to(x.dtype)], dim=1)
             x = block(x)
             skips.append(x)
-        margins = self._margins()
         x = skips.pop()
-        have = [side >> self.depth for side in halo]
-        levels = reversed(range(self.depth))
-        for reduce, block, level in zip(self.reduce, self.decoder, levels, strict=True):
-            x = reduce(_crop(x, have, margins[level + 1]))
-            have = [2 * min(side, margins[level + 1]) for side in have]
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            # The block's two convolutions need two pixels more than they leave right.
-            x = _crop(x, have, margins[level] + 2)
-            skip = _crop(skips.pop(), [side >> level for side in halo], margins[level] + 2)
-            have = [min(side, margins[level] + 2) for side in have]
-            x = block(torch.cat([skip.expand(x.shape[0], -1, -1, -1), x], dim=1))
-        return _crop(x, have, 0)
+        shared = Shared(x, skips, halo, [side >> self.depth for side in halo])
+        for level in range(self.depth - 1, self._varied - 1, -1):
+            shared = self._decode(shared, level)
+        return shared
+
+    def vary(self, shared: Shared) -> Tensor:
+        """Compute the rest, with fixed dropout masks for T samples once for each.
+
+        Parameters
+        ----------
+        shared : Shared
+
+        Returns
+        -------
+        (B or T, base_features, h, w) Tensor
+        """
+        shared = replace(shared, maps=self.apart(shared.maps))
+        for level in range(self._varied - 1, -1, -1):
+            shared = self._decode(shared, level)
+        return _crop(shared.maps, shared.have, 0)
+
+    def _decode(self, shared: Shared, level: int) -> Shared:
+        """Go up to a level of the decoder."""
+        number = self.depth - 1 - level
+        margins = self._margins()
+        x, have = shared.maps, shared.have
+        x = self.reduce[number](_crop(x, have, margins[level + 1]))
+        have = [2 * min(side, margins[level + 1]) for side in have]
+        x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        # The block's two convolutions need two pixels more than they leave right.
+        x = _crop(x, have, margins[level] + 2)
+        *skips, skip = shared.skips
+        skip = _crop(skip, [side >> level for side in shared.halo], margins[level] + 2)
+        have = [min(side, margins[level] + 2) for side in have]
+        block = self.decoder[number]
+        assert isinstance(block, DoubleConvolution)
+        return Shared(block.join(skip, x), skips, shared.halo, have)
 
     def split(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Cut the M(1 + C) output maps into logits and means, float32."""
@@ -206,8 +286,17 @@ class UNet(nn.Module):
         return copy.deepcopy(self, shared)
 
     def dropouts(self) -> list[Dropout]:
-        """All dropout layers, in the order they act."""
-        return [module for module in self.modules() if isinstance(module, Dropout)]
+        """All dropout layers that leave anything out."""
+        return _dropouts(self.modules())
+
+    def varied(self) -> list[Dropout]:
+        """Return the dropout layers in which Monte-Carlo passes differ, in the order they act."""
+        return _dropouts([self.apart, *self.decoder[self.depth - self._varied :].modules()])
+
+
+def _dropouts(modules: Iterable[nn.Module]) -> list[Dropout]:
+    """Pick the layers that leave anything out."""
+    return [module for module in modules if isinstance(module, Dropout) and module.p > 0]
 
 
 def _crop(x: Tensor, have: Sequence[int], keep: int) -> Tensor:
