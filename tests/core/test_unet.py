@@ -94,6 +94,23 @@ def test_passes_differ_in_the_last_levels_and_no_dropout_is_lost() -> None:
         assert [layer.features for layer in network.varied()] == [32, 16, 16][-(2 * depth - 1) :]
 
 
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_the_copy_for_evaluation_computes_the_same(norm: str) -> None:
+    torch.manual_seed(0)
+    network = UNet(2, 2, replace(SMALL, norm=norm))
+    with torch.no_grad():
+        for _ in range(5):
+            network(torch.randn(4, 2, 16, 16) * 3 + 1)  # statistics other than 0 and 1
+        network.eval()
+        x = torch.randn(1, 2, 32, 32)
+        copied = network.fused()
+        for found, wanted in zip(copied(x), network(x), strict=True):
+            torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    kinds = {type(module) for module in copied.modules()}
+    assert torch.nn.BatchNorm2d not in kinds
+    assert (torch.nn.BatchNorm2d in {type(m) for m in network.modules()}) == (norm == "batch")
+
+
 def test_a_skip_connection_is_joined_as_if_stacked() -> None:
     torch.manual_seed(0)
     block = DoubleConvolution(6, 4, "batch", (0.0, 0.0)).eval()

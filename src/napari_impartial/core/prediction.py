@@ -97,6 +97,7 @@ def predict_normalized(
     result does not depend on the tile size. Where the configuration asks for it, the
     image at half its size is predicted too, and has a say (:func:`_second_opinion`).
     """
+    network = network.fused()
     if not config.second_opinion or min(channels.shape[1:]) < SMALLEST_SECOND_OPINION_PX:
         return _predict_at_one_scale(network, channels, config, progress)
     # A quarter of the pixels: a fifth of the work in all.

@@ -22,7 +22,7 @@ UNLIKE = "unlike anything annotated"
 # What sets a place apart from so many others: a share of its entropy that is worth mention, and
 # so many times the usual one.
 _FEWEST_TO_COMPARE, _TELLING_SHARE, _TELLING_RATIO = 3, 0.15, 1.5
-# The same share of mutual information: of real images only nuclei unlike the annotated ones have it.
+# The same of mutual information: of real places only nuclei unlike the annotated ones have it.
 _TELLING_INFORMATION = 0.1
 _EXTREMA = (ndimage.minimum_filter, ndimage.maximum_filter)
 # What shares of the entropy tell, in their order.

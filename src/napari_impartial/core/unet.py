@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 from .config import ModelConfig
 from .losses import class_log_probability
@@ -78,6 +79,15 @@ class DoubleConvolution(nn.Sequential):
             if dropout > 0:
                 layers.append(Dropout(n_out, dropout))
         super().__init__(*layers)
+
+    def fuse(self) -> None:
+        """Multiply each batch normalization into the convolution before it, for evaluation."""
+        for number, layer in enumerate(self):
+            if isinstance(layer, nn.BatchNorm2d):
+                convolution = self[number - 1]
+                assert isinstance(convolution, nn.Conv2d)
+                self[number - 1] = fuse_conv_bn_eval(convolution, layer)
+                self[number] = nn.Identity()
 
     def join(self, skip: Tensor, x: Tensor) -> Tensor:
         """Apply to (B, features, H, W) maps of a skip connection and of the level below.
@@ -284,6 +294,14 @@ class UNet(nn.Module):
         """Return a network of the same parameters, with statistics and masks of its own."""
         shared = {id(parameter): parameter for parameter in self.parameters()}
         return copy.deepcopy(self, shared)
+
+    def fused(self) -> UNet:
+        """Return a copy for evaluation alone that computes the same in fewer operations."""
+        copied = copy.deepcopy(self).eval()
+        for block in (*copied.encoder, *copied.decoder):
+            assert isinstance(block, DoubleConvolution)
+            block.fuse()
+        return copied
 
     def dropouts(self) -> list[Dropout]:
         """All dropout layers that leave anything out."""
