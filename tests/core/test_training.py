@@ -29,7 +29,7 @@ from napari_impartial.core.instances import to_instances
 from napari_impartial.core.metrics import evaluate
 from napari_impartial.core.model_file import TrainedModel
 from napari_impartial.core.prediction import predict_normalized
-from napari_impartial.core.preview_budget import Look, PreviewBudget
+from napari_impartial.core.preview_budget import LONGEST_REST_S, Look, PreviewBudget
 from napari_impartial.core.previewer import Previewer
 from napari_impartial.core.results import (
     GuestImage,
