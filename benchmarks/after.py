@@ -13,7 +13,7 @@ from napari_impartial.core.config import InstanceConfig
 
 def after_prediction(side: int, n_cells: int) -> list[Row]:
     """Everything that follows on a cached probability."""
-    from napari_impartial.core.instances import to_instances
+    from napari_impartial.core.instances import Cutter, to_instances
     from napari_impartial.core.measurements import measure
     from napari_impartial.core.metrics import evaluate
     from napari_impartial.core.uncertainty import entropy, suggest
@@ -28,8 +28,13 @@ def after_prediction(side: int, n_cells: int) -> list[Row]:
         f"instances, {split}": lambda split=split: to_instances(
             foreground, InstanceConfig(split=split)
         )
-        for split in ("watershed", "components")
+        for split in ("automatic", "watershed", "components")
     }
+    cutter = Cutter(foreground)
+    cutter.cut()
+    # What a slider's every position costs, once the picture has been cut.
+    other = InstanceConfig(threshold=0.6)
+    calls["instances, automatic, another threshold"] = lambda: cutter.cut(other)
     calls["suggestions"] = lambda: suggest(heat, probability=probability, instances=labels)
     calls["measurements"] = lambda: measure(labels, made.image, probability, heat)
     calls["metrics"] = lambda: evaluate([made.truth], [labels])

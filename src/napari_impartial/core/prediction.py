@@ -196,7 +196,9 @@ def _predict_at_one_scale(
                 with computing_in(precision, device):
                     features = network.vary(shared)
                 # Logits steer everything after, so the last, cheap layer is exact.
-                sums.add(tile.core, *_head(network, features.float(), config.reconstruction))
+                # (A cropped map is not dense, and would be turned round unless told otherwise.)
+                exact = features.to(torch.float32, memory_format=torch.channels_last)
+                sums.add(tile.core, *_head(network, exact, config.reconstruction))
     finally:
         _set_masks(network, [], slice(0))
     if progress is not None:
