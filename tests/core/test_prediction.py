@@ -10,6 +10,7 @@ import torch
 from scipy import ndimage
 
 from napari_impartial.core import api
+from napari_impartial.core import prediction as core_prediction
 from napari_impartial.core.config import ModelConfig, PredictionConfig, TrainingConfig
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image, normalize
@@ -135,14 +136,30 @@ def test_second_opinion_denies_specks_and_fills_holes() -> None:
     fine[6, 6] = 0.2  # a hole that it does not see either
     coarse = np.zeros((4, 4), np.float32)
     coarse[2:, 2:] = 1.0
-    zeros = np.zeros((8, 8), np.float32)
-    before = Prediction(np.stack([1 - fine, fine]), zeros, zeros, None, 0)
-    after = _second_opinion(before, np.stack([1 - coarse, coarse]))
+    maps = [np.zeros((8, 8), np.float32) for _ in range(2)]
+    after = Prediction(np.stack([1 - fine, fine]), *maps, None, 0)
+    _second_opinion(after, np.stack([1 - coarse, coarse]))
     assert after.foreground[1, 1] < 0.1
     assert after.foreground[6, 6] > 0.5
     assert after.foreground[7, 7] == pytest.approx(0.9)
     assert after.foreground[0, 7] == pytest.approx(0.0)
     np.testing.assert_allclose(after.probability.sum(0), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("height", [12, 31])
+def test_some_rows_at_a_time_come_to_the_same(
+    model: TrainedModel, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = scene((64 + height, 70))
+    config = replace(PLAIN, second_opinion=True, samples=2)
+    whole = api.predict(image, model, config)
+    monkeypatch.setattr(core_prediction, "_ROWS", 10)
+    parts = api.predict(image, model, config)
+    for name in ("probability", "entropy", "mutual_information"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), atol=1e-6)
+    fine = api.predict(image, model, replace(config, second_opinion=False))
+    assert np.abs(fine.probability - whole.probability).max() > 0.01
+    assert (whole.mutual_information <= fine.mutual_information + 1e-6).all()
 
 
 def test_wrong_number_of_channels_is_said(model: TrainedModel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ ProgressCallback = Callable[[float], bool | None]
 
 # Pixels that a batch of Monte-Carlo passes may have in all: bounds the memory.
 _BATCH_PIXELS = 1 << 20
+# So many rows at a time are gone through after the network, for the same reason; even.
+_ROWS = 256
 # The second opinion, at half size: foreground is denied in proportion below the first
 # figure, filled in from the second on, up to the third.
 _DENIED_BELOW, _FILLED_FROM, _FILLED_TO = 0.4, 0.8, 0.7
@@ -106,17 +109,26 @@ def predict_normalized(
     fine = _predict_at_one_scale(network, channels, config, first)
     coarse_config = replace(config, reconstruction=False)
     coarse = _predict_at_one_scale(network, _halve(channels), coarse_config, second)
-    return _second_opinion(fine, coarse.probability)
+    _second_opinion(fine, coarse.probability)
+    return fine
 
 
 def _halve(channels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Mean of each block of 2 x 2 px; an odd last row or column is doubled first."""
-    even = np.pad(channels, [(0, 0), *((0, n % 2) for n in channels.shape[1:])], mode="edge")
+    even = _padded(channels, 2, "edge")
     total = even[:, ::2, ::2] + even[:, 1::2, ::2]
     total += even[:, ::2, 1::2]
     total += even[:, 1::2, 1::2]
     total *= np.float32(0.25)
     return np.asarray(total)
+
+
+def _padded(
+    channels: npt.NDArray[np.float32], multiple: int, mode: Literal["edge", "symmetric"]
+) -> npt.NDArray[np.float32]:
+    """Lengthen rows and columns of (C, Y, X) to a multiple; what has one is not copied."""
+    more = [(0, 0), *((0, -n % multiple) for n in channels.shape[1:])]
+    return np.pad(channels, more, mode=mode) if np.any(more) else channels
 
 
 def combine(fine: Tensor, coarse: Tensor) -> Tensor:
@@ -151,16 +163,27 @@ def combine(fine: Tensor, coarse: Tensor) -> Tensor:
     return torch.cat([1.0 - foreground.sum(dim=1, keepdim=True), foreground], dim=1)
 
 
-def _second_opinion(fine: Prediction, coarse: npt.NDArray[np.float32]) -> Prediction:
+def _second_opinion(fine: Prediction, coarse: npt.NDArray[np.float32]) -> None:
     """Let class probabilities at half size, (K, Y/2, X/2) float32, correct a prediction."""
-    both = (torch.from_numpy(probability)[None] for probability in (fine.probability, coarse))
-    combined: npt.NDArray[np.float32] = combine(*both)[0].numpy()
-    before = fine.entropy - fine.mutual_information
-    entropy = normalized_entropy(combined)
-    information = fine.mutual_information
-    if fine.n_samples > 1:
-        information = np.minimum(np.maximum(entropy - before, 0.0), information)
-    return replace(fine, probability=combined, entropy=entropy, mutual_information=information)
+    probability, entropy, information = fine.probability, fine.entropy, fine.mutual_information
+    for rows in _some_rows(len(entropy)):
+        # Spreading rows to twice as many needs one more at either side.
+        above, below = max(rows.start // 2 - 1, 0), (rows.stop + 1) // 2 + 1
+        both = (probability[:, 2 * above : 2 * below], coarse[:, above:below])
+        combined = combine(*(torch.from_numpy(part)[None] for part in both))[0].numpy()
+        before = entropy[rows] - information[rows]
+        probability[:, rows] = combined[:, rows.start - 2 * above : rows.stop - 2 * above]
+        entropy[rows] = normalized_entropy(probability[:, rows])
+        if fine.n_samples > 1:
+            information[rows] = np.minimum(
+                np.maximum(entropy[rows] - before, 0.0), information[rows]
+            )
+
+
+def _some_rows(height: int) -> Iterator[slice]:
+    """Go through so many rows, some at a time."""
+    for start in range(0, height, _ROWS):
+        yield slice(start, min(start + _ROWS, height))
 
 
 @torch.inference_mode()
@@ -177,10 +200,7 @@ def _predict_at_one_scale(
     precision = resolve_precision(config.precision, device)
     masks = _draw_masks(network, config)
     height, width = channels.shape[1:]
-    stride = network.stride
-    padded = np.pad(
-        channels, [(0, 0), (0, -height % stride), (0, -width % stride)], mode="symmetric"
-    )
+    padded = _padded(channels, network.stride, "symmetric")
     sums = _Sums(network, (height, width), config)
     tiles = list(_tiles(padded.shape[1:], (height, width), config.tile_size, network))
     try:
@@ -250,11 +270,12 @@ class _Sums:
     def result(self) -> Prediction:
         """Return the means over the passes."""
         most = np.float32(np.log(self.network.n_classes))
-        entropy = normalized_entropy(self.probability)
-        if self.samples > 1:
-            information = np.clip(entropy - self.entropy / most, 0.0, 1.0)
-        else:
-            information = np.zeros_like(entropy)
+        entropy, information = np.empty_like(self.entropy), np.zeros_like(self.entropy)
+        for rows in _some_rows(len(entropy)):
+            entropy[rows] = normalized_entropy(self.probability[:, rows])
+            if self.samples > 1:
+                gap = entropy[rows] - self.entropy[rows] / most
+                information[rows] = np.clip(gap, 0.0, 1.0)
         reconstruction = None
         if self.membership is not None:
             colours = self.colours / np.maximum(self.weights, 1e-6)[:, None]
