@@ -39,7 +39,7 @@ QUIET, TRAINING = "nothing", "training"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.heartbeat", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each turn")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each turn, more than 1")
     parser.add_argument("--turns", type=int, default=12, help="with and without, each")
     parser.add_argument("--seed", type=int, default=0, help="of the order of turns")
     parser.add_argument(
@@ -262,20 +262,22 @@ class Turns:
             self._end()
 
     def _turn(self, name: str, seconds: float) -> list[float]:
-        steps, strokes = self._steps[-1], self._hand.strokes
-        began = time.perf_counter()
+        strokes, began = self._hand.strokes, time.perf_counter()
         self._heart.start()
         self._hand.start()
         if self._args.profile:
             self.profiles[name].enable()
-        live(seconds)
+        # Until then training may be in a step that it began before the hand moved.
+        live(1.0)
+        steps, since = self._steps[-1], time.perf_counter()
+        live(seconds - 1.0)
         self.profiles[name].disable()
         self._hand.stop()
         beats = self._heart.stop()
-        spent = time.perf_counter() - began
-        self.strokes_a_second.append((self._hand.strokes - strokes) / spent)
+        now = time.perf_counter()
+        self.strokes_a_second.append((self._hand.strokes - strokes) / (now - began))
         if name == TRAINING:
-            self.steps_a_second.append((self._steps[-1] - steps) / spent)
+            self.steps_a_second.append((self._steps[-1] - steps) / (now - since))
         return beats
 
     def _trains(self) -> bool:

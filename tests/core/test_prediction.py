@@ -162,6 +162,21 @@ def test_some_rows_at_a_time_come_to_the_same(
     assert (whole.mutual_information <= fine.mutual_information + 1e-6).all()
 
 
+def test_image_and_network_are_left_as_they_were(model: TrainedModel) -> None:
+    network = model.network().train()
+    channels = normalize(scene((64, 64)))
+    channels.flags.writeable = False
+    before = channels.copy(), {name: w.clone() for name, w in network.state_dict().items()}
+    config = replace(PLAIN, samples=2, second_opinion=True)
+    found = predict_normalized(network, channels, config)
+    assert np.array_equal(channels, before[0])
+    assert all(torch.equal(w, before[1][name]) for name, w in network.state_dict().items())
+    assert network.training
+    assert all(layer.mask is None for layer in network.dropouts())
+    expected = predict_normalized(model.network(), channels, config)
+    assert np.array_equal(found.probability, expected.probability), "a copy, for evaluation"
+
+
 def test_wrong_number_of_channels_is_said(model: TrainedModel) -> None:
     with pytest.raises(ImPartialError, match="has 1 channel"):
         api.predict(scene((20, 20)).select([0]), model)

@@ -111,6 +111,17 @@ def test_the_copy_for_evaluation_computes_the_same(norm: str) -> None:
     assert (torch.nn.BatchNorm2d in {type(m) for m in network.modules()}) == (norm == "batch")
 
 
+def test_copies_have_masks_and_generators_of_their_own() -> None:
+    network = UNet(1, 2, SMALL).eval()
+    for layer in network.dropouts():
+        layer.mask, layer.generator = layer.draw(2, None), torch.Generator()
+    for copied in (network.twin(), network.fused()):
+        rates = [(layer.features, layer.p) for layer in copied.dropouts()]
+        assert rates == [(layer.features, layer.p) for layer in network.dropouts()]
+        assert all(layer.mask is None and layer.generator is None for layer in copied.dropouts())
+        assert not any(layer.training for layer in copied.dropouts())
+
+
 def test_a_skip_connection_is_joined_as_if_stacked() -> None:
     torch.manual_seed(0)
     block = DoubleConvolution(6, 4, "batch", (0.0, 0.0)).eval()

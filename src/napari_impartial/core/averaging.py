@@ -58,8 +58,8 @@ class WeightAverage:
         layers = [m for m in self.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
         if not layers:
             return
-        # With dropout on: the Monte-Carlo passes are what the statistics are for. From a
-        # generator of their own, so that a look at the network does not change its training.
+        # With dropout on, as in training; Monte-Carlo passes have it in the last levels alone. From
+        # a generator of their own, so that a look at the network does not change its training.
         generator = torch.Generator(patches.device).manual_seed(self._config.seed)
         for dropout in self.network.dropouts():
             dropout.generator = generator

@@ -94,7 +94,7 @@ def predict_normalized(
     config: PredictionConfig,
     progress: ProgressCallback | None = None,
 ) -> Prediction:
-    """Predict a normalized (C, Y, X) float32 array with a network in evaluation mode.
+    """Predict a normalized (C, Y, X) float32 array with a copy of a network, for evaluation.
 
     All tiles see the same dropout masks and all the context they depend on, so that the
     result does not depend on the tile size. Where the configuration asks for it, the
@@ -207,7 +207,8 @@ def _predict_at_one_scale(
         for number, tile in enumerate(tiles):
             if progress is not None and progress(number / len(tiles)):
                 raise Cancelled("The prediction was cancelled.")
-            source = np.ascontiguousarray(padded[(slice(None), *tile.source)])
+            # (Writable, or torch would warn.)
+            source = np.require(padded[(slice(None), *tile.source)], requirements=["C", "W"])
             x = torch.from_numpy(source)[None].to(device, memory_format=torch.channels_last)
             with computing_in(precision, device):
                 shared = network.share(x, tile.halo)
@@ -219,6 +220,7 @@ def _predict_at_one_scale(
                 # (A cropped map is not dense, and would be turned round unless told otherwise.)
                 exact = features.to(torch.float32, memory_format=torch.channels_last)
                 sums.add(tile.core, *_head(network, exact, config.reconstruction))
+            del shared, features, exact  # lest the next tile's come on top
     finally:
         _set_masks(network, [], slice(0))
     if progress is not None:

@@ -60,9 +60,15 @@ class Dropout(nn.Module):
         """Apply dropout to (B, features, H, W)."""
         if self.mask is not None:
             return x * self.mask.to(x.dtype)
-        if not self.training:
+        if not self.training or self.p == 0:
             return x
         return x * self.draw(x.shape[0], self.generator, x.device).to(x.dtype)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Dropout:
+        """Copy it with a mask and a generator of its own, that is to say none yet."""
+        copied = Dropout(self.features, self.p)
+        copied.train(self.training)
+        return copied
 
 
 class DoubleConvolution(nn.Sequential):
@@ -92,8 +98,8 @@ class DoubleConvolution(nn.Sequential):
     def join(self, skip: Tensor, x: Tensor) -> Tensor:
         """Apply to (B, features, H, W) maps of a skip connection and of the level below.
 
-        Where the latter are of several samples and the former are not, these are convolved
-        once.
+        Where the latter are of several samples and the former are not, the skip's maps are
+        convolved once.
         """
         if len(skip) == len(x):
             both: Tensor = self(torch.cat([skip, x], dim=1))
@@ -110,12 +116,12 @@ class DoubleConvolution(nn.Sequential):
 
 @dataclass(frozen=True)
 class Shared:
-    """What all Monte-Carlo passes over one tile have in common.
+    """Where a tile is on its way up the decoder; up to there all Monte-Carlo passes are one.
 
     Attributes
     ----------
     maps : (B, features, h, w) Tensor
-        Below the decoder's last levels.
+        Of the level that was reached.
     skips : list of Tensor
         Of the levels to come, the finest first.
     halo : (top, bottom, left, right)

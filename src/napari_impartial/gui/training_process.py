@@ -41,7 +41,7 @@ REPORT_EVERY_S = 0.25
 # longer than strokes may wait: drawing without a graphics card takes a core and a half, and a low
 # priority is no help to threads that wait for each other's turn.
 REST_SHARE = 12.0
-# Where the other half is enough to draw with. On two cores the window felt no more than this.
+# Where what is left is enough to draw with: a guess, for want of such a machine to measure on.
 REST_SHARE_OF_MANY_CORES = 1.0
 DRAWING_TAKES_CORES = 2
 # What is owed after rests that were cut short; more is forgiven.
@@ -149,15 +149,24 @@ def half(threads: int) -> int:
     return max(threads // 2, 1)
 
 
-def rest_share(threads: int) -> float:
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def rest_share(threads: int, n_cores: int) -> float:
     """Return for how many times as long as it worked a training rests beside a busy hand.
 
     Parameters
     ----------
     threads : int
-        That training has otherwise, one a core.
+        That training has otherwise.
+    n_cores : int
+        Of the machine.
     """
-    left = threads - half(threads)
+    left = n_cores - half(threads)
     return REST_SHARE_OF_MANY_CORES if left >= DRAWING_TAKES_CORES else REST_SHARE
 
 
@@ -231,7 +240,7 @@ class Server:
         from napari_impartial.io.speed_cache import save_trained
 
         threads = torch.get_num_threads()
-        self._inbox.rest_share = rest_share(threads)
+        self._inbox.rest_share = rest_share(threads, cores())
         init = None if job.init_path is None else self._load(job.init_path)
         steps = fit(job.images, job.scribbles, job.model, job.training, init)
         command: Command | None = None
