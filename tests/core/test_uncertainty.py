@@ -126,7 +126,7 @@ def test_reasons() -> None:
     heat = blobs((60, 60, 0.9), (140, 180, 0.8))
     config = SuggestionConfig(count=2)
     assert {s.reason for s in u.suggest(heat, config=config)} == {why.BOUNDARY}
-    information = np.where(np.arange(240) > 120, heat * 0.9, heat * 0.02)
+    information = np.where(np.arange(240) > 120, heat * 0.15, heat * 0.02)
     reasons = [s.reason for s in u.suggest(heat, None, config, mutual_information=information)]
     assert reasons == [why.BOUNDARY, why.UNLIKE]
     instances = np.zeros(heat.shape, np.int32)

@@ -283,6 +283,32 @@ def test_rests_are_long_where_too_few_cores_are_left_to_draw_with(
     assert rest_share(threads, n_cores) == share
 
 
+MANY_CORES = """
+import sys
+from multiprocessing import Pipe
+from napari_impartial.core.config import ModelConfig, TrainingConfig
+from napari_impartial.core.tissue import tissue
+from napari_impartial.gui import messages, training_process
+
+training_process.cores = lambda: int(sys.argv[1])
+ours, theirs = Pipe()
+server = training_process.Server(theirs)
+made = tissue((64, 64), 1)
+training = TrainingConfig(max_steps=1, patch_size=32, batch_size=2, device="cpu")
+small = ModelConfig(base_features=4, depth=2)
+scribbles = made.scribbles(0.5, seed=0)
+server._do(messages.Train(1, (made.image,), (scribbles,), small, training, sys.argv[2]))
+print(server._inbox.rest_share, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("n_cores", "share"), [(1, REST_SHARE), (64, REST_SHARE_OF_MANY_CORES)])
+def test_a_training_rests_as_the_machine_needs(n_cores: int, share: float, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MANY_CORES, str(n_cores), str(tmp_path / "a.impartial")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    assert float(done.stdout) == share
+
+
 def test_a_stroke_does_not_wake_a_paused_training(
     process: TrainingProcess, tiny_tissue: Any, tiny_scribbles: Any
 ) -> None:

@@ -115,8 +115,8 @@ class DoubleConvolution(nn.Sequential):
 
 
 @dataclass(frozen=True)
-class Shared:
-    """Where a tile is on its way up the decoder; up to there all Monte-Carlo passes are one.
+class Ascent:
+    """How far a tile, or several Monte-Carlo passes over it, have come up the decoder.
 
     Attributes
     ----------
@@ -156,21 +156,20 @@ class UNet(nn.Module):
         self.n_components = n_classes * config.components_per_class
         self.depth = config.depth
         widths = [config.base_features * 2**level for level in range(config.depth + 1)]
-        # The first level has no dropout: it sees the picture, not an opinion on it.
-        rates = [(0.0, 0.0)] + [(config.dropout, config.dropout)] * config.depth
         # Monte-Carlo passes go apart at the end of this level's last block, whose dropout is here.
         self._varied = min(_VARIED_LEVELS, config.depth)
         self.apart = Dropout(widths[self._varied], config.dropout)
-        before = {self._varied: (config.dropout, 0.0)}
+
+        def block(n_in: int, level: int, last: bool) -> DoubleConvolution:
+            # The first level has no dropout: it sees the picture, not an opinion on it.
+            rate = config.dropout if level else 0.0
+            rates = rate, 0.0 if last and level == self._varied else rate
+            return DoubleConvolution(n_in, widths[level], config.norm, rates)
+
         self.pyramid = config.image_pyramid
         extra = in_channels if config.image_pyramid else 0
         self.encoder = nn.ModuleList(
-            DoubleConvolution(
-                n_in,
-                widths[level],
-                config.norm,
-                before.get(level, rates[level]) if level == config.depth else rates[level],
-            )
+            block(n_in, level, last=level == config.depth)
             for level, n_in in enumerate([in_channels, *(width + extra for width in widths[:-1])])
         )
         levels = range(config.depth - 1, -1, -1)
@@ -178,12 +177,7 @@ class UNet(nn.Module):
         self.reduce = nn.ModuleList(
             nn.Conv2d(widths[level + 1], widths[level], 1) for level in levels
         )
-        self.decoder = nn.ModuleList(
-            DoubleConvolution(
-                2 * widths[level], widths[level], config.norm, before.get(level, rates[level])
-            )
-            for level in levels
-        )
+        self.decoder = nn.ModuleList(block(2 * widths[level], level, last=True) for level in levels)
         self.head = nn.Conv2d(widths[0], self.n_components * (1 + in_channels), 1)
 
     @property
@@ -233,7 +227,7 @@ class UNet(nn.Module):
         """
         return self.vary(self.share(x, halo))
 
-    def share(self, x: Tensor, halo: Halo = NO_HALO) -> Shared:
+    def share(self, x: Tensor, halo: Halo = NO_HALO) -> Ascent:
         """Compute what comes before the layers in which Monte-Carlo passes differ."""
         skips: list[Tensor] = []
         image = x
@@ -247,43 +241,43 @@ class UNet(nn.Module):
             x = block(x)
             skips.append(x)
         x = skips.pop()
-        shared = Shared(x, skips, halo, [side >> self.depth for side in halo])
+        ascent = Ascent(x, skips, halo, [side >> self.depth for side in halo])
         for level in range(self.depth - 1, self._varied - 1, -1):
-            shared = self._decode(shared, level)
-        return shared
+            ascent = self._decode(ascent, level)
+        return ascent
 
-    def vary(self, shared: Shared) -> Tensor:
+    def vary(self, ascent: Ascent) -> Tensor:
         """Compute the rest, with fixed dropout masks for T samples once for each.
 
         Parameters
         ----------
-        shared : Shared
+        ascent : Ascent
 
         Returns
         -------
         (B or T, base_features, h, w) Tensor
         """
-        shared = replace(shared, maps=self.apart(shared.maps))
+        ascent = replace(ascent, maps=self.apart(ascent.maps))
         for level in range(self._varied - 1, -1, -1):
-            shared = self._decode(shared, level)
-        return _crop(shared.maps, shared.have, 0)
+            ascent = self._decode(ascent, level)
+        return _crop(ascent.maps, ascent.have, 0)
 
-    def _decode(self, shared: Shared, level: int) -> Shared:
+    def _decode(self, ascent: Ascent, level: int) -> Ascent:
         """Go up to a level of the decoder."""
         number = self.depth - 1 - level
         margins = self._margins()
-        x, have = shared.maps, shared.have
+        x, have = ascent.maps, ascent.have
         x = self.reduce[number](_crop(x, have, margins[level + 1]))
         have = [2 * min(side, margins[level + 1]) for side in have]
         x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
         # The block's two convolutions need two pixels more than they leave right.
         x = _crop(x, have, margins[level] + 2)
-        *skips, skip = shared.skips
-        skip = _crop(skip, [side >> level for side in shared.halo], margins[level] + 2)
+        *skips, skip = ascent.skips
+        skip = _crop(skip, [side >> level for side in ascent.halo], margins[level] + 2)
         have = [min(side, margins[level] + 2) for side in have]
         block = self.decoder[number]
         assert isinstance(block, DoubleConvolution)
-        return Shared(block.join(skip, x), skips, shared.halo, have)
+        return Ascent(block.join(skip, x), skips, ascent.halo, have)
 
     def split(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Cut the M(1 + C) output maps into logits and means, float32."""
