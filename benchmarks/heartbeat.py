@@ -47,6 +47,12 @@ def main() -> int:
         action="store_true",
         help="pause training in its turns, to see what the measurement itself is good to",
     )
+    parser.add_argument(
+        "--still",
+        type=float,
+        default=0.0,
+        help="seconds that the hand stands still after each second, as a real one does",
+    )
     parser.add_argument("--size", type=int, default=1024, help="side of the image in pixels")
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--profile", action="store_true", help="say where the time goes")
@@ -155,7 +161,7 @@ class Heart:
 class Hand:
     """Paints with real mouse events, and does the rest as a user would."""
 
-    def __init__(self, viewer: Any, widget: Any, seed: int = 0) -> None:
+    def __init__(self, viewer: Any, widget: Any, seed: int = 0, still_s: float = 0.0) -> None:
         import numpy as np
         from qtpy.QtCore import Qt, QTimer
         from qtpy.QtWidgets import QOpenGLWidget
@@ -164,6 +170,7 @@ class Hand:
         self.canvas = viewer.window._qt_window.findChild(QOpenGLWidget)
         self.rng = np.random.default_rng(seed)
         self.strokes = self.ticks = 0
+        self._still_ticks = round(still_s * STROKES_A_SECOND)
         self.camera = viewer.scene.camera
         self.scribbles = next(a for a in viewer.layers if a.name.startswith("scribbles"))
         self.image = widget.workspace.source.primary
@@ -187,6 +194,8 @@ class Hand:
 
         at = self.ticks
         self.ticks += 1
+        if at % (STROKES_A_SECOND + self._still_ticks) >= STROKES_A_SECOND:
+            return
         # Half a second of each in turn, over the painting that goes on all the time.
         doing = (at // (STROKES_A_SECOND // 2)) % 4
         if doing == 0:
@@ -242,7 +251,7 @@ class Turns:
         window.widget.training.progressed.connect(lambda report: self._steps.append(report.step))
         window.train("train_button", 10)
         wait(lambda: window.widget.results.places)
-        self._heart, self._hand = Heart(), Hand(window.viewer, window.widget)
+        self._heart, self._hand = Heart(), Hand(window.viewer, window.widget, still_s=args.still)
         self.late: dict[str, list[list[float]]] = {QUIET: [], TRAINING: []}
         self.profiles = {name: cProfile.Profile() for name in self.late}
         self.steps_a_second: list[float] = []

@@ -386,6 +386,29 @@ def test_whoever_looks_round_all_the_time_does_not_keep_training_from_its_work(
 
 
 @pytest.mark.usefixtures("every_step")
+def test_where_training_rests_no_command_brings_a_step_before_the_longest_rest_is_over(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PreviewBudget, "look", lambda *_, **__: None)
+    monkeypatch.setattr("napari_impartial.core.training.LONGEST_REST_S", 0.6)
+    running = fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK)
+    assert next(running).step == 1
+    rests = []
+    for step in (1, 2):
+        rests.append(0)
+        for command in itertools.cycle(
+            (Preview(0, (0, 0, 96, 96)), NewScribbles([tiny_scribbles]))
+        ):
+            time.sleep(0.06)
+            rests[-1] += 1
+            if running.send(command).step > step:
+                break
+    running.close()
+    assert min(rests) > 5, "more than follow each other without rests"
+    assert max(rests) <= 11
+
+
+@pytest.mark.usefixtures("every_step")
 def test_a_wish_that_is_withdrawn_is_not_answered(
     tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

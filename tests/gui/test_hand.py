@@ -1,4 +1,4 @@
-"""Training gives way to a hand that is busy in the picture; with real events on the canvas."""
+"""Training gives way to a hand that moves in the picture; with real events on the canvas."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def told(widget: Any) -> Iterator[list[Any]]:
     widget.training._job = None
 
 
-def test_training_gives_way_while_the_hand_is_busy(
+def test_training_gives_way_while_the_hand_moves(
     widget: Any, find: Any, scribbled: Any, told: list[Any], wait_for: Any
 ) -> None:
     scribbled.mode = "pan_zoom"
@@ -47,7 +47,13 @@ def test_training_gives_way_while_the_hand_is_busy(
     assert told == [GiveWay(0, True)]
     find("threshold_slider").setValue(0.6)
     assert told == [GiveWay(0, True)], "once, however much is done"
+    assert widget.training._previews.hand_busy
     wait_for(lambda: told == [GiveWay(0, True), GiveWay(0, False)])
+    assert widget.training._previews.hand_busy, "it only stands still, between two strokes"
+    find("threshold_slider").setValue(0.7)
+    assert told[2:] == [GiveWay(0, True)]
+    wait_for(lambda: not widget.training._previews.hand_busy)
+    assert told[3:] == [GiveWay(0, False)]
 
 
 class Ring:
@@ -94,7 +100,7 @@ def test_what_somebody_else_sets_meanwhile_stays(
     find("threshold_slider").setValue(0.6)
     try:
         gc.set_threshold(5000, 20, 30)
-        wait_for(lambda: not widget._hand.busy)
+        wait_for(lambda: not widget.training._previews.hand_busy)
         assert gc.get_threshold() == (5000, 20, 30)
     finally:
         gc.set_threshold(*usual)

@@ -305,9 +305,9 @@ def test_beside_a_busy_hand_what_is_there_already_is_not_wished_for_at_once(
     asking._learned.append(("b", ()))
     elsewhere_too = replace(field, image_index=1, new_field=True)
     assert asking._wish(("b", ()), field.box) == elsewhere_too
-    widget.training.give_way(True)
+    widget.training.note_busy(True)
     assert asking.hand_busy
-    widget.training.give_way(False)
+    widget.training.note_busy(False)
     assert not asking.hand_busy
 
 

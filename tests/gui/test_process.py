@@ -205,8 +205,8 @@ from napari_impartial.gui.training_process import (
     Inbox,
 )
 
-# As it is, but in a third of the time.
-LONGEST_REST_S = training_process.LONGEST_REST_S / 3
+# As it is, but in a tenth of the time.
+LONGEST_REST_S = training_process.LONGEST_REST_S / 10
 training_process.LONGEST_REST_S, training_process.MOST_OWED_S = LONGEST_REST_S, 3 * LONGEST_REST_S
 ours, theirs = Pipe()
 inbox = Inbox(theirs)
@@ -254,7 +254,7 @@ def test_whoever_looks_at_another_field_does_not_wait_for_the_end_of_a_rest() ->
     first, rests, of_many_cores, last = (
         [float(word) for word in line.split()] for line in done.stdout.splitlines()
     )
-    assert first[0] < 0.5, "the hand is not busy"
+    assert first[0] < 0.5, "the hand does not move"
     assert min(rests[:4]) > 0.9
     called, to_do, promised, made_up_for, longest = rests[4:]
     assert 0.9 < longest < 1.2, "however long it worked"
@@ -521,7 +521,7 @@ def test_a_measurement_gives_way_and_is_kept(
         process.close()
 
 
-def test_training_gives_way_to_a_busy_hand_and_comes_out_the_same(
+def test_training_gives_way_to_a_moving_hand_and_comes_out_the_same(
     tiny_tissue: Any, tiny_scribbles: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
@@ -531,7 +531,7 @@ def test_training_gives_way_to_a_busy_hand_and_comes_out_the_same(
         """Return the weights, and how often the seconds of training went into it."""
         commands: SimpleQueue[Any] = SimpleQueue()
         job = train_job(process, tiny_tissue.image, tiny_scribbles)
-        config = replace(job.keywords["training"], batch_size=4, max_steps=200)
+        config = replace(job.keywords["training"], batch_size=4, max_steps=20)
         for one in wanted:
             commands.put(partial(messages.GiveWay, wanted=one))
         steps = process.run(partial(job, training=config), commands)
@@ -546,7 +546,7 @@ def test_training_gives_way_to_a_busy_hand_and_comes_out_the_same(
         (first, slowness), (second, _) = train(True), train()
     finally:
         process.close()
-    assert slowness > 2.5, "it works a third of the time, and rests are not counted"
+    assert slowness > 2.5, "it rests most of the time, and rests are not counted"
     for name, values in first.items():
         if "running_" in name:  # sums over pixels, in another order
             assert values.allclose(second[name], rtol=1e-3, atol=1e-4), name

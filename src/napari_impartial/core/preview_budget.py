@@ -19,9 +19,9 @@ SHARE = 0.1
 # anything, on a slow machine, for three times what any preview takes.
 LONGEST_S = 1.0
 _LONGEST_FIXED = 3.0
-# Training beside a busy hand rests no longer at once, and a pause of any length brings no more
+# Training beside a moving hand rests no longer at once, and a pause of any length brings no more
 # than such a rest.
-LONGEST_REST_S = 3.0
+LONGEST_REST_S = 10.0
 # Rests are looked through in such steps for the moment from which something can be had.
 _TICK_S = 0.1
 # How quickly a preview that took unusually long is forgotten.

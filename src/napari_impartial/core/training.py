@@ -9,6 +9,7 @@ from dataclasses import replace
 from .config import ModelConfig, TrainingConfig, get_preset, validate
 from .images import Image
 from .model_file import TrainedModel
+from .preview_budget import LONGEST_REST_S
 from .previewer import Previewer
 from .results import Command, GuestImage, NewScribbles, NoPreview, Preview, Stop, TrainingProgress
 from .scribbles import Scribbles
@@ -17,8 +18,9 @@ from .trainer import Trainer
 # Seconds between two reports: often enough for a live window, and for short rests where training
 # gives way; rare enough to cost nothing.
 _REPORT_EVERY_S = 0.1
-# So many in a row at most: whoever looks round all the time does not keep training from its work.
-_STEPS_SKIPPED = 3
+# Whoever looks round all the time does not keep training from its work: so many in a row at most,
+# and where training rests in between, none for longer than a rest.
+_STEPS_SKIPPED, _AT_ONCE_S = 3, 0.05
 
 
 def fit(
@@ -67,28 +69,31 @@ def fit(
     model = validate(init.card.model if init else model or get_preset(training.preset).model)
     trainer = Trainer(images, scribbles, model, training, init)
     previewer = Previewer(trainer)
-    reported, skipped = trainer.clock.seconds(), 0
+    reported, told, skipped, stepped = trainer.clock.seconds(), False, 0, time.perf_counter()
     while True:
         preview = previewer.answer()
         # Somebody waits for a preview, and a step may take long beside a busy window.
-        if preview is None and not 0 < skipped <= _STEPS_SKIPPED:
+        waiting_s = time.perf_counter() - stepped
+        skipping = told and skipped <= _STEPS_SKIPPED and waiting_s < LONGEST_REST_S
+        if preview is None and not skipping:
             trainer.step()
-            skipped = 0
+            told, skipped, stepped = False, 0, time.perf_counter()
         finished = trainer.finished()
         if finished or trainer.validation_due():
             trainer.validate()
         due = trainer.clock.seconds() - reported >= _REPORT_EVERY_S
-        if finished or preview or skipped or due:
+        if finished or preview or skipping or due:
             progress = replace(previewer.progress(), preview=preview)
             trainer.clock.stop()
             stopped = time.perf_counter()
             command = yield progress
-            previewer.budget.rest(time.perf_counter() - stopped)
+            rested_s = time.perf_counter() - stopped
+            previewer.budget.rest(rested_s)
             trainer.clock.start()
             reported = trainer.clock.seconds()
-            # Nor does a step come between two commands that have to do with what is looked at.
-            looking = isinstance(command, (Preview, NoPreview, GuestImage))
-            skipped = skipped + 1 if looking else 0
+            # Nor does a step come between two commands: where it rests, training rests on.
+            told = command is not None
+            skipped = skipped + (rested_s < _AT_ONCE_S) if told else 0
             if isinstance(command, Preview):
                 previewer.ask(command)
             elif isinstance(command, NoPreview):

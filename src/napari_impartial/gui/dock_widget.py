@@ -252,7 +252,8 @@ class ImPartialWidget(QWidget):
         active = self._viewer.layers.selection.events.active
         active.connect(self._on_active_layer)
         hand = self._hand = Hand(self._viewer, self)
-        hand.busy_changed.connect(self.training.give_way)
+        hand.moving_changed.connect(self.training.give_way)
+        hand.busy_changed.connect(self.training.note_busy)
         self.result_panel.valueChanged.connect(hand.note)
         collector = RestingCollector()
         hand.busy_changed.connect(collector.put_off)

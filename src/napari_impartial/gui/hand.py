@@ -1,15 +1,18 @@
-"""Whether the user's hand is busy in the picture, so that training can give way to it."""
+"""Whether the user's hand moves, or is busy, in the picture, so that others can give way to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import napari
 from qtpy.QtCore import QObject, QTimer, Signal
 
-# A hand that paints stroke after stroke rests for less than that in between.
-_REST_MS = 1500
+# A hand that moves tells of itself many times a second; between two strokes it is still for longer.
+STILL_MS = 250
+# A hand that paints stroke after stroke stands still for less than that in between.
+REST_MS = 1500
 
 
 class Hand(QObject):
@@ -17,36 +20,34 @@ class Hand(QObject):
 
     Signals
     -------
+    moving_changed
+        Whether the hand moves, from now on: it does not between two strokes.
     busy_changed
-        Whether the hand is busy, from now on.
+        Whether the hand is busy, from now on: it is between two strokes.
     """
 
+    moving_changed = Signal(bool)
     busy_changed = Signal(bool)
 
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST_MS)
-        self._rest.timeout.connect(lambda: self.busy_changed.emit(False))
+        self._still = self._timer(STILL_MS, self.moving_changed.emit)
+        self._rest = self._timer(REST_MS, self.busy_changed.emit)
         viewer.mouse_drag_callbacks.append(self._on_drag)
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
 
-    @property
-    def busy(self) -> bool:
-        """Whether the hand was busy a moment ago."""
-        return self._rest.isActive()
-
     def note(self, _: object = None) -> None:
         """Take note of something that the user does."""
-        was_busy = self.busy
-        self._rest.start()
-        if not was_busy:
-            self.busy_changed.emit(True)
+        for timer, changed in ((self._still, self.moving_changed), (self._rest, self.busy_changed)):
+            was_running = timer.isActive()
+            timer.start()
+            if not was_running:
+                changed.emit(True)
 
     def let_go(self) -> None:
         """Watch no more."""
+        self._still.stop()
         self._rest.stop()
         for callbacks, ours in (
             (self._viewer.mouse_drag_callbacks, self._on_drag),
@@ -54,6 +55,13 @@ class Hand(QObject):
         ):
             if ours in callbacks:
                 callbacks.remove(ours)
+
+    def _timer(self, interval_ms: int, tell: Callable[[bool], object]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(interval_ms)
+        timer.timeout.connect(partial(tell, False))
+        return timer
 
     def _on_drag(self, _: Any, event: Any) -> Iterator[None]:
         self.note()

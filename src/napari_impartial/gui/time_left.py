@@ -8,14 +8,14 @@ import time
 from napari_impartial.core.preview_budget import LONGEST_REST_S
 
 # The pace is that of the last seconds; a shorter while says nothing.
-_SEEN_S, _TELLING_S = 3 * LONGEST_REST_S, 2.0
-# Reports come several times a second, beside a busy hand one after each rest; after a longer
+_SEEN_S, _TELLING_S = LONGEST_REST_S + 2.0, 2.0
+# Reports come several times a second, beside a moving hand one after each rest; after a longer
 # silence it was paused, say.
 _SILENCE_S = LONGEST_REST_S + 1.0
 
 
 class TimeLeft:
-    """Follows a training that rests now and then, beside a busy hand.
+    """Follows a training that rests now and then, beside a moving hand.
 
     Rests are not counted as training: of what is left of it, each second may take several.
     """

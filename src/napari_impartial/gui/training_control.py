@@ -123,11 +123,14 @@ class TrainingControl(QObject):
         self._session.activity = Activity.STOPPING
 
     def give_way(self, wanted: bool) -> None:
-        """Let training leave the cores to the user's busy hand, or have all again."""
+        """Let training leave the cores to the user's moving hand, or have all again."""
         self._gives_way = wanted
-        self._previews.hand_busy = wanted
         if self._job is not None:
             self._job.send(partial(messages.GiveWay, wanted=wanted))
+
+    def note_busy(self, busy: bool) -> None:
+        """Let looks be quick while the user's hand is busy."""
+        self._previews.hand_busy = busy
 
     def _start(self, model: object, config: TrainingConfig, init: Path | None) -> None:
         images = tuple(item.image for item in self._items)

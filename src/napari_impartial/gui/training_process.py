@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 # Progress is forwarded no more often: a small network does hundreds of steps a second.
 REPORT_EVERY_S = 0.25
-# Beside a busy hand it has half the cores, and rests for so many times as long as it worked, but no
-# longer than strokes may wait: drawing without a graphics card takes a core and a half, and a low
-# priority is no help to threads that wait for each other's turn.
-REST_SHARE = 12.0
+# While the hand moves it has half the cores, and rests for so many times as long as it worked,
+# nearly always: drawing without a graphics card takes a core and a half, and a low priority is no
+# help to threads that wait for each other's turn. It works as soon as the hand stands still.
+REST_SHARE = 40.0
 # Where what is left is enough to draw with: a guess, for want of such a machine to measure on.
 REST_SHARE_OF_MANY_CORES = 1.0
 DRAWING_TAKES_CORES = 2
@@ -56,7 +56,7 @@ class Inbox:
     def __init__(self, connection: Connection) -> None:
         self.jobs: queue.SimpleQueue[messages.Job] = queue.SimpleQueue()
         self.cancelled: set[int] = set()
-        # Whether the window's user is busy; of the training under way, or that comes next.
+        # Whether the user's hand moves; of the training under way, or that comes next.
         self.gives_way = False
         self.rest_share = REST_SHARE
         # Set where a rest is to end, or not to begin.
