@@ -1,6 +1,6 @@
 """Fit the scorecard that the automatic cut chooses objects by, and check it.
 
-``python -m benchmarks.fit_objectness SET... --maps DIR [--out FILE]``
+``python -m benchmarks.fit_objectness SET... --maps DIR [--first-weights DIR] [--out FILE]``
 
 For each data set a network is trained on the training images' scribbles and one, the
 other way round, on scribbles simulated on the test images; a set without test images is
@@ -9,7 +9,9 @@ several numbers of steps can be asked for. The maps are kept in DIR, so that the
 fitted again without training. Candidates of all maps, labelled by whether they
 cover a true object with an IoU over 0.5, then fit a sum of one step function for each
 measurement (boosted stumps). Before the card is written, each set is judged by a card that was
-fitted to the other sets alone: what is to be expected on images of a new kind.
+fitted to the other sets alone: what is to be expected on images of a new kind. Weights that
+have seen images of a set make maps of it that are better than those of new images will be: so
+``--first-weights`` names a folder of weights that have not, SET.safetensors for each such set.
 """
 
 from __future__ import annotations
@@ -85,7 +87,14 @@ def parts_of(folder: Path) -> dict[str, tuple[list[Pair], list[Pair]]]:
     return halves
 
 
-def predicted(part: str, train: list[Pair], test: list[Pair], steps: int, maps: Path) -> list[Map]:
+def predicted(
+    part: str,
+    train: list[Pair],
+    test: list[Pair],
+    steps: int,
+    maps: Path,
+    first_weights: Path | None = None,
+) -> list[Map]:
     """Train, predict and keep the maps; or read those that are kept."""
     kept = maps / f"{steps} steps" / f"{part}.npz"
     if not kept.exists():
@@ -94,7 +103,7 @@ def predicted(part: str, train: list[Pair], test: list[Pair], steps: int, maps: 
 
         rng = np.random.default_rng(0)
         scribbles = [simulate(truth, 0.1, rng)[0] for _, truth in train]
-        config = TrainingConfig(max_steps=steps)
+        config = TrainingConfig(max_steps=steps, first_weights=str(first_weights or ""))
         model = train_on([image for image, _ in train], scribbles, config)
         found = [predict(image, model).foreground for image, _ in (*train, *test)]
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -202,6 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sets", nargs="+", type=Path)
     parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
+    parser.add_argument("--first-weights", type=Path, metavar="DIR", help="see above")
     parser.add_argument("--steps", default="600", help="numbers of training steps, each for a map")
     parser.add_argument("--out", type=Path, default=_OUT)
     args = parser.parse_args()
@@ -209,9 +219,17 @@ def main() -> None:
     maps: dict[str, list[Map]] = {}
     family: dict[str, str] = {}
     for folder in args.sets:
+        own = (
+            None
+            if args.first_weights is None
+            else args.first_weights / f"{folder.name}.safetensors"
+        )
+        own = own if own is not None and own.exists() else None
         for part, (train, test) in parts_of(folder).items():
             maps[part] = [
-                one for steps in lengths for one in predicted(part, train, test, steps, args.maps)
+                one
+                for steps in lengths
+                for one in predicted(part, train, test, steps, args.maps, own)
             ]
             family[part] = folder.name
     known = {

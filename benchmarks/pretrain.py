@@ -3,7 +3,12 @@
 ``python -m benchmarks.pretrain [--images N] [--seconds S] [--init FILE] [--out FILE]``
 
 Trains the *balanced* network on procedural images (:mod:`benchmarks.procedural`) with
-dense labels, with the same joint loss and augmentation as users' images get.
+dense labels, with the same joint loss and augmentation as users' images get; then
+
+``python -m benchmarks.pretrain --real SET... --init FILE [--steps N] [--out FILE]``
+
+goes on with procedural images and crops of real, annotated ones (:mod:`benchmarks.real`). What is
+to be judged on images of a set must not have seen it: leave it out of ``--real``.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from napari_impartial.core.model_file import TrainedModel, load_model, save_mode
 from napari_impartial.core.scribbles import Scribbles
 
 from .procedural import Example, example
+from .real import crops, pairs_of
 
 _OUT = Path(warm_start.__file__).parents[1] / "data" / "warm_start.safetensors"
 
@@ -97,15 +103,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, default=1600)
     parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--steps", type=int, default=0, help="instead of seconds")
+    parser.add_argument("--rate", type=float, default=TrainingConfig().learning_rate)
     parser.add_argument("--seed", type=int, default=10000, help="of the first image")
+    parser.add_argument("--real", type=Path, nargs="+", default=[], metavar="SET")
+    parser.add_argument("--crops", type=int, default=150, help="of each real set")
     parser.add_argument("--init", type=Path, help="weights to go on from")
     parser.add_argument("--out", type=Path, default=_OUT)
     args = parser.parse_args()
     torch.manual_seed(0)
     shown = examples(args.images, args.seed)
+    for number, folder in enumerate(args.real):
+        shown += crops(pairs_of(folder), args.crops, args.seed + number)
     print(f"{len(shown)} images")
     init = load_model(args.init) if args.init else None
-    save_model(pretrain(shown, settings(args.seconds), init), args.out)
+    training = replace(settings(args.seconds, args.steps), learning_rate=args.rate)
+    save_model(pretrain(shown, training, init), args.out)
     print(f"written: {args.out}")
 
 

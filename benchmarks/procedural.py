@@ -61,14 +61,20 @@ def example(seed: int, size: int = 256) -> Example | None:
     names = tuple(str(number) for number in range(len(channels)))
     normalized = normalize(Image(channels, names, "procedural"))
     strokes = simulate(truth, float(rng.choice([0.1, 0.2, 0.3])), rng)[0].labels
-    if min((strokes == k).sum() for k in (_BACKGROUND, _FOREGROUND)) < _LEAST_STROKES_PX:
+    if not enough_strokes(strokes):
         return None
     mixing = mix([torch.from_numpy(normalized)], [torch.from_numpy(strokes)])
     mixtures = np.einsum("vc,cyx->vyx", mixing, normalized).astype(np.float16)
-    return Example(mixtures, _dense_labels(truth))
+    return Example(mixtures, dense_labels(truth))
 
 
-def _dense_labels(truth: NDArray[np.int32]) -> NDArray[np.uint8]:
+def enough_strokes(strokes: NDArray[np.uint8]) -> bool:
+    """Whether there is enough of both kinds to mix the channels by."""
+    return min((strokes == k).sum() for k in (_BACKGROUND, _FOREGROUND)) >= _LEAST_STROKES_PX
+
+
+def dense_labels(truth: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Return what is wanted of each pixel: seams of touching objects are background."""
     lowest = ndimage.minimum_filter(np.where(truth > 0, truth, np.iinfo(np.int32).max), 3)
     seam = (ndimage.maximum_filter(truth, 3) > truth) | (lowest < truth)
     return np.where((truth > 0) & ~seam, _FOREGROUND, _BACKGROUND).astype(np.uint8)

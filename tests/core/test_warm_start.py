@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ import torch
 
 from napari_impartial.core.api import train
 from napari_impartial.core.config import ModelConfig, TrainingConfig, get_preset
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.model_file import TrainedModel, save_model
 from napari_impartial.core.prediction import predict
 from napari_impartial.core.tissue import tissue
 from napari_impartial.core.unet import UNet
-from napari_impartial.core.warm_start import MIXTURES, mix, shipped, start, suits
+from napari_impartial.core.warm_start import MIXTURES, first_weights, mix, shipped, start, suits
 
 
 def random_mixing(channels: int) -> np.ndarray:
@@ -26,7 +29,7 @@ def random_mixing(channels: int) -> np.ndarray:
 def test_the_folded_network_is_the_shipped_one_of_the_mixtures(channels: int) -> None:
     mixing = random_mixing(channels)
     network = UNet(channels, 2, ModelConfig()).eval()
-    start(network, mixing)
+    start(network, mixing, shipped())
     x = torch.rand(1, channels, 32, 48, generator=torch.Generator().manual_seed(0))
     mixed = torch.einsum("vc,bcyx->bvyx", torch.from_numpy(mixing).float(), x)
     with torch.no_grad():
@@ -46,8 +49,8 @@ def test_all_shipped_numbers_are_finite() -> None:
 def test_further_classes_begin_as_foreground() -> None:
     mixing = random_mixing(2)
     two, four = (UNet(2, k, ModelConfig()).eval() for k in (2, 4))
-    start(two, mixing)
-    start(four, mixing)
+    start(two, mixing, shipped())
+    start(four, mixing, shipped())
     x = torch.rand(1, 2, 16, 16)
     with torch.no_grad():
         a, b = two(x)[0], four(x)[0]
@@ -85,10 +88,33 @@ def test_constant_images_and_single_pixels_can_be_mixed() -> None:
 
 
 def test_only_networks_of_the_shipped_shape_start_warm() -> None:
-    assert suits(get_preset("balanced").model)
-    assert suits(replace(ModelConfig(), dropout=0.0))
-    assert not suits(replace(ModelConfig(), base_features=8))
+    assert suits(get_preset("balanced").model, shipped())
+    assert suits(replace(ModelConfig(), dropout=0.0), shipped())
+    assert not suits(replace(ModelConfig(), base_features=8), shipped())
     assert not get_preset("paper").training.warm_start
+
+
+def test_training_begins_with_the_weights_that_are_asked_for(tmp_path: Path) -> None:
+    model, given = ModelConfig(), tmp_path / "own.safetensors"
+    doubled = {name: 2 * value for name, value in shipped().weights.items()}
+    save_model(TrainedModel(shipped().card, doubled), given)
+    assert first_weights(TrainingConfig(), model) is shipped()
+    assert first_weights(TrainingConfig(), replace(model, depth=2)) is None
+    own = TrainingConfig(first_weights=str(given))
+    assert first_weights(replace(own, warm_start=False), model) is None
+    found = first_weights(own, model)
+    assert found is not None
+    torch.testing.assert_close(found.weights["head.weight"], doubled["head.weight"])
+    # What it cannot begin with is said before anything is trained.
+    made = tissue((64, 64), n_channels=2, seed=1)
+    one = train([made.image], [made.scribbles()], TrainingConfig(max_steps=1, warm_start=False))
+    save_model(one, given)
+    for wrong in (own, replace(own, first_weights="missing.safetensors")):
+        with pytest.raises(ImPartialError, match=r"own|missing"):
+            train([made.image], [made.scribbles()], wrong)
+    save_model(shipped(), given)
+    with pytest.raises(ImPartialError, match="of this shape"):
+        train([made.image], [made.scribbles()], own, replace(model, depth=2))
 
 
 def test_a_few_steps_from_the_shipped_weights_beat_as_many_from_random_ones() -> None:

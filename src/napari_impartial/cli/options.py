@@ -33,6 +33,8 @@ Item = TypeVar("Item")
 
 # Field names that would say too little without the form they stand in.
 FLAG_NAMES = {"count": "suggestions"}
+# What stands for a value without a unit; the only text that is no choice is a file.
+_METAVARS = {int: "N", float: "X", str: "FILE"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -134,7 +136,7 @@ def add_settings(
                 dest=name,
                 type=_converter(parameter),
                 default=None,
-                metavar=parameter.unit.upper() or ("N" if type(parameter.default) is int else "X"),
+                metavar=parameter.unit.upper() or _METAVARS[type(parameter.default)],
                 help=text,
             )
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class FinishedRuns:
     """Results of finished runs, so that an interrupted experiment goes on where it was.
 
     A run is known by its whole specification, the program's version, and size and date of
-    the data set's files: whatever changes makes it a new one.
+    the files of the data set and of first weights: whatever changes makes it a new one.
 
     Parameters
     ----------
@@ -63,7 +63,9 @@ class FinishedRuns:
 
     def _file(self, spec: dict[str, Any]) -> Path:
         assert self._folder is not None
-        known_by = [plain(spec), __version__, _fingerprint(Path(spec["set"]))]
+        files = sorted(Path(spec["set"]).glob("t*/*"))
+        own = spec.get("settings", {}).get("training", {}).get("first_weights")
+        known_by = [plain(spec), __version__, _fingerprint([*files, *([Path(own)] if own else [])])]
         digest = hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()
         words = [Path(spec["set"]).resolve().name]
         words += [str(spec[key]) for key in ("method", "percent", "seed") if key in spec]
@@ -71,12 +73,13 @@ class FinishedRuns:
         return self._folder / f"{name}-{digest[:12]}.json"
 
 
-def _fingerprint(folder: Path) -> list[list[Any]]:
-    """Name, size and date of the files of a data set."""
-    found = []
-    for file in sorted(folder.glob("t*/*")):
-        status = file.stat()
-        found.append([f"{file.parent.name}/{file.name}", status.st_size, status.st_mtime_ns])
+def _fingerprint(files: Iterable[Path]) -> list[list[Any]]:
+    """Name, size and date of files; of one that is not there, the name."""
+    found: list[list[Any]] = []
+    for file in files:
+        status = file.stat() if file.exists() else None
+        rest = [] if status is None else [status.st_size, status.st_mtime_ns]
+        found.append([f"{file.parent.name}/{file.name}", *rest])
     return found
 
 

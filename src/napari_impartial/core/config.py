@@ -214,8 +214,14 @@ class TrainingConfig:
     warm_start: bool = setting(
         True,
         "Warm start",
-        "Begin with weights that know cells from procedural tissue, where the network has "
-        "their shape; otherwise with random ones.",
+        "Begin with weights that know cells already, where the network has their shape; otherwise "
+        "with random ones.",
+    )
+    first_weights: str = setting(
+        "",
+        "First weights",
+        "Model file that a warm start begins with, in place of the weights that come with the "
+        "program; empty for these.",
     )
     seed: int = setting(0, "Seed", "Same seed, device and number of steps: same model.", minimum=0)
     device: str = setting(

@@ -44,7 +44,7 @@ from .training_checks import (
     class_names,
 )
 from .unet import UNet
-from .warm_start import mix, start, suits
+from .warm_start import first_weights, mix, start
 
 # Times the held-out patches are looked at over a budget.
 _VALIDATIONS = 12
@@ -110,8 +110,9 @@ class Trainer:
             with torch.random.fork_rng(devices=()):
                 torch.random.default_generator.manual_seed(training.seed)
                 network = UNet(len(self.channel_names), n_classes, model)
-            if training.warm_start and suits(model):
-                start(network, mix(self.sampler.images, self.sampler.train_labels))
+            first = first_weights(training, model)
+            if first is not None:
+                start(network, mix(self.sampler.images, self.sampler.train_labels), first)
             self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = WeightAverage(self.network, training, self.precision)
         self.gradients = Gradients(self.network, self.generator, training.seed)

@@ -1,8 +1,9 @@
 """A network's first weights: general knowledge of cells, fitted to these channels.
 
-The weights that are shipped come from procedural tissue (``benchmarks/pretrain.py``) shown
-as :data:`MIXTURES` mixtures of channels, whatever the number of channels was: one in which
-annotated foreground and background differ most, and the channels' principal components.
+The weights that are shipped come from procedural tissue and real images
+(``benchmarks/pretrain.py``), shown as :data:`MIXTURES` mixtures of channels, whatever the
+number of channels was: one in which annotated foreground and background differ most, and the
+channels' principal components.
 A convolution of a mixture is a convolution of its channels, so that the mixing is folded
 into the first weights, and what is trained is a network of the image's own channels.
 """
@@ -19,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .config import ModelConfig
+from .config import ModelConfig, TrainingConfig
+from .errors import ImPartialError
 from .model_file import TrainedModel, load_model
 from .unet import UNet
 
@@ -46,11 +48,32 @@ def shipped() -> TrainedModel:
         return load_model(path)
 
 
-def suits(model: ModelConfig) -> bool:
-    """Whether the shipped weights are of a network of this shape."""
-    own = shipped().card.model
+def first_weights(training: TrainingConfig, model: ModelConfig) -> TrainedModel | None:
+    """Return what a training of such a network begins with; None for random weights.
+
+    Raises
+    ------
+    ImPartialError
+        If a file of weights is named that cannot be read, or is of another network.
+    """
+    if not training.warm_start:
+        return None
+    path = training.first_weights
+    if not path:
+        return shipped() if suits(model, shipped()) else None
+    own = load_model(path)
+    if own.card.n_channels != MIXTURES or not suits(model, own):
+        raise ImPartialError(
+            f"{path} cannot be begun with: it is not of a network of this shape and of "
+            f"{MIXTURES} mixtures of channels, as benchmarks.pretrain makes them."
+        )
+    return own
+
+
+def suits(model: ModelConfig, own: TrainedModel) -> bool:
+    """Whether these first weights are of a network of this shape."""
     return all(
-        getattr(model, name) == getattr(own, name)
+        getattr(model, name) == getattr(own.card.model, name)
         for name in ("base_features", "depth", "norm", "image_pyramid", "components_per_class")
     )
 
@@ -109,8 +132,8 @@ def _covariance(pixels: Floats) -> Floats:
 
 
 @torch.no_grad()
-def start(network: UNet, mixing: Floats) -> None:
-    """Give a network the shipped weights, with the mixing folded in.
+def start(network: UNet, mixing: Floats, own: TrainedModel) -> None:
+    """Give a network first weights, with the mixing folded in.
 
     Parameters
     ----------
@@ -119,10 +142,12 @@ def start(network: UNet, mixing: Floats) -> None:
         foreground class begins as foreground.
     mixing : (MIXTURES, C) float64
         From :func:`mix`.
+    own : TrainedModel
+        From :func:`first_weights`.
     """
     into = torch.from_numpy(mixing).float()
     back = torch.from_numpy(np.linalg.pinv(mixing, rcond=_FAINTEST)).float()
-    weights = {name: value.float() for name, value in shipped().weights.items()}
+    weights = {name: value.float() for name, value in own.weights.items()}
     for level in range(len(network.encoder)):
         # The image's channels are the last inputs of each level: all of the first level's.
         name = f"encoder.{level}.0.weight"
