@@ -96,7 +96,8 @@ def predicted(
     first_weights: Path | None = None,
 ) -> list[Map]:
     """Train, predict and keep the maps; or read those that are kept."""
-    kept = maps / f"{steps} steps" / f"{part}.npz"
+    weights = "" if first_weights is None else f", first weights {first_weights.stem}"
+    kept = maps / f"{steps} steps{weights}" / f"{part}.npz"
     if not kept.exists():
         from napari_impartial.core.api import train as train_on
         from napari_impartial.core.prediction import predict
@@ -215,6 +216,8 @@ def main() -> None:
     parser.add_argument("--steps", default="600", help="numbers of training steps, each for a map")
     parser.add_argument("--out", type=Path, default=_OUT)
     args = parser.parse_args()
+    if args.first_weights is not None and not args.first_weights.is_dir():
+        parser.error(f"there is no folder {args.first_weights}")
     lengths = sorted(int(steps) for steps in args.steps.split(","))
     maps: dict[str, list[Map]] = {}
     family: dict[str, str] = {}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_impartial.cli.dataset import read_with_labels, samples_in
+from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image, normalize
 from napari_impartial.core.scribbles import simulate
 from napari_impartial.core.tissue import consecutive
@@ -23,6 +24,8 @@ Pair = tuple[Image, NDArray[np.int32]]
 # Smaller ones have too few cells, or too little round them.
 _LEAST_SIDE_PX, _FEWEST_OBJECTS = 160, 3
 _MAGNIFICATIONS = (0.6, 1.6)
+# For each crop; more say that the images show too little.
+_TRIES = 50
 
 
 def pairs_of(folder: Path) -> list[Pair]:
@@ -40,11 +43,12 @@ def crops(pairs: Sequence[Pair], count: int, seed: int, size: int = 256) -> list
     """Return so many crops of images, each as it might have looked elsewhere."""
     rng = np.random.default_rng(seed)
     found: list[Example] = []
-    while len(found) < count:
+    for _ in range(_TRIES * count if pairs else 0):
         crop = _crop(*pairs[rng.integers(len(pairs))], rng, size)
-        if crop is not None:
-            found.append(crop)
-    return found
+        found += [] if crop is None else [crop]
+        if len(found) == count:
+            return found
+    raise ImPartialError(f"{len(found)} of {count} crops were found that show enough cells.")
 
 
 def _crop(

@@ -156,7 +156,12 @@ class Settings(Generated):
         for name, parameter in config.parameters(CONFIGS[self.arguments[0]]).items():
             unit = f" {parameter.unit}" if parameter.unit else ""
             rows.append(
-                [f"`{name}`", f"{parameter.default}{unit}", _bounds(parameter), parameter.tooltip]
+                [
+                    f"`{name}`",
+                    f"{parameter.default}{unit}" or "none",
+                    _bounds(parameter),
+                    parameter.tooltip,
+                ]
             )
         return _table(rows)
 

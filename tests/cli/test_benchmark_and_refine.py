@@ -20,6 +20,7 @@ from napari_impartial.cli.dataset import check_files, open_data_set, training_pa
 from napari_impartial.cli.main import main
 from napari_impartial.cli.refine_rounds import POLICIES
 from napari_impartial.cli.runs import FinishedRuns
+from napari_impartial.core.config import TrainingConfig
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.metrics import evaluate
 from napari_impartial.io import read_labels, write_tiff
@@ -390,3 +391,14 @@ def test_table_of_refinement_over_sets() -> None:
     ]  # fmt: skip
     assert lines[3][4:] == ["0.450 ± 0.071", "0.250 ± 0.071", "+0.200"]
     assert lines[-1][4:] == ["0.550", "0.350", "+0.200"]
+
+
+def test_other_first_weights_under_the_same_name_make_a_run_a_new_one(tmp_path: Path) -> None:
+    weights, finished = tmp_path / "first.safetensors", FinishedRuns(tmp_path / "runs")
+    weights.write_bytes(b"one")
+    training = TrainingConfig(first_weights=str(weights))
+    spec = {"set": str(tmp_path), "settings": {"training": training}}
+    finished.put(spec, [{"f1": 0.5}])
+    assert finished.get(spec) == [{"f1": 0.5}]
+    weights.write_bytes(b"another")
+    assert finished.get(spec) is None

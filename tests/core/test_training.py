@@ -390,7 +390,7 @@ def test_where_training_rests_no_command_brings_a_step_before_the_longest_rest_i
     tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PreviewBudget, "look", lambda *_, **__: None)
-    monkeypatch.setattr("napari_impartial.core.training.LONGEST_REST_S", 0.6)
+    monkeypatch.setattr("napari_impartial.core.training.LONGEST_REST_S", 1.5)
     running = fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK)
     assert next(running).step == 1
     rests = []
@@ -405,7 +405,25 @@ def test_where_training_rests_no_command_brings_a_step_before_the_longest_rest_i
                 break
     running.close()
     assert min(rests) > 5, "more than follow each other without rests"
-    assert max(rests) <= 11
+    assert max(rests) <= 26
+
+
+@pytest.mark.usefixtures("every_step")
+def test_looks_that_are_answered_bring_a_step_once_the_longest_rest_is_over(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_impartial.core.training.LONGEST_REST_S", 0.5)
+    running = fit([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK)
+    look = Preview(0, (0, 0, 96, 96), quick=True, within_share=False)
+    seen = [next(running)]
+    end = time.perf_counter() + 10
+    while seen[-1].step == 1 and time.perf_counter() < end:
+        time.sleep(0.06)
+        seen.append(running.send(look))
+    running.close()
+    assert seen[-1].step == 2
+    assert all(p.preview is not None for p in seen[1:])
+    assert len(seen) > 2
 
 
 @pytest.mark.usefixtures("every_step")

@@ -98,23 +98,26 @@ def test_training_begins_with_the_weights_that_are_asked_for(tmp_path: Path) -> 
     model, given = ModelConfig(), tmp_path / "own.safetensors"
     doubled = {name: 2 * value for name, value in shipped().weights.items()}
     save_model(TrainedModel(shipped().card, doubled), given)
+    shipped_copy = save_model(shipped(), tmp_path / "shipped.safetensors")
     assert first_weights(TrainingConfig(), model) is shipped()
     assert first_weights(TrainingConfig(), replace(model, depth=2)) is None
     own = TrainingConfig(first_weights=str(given))
-    assert first_weights(replace(own, warm_start=False), model) is None
+    assert first_weights(TrainingConfig(warm_start=False), model) is None
     found = first_weights(own, model)
     assert found is not None
     torch.testing.assert_close(found.weights["head.weight"], doubled["head.weight"])
     # What it cannot begin with is said before anything is trained.
-    made = tissue((64, 64), n_channels=2, seed=1)
+    made = tissue((64, 64), n_channels=MIXTURES, seed=1)
     one = train([made.image], [made.scribbles()], TrainingConfig(max_steps=1, warm_start=False))
     save_model(one, given)
-    for wrong in (own, replace(own, first_weights="missing.safetensors")):
-        with pytest.raises(ImPartialError, match=r"own|missing"):
-            train([made.image], [made.scribbles()], wrong)
-    save_model(shipped(), given)
-    with pytest.raises(ImPartialError, match="of this shape"):
-        train([made.image], [made.scribbles()], own, replace(model, depth=2))
+    for wrong, network, words in (
+        (own, model, "is no file of first weights"),
+        (replace(own, warm_start=False), model, "without a warm start"),
+        (replace(own, first_weights="missing.safetensors"), model, "missing.safetensors"),
+        (replace(own, first_weights=str(shipped_copy)), replace(model, depth=2), "another shape"),
+    ):
+        with pytest.raises(ImPartialError, match=words):
+            train([made.image], [made.scribbles()], wrong, network)
 
 
 def test_a_few_steps_from_the_shipped_weights_beat_as_many_from_random_ones() -> None:

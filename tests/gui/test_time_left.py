@@ -27,6 +27,14 @@ def test_rests_are_counted() -> None:
     assert told(1.0, 12, left, begun=3.0, at=9.25) == pytest.approx(45.0, rel=0.05)
 
 
+def test_between_two_steps_beside_a_moving_hand_the_last_ones_count() -> None:
+    left = TimeLeft()
+    for step in range(4):
+        left.note(0.3 * step, 60.0, 10.0 * step)
+    said = [left.note(0.9 + 0.001 * tick, 60.0, 30.0 + tick) for tick in range(1, 10)]
+    assert max(said) < 2.5 * 60 * 10 / 0.3
+
+
 def test_a_pause_says_nothing_of_the_pace() -> None:
     left = TimeLeft()
     told(1.0, 5, left)

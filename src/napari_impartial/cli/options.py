@@ -76,7 +76,7 @@ def _converter(parameter: Parameter) -> Callable[[str], Any]:
 
 def _default_text(config: type[Any], parameter: Parameter) -> str:
     """Default as shown in the help, with the presets that differ from it."""
-    text = f"default {parameter.default}"
+    text = f"default {'none' if parameter.default == '' else parameter.default}"
     section = {ModelConfig: "model", TrainingConfig: "training"}.get(config)
     if section is not None and parameter.name != "preset":
         others = [

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import napari_impartial
 from napari_impartial import __version__
 from napari_impartial.core.errors import ImPartialError
 
@@ -21,12 +22,15 @@ from .output import ensure_folder, plain, to_json
 
 Results = list[dict[str, Any]]
 
+# First weights and the tables of the automatic cut.
+_SHIPPED = Path(napari_impartial.__file__).parent / "data"
+
 
 class FinishedRuns:
     """Results of finished runs, so that an interrupted experiment goes on where it was.
 
     A run is known by its whole specification, the program's version, and size and date of
-    the files of the data set and of first weights: whatever changes makes it a new one.
+    the files of the data set and of weights: whatever changes makes it a new one.
 
     Parameters
     ----------
@@ -63,9 +67,10 @@ class FinishedRuns:
 
     def _file(self, spec: dict[str, Any]) -> Path:
         assert self._folder is not None
-        files = sorted(Path(spec["set"]).glob("t*/*"))
-        own = spec.get("settings", {}).get("training", {}).get("first_weights")
-        known_by = [plain(spec), __version__, _fingerprint([*files, *([Path(own)] if own else [])])]
+        known = plain(spec)
+        files = [*sorted(Path(spec["set"]).glob("t*/*")), *sorted(_SHIPPED.iterdir())]
+        own = known.get("settings", {}).get("training", {}).get("first_weights")
+        known_by = [known, __version__, _fingerprint([*files, *([Path(own)] if own else [])])]
         digest = hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()
         words = [Path(spec["set"]).resolve().name]
         words += [str(spec[key]) for key in ("method", "percent", "seed") if key in spec]

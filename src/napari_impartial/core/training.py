@@ -73,9 +73,9 @@ def fit(
     while True:
         preview = previewer.answer()
         # Somebody waits for a preview, and a step may take long beside a busy window.
-        waiting_s = time.perf_counter() - stepped
-        skipping = told and skipped <= _STEPS_SKIPPED and waiting_s < LONGEST_REST_S
-        if preview is None and not skipping:
+        overdue = time.perf_counter() - stepped >= LONGEST_REST_S
+        skipping = told and skipped <= _STEPS_SKIPPED
+        if overdue or (preview is None and not skipping):
             trainer.step()
             told, skipped, stepped = False, 0, time.perf_counter()
         finished = trainer.finished()

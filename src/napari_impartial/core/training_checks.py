@@ -60,6 +60,11 @@ def check_settings(model: ModelConfig, training: TrainingConfig) -> None:
             f"patch_size is {training.patch_size}; a network of depth {model.depth} needs a "
             f"multiple of {stride}."
         )
+    if training.first_weights and not training.warm_start:
+        raise ImPartialError(
+            f"first_weights is {training.first_weights}, but without a warm start nothing begins "
+            "with them; leave one of the two out."
+        )
     weight = {
         "scribble": training.scribble_weight,
         "reconstruction": training.reconstruction_weight,

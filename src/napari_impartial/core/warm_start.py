@@ -61,12 +61,14 @@ def first_weights(training: TrainingConfig, model: ModelConfig) -> TrainedModel 
     path = training.first_weights
     if not path:
         return shipped() if suits(model, shipped()) else None
-    own = load_model(path)
-    if own.card.n_channels != MIXTURES or not suits(model, own):
+    own, like = load_model(path), shipped().card
+    if (own.card.channel_names, own.card.n_classes) != (like.channel_names, like.n_classes):
         raise ImPartialError(
-            f"{path} cannot be begun with: it is not of a network of this shape and of "
-            f"{MIXTURES} mixtures of channels, as benchmarks.pretrain makes them."
+            f"{path} is no file of first weights but a model of channels of its own; to go on "
+            "from a model, name it as such (--init)."
         )
+    if not suits(model, own):
+        raise ImPartialError(f"The first weights {path} are of a network of another shape.")
     return own
 
 

@@ -66,7 +66,7 @@ class PreviewControl(QObject):
         self._session = workspace.session
         self._job: Job | None = None
         self._channel_names: tuple[str, ...] = ()
-        # Whether the user paints, pans or zooms: training has few seconds then.
+        # Whether the user paints, pans or zooms, or did a moment ago: looks have to be quick then.
         self.hand_busy = False
         self._seen: tuple[PlaneKey, Box] | None = None
         # What training was asked for and has not answered yet, and what it answered last.

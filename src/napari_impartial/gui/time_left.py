@@ -11,7 +11,7 @@ from napari_impartial.core.preview_budget import LONGEST_REST_S
 _SEEN_S, _TELLING_S = LONGEST_REST_S + 2.0, 2.0
 # Reports come several times a second, beside a moving hand one after each rest; after a longer
 # silence it was paused, say.
-_SILENCE_S = LONGEST_REST_S + 1.0
+_SILENCE_S = 1.5 * LONGEST_REST_S
 
 
 class TimeLeft:
@@ -37,7 +37,9 @@ class TimeLeft:
         if self._seen and (now - self._seen[-1][0] > _SILENCE_S or trained_s < self._seen[-1][1]):
             self._seen.clear()
         self._seen.append((now, trained_s))
-        while now - self._seen[0][0] > _SEEN_S:
+        # The last one before that while is kept: between two steps beside a moving hand there may
+        # be as long a rest.
+        while len(self._seen) > 1 and now - self._seen[1][0] > _SEEN_S:
             self._seen.popleft()
         passed, trained = now - self._seen[0][0], trained_s - self._seen[0][1]
         if passed < _TELLING_S or trained <= 0:

@@ -155,8 +155,8 @@ class TrainingControl(QObject):
         self._job.progressed.connect(self._on_progress)
         self._job.ended.connect(self._on_end)
         self._previews.begin(self._job, self._items)
-        if self._gives_way:
-            self.give_way(True)
+        # In any case: what the hand did while the last training ended may not have arrived.
+        self.give_way(self._gives_way)
         self.started.emit(config)
 
     def _on_progress(self, progress: TrainingProgress) -> None:

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 # Progress is forwarded no more often: a small network does hundreds of steps a second.
 REPORT_EVERY_S = 0.25
-# While the hand moves it has half the cores, and rests for so many times as long as it worked,
-# nearly always: drawing without a graphics card takes a core and a half, and a low priority is no
-# help to threads that wait for each other's turn. It works as soon as the hand stands still.
+# While the hand moves it has half the cores, and rests for so many times as long as it worked: that
+# is nearly always. Drawing without a graphics card takes a core and a half, and a low priority is
+# no help to threads that wait for each other's turn. It works once the hand stands still.
 REST_SHARE = 40.0
 # Where what is left is enough to draw with: a guess, for want of such a machine to measure on.
 REST_SHARE_OF_MANY_CORES = 1.0
@@ -61,7 +61,7 @@ class Inbox:
         self.rest_share = REST_SHARE
         # Set where a rest is to end, or not to begin.
         self._called = threading.Event()
-        # Of the rest after work that was done beside a busy hand, what is still to come.
+        # Of the rest after work that was done beside a moving hand, what is still to come.
         self._owed_s = 0.0
         self._connection = connection
         self._commands: collections.deque[tuple[int, Command]] = collections.deque()
@@ -73,7 +73,10 @@ class Inbox:
     def give_way(self, wanted: bool) -> None:
         """Ask training to give way, or not to."""
         self.gives_way = wanted
-        if not wanted:
+        # A hand that was still for a moment ends no rest that begins after it.
+        if wanted:
+            self._called.clear()
+        else:
             self._called.set()
 
     def rest(self, worked_s: float, most_s: float = math.inf) -> None:
@@ -145,7 +148,7 @@ class Inbox:
 
 
 def half(threads: int) -> int:
-    """Return what training has of so many threads beside a busy hand."""
+    """Return what training has of so many threads beside a moving hand."""
     return max(threads // 2, 1)
 
 
@@ -157,7 +160,7 @@ def cores() -> int:
 
 
 def rest_share(threads: int, n_cores: int) -> float:
-    """Return for how many times as long as it worked a training rests beside a busy hand.
+    """Return for how many times as long as it worked a training rests beside a moving hand.
 
     Parameters
     ----------
@@ -258,7 +261,8 @@ class Server:
                     self._reply(messages.Progressed(job.job, progress))
                     reported = time.monotonic()
                 # Pauses and rests are not counted as training.
-                self._inbox.rest(time.monotonic() - began, progress.preview_wait_s)
+                most_s = progress.preview_wait_s if progress.fraction < 1 else 0.0
+                self._inbox.rest(time.monotonic() - began, most_s)
                 command = self._inbox.next_command(job.job)
                 # On two cores what comes out is the same: one half of a batch after the other.
                 torch.set_num_threads(half(threads) if self._inbox.gives_way else threads)
