@@ -194,6 +194,7 @@ def test_previews_come_soon_and_take_a_tenth_of_the_time_at_most(
 
 RESTS = """
 import math
+import threading
 import time
 from multiprocessing import Pipe
 from napari_impartial.core.results import NewScribbles, Preview
@@ -212,8 +213,8 @@ ours, theirs = Pipe()
 inbox = Inbox(theirs)
 
 def rested(*told, worked_s=LONGEST_REST_S / REST_SHARE, most_s=math.inf):
-    for message in told:
-        messages.send(ours, message)
+    for message in told:  # once it rests
+        threading.Timer(0.05, messages.send, (ours, message)).start()
     began = time.monotonic()
     inbox.rest(worked_s, most_s)
     return (time.monotonic() - began) / LONGEST_REST_S
@@ -531,7 +532,7 @@ def test_training_gives_way_to_a_moving_hand_and_comes_out_the_same(
         """Return the weights, and how often the seconds of training went into it."""
         commands: SimpleQueue[Any] = SimpleQueue()
         job = train_job(process, tiny_tissue.image, tiny_scribbles)
-        config = replace(job.keywords["training"], batch_size=4, max_steps=40)
+        config = replace(job.keywords["training"], batch_size=4, max_steps=20)
         for one in wanted:
             commands.put(partial(messages.GiveWay, wanted=one))
         steps = process.run(partial(job, training=config), commands)
