@@ -27,14 +27,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_impartial.cli.dataset import read_with_labels, samples_in
 from napari_impartial.core import objectness
 from napari_impartial.core.config import InstanceConfig, TrainingConfig
-from napari_impartial.core.images import Image
 from napari_impartial.core.instances import Cutter
 from napari_impartial.core.metrics import evaluate
 from napari_impartial.core.object_tree import LEVELS, ObjectTree, build_tree
 from napari_impartial.core.scribbles import simulate
+
+from .real import Pair, pairs_of
 
 _OUT = Path(objectness.__file__).parents[1] / "data" / "objectness.json"
 _STUMPS, _RATE, _LEAST_ROWS = 400, 0.08, 200
@@ -61,19 +61,9 @@ class Candidates:
     overlap: npt.NDArray[np.float64]
 
 
-Pair = tuple[Image, npt.NDArray[np.int32]]
-
-
 def parts_of(folder: Path) -> dict[str, tuple[list[Pair], list[Pair]]]:
     """Return, by name, what to train on and what to predict, both ways round."""
-    sides: list[list[Pair]] = []
-    for side in ("train", "test"):
-        pairs: list[Pair] = []
-        for sample in samples_in(folder / side):
-            assert sample.truth is not None
-            pairs += read_with_labels(sample.image, sample.truth)
-        sides.append(pairs)
-    train, test = sides
+    train, test = (pairs_of(folder, [side]) for side in ("train", "test"))
     if test:
         return {folder.name: (train, test), f"{folder.name}, reversed": (test, train)}
     halves = {}
@@ -222,12 +212,10 @@ def main() -> None:
     maps: dict[str, list[Map]] = {}
     family: dict[str, str] = {}
     for folder in args.sets:
-        own = (
-            None
-            if args.first_weights is None
-            else args.first_weights / f"{folder.name}.safetensors"
-        )
-        own = own if own is not None and own.exists() else None
+        own = None
+        if args.first_weights is not None:
+            file = args.first_weights / f"{folder.name}.safetensors"
+            own = file if file.exists() else None
         for part, (train, test) in parts_of(folder).items():
             maps[part] = [
                 one

@@ -59,22 +59,22 @@ def example(seed: int, size: int = 256) -> Example | None:
     rng = np.random.default_rng(seed)
     channels, truth = _picture(rng, size)
     names = tuple(str(number) for number in range(len(channels)))
-    normalized = normalize(Image(channels, names, "procedural"))
+    return example_of(normalize(Image(channels, names, "procedural")), truth, rng)
+
+
+def example_of(
+    normalized: Float, truth: NDArray[np.int32], rng: np.random.Generator
+) -> Example | None:
+    """Mix a picture's channels by strokes that are drawn on it; None where these are too few."""
     strokes = simulate(truth, float(rng.choice([0.1, 0.2, 0.3])), rng)[0].labels
-    if not enough_strokes(strokes):
+    if min((strokes == k).sum() for k in (_BACKGROUND, _FOREGROUND)) < _LEAST_STROKES_PX:
         return None
     mixing = mix([torch.from_numpy(normalized)], [torch.from_numpy(strokes)])
     mixtures = np.einsum("vc,cyx->vyx", mixing, normalized).astype(np.float16)
-    return Example(mixtures, dense_labels(truth))
+    return Example(mixtures, _dense_labels(truth))
 
 
-def enough_strokes(strokes: NDArray[np.uint8]) -> bool:
-    """Whether there is enough of both kinds to mix the channels by."""
-    return min((strokes == k).sum() for k in (_BACKGROUND, _FOREGROUND)) >= _LEAST_STROKES_PX
-
-
-def dense_labels(truth: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Return what is wanted of each pixel: seams of touching objects are background."""
+def _dense_labels(truth: NDArray[np.int32]) -> NDArray[np.uint8]:
     lowest = ndimage.minimum_filter(np.where(truth > 0, truth, np.iinfo(np.int32).max), 3)
     seam = (ndimage.maximum_filter(truth, 3) > truth) | (lowest < truth)
     return np.where((truth > 0) & ~seam, _FOREGROUND, _BACKGROUND).astype(np.uint8)

@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_impartial.cli.dataset import read_with_labels, samples_in
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image, normalize
-from napari_impartial.core.scribbles import simulate
 from napari_impartial.core.tissue import consecutive
-from napari_impartial.core.warm_start import mix
 
-from .procedural import Example, dense_labels, enough_strokes
+from .procedural import Example, example_of
 
 Pair = tuple[Image, NDArray[np.int32]]
 
@@ -28,11 +25,11 @@ _MAGNIFICATIONS = (0.6, 1.6)
 _TRIES = 50
 
 
-def pairs_of(folder: Path) -> list[Pair]:
-    """Return all images of a data set that have a truth, training and test, with it."""
+def pairs_of(folder: Path, sides: Sequence[str] = ("train", "test")) -> list[Pair]:
+    """Return the images of a data set that have a truth, with it."""
     return [
         pair
-        for side in ("train", "test")
+        for side in sides
         for sample in samples_in(folder / side)
         if sample.truth is not None
         for pair in read_with_labels(sample.image, sample.truth)
@@ -64,12 +61,7 @@ def _crop(
     labels = consecutive(ndimage.zoom(truth[here], magnification, order=0))
     if min(labels.shape) < _LEAST_SIDE_PX or labels.max() < _FEWEST_OBJECTS:
         return None
-    seen = _as_elsewhere(channels, rng)
-    strokes = simulate(labels, float(rng.choice([0.1, 0.2, 0.3])), rng)[0].labels
-    if not enough_strokes(strokes):
-        return None
-    mixing = mix([torch.from_numpy(seen)], [torch.from_numpy(strokes)])
-    return Example(np.einsum("vc,cyx->vyx", mixing, seen).astype(np.float16), dense_labels(labels))
+    return example_of(_as_elsewhere(channels, rng), labels, rng)
 
 
 def _as_elsewhere(channels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

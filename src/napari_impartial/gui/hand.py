@@ -10,9 +10,9 @@ import napari
 from qtpy.QtCore import QObject, QTimer, Signal
 
 # A hand that moves tells of itself many times a second; between two strokes it is still for longer.
-STILL_MS = 250
+_STILL_MS = 250
 # A hand that paints stroke after stroke stands still for less than that in between.
-REST_MS = 1500
+_REST_MS = 1500
 
 
 class Hand(QObject):
@@ -32,8 +32,8 @@ class Hand(QObject):
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._still = self._timer(STILL_MS, self.moving_changed.emit)
-        self._rest = self._timer(REST_MS, self.busy_changed.emit)
+        self._still = self._timer(_STILL_MS, self.moving_changed.emit)
+        self._rest = self._timer(_REST_MS, self.busy_changed.emit)
         viewer.mouse_drag_callbacks.append(self._on_drag)
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
 
