@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
+from napari_impartial.gui.jobs import Job
 from napari_impartial.gui.messages import GiveWay
 
 
@@ -54,6 +55,21 @@ def test_training_gives_way_while_the_hand_moves(
     assert told[2:] == [GiveWay(0, True)]
     wait_for(lambda: not widget.training._previews.hand_busy)
     assert told[3:] == [GiveWay(0, False)]
+
+
+def test_a_training_is_told_of_a_hand_that_was_still_before_it_began(
+    widget: Any, find: Any, scribbled: Any, wait_for: Any
+) -> None:
+    # The last training may have heard of a hand that moved, and no more.
+    inboxes: list[Any] = []
+    send = Job.send
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Job, "send", lambda job, make: (inboxes.append(make), send(job, make))[1])
+        find("time_budget_spin").setValue(1)
+        find("train_button").click()
+        wait_for(lambda: not widget.session.busy)
+    told = [message for make in inboxes if isinstance(message := make(job=0), GiveWay)]
+    assert told[0] == GiveWay(0, False)
 
 
 class Ring:
