@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 import time
@@ -12,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_impartial.core.threads import wait_passively
+
 if TYPE_CHECKING:
     from napari_impartial.core.scribbles import Scribbles
     from napari_impartial.core.tissue import Tissue
+
+# As the program's own processes do, or a busy machine makes timed trainings many times as long.
+wait_passively(os.environ)
 
 # How long a thread or window that is just ending may take to be gone.
 GRACE_S = 3.0
