@@ -141,3 +141,18 @@ def test_a_part_with_more_of_the_strokes_counts_for_more(two_threads: None) -> N
     expected = torch.autograd.grad(total, list(made.parameters()), materialize_grads=True)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_normalization_is_the_same_in_all_parts_and_stays(two_threads: None) -> None:
+    made = network("batch")
+    gradients = Gradients(made, seeded(), 0)
+    gradients.of(batch(4), loss, ONE)
+    gradients.freeze_normalization()
+    frozen = [buffer.clone() for buffer in made.buffers()]
+    found, _ = gradients.of(batch(8), loss, ONE)
+    for now, then in zip(made.buffers(), frozen, strict=True):
+        assert torch.equal(now, then)
+    # By the same statistics, what the parts find adds up to what the whole has.
+    total, _ = loss(made, batch(8), seeded())
+    for one, other in zip(found, torch.autograd.grad(total, list(made.parameters())), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)

@@ -152,6 +152,7 @@ BROKEN = [
     ({"normalization": [99, 1]}, "normalization"),
     ({"normalization": ["1", "99"]}, "normalization"),
     ({"normalization": [1, 50, 99]}, "normalization"),
+    ({"second_opinion": 1}, "second_opinion is 1; it has to be true or false"),
     ({"history": None}, "history"),
     ({"history": "abc"}, "history is 'abc'"),
     ({"history": [1]}, "history"),
@@ -183,11 +184,12 @@ def test_broken_card(path: Path, change: dict[str, object], said: str) -> None:
 
 
 def test_card_with_something_missing(path: Path, model: TrainedModel) -> None:
-    values = json.loads(model.card.to_json())
+    values = json.loads(replace(model.card, second_opinion=False).to_json())
     for name in values:
         rest = {key: value for key, value in values.items() if key != name}
-        if name == "history":  # the only one that nothing depends on
-            assert ModelCard.from_json(json.dumps(rest)).history == ()
+        if name in ("history", "second_opinion"):  # which earlier versions did without
+            card = ModelCard.from_json(json.dumps(rest))
+            assert (card.history, card.second_opinion) in [((), False), (model.card.history, True)]
             continue
         with pytest.raises(ModelFileError, match=f"{name} is missing"):
             ModelCard.from_json(json.dumps(rest))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_impartial.core.config import TrainingConfig
-from napari_impartial.core.patches import PatchSampler, choose_held_out
+from napari_impartial.core.patches import PatchSampler, choose_held_out, cover
 from napari_impartial.core.scribbles import Scribbles
 
 PLAIN = TrainingConfig(
@@ -17,6 +17,7 @@ PLAIN = TrainingConfig(
     batch_size=8,
     intensity_jitter=0.0,
     zoom_jitter=0.0,
+    half_size_fraction=0.0,
     blur_jitter_px=0.0,
     noise_jitter=0.0,
     validation_fraction=0.0,
@@ -122,6 +123,37 @@ def test_each_jitter_changes_images_and_zero_does_not(jitter: dict[str, float]) 
     assert torch.isfinite(batch.images).all()
     plain = PatchSampler([image], [dots()], PLAIN).sample(np.random.default_rng(0))
     assert set(plain.images.flatten().tolist()) <= known
+
+
+def test_a_share_of_the_patches_is_shown_at_half_size() -> None:
+    image = torch.rand(2, 64, 64, generator=torch.Generator().manual_seed(0))
+    halves = torch.nn.functional.avg_pool2d(image[None], 2, 1)[0]
+    known = {round(value, 5) for value in halves.flatten().tolist()}
+
+    def shown_at_half_size(share: float) -> float:
+        config = replace(PLAIN, half_size_fraction=share)
+        sampler, rng = PatchSampler([image], [dots()], config), np.random.default_rng(0)
+        patches = torch.cat([sampler.sample(rng).images for _ in range(25)])
+        assert patches.shape == (200, 2, 16, 16)
+        means = (
+            {round(value, 5) for value in patch.flatten().tolist()} <= known for patch in patches
+        )
+        return sum(means) / len(patches)
+
+    assert shown_at_half_size(1.0) == 1.0
+    assert shown_at_half_size(0.25) == pytest.approx(0.25, abs=0.08)
+    assert shown_at_half_size(0.0) == 0.0
+
+
+def test_windows_cover_all_strokes_also_of_small_images() -> None:
+    labels = np.zeros((100, 30), np.uint8)
+    labels[5, 2:28], labels[95, 29] = 1, 2
+    seen = np.zeros_like(labels, bool)
+    for y, x in cover(labels, 40):
+        assert 0 <= y <= 60
+        assert x == 0
+        seen[y : y + 40, x : x + 40] = True
+    assert seen[labels > 0].all()
 
 
 def test_zoom_keeps_labels_on_their_pixels() -> None:

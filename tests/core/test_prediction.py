@@ -26,7 +26,8 @@ PLAIN = PredictionConfig(second_opinion=False)
 @pytest.fixture(scope="module")
 def model(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> TrainedModel:
     config = TrainingConfig(max_steps=80, patch_size=64)
-    return api.train([tiny_tissue.image], [tiny_scribbles], config, ModelConfig(base_features=8))
+    made = api.train([tiny_tissue.image], [tiny_scribbles], config, ModelConfig(base_features=8))
+    return TrainedModel(replace(made.card, second_opinion=True), made.weights)
 
 
 def scene(shape: tuple[int, int], seed: int = 0) -> Image:
@@ -161,6 +162,16 @@ def test_some_rows_at_a_time_come_to_the_same(
     fine = api.predict(image, model, replace(config, second_opinion=False))
     assert np.abs(fine.probability - whole.probability).max() > 0.01
     assert (whole.mutual_information <= fine.mutual_information + 1e-6).all()
+
+
+def test_a_model_that_does_not_heed_the_second_opinion_is_not_asked(model: TrainedModel) -> None:
+    image = scene((80, 70))
+    config = PredictionConfig(samples=0)
+    deaf = TrainedModel(replace(model.card, second_opinion=False), model.weights)
+    found = api.predict(image, deaf, config).probability
+    alone = api.predict(image, model, replace(config, second_opinion=False)).probability
+    assert np.array_equal(found, alone)
+    assert not np.array_equal(found, api.predict(image, model, config).probability)
 
 
 def test_image_and_network_are_left_as_they_were(model: TrainedModel) -> None:

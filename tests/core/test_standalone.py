@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def test_the_written_network_predicts_the_same(
         assert ours.std() > 0.02
         np.testing.assert_allclose(theirs[0], ours, atol=1e-4)
         assert theirs.shape == (2, classes, height, width)
+
+
+def test_it_heeds_the_second_opinion_as_the_model_does() -> None:
+    one = model(1, 2, ModelConfig(base_features=4, depth=1))
+    x = normalized((1, 64, 64))
+    for heeded in (True, False):
+        trained = TrainedModel(replace(one.card, second_opinion=heeded), one.weights)
+        config = replace(ONE_PASS, second_opinion=heeded)
+        ours = predict_normalized(trained.network(), x, config).probability
+        theirs = standalone(trained)(torch.from_numpy(x)[None])[0].numpy()
+        np.testing.assert_allclose(theirs, ours, atol=1e-4)
+    assert np.abs(ours - predict_normalized(one.network(), x, ONE_PASS).probability).max() > 0.05
 
 
 def test_what_normalization_takes_care_of_is_in_the_network() -> None:

@@ -43,6 +43,7 @@ from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.tissue import Tissue, tissue
 from napari_impartial.core.trainer import Clock, Trainer
 from napari_impartial.core.training import fit
+from napari_impartial.core.unet import UNet
 
 SMALL = ModelConfig(base_features=8, depth=2)
 QUICK = TrainingConfig(patch_size=32, max_steps=12, validation_fraction=0.0)
@@ -687,3 +688,65 @@ def test_a_model_of_other_channels_cannot_be_continued(
     model = api.train([image], [tiny_scribbles], replace(QUICK, max_steps=1), SMALL)
     with pytest.raises(ImPartialError, match="2 channel"):
         next(fit([image.select([0])], [tiny_scribbles], training=QUICK, init=model))
+
+
+def test_statistics_are_frozen_half_way_and_handed_out(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    networks = [network for network, _ in trainer.gradients._parts]
+
+    def statistics(network: UNet) -> list[torch.Tensor]:
+        return [buffer.clone() for buffer in network.buffers()]
+
+    while trainer.steps < 6:
+        trainer.step()
+        assert not trainer.frozen
+        assert all(layer.training for layer in trainer.network.normalizations())
+    trainer.step()
+    assert trainer.frozen
+    frozen = statistics(trainer.network)
+    while not trainer.finished():
+        trainer.step()
+    trainer.calibrate(16)
+    for network in (*networks, trainer.average.network):
+        for now, then in zip(statistics(network), frozen, strict=True):
+            assert torch.equal(now, then)
+    assert all(not layer.training for network in networks for layer in network.normalizations())
+    assert all(layer.training for network in networks for layer in network.dropouts())
+    model = trainer.result()
+    names = [name for name, _ in trainer.network.named_buffers()]
+    for name, then in zip(names, frozen, strict=True):
+        assert torch.equal(model.weights[name], then)
+
+
+def test_what_was_best_before_statistics_were_frozen_does_not_count(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    trainer.best = (0.0, 1, trainer.average.weights())
+    for _ in range(7):
+        assert trainer.best is not None
+        trainer.step()
+    assert trainer.best is None
+
+
+@pytest.mark.parametrize("objective", ["joint", "reconstruction"])
+def test_statistics_need_not_be_frozen(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles, objective: str
+) -> None:
+    never = replace(QUICK, freeze_norm_at=1.0, objective=objective)
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, never, None)
+    while not trainer.finished():
+        trainer.step()
+    assert not trainer.frozen
+    assert all(layer.training for layer in trainer.network.normalizations())
+
+
+def test_continuing_goes_on_heeding_or_not_until_it_knows(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    made = api.train([tiny_tissue.image], [tiny_scribbles], QUICK, SMALL)
+    deaf = TrainedModel(replace(made.card, second_opinion=False), made.weights)
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, deaf)
+    assert not trainer.second_opinion

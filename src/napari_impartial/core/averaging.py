@@ -48,26 +48,51 @@ class WeightAverage:
             name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()
         }
 
-    @torch.no_grad()
     def calibrate(self, patches: Tensor) -> None:
         """Take the statistics of normalization layers from patches (N, C, P, P).
 
         Those gathered in training are of augmented patches and of weights that have moved
         on; averaged weights need statistics of their own.
         """
-        layers = [m for m in self.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-        if not layers:
-            return
-        # With dropout on, as in training; Monte-Carlo passes have it in the last levels alone. From
-        # a generator of their own, so that a look at the network does not change its training.
-        generator = torch.Generator(patches.device).manual_seed(self._config.seed)
-        for dropout in self.network.dropouts():
-            dropout.generator = generator
-        self.network.train()
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # a plain mean over the batches
-        for batch in patches.split(self._config.batch_size):
-            with computing_in(self._precision, patches.device):
-                self.network.features(batch.contiguous(memory_format=torch.channels_last))
-        self.network.eval()
+        gather_statistics(self.network, patches, self._config, self._precision)
+
+    @torch.no_grad()
+    def take_statistics(self, network: UNet) -> None:
+        """Take over the statistics that `network` is normalized by."""
+        for mine, its in zip(self.network.buffers(), network.buffers(), strict=True):
+            mine.copy_(its)
+
+
+@torch.no_grad()
+def gather_statistics(
+    network: UNet, patches: Tensor, config: TrainingConfig, precision: torch.dtype
+) -> None:
+    """Take a network's normalization statistics from patches; it is in evaluation mode then.
+
+    Parameters
+    ----------
+    network : UNet
+    patches : (N, C, P, P) Tensor
+    config : TrainingConfig
+        Its seed and batch size are used.
+    precision : torch.dtype
+        To compute in.
+    """
+    # With dropout on, as in training; Monte-Carlo passes have it in the last levels alone. From
+    # a generator of their own, so that a look at the network does not change its training.
+    dropouts = network.dropouts()
+    before = [dropout.generator for dropout in dropouts]
+    own = torch.Generator(patches.device).manual_seed(config.seed)
+    for dropout in dropouts:
+        dropout.generator = own
+    layers = network.normalizations()
+    network.train()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain mean over the batches
+    for batch in patches.split(config.batch_size) if layers else ():
+        with computing_in(precision, patches.device):
+            network.features(batch.contiguous(memory_format=torch.channels_last))
+    for dropout, source in zip(dropouts, before, strict=True):
+        dropout.generator = source
+    network.eval()

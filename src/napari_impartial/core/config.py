@@ -165,6 +165,15 @@ class TrainingConfig:
         minimum=0.0,
         maximum=1.5,
     )
+    half_size_fraction: float = setting(
+        0.2,
+        "Patches at half size",
+        "Share of the patches that are shown at half their size, so that the second opinion, the "
+        "view at half size, is learned too.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
     blur_jitter_px: float = setting(
         2.0,
         "Blur jitter",
@@ -203,6 +212,15 @@ class TrainingConfig:
         "Learning-rate schedule",
         "budget: warm-up, then a cosine to zero over the time budget; exponential: the paper's.",
         choices=("budget", "exponential"),
+    )
+    freeze_norm_at: float = setting(
+        0.5,
+        "Freeze normalization at",
+        "Share of the budget from which the statistics of batch normalization stay as they are, so "
+        "that training sees what prediction will; 1 never freezes them.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
     )
     ema_decay: float = setting(
         0.99,
@@ -263,7 +281,8 @@ class PredictionConfig:
         True,
         "Second opinion",
         "Also look at the image at half its size, to deny specks and fill holes that noise "
-        "and texture make.",
+        "and texture make. Left out with models whose view at half size contradicts the strokes "
+        "that they were trained on.",
     )
     reconstruction: bool = setting(
         False, "Reconstruction", "Also return the denoised, quantized image."
@@ -379,12 +398,14 @@ def _paper() -> Preset:
             scribble_patch_fraction=0.6,
             intensity_jitter=0.0,
             zoom_jitter=0.0,
+            half_size_fraction=0.0,
             blur_jitter_px=0.0,
             noise_jitter=0.0,
             learning_rate=5e-4,
             weight_decay=1e-4,
             optimizer="adam",
             schedule="exponential",
+            freeze_norm_at=1.0,
             ema_decay=0.0,
             warm_start=False,
             batch_size=8,

@@ -47,6 +47,8 @@ class ModelCard:
         Of the weights in the file; None where nothing was held out.
     history : tuple of dict
         Losses over time: ``step``, ``elapsed_s``, ``training`` and ``validation``.
+    second_opinion : bool
+        Whether the view at half size is heeded in prediction: not where it contradicted strokes.
     """
 
     channel_names: tuple[str, ...]
@@ -63,6 +65,7 @@ class ModelCard:
     parameters: int
     best_validation_loss: float | None
     history: tuple[dict[str, Any], ...] = ()
+    second_opinion: bool = True
     format_version: int = FORMAT_VERSION
 
     @property
@@ -103,6 +106,7 @@ class ModelCard:
                 f"({values.get('program_version')}); update napari-impartial to open it."
             )
         values.setdefault("history", [])
+        values.setdefault("second_opinion", True)
         for name in values:
             if name not in _ENTRIES:
                 raise _unreadable(f"{name} is not known")
@@ -150,6 +154,7 @@ def _is_look(value: Any) -> bool:
 
 _Check = tuple[str, Callable[[Any], bool]]
 _TEXT: _Check = ("text", _is_text)
+_FLAG: _Check = ("true or false", lambda value: isinstance(value, bool))
 _COUNT: _Check = ("a whole number from 1", lambda value: _is_whole(value) and value >= 1)
 
 # What each entry of a card has to be, in words and as a function. Settings are also held
@@ -173,12 +178,13 @@ _ENTRIES: dict[str, _Check] = {
         "a list of objects with elapsed_s and losses",
         lambda value: isinstance(value, list) and all(map(_is_look, value)),
     ),
+    "second_opinion": _FLAG,
 }
 
 # What a setting has to be, by the type of its default.
 _KINDS: dict[type, _Check] = {
     str: _TEXT,
-    bool: ("true or false", lambda value: isinstance(value, bool)),
+    bool: _FLAG,
     int: ("a whole number", _is_whole),
     float: ("a number", _is_number),
 }

@@ -156,15 +156,15 @@ class PatchSampler:
         """Draw one batch.
 
         A share of the patches has a random annotated pixel at a random place inside,
-        each class equally often; the others lie anywhere. All are zoomed, flipped and
-        turned at random, and their intensities, sharpness and noise varied: what the
-        network may rely on is what a few strokes in one image share with the next image.
+        each class equally often; the others lie anywhere. All are zoomed (some to half
+        their size), flipped and turned at random, and their intensities, sharpness and
+        noise varied: what the network may rely on is what a few strokes in one image share
+        with the next image.
         """
         config = self.config
         images, labels = [], []
         for _ in range(config.batch_size):
-            zoom = math.exp(config.zoom_jitter * float(rng.uniform(-1, 1)))
-            index, y, x, side = self._corner(round(config.patch_size / zoom), rng)
+            index, y, x, side = self._corner(round(config.patch_size / self._zoom(rng)), rng)
             turns, flip = int(rng.integers(4)), bool(rng.integers(2))
             window = (slice(y, y + side), slice(x, x + side))
             image = _resize(self.images[index][(slice(None), *window)], config.patch_size)
@@ -187,7 +187,7 @@ class PatchSampler:
         size = self.config.patch_size
         images, labels = [], []
         for index, checked in enumerate(self._validation_labels):
-            corners = _cover(checked.cpu().numpy(), size)
+            corners = cover(checked.cpu().numpy(), size)
             for y, x in corners:
                 window = (slice(y, y + size), slice(x, x + size))
                 images.append(self.images[index][(slice(None), *window)])
@@ -202,6 +202,12 @@ class PatchSampler:
             )
             for at in range(0, len(order), step)
         ]
+
+    def _zoom(self, rng: np.random.Generator) -> float:
+        """Choose how far a patch is enlarged."""
+        config = self.config
+        zoom = math.exp(config.zoom_jitter * float(rng.uniform(-1, 1)))
+        return zoom / 2 if rng.random() < config.half_size_fraction else zoom
 
     def _corner(self, side: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Choose an image, the upper left corner of a patch in it, and the side it can have."""
@@ -260,14 +266,17 @@ class PatchSampler:
         return torch.from_numpy(padded).to(self.images[index].device)
 
 
-def _cover(labels: npt.NDArray[np.uint8], size: int) -> list[tuple[int, int]]:
-    """Choose corners of `size` windows that together hold all annotated pixels."""
+def cover(labels: npt.NDArray[np.uint8], size: int) -> list[tuple[int, int]]:
+    """Choose corners of `size` windows that together hold all annotated pixels.
+
+    Windows are inside the image, or begin at its edge where it is smaller.
+    """
     left = labels > 0
-    height, width = labels.shape
+    last_y, last_x = (max(side - size, 0) for side in labels.shape)
     corners = []
     while left.any():
         y, x = (int(v) for v in np.argwhere(left)[0])
-        y, x = min(max(y - size // 4, 0), height - size), min(max(x - size // 2, 0), width - size)
+        y, x = min(max(y - size // 4, 0), last_y), min(max(x - size // 2, 0), last_x)
         corners.append((y, x))
         left[y : y + size, x : x + size] = False
     return corners

@@ -82,6 +82,7 @@ def predict(
             f"{image.name} has {n_channels} channel(s), but the model was trained on "
             f"{model.card.n_channels}: {', '.join(model.card.channel_names)}."
         )
+    config = replace(config, second_opinion=config.second_opinion and model.card.second_opinion)
     network = model.network(resolve_device(config.device))
     return predict_normalized(
         network, normalize(image, *model.card.normalization), config, progress
@@ -108,12 +109,12 @@ def predict_normalized(
     second = None if progress is None else (lambda done: progress(0.8 + 0.2 * done))
     fine = _predict_at_one_scale(network, channels, config, first)
     coarse_config = replace(config, reconstruction=False)
-    coarse = _predict_at_one_scale(network, _halve(channels), coarse_config, second)
+    coarse = _predict_at_one_scale(network, halve(channels), coarse_config, second)
     _second_opinion(fine, coarse.probability)
     return fine
 
 
-def _halve(channels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def halve(channels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Mean of each block of 2 x 2 px; an odd last row or column is doubled first."""
     even = _padded(channels, 2, "edge")
     total = even[:, ::2, ::2] + even[:, 1::2, ::2]

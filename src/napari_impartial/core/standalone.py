@@ -18,13 +18,15 @@ from .unet import UNet
 class Standalone(nn.Module):
     """All that :func:`predict` does in one pass, from normalized intensities on.
 
-    Without dropout, with the second opinion, and for images of :attr:`least_px` plus a
-    multiple of :attr:`step_px` pixels a side, which need no padding at either scale.
+    Without dropout, with the second opinion if the model heeds it, and for images of
+    :attr:`least_px` plus a multiple of :attr:`step_px` pixels a side, which need no padding at
+    either scale.
     """
 
-    def __init__(self, network: UNet) -> None:
+    def __init__(self, network: UNet, second_opinion: bool = True) -> None:
         super().__init__()
         self.network = network
+        self.second_opinion = second_opinion
 
     @property
     def step_px(self) -> int:
@@ -39,6 +41,8 @@ class Standalone(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return class probabilities (B, K, H, W) of normalized intensities (B, C, H, W)."""
         x = torch.nan_to_num(x.clamp(-NORMALIZED_LIMIT, NORMALIZED_LIMIT), nan=0.0)
+        if not self.second_opinion:
+            return self._at_one_scale(x)
         return combine(self._at_one_scale(x), self._at_one_scale(F.avg_pool2d(x, 2)))
 
     def _at_one_scale(self, x: Tensor) -> Tensor:
@@ -48,7 +52,8 @@ class Standalone(nn.Module):
 
 def standalone(model: TrainedModel) -> Standalone:
     """Return a model's network as one function, on the CPU in float32, not to be trained."""
-    return Standalone(model.network()).eval().requires_grad_(False)
+    network = Standalone(model.network(), model.card.second_opinion)
+    return network.eval().requires_grad_(False)
 
 
 def write_torchscript(network: Standalone, path: str | os.PathLike[str]) -> None:

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from napari_impartial import __version__
 
-from .averaging import WeightAverage
+from .averaging import WeightAverage, gather_statistics
 from .blind_spot import BlindSpotBatch, hide_pixels
-from .config import ModelConfig, TrainingConfig
+from .config import ModelConfig, PredictionConfig, TrainingConfig
 from .device import computing_in, resolve_device, resolve_precision
 from .errors import ImPartialError
 from .gradients import Gradients
@@ -36,6 +36,7 @@ from .model_file import TrainedModel
 from .patches import Patches, PatchSampler
 from .results import Losses, TrainingProgress, mean_losses
 from .scribbles import Scribbles, check_trainable
+from .second_opinion import contradicts
 from .training_checks import (
     check_channels,
     check_data,
@@ -121,6 +122,9 @@ class Trainer:
             self.device.type, enabled=self.precision == torch.float16
         )
         self.steps = 0
+        self.frozen = False
+        # Whether what the network sees at half size agrees with the strokes, as far as is known.
+        self.second_opinion = init.card.second_opinion if init else True
         # The step that the averaged network's statistics are of; negative before the first.
         self.calibrated_at = -1
         self.recent = Losses(0.0, 0.0, 0.0, 0.0)
@@ -139,6 +143,8 @@ class Trainer:
 
     def step(self) -> None:
         """Do one step of the optimizer."""
+        if not self.frozen and self.fraction() >= self.config.freeze_norm_at:
+            self._freeze()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         patches = self.sampler.sample(self.rng)
@@ -275,6 +281,7 @@ class Trainer:
         if earlier is not None:
             self.average.network.load_state_dict(earlier)
         self.calibrate(_CALIBRATION_PATCHES)
+        self._ask_second_opinion()
         before = self.init.card if self.init else None
         card = ModelCard(
             channel_names=self.channel_names,
@@ -291,6 +298,7 @@ class Trainer:
             parameters=sum(p.numel() for p in self.network.parameters()),
             best_validation_loss=loss,
             history=(*(before.history if before else ()), *self.history),
+            second_opinion=self.second_opinion,
         )
         return TrainedModel(card, self.average.weights())
 
@@ -309,10 +317,37 @@ class Trainer:
         return self.best[0], self.best[2]
 
     def calibrate(self, n_patches: int) -> None:
-        """Take the averaged network's statistics from unaugmented patches, always the same."""
-        rng = np.random.default_rng(self.config.seed)
-        self.average.calibrate(self.sampler.plain(n_patches, rng))
+        """Take the averaged network's statistics from unaugmented patches, always the same.
+
+        Once they are frozen, it has those that the network is trained with.
+        """
+        if not self.frozen:
+            self.average.calibrate(self._plain(n_patches))
         self.calibrated_at = self.steps
+
+    def _plain(self, n_patches: int) -> Tensor:
+        return self.sampler.plain(n_patches, np.random.default_rng(self.config.seed))
+
+    def _freeze(self) -> None:
+        """Hold the statistics of batch normalization.
+
+        Those of a few patches at a time, that training has had so far, are another function
+        of the image than what prediction computes, and weights come to rely on the difference.
+        """
+        patches = self._plain(_CALIBRATION_PATCHES)
+        gather_statistics(self.network, patches, self.config, self.precision)
+        self.gradients.freeze_normalization()
+        self.average.take_statistics(self.network)
+        self.frozen = True
+        # What was best so far was so under other statistics.
+        self.best = None
+        self._ask_second_opinion()
+
+    def _ask_second_opinion(self) -> None:
+        """Learn whether the averaged network's view at half size agrees with the strokes."""
+        config = PredictionConfig(precision=self.config.precision)
+        labels = [drawn.labels for drawn in self.scribbles]
+        self.second_opinion = not contradicts(self.average.network, self.normalized, labels, config)
 
     def _losses(
         self,

@@ -303,6 +303,16 @@ class UNet(nn.Module):
             block.fuse()
         return copied
 
+    def normalizations(self) -> list[nn.BatchNorm2d]:
+        """All layers of batch normalization."""
+        return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+
+    def freeze_normalization(self) -> None:
+        """Train with the statistics of normalization as they are, whatever is in a batch."""
+        self.train()
+        for layer in self.normalizations():
+            layer.eval()
+
     def dropouts(self) -> list[Dropout]:
         """All dropout layers that leave anything out."""
         return _dropouts(self.modules())
