@@ -49,12 +49,12 @@ class SideBySide:
             return [function(item) for item in items]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.most, "side-by-side")
-        with _threads_each(threads // at_once, threads):
+        with threads_each(threads // at_once, threads):
             return list(self._pool.map(function, items))
 
 
 @contextmanager
-def _threads_each(count: int, before: int) -> Iterator[None]:
+def threads_each(count: int, before: int) -> Iterator[None]:
     """Have each thread that calls torch use `count` threads of it, and then `before` again.
 
     Strictly, torch keeps such a number for each calling thread; new ones, and backward passes

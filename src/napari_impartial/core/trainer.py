@@ -37,6 +37,7 @@ from .patches import Patches, PatchSampler
 from .results import Losses, TrainingProgress, mean_losses
 from .scribbles import Scribbles, check_trainable
 from .second_opinion import contradicts
+from .side_by_side import threads_each
 from .training_checks import (
     check_channels,
     check_data,
@@ -335,7 +336,9 @@ class Trainer:
         of the image than what prediction computes, and weights come to rely on the difference.
         """
         patches = self._plain(_CALIBRATION_PATCHES)
-        gather_statistics(self.network, patches, self.config, self.precision)
+        # In one thread: sums in the same order, whatever training gives way to meanwhile.
+        with threads_each(1, torch.get_num_threads()):
+            gather_statistics(self.network, patches, self.config, self.precision)
         self.gradients.freeze_normalization()
         self.average.take_statistics(self.network)
         self.frozen = True
