@@ -308,6 +308,9 @@ def test_a_quick_look_is_one_pass_with_statistics_that_are_recent_enough(
     full = replace(quick, quick=False)
     assert shown(full).n_samples == full.samples
     assert configs[-1].second_opinion
+    trainer.second_opinion = False
+    shown(full)
+    assert not configs[-1].second_opinion, "which strokes contradict"
     assert trainer.calibrated_at == 26
     one_pass = PredictionConfig(samples=0, second_opinion=False)
     expected = predict_normalized(trainer.average.network, trainer.normalized[0], one_pass)
@@ -729,6 +732,17 @@ def test_what_was_best_before_statistics_were_frozen_does_not_count(
         assert trainer.best is not None
         trainer.step()
     assert trainer.best is None
+
+
+def test_without_normalization_nothing_is_frozen(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    plain = replace(SMALL, norm="none")
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], plain, QUICK, None)
+    best = trainer.best = (0.0, 1, trainer.average.weights())
+    while not trainer.finished():
+        trainer.step()
+    assert trainer.best is best
 
 
 @pytest.mark.parametrize("objective", ["joint", "reconstruction"])

@@ -144,7 +144,8 @@ class Trainer:
 
     def step(self) -> None:
         """Do one step of the optimizer."""
-        if not self.frozen and self.fraction() >= self.config.freeze_norm_at:
+        due = not self.frozen and self.fraction() >= self.config.freeze_norm_at
+        if due and self.network.normalizations():
             self._freeze()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
