@@ -42,6 +42,19 @@ def test_the_folded_network_is_the_shipped_one_of_the_mixtures(channels: int) ->
         torch.testing.assert_close(again, wanted_means, rtol=1e-3, atol=1e-2)
 
 
+def test_a_network_without_dropout_begins_with_the_same_function() -> None:
+    image = torch.rand(1, 2, 32, 48, generator=torch.Generator().manual_seed(0))
+    mixing = np.random.default_rng(1).normal(size=(MIXTURES, 2))
+    found = []
+    for dropout in (0.0, ModelConfig().dropout):
+        network = UNet(2, 2, ModelConfig(dropout=dropout))
+        start(network, mixing, shipped())
+        with torch.no_grad():
+            found.append(network.eval()(image)[0])
+    assert torch.equal(*found)
+    assert found[0].std() > 0.1
+
+
 def test_all_shipped_numbers_are_finite() -> None:
     assert all(torch.isfinite(value).all() for value in shipped().weights.values())
 

@@ -160,7 +160,10 @@ def start(network: UNet, mixing: Floats, own: TrainedModel) -> None:
         weights[name] = torch.cat([features, folded], dim=1)
     for name in ("head.weight", "head.bias"):
         weights[name] = _head(weights[name], network, back)
-    network.load_state_dict(weights)
+    # Layers without dropout between them are numbered otherwise, but come in the same order.
+    theirs = UNet(MIXTURES, own.card.n_classes, own.card.model).state_dict()
+    names = zip(network.state_dict(), theirs, strict=True)
+    network.load_state_dict({mine: weights[name] for mine, name in names})
 
 
 def _head(value: Tensor, network: UNet, back: Tensor) -> Tensor:
