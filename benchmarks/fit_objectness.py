@@ -6,12 +6,14 @@ For each data set a network is trained on the training images' scribbles and one
 other way round, on scribbles simulated on the test images; a set without test images is
 cut into an upper and a lower half. Short and long trainings give maps of unlike sharpness, so
 several numbers of steps can be asked for. The maps are kept in DIR, so that the card can be
-fitted again without training. Candidates of all maps, labelled by whether they
-cover a true object with an IoU over 0.5, then fit a sum of one step function for each
-measurement (boosted stumps). Before the card is written, each set is judged by a card that was
-fitted to the other sets alone: what is to be expected on images of a new kind. Weights that
-have seen images of a set make maps of it that are better than those of new images will be: so
-``--first-weights`` names a folder of weights that have not, SET.safetensors for each such set.
+fitted again without training. Candidates of all maps, and of those that the shipped first
+weights make of procedural images, are labelled by whether they cover a true object with an IoU
+over 0.5. To them sums of one step function for each measurement are fitted (boosted stumps),
+first for candidates by themselves, then with what shows when they are compared. Before the
+card is written, each set is judged by a card that was fitted without it: what is to be
+expected on images of a new kind. Weights that have seen images of a set make maps of it that
+are better than those of new images will be: so ``--first-weights`` names a folder of weights
+that have not, SET.safetensors for each such set.
 """
 
 from __future__ import annotations
@@ -28,18 +30,28 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_impartial.core import objectness
-from napari_impartial.core.config import InstanceConfig, TrainingConfig
+from napari_impartial.core.config import InstanceConfig, PredictionConfig, TrainingConfig
 from napari_impartial.core.instances import Cutter
 from napari_impartial.core.metrics import evaluate
 from napari_impartial.core.object_tree import LEVELS, ObjectTree, build_tree
+from napari_impartial.core.objectness import Tables
+from napari_impartial.core.prediction import predict, predict_normalized
 from napari_impartial.core.scribbles import simulate
+from napari_impartial.core.warm_start import shipped
 
+from .procedural import mixtures_of, picture
 from .real import Pair, pairs_of
 
 _OUT = Path(objectness.__file__).parents[1] / "data" / "objectness.json"
 _STUMPS, _RATE, _LEAST_ROWS = 400, 0.08, 200
+# More than three are no better on images of new kinds.
+_LOOKS = 3
+# What the first look does without: sizes are judged once it is known how unlike they are.
+_NOT_AT_FIRST = ("relative_size",)
 # At most so many candidates of one map, lest the largest image decides alone.
 _ROWS_A_MAP = 4000
+# Procedural images: other ones than the weights were trained on.
+_FIRST_SEED, _SIDES = 500_000, (256, 320, 448)
 
 
 @dataclass(frozen=True)
@@ -90,7 +102,6 @@ def predicted(
     kept = maps / f"{steps} steps{weights}" / f"{part}.npz"
     if not kept.exists():
         from napari_impartial.core.api import train as train_on
-        from napari_impartial.core.prediction import predict
 
         rng = np.random.default_rng(0)
         scribbles = [simulate(truth, 0.1, rng)[0] for _, truth in train]
@@ -106,6 +117,20 @@ def predicted(
         Map(steps, number < len(train), p, truth)
         for number, (p, truth) in enumerate(zip(arrays, truths, strict=True))
     ]
+
+
+def procedural_maps(count: int) -> list[Map]:
+    """Show procedural images to the shipped first weights, as they are."""
+    network = shipped().network()
+    found = []
+    for seed in range(_FIRST_SEED, _FIRST_SEED + count):
+        rng = np.random.default_rng(seed)
+        normalized, truth = picture(rng, int(rng.choice(_SIDES)))
+        mixtures = mixtures_of(normalized, truth, rng)
+        if mixtures is not None:
+            p = predict_normalized(network, mixtures, PredictionConfig(samples=0)).foreground
+            found.append(Map(0, False, p, truth))
+    return found
 
 
 def candidates(one: Map) -> Candidates | None:
@@ -144,16 +169,37 @@ def best_overlap(tree: ObjectTree, truth: npt.NDArray[np.int32]) -> npt.NDArray[
 
 
 def fit_card(found: Sequence[Candidates], maps_a_part: Sequence[int]) -> dict[str, Any]:
-    """Fit a scorecard: a constant, and a step function for each measurement."""
+    """Fit a scorecard: tables for a first look, and for others that compare candidates."""
+    names, without, features = objectness.FEATURES, _NOT_AT_FIRST, [one.features for one in found]
+    looks: list[dict[str, Any]] = []
+    for _ in range(_LOOKS):
+        shown = [replace(one, features=f) for one, f in zip(found, features, strict=True)]
+        looks.append(fit_tables(shown, maps_a_part, names, without))
+        tables = Tables.from_json(looks[-1], names)
+        for number, one in enumerate(found):
+            scores = objectness.probability(one.tree, tables.log_odds(features[number]))
+            features[number] = objectness.with_comparisons(one.tree, one.features, scores)
+        names, without = objectness.COMPARED, ()
+    return {"looks": looks}
+
+
+def fit_tables(
+    found: Sequence[Candidates],
+    maps_a_part: Sequence[int],
+    names: Sequence[str],
+    without: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Fit a constant, and a step function for each measurement but some."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
+    used = [number for number, name in enumerate(names) if name not in without]
     rng = np.random.default_rng(0)
     rows, hits, weights = [], [], []
     for one, share in zip(found, maps_a_part, strict=True):
         chosen = np.argwhere(one.tree.area >= objectness.SMALLEST_PX)
         if len(chosen) > _ROWS_A_MAP:
             chosen = rng.choice(chosen, _ROWS_A_MAP, replace=False)
-        rows.append(one.features[tuple(chosen.T)])
+        rows.append(one.features[tuple(chosen.T)][:, used])
         hits.append(one.overlap[tuple(chosen.T)] > 0.5)
         weights.append(np.full(len(chosen), 1.0 / np.sqrt(max(len(chosen), 1)) / share))
     model = HistGradientBoostingClassifier(
@@ -167,10 +213,10 @@ def fit_card(found: Sequence[Candidates], maps_a_part: Sequence[int]) -> dict[st
         random_state=0,
     )
     model.fit(np.concatenate(rows), np.concatenate(hits), np.concatenate(weights))
-    return _as_card(model)
+    return _as_tables(model, [names[number] for number in used])
 
 
-def _as_card(model: Any) -> dict[str, Any]:
+def _as_tables(model: Any, names: Sequence[str]) -> dict[str, Any]:
     """Add up the stumps of each measurement."""
     constant = float(model._baseline_prediction.item())
     jumps: dict[str, dict[float, float]] = {}
@@ -182,12 +228,12 @@ def _as_card(model: Any) -> dict[str, Any]:
         root = nodes[0]
         low, high = (float(nodes[root[side]]["value"]) for side in ("left", "right"))
         constant += low
-        steps = jumps.setdefault(objectness.FEATURES[root["feature_idx"]], {})
+        steps = jumps.setdefault(names[root["feature_idx"]], {})
         at = float(root["num_threshold"])
         steps[at] = steps.get(at, 0.0) + high - low
     features = {
         name: {
-            "steps": [float(f"{at:.5g}") for at in sorted(steps)],
+            "steps": [float(f"{at:.7g}") for at in sorted(steps)],
             "log_odds": [
                 round(float(v), 4) for v in np.cumsum([0.0, *(steps[at] for at in sorted(steps))])
             ],
@@ -204,6 +250,9 @@ def main() -> None:
     parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
     parser.add_argument("--first-weights", type=Path, metavar="DIR", help="see above")
     parser.add_argument("--steps", default="600", help="numbers of training steps, each for a map")
+    parser.add_argument(
+        "--procedural", type=int, default=50, help="procedural images, together worth one part"
+    )
     parser.add_argument("--out", type=Path, default=_OUT)
     args = parser.parse_args()
     if args.first_weights is not None and not args.first_weights.is_dir():
@@ -227,6 +276,9 @@ def main() -> None:
         part: [(m, c) for m in found if (c := candidates(m)) is not None]
         for part, found in maps.items()
     }
+    made = [(m, c) for m in procedural_maps(args.procedural) if (c := candidates(m)) is not None]
+    if made:
+        known["procedural"] = made
     judge(maps, known, family)
     card = card_of(list(known), known)
     args.out.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
@@ -251,8 +303,8 @@ def judge(
     print("|---" * (1 + len(columns)) + "|")
     rows = []
     for name in dict.fromkeys(family.values()):
-        others = [part for part in known if family[part] != name]
-        if not others:
+        others = [part for part in known if family.get(part) != name]
+        if all(part not in family for part in others):
             return
         card = objectness.Scorecard.from_json(card_of(others, known))
         for part in (part for part in maps if family[part] == name):

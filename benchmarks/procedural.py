@@ -57,21 +57,26 @@ class Example:
 def example(seed: int, size: int = 256) -> Example | None:
     """Make an example; None where chance left too few strokes to mix the channels by."""
     rng = np.random.default_rng(seed)
-    channels, truth = _picture(rng, size)
-    names = tuple(str(number) for number in range(len(channels)))
-    return example_of(normalize(Image(channels, names, "procedural")), truth, rng)
+    return example_of(*picture(rng, size), rng)
 
 
 def example_of(
     normalized: Float, truth: NDArray[np.int32], rng: np.random.Generator
 ) -> Example | None:
     """Mix a picture's channels by strokes that are drawn on it; None where these are too few."""
+    mixtures = mixtures_of(normalized, truth, rng)
+    return None if mixtures is None else Example(mixtures.astype(np.float16), _dense_labels(truth))
+
+
+def mixtures_of(
+    normalized: Float, truth: NDArray[np.int32], rng: np.random.Generator
+) -> Float | None:
+    """Return (MIXTURES, Y, X) of a picture's channels; None where strokes are too few."""
     strokes = simulate(truth, float(rng.choice([0.1, 0.2, 0.3])), rng)[0].labels
     if min((strokes == k).sum() for k in (_BACKGROUND, _FOREGROUND)) < _LEAST_STROKES_PX:
         return None
     mixing = mix([torch.from_numpy(normalized)], [torch.from_numpy(strokes)])
-    mixtures = np.einsum("vc,cyx->vyx", mixing, normalized).astype(np.float16)
-    return Example(mixtures, _dense_labels(truth))
+    return np.einsum("vc,cyx->vyx", mixing, normalized).astype(np.float32)
 
 
 def _dense_labels(truth: NDArray[np.int32]) -> NDArray[np.uint8]:
@@ -80,8 +85,8 @@ def _dense_labels(truth: NDArray[np.int32]) -> NDArray[np.uint8]:
     return np.where((truth > 0) & ~seam, _FOREGROUND, _BACKGROUND).astype(np.uint8)
 
 
-def _picture(rng: np.random.Generator, size: int) -> tuple[Float, NDArray[np.int32]]:
-    """Return channels (C, Y, X) and the instances that are wanted."""
+def picture(rng: np.random.Generator, size: int) -> tuple[Float, NDArray[np.int32]]:
+    """Return normalized channels (C, Y, X) and the instances that are wanted."""
     while True:
         cells, spacing = _scene(rng, size)
         nuclei = rng.random() < 0.45
@@ -96,7 +101,9 @@ def _picture(rng: np.random.Generator, size: int) -> tuple[Float, NDArray[np.int
         stains = _absorption(stains, rng)
     elif rng.random() < 0.15:
         stains = [-stain for stain in stains]
-    return np.stack([_expose(stain, spacing, rng) for stain in stains]), truth
+    channels = np.stack([_expose(stain, spacing, rng) for stain in stains])
+    names = tuple(str(number) for number in range(len(channels)))
+    return normalize(Image(channels, names, "procedural")), truth
 
 
 def _stains_shown(nuclei: bool, rng: np.random.Generator) -> list[str]:

@@ -44,21 +44,43 @@ def test_overlaps_are_those_of_the_pixels(candidates: tuple[Candidates, np.ndarr
             assert found.overlap[node, level] == pytest.approx(max(ious, default=0.0))
 
 
-def test_the_card_says_what_the_fitted_model_says(
+def test_the_card_says_what_the_fitted_models_say(
     candidates: tuple[Candidates, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted = []
     monkeypatch.setattr(fit_objectness, "_STUMPS", 40)
-    as_card = fit_objectness._as_card
+    as_tables = fit_objectness._as_tables
     monkeypatch.setattr(
-        fit_objectness, "_as_card", lambda model: fitted.append(model) or as_card(model)
+        fit_objectness,
+        "_as_tables",
+        lambda model, names: fitted.append((model, names)) or as_tables(model, names),
     )
     found, _ = candidates
     card = Scorecard.from_json(fit_objectness.fit_card([found], [1]))
-    rows = found.features[found.tree.area >= objectness.SMALLEST_PX]
-    expected = fitted[0].predict_proba(rows)[:, 1]
-    got = 1 / (1 + np.exp(-card.log_odds(rows)))
-    # Steps are written with five figures, so a few rows fall on the other side of one.
-    close = np.abs(got - expected) < 1e-3
-    assert close.mean() > 0.97
-    assert 0.02 < expected.mean() < 0.98
+    assert len(card.looks) == len(fitted) == 3
+    large = found.tree.area >= objectness.SMALLEST_PX
+    features, names = found.features, objectness.FEATURES
+    for look, (model, used) in zip(card.looks, fitted, strict=True):
+        got = objectness.probability(found.tree, look.log_odds(features))
+        columns = [names.index(name) for name in used]
+        expected = model.predict_proba(features[large][:, columns])[:, 1]
+        # Steps are written with seven figures, so a few rows fall on the other side of one.
+        close = np.abs(got[large] - expected) < 1e-3
+        assert close.mean() > 0.97
+        assert 0.02 < expected.mean() < 0.98
+        features = objectness.with_comparisons(found.tree, found.features, got)
+        names = objectness.COMPARED
+    np.testing.assert_array_equal(objectness.score(found.tree, card), got)
+    assert "relative_size" not in fitted[0][1]
+    assert set(fitted[1][1]) == set(objectness.COMPARED)
+
+
+def test_procedural_maps_show_most_of_what_is_there_and_are_the_same_each_time() -> None:
+    maps = fit_objectness.procedural_maps(3)
+    assert len(maps) == 3
+    for one in maps:
+        assert one.foreground.shape == one.truth.shape
+        inside, outside = one.foreground[one.truth > 0], one.foreground[one.truth == 0]
+        assert inside.mean() > outside.mean() + 0.2
+    again = fit_objectness.procedural_maps(1)
+    np.testing.assert_array_equal(again[0].foreground, maps[0].foreground)

@@ -48,7 +48,9 @@ def test_a_network_without_dropout_begins_with_the_same_function() -> None:
     found = []
     for dropout in (0.0, ModelConfig().dropout):
         network = UNet(2, 2, ModelConfig(dropout=dropout))
+        before = torch.get_rng_state()
         start(network, mixing, shipped())
+        assert torch.equal(torch.get_rng_state(), before), "which is the caller's"
         with torch.no_grad():
             found.append(network.eval()(image)[0])
     assert torch.equal(*found)

@@ -107,8 +107,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--best-cut",
         action="store_true",
-        help="Also cut the forest's instances in 24 ways and report the best on the test "
-        "images, as forest+best-cut: an advantage that the others do not get.",
+        help="Also cut the forest's instances in 24 ways, each at one level for the whole "
+        "image, and report the best on the test images, as forest+best-cut: an advantage that "
+        "the others do not get.",
     )
     add_experiment_settings(parser)
 

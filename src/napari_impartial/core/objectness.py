@@ -1,14 +1,17 @@
 """How much a candidate looks like one whole object, whatever its size, as a probability.
 
 A scorecard: each measurement of a candidate is looked up in a table of its own, and the
-entries add up to log-odds. Only ratios are measured, and the one size among them is
-relative to the picture's own typical object, so that the card knows no size, stain or
-magnification. It was fitted to candidates from real images (docs, *Instances*).
+entries add up to log-odds; then candidates are compared with each other
+(:mod:`napari_impartial.core.comparisons`), and judged again by further tables. Only ratios are
+measured, and the sizes among them are relative to the picture's own objects, so that the
+card knows no size, stain or magnification. It was fitted to candidates from real and procedural
+images (docs, *Instances*).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -17,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .comparisons import COMPARISONS, compare
 from .object_tree import AREA, LEVELS, SUM_P, SUM_X, SUM_XX, SUM_Y, SUM_YX, SUM_YY, ObjectTree
 
 Floats = npt.NDArray[np.float64]
@@ -48,6 +52,9 @@ FEATURES = (
     "parts",
 )
 """What is measured, in the order of the last axis of :func:`measure`."""
+
+COMPARED = (*FEATURES, *COMPARISONS)
+"""What all looks but the first judge by, in the order of :func:`with_comparisons`."""
 
 # Hills whose pass reaches this share of the lower summit count as one object where the
 # typical size is taken, and the level of outlines there.
@@ -156,20 +163,20 @@ def _scorecard() -> Scorecard:
 
 
 @dataclass(frozen=True)
-class Scorecard:
-    """A constant, and for each of :data:`FEATURES` the steps and the log-odds between."""
+class Tables:
+    """A constant, and for each measurement the steps and the log-odds between."""
 
     constant: float
     tables: tuple[tuple[Floats, Floats], ...]
 
     @classmethod
-    def from_json(cls, card: dict[str, Any]) -> Scorecard:
+    def from_json(cls, card: dict[str, Any], names: Sequence[str]) -> Tables:
         """Take ``{"constant": c, "features": {NAME: {"steps": [...], "log_odds": [...]}}}``.
 
         A step belongs to the side below it; of n steps there are n + 1 entries.
         """
         blank: dict[str, list[float]] = {"steps": [], "log_odds": [0.0]}
-        tables = (card["features"].get(name, blank) for name in FEATURES)
+        tables = (card["features"].get(name, blank) for name in names)
         return cls(
             float(card["constant"]),
             tuple((np.array(t["steps"]), np.array(t["log_odds"])) for t in tables),
@@ -182,6 +189,26 @@ class Scorecard:
             if len(steps):
                 total += entries[np.searchsorted(steps, features[..., number], side="left")]
         return total
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """Tables for each candidate by itself, then for further looks that compare candidates.
+
+    Attributes
+    ----------
+    looks : tuple of Tables
+        The first of :data:`FEATURES`, the others of :data:`COMPARED`.
+    """
+
+    looks: tuple[Tables, ...]
+
+    @classmethod
+    def from_json(cls, card: dict[str, Any]) -> Scorecard:
+        """Take ``{"looks": [...]}``, each as :meth:`Tables.from_json` takes it."""
+        first, *others = card["looks"]
+        others = [Tables.from_json(look, COMPARED) for look in others]
+        return cls((Tables.from_json(first, FEATURES), *others))
 
 
 def score(tree: ObjectTree, card: Scorecard | None = None) -> Floats:
@@ -198,5 +225,19 @@ def score(tree: ObjectTree, card: Scorecard | None = None) -> Floats:
     (N, levels) float64
         0 for candidates of fewer than :data:`SMALLEST_PX`.
     """
-    log_odds = (card or _scorecard()).log_odds(measure(tree))
+    first, *others = (card or _scorecard()).looks
+    features = measure(tree)
+    scores = probability(tree, first.log_odds(features))
+    for look in others:
+        scores = probability(tree, look.log_odds(with_comparisons(tree, features, scores)))
+    return scores
+
+
+def with_comparisons(tree: ObjectTree, features: Floats, scores: Floats) -> Floats:
+    """Return :data:`COMPARED`, of features from :func:`measure` and scores so far."""
+    return np.concatenate([features, compare(tree, scores)], axis=-1)
+
+
+def probability(tree: ObjectTree, log_odds: Floats) -> Floats:
+    """Turn (N, levels) log-odds into probabilities, 0 for what is too small to be judged."""
     return np.where(tree.area >= SMALLEST_PX, 1.0 / (1.0 + np.exp(-log_odds)), 0.0)

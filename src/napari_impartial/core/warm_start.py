@@ -161,7 +161,8 @@ def start(network: UNet, mixing: Floats, own: TrainedModel) -> None:
     for name in ("head.weight", "head.bias"):
         weights[name] = _head(weights[name], network, back)
     # Layers without dropout between them are numbered otherwise, but come in the same order.
-    theirs = UNet(MIXTURES, own.card.n_classes, own.card.model).state_dict()
+    with torch.device("meta"):  # names alone: random weights would be drawn for nothing
+        theirs = UNet(MIXTURES, own.card.n_classes, own.card.model).state_dict()
     names = zip(network.state_dict(), theirs, strict=True)
     network.load_state_dict({mine: weights[name] for mine, name in names})
 
