@@ -62,8 +62,9 @@ def _log_odds(p: Floats) -> Floats:
 
 def _commonness(tree: ObjectTree, scores: Floats) -> Floats:
     """Log of how common objects of each candidate's size are."""
-    # Whatever smallest size the user asks for: no size in pixels counts here.
-    owner, level = choose(tree, scores, InstanceConfig(min_size_px=0))
+    # Smaller objects than by default are kept do not count: specks of noise, thousands in a
+    # grainy map, would be what is common, and be taken for cells.
+    owner, level = choose(tree, scores, InstanceConfig())
     found = np.unique(owner[owner >= 0])
     if not len(found):
         return np.zeros(scores.shape)
