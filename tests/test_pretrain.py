@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from benchmarks.enlarge import enlarge
 from benchmarks.pretrain import pretrain, settings
 from benchmarks.procedural import example
 from benchmarks.real import crops, pairs_of
@@ -53,6 +54,26 @@ def test_crops_of_annotated_images_look_unlike_each_other(tmp_path: Path) -> Non
         assert first[one.labels == 2].mean() > first[one.labels == 1].mean()
     sizes = [np.bincount(label(one.labels == 2).ravel())[1:].mean() for one in shown]
     assert max(sizes) > 1.5 * min(sizes), "magnifications"
+
+
+def test_an_enlarged_set_is_a_set_of_larger_cells(tmp_path: Path) -> None:
+    made = tissue((60, 70), n_channels=2, seed=3)
+    for side, channels in (("train", made.image.channels), ("test", made.image.channels[::-1])):
+        (tmp_path / side).mkdir()
+        tifffile.imwrite(tmp_path / side / f"{side}.tif", channels, metadata={"axes": "CYX"})
+        truth = made.truth.astype(np.uint16)
+        tifffile.imwrite(tmp_path / side / f"{side}_truth.tif", truth)
+    enlarge(tmp_path, 2, tmp_path / "larger")
+    (one, labels), (other, _) = pairs_of(tmp_path / "larger")
+    assert (one.name, one.channels.shape, labels.shape) == ("train", (2, 120, 140), (120, 140))
+    assert one.channels.dtype == made.image.channels.dtype
+    np.testing.assert_array_equal(other.channels, one.channels[::-1])
+    areas, before = (np.bincount(of.ravel()) for of in (labels, made.truth))
+    assert len(areas) == len(before), "the same cells"
+    np.testing.assert_allclose(areas[1:].sum(), 4 * before[1:].sum(), rtol=0.05)
+    cells = labels > 0
+    inside = one.channels[:, cells].mean(axis=1), one.channels[:, ~cells].mean(axis=1)
+    assert (inside[0] > inside[1]).all(), "cells are where the truth says"
 
 
 def test_weights_are_written_in_half_precision(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from napari_impartial.core.config import ModelConfig, PredictionConfig, Training
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.images import Image, normalize
 from napari_impartial.core.model_file import TrainedModel
-from napari_impartial.core.prediction import Cancelled, predict_normalized
+from napari_impartial.core.prediction import Cancelled, combine, predict_normalized, views
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.tissue import Tissue
 from napari_impartial.core.unet import UNet
@@ -139,12 +139,60 @@ def test_second_opinion_denies_specks_and_fills_holes() -> None:
     coarse[2:, 2:] = 1.0
     maps = [np.zeros((8, 8), np.float32) for _ in range(2)]
     after = Prediction(np.stack([1 - fine, fine]), *maps, None, 0)
-    _second_opinion(after, np.stack([1 - coarse, coarse]))
+    _second_opinion(after, np.stack([1 - coarse, coarse]), 0.4)
     assert after.foreground[1, 1] < 0.1
     assert after.foreground[6, 6] > 0.5
     assert after.foreground[7, 7] == pytest.approx(0.9)
     assert after.foreground[0, 7] == pytest.approx(0.0)
     np.testing.assert_allclose(after.probability.sum(0), 1.0, atol=1e-6)
+
+
+def test_each_view_is_corrected_by_the_next_coarser_one() -> None:
+    """Coarse grain still shows at half size; at a quarter it is gone, but so are small objects."""
+
+    def opinion(foreground: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.stack([1 - foreground, foreground])[None].astype(np.float32))
+
+    full, half, quarter = np.zeros((16, 16)), np.zeros((8, 8)), np.full((4, 4), 0.05)
+    full[1:3, 1:3] = half[0:2, 0:2] = 0.9  # grain
+    quarter[0, 0] = 0.0
+    full[12:, 12:] = half[6:, 6:] = 0.9  # a small object
+    quarter[3, 3] = 0.15
+    full[1:3, 9:15] = half[0:2, 4:8] = 0.0  # a gap that only the coarsest view fills
+    quarter[0, 2:] = 1.0
+    two = combine([opinion(full), opinion(half)])[0, 1]
+    three = combine([opinion(full), opinion(half), opinion(quarter)])[0, 1]
+    assert two[1, 1] > 0.8
+    assert three[1, 1] < 0.3
+    assert three[13, 13] == pytest.approx(0.9)
+    assert two[2, 12] == pytest.approx(0.0)
+    assert three[2, 12] < 0.5, "what fills at a quarter is not enough to fill at full size"
+    assert torch.equal(combine([opinion(full)])[0, 1], opinion(full)[0, 1])
+
+
+def test_how_many_views_there_are_depends_on_the_shorter_side() -> None:
+    for side, shapes in (
+        (63, [(63, 300)]),
+        (101, [(101, 300), (51, 150)]),
+        (127, [(127, 300), (64, 150), (32, 75)]),
+        (2000, [(2000, 300), (1000, 150), (500, 75)]),
+    ):
+        found = views(np.zeros((1, side, 300), np.float32))
+        assert [view.shape[1:] for view in found] == shapes
+
+
+def test_what_a_quarter_of_the_size_shows_counts(model: TrainedModel) -> None:
+    image = scene((140, 130))
+    config = replace(PLAIN, second_opinion=True)
+    seen = [
+        predict_normalized(model.network(), view, PLAIN).probability
+        for view in views(normalize(image))
+    ]
+    assert len(seen) == 3
+    tensors = [torch.from_numpy(view)[None] for view in seen]
+    found = api.predict(image, model, config).probability
+    np.testing.assert_allclose(found, combine(tensors)[0].numpy(), atol=1e-5)
+    assert not np.allclose(found, combine(tensors[:2])[0].numpy(), atol=1e-3)
 
 
 @pytest.mark.parametrize("height", [12, 31])

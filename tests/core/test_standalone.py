@@ -62,13 +62,13 @@ def test_the_written_network_predicts_the_same(
 ) -> None:
     trained = model(channels, classes, config)
     network = standalone(trained)
-    assert network.step_px == 2 * 2**config.depth
+    assert network.step_px == 4 * 2**config.depth
     assert network.least_px % network.step_px == 0
     write_torchscript(network, tmp_path / "w.pt")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         loaded = torch.jit.load(str(tmp_path / "w.pt"))
-    for height, width in ((64, 64), (128, 192)):
+    for height, width in ((128, 128), (128, 192)):
         x = normalized((channels, height, width))
         ours = predict_normalized(trained.network(), x, ONE_PASS).probability
         both = torch.from_numpy(np.stack([x, x[..., ::-1].copy()]))
@@ -80,7 +80,7 @@ def test_the_written_network_predicts_the_same(
 
 def test_it_heeds_the_second_opinion_as_the_model_does() -> None:
     one = model(1, 2, ModelConfig(base_features=4, depth=1))
-    x = normalized((1, 64, 64))
+    x = normalized((1, 128, 128))
     for heeded in (True, False):
         trained = TrainedModel(replace(one.card, second_opinion=heeded), one.weights)
         config = replace(ONE_PASS, second_opinion=heeded)

@@ -94,7 +94,7 @@ def test_the_zoo_finds_it_valid(description: Any, package: Path, model: TrainedM
     batch, channel, y, x = description.inputs[0].axes
     assert batch.size is None, "any number at a time"
     assert tuple(channel.channel_names) == model.card.channel_names
-    assert (y.size.min, y.size.step) == (x.size.min, x.size.step) == (144, 16)
+    assert (y.size.min, y.size.step) == (x.size.min, x.size.step) == (160, 32)
     classes = description.outputs[0].axes[1].channel_names
     assert tuple(classes) == model.card.class_names
     scaling = next(p for p in description.inputs[0].preprocessing if p.id == "scale_range")
@@ -110,7 +110,7 @@ def test_the_package_predicts_what_we_do(
     description: Any, weights: Any, model: TrainedModel, photograph: tuple[Image, Scribbles]
 ) -> None:
     image = photograph[0]
-    part = Image(image.channels[:, 16:192, 32:272], image.channel_names)
+    part = Image(image.channels[:, 16:208, 32:288], image.channel_names)
     options = description.inputs[0].preprocessing[1].kwargs
     low, high = np.percentile(
         part.channels,
@@ -151,7 +151,7 @@ def test_small_images_are_mirrored_and_the_network_is_not_asked(
     write_zoo_package(tmp_path / "a.zip", model, small, About("a"))
     assert not asked
     raw = array(tmp_path / "a.zip", "test_input.npy")[0]
-    assert raw.shape[1:] == (144, 160)
+    assert raw.shape[1:] == (160, 160)
     np.testing.assert_array_equal(raw[:, 99], raw[:, 100])
 
 

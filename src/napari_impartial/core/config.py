@@ -280,9 +280,9 @@ class PredictionConfig:
     second_opinion: bool = setting(
         True,
         "Second opinion",
-        "Also look at the image at half its size, to deny specks and fill holes that noise "
-        "and texture make. Left out with models whose view at half size contradicts the strokes "
-        "that they were trained on.",
+        "Also look at the image at half and a quarter of its size, to deny specks and fill holes "
+        "that noise and texture make. Left out with models whose views at these sizes contradict "
+        "the strokes that they were trained on.",
     )
     reconstruction: bool = setting(
         False, "Reconstruction", "Also return the denoised, quantized image."

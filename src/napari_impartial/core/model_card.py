@@ -48,7 +48,8 @@ class ModelCard:
     history : tuple of dict
         Losses over time: ``step``, ``elapsed_s``, ``training`` and ``validation``.
     second_opinion : bool
-        Whether the view at half size is heeded in prediction: not where it contradicted strokes.
+        Whether views at smaller sizes are heeded in prediction: not where they contradicted
+        strokes.
     """
 
     channel_names: tuple[str, ...]

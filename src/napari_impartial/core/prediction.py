@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -28,10 +28,15 @@ ProgressCallback = Callable[[float], bool | None]
 _BATCH_PIXELS = 1 << 20
 # So many rows at a time are gone through after the network, for the same reason; even.
 _ROWS = 256
-# The second opinion, at half size: foreground is denied in proportion below the first
-# figure, filled in from the second on, up to the third.
-_DENIED_BELOW, _FILLED_FROM, _FILLED_TO = 0.4, 0.8, 0.7
+# The second opinion, at half size: foreground is denied in proportion below 0.4, filled in
+# from 0.8 on, up to 0.7. It has been corrected by a view at a quarter of the size, which denies
+# below 0.1 only: what is small may not show there.
+_DENIED_BELOW = (0.4, 0.1)
+_FILLED_FROM, _FILLED_TO = 0.8, 0.7
 SMALLEST_SECOND_OPINION_PX = 64
+"""Shortest side of what is looked at again at half its size."""
+VIEWS = 1 + len(_DENIED_BELOW)
+"""Sizes that an image is predicted at: full, half, a quarter."""
 
 
 class Cancelled(ImPartialError):
@@ -99,19 +104,39 @@ def predict_normalized(
 
     All tiles see the same dropout masks and all the context they depend on, so that the
     result does not depend on the tile size. Where the configuration asks for it, the
-    image at half its size is predicted too, and has a say (:func:`_second_opinion`).
+    image is predicted at half and at a quarter of its size, too, and these have a say
+    (:func:`combine`).
     """
     network = network.fused()
-    if not config.second_opinion or min(channels.shape[1:]) < SMALLEST_SECOND_OPINION_PX:
+    if not config.second_opinion:
         return _predict_at_one_scale(network, channels, config, progress)
-    # A quarter of the pixels: a fifth of the work in all.
-    first = None if progress is None else (lambda done: progress(0.8 * done))
-    second = None if progress is None else (lambda done: progress(0.8 + 0.2 * done))
-    fine = _predict_at_one_scale(network, channels, config, first)
-    coarse_config = replace(config, reconstruction=False)
-    coarse = _predict_at_one_scale(network, halve(channels), coarse_config, second)
-    _second_opinion(fine, coarse.probability)
-    return fine
+    seen = views(channels)
+    ends = np.cumsum([view[0].size for view in seen]) / sum(view[0].size for view in seen)
+    found: list[Prediction] = []
+    for view, begin, end in zip(seen, (0.0, *ends), ends, strict=False):
+        scaled = progress and _part_of(progress, begin, end)
+        found.append(_predict_at_one_scale(network, view, config, scaled))
+        config = replace(config, reconstruction=False)
+    for number in range(len(found) - 1, 0, -1):
+        fine, coarse = found[number - 1 : number + 1]
+        _second_opinion(fine, coarse.probability, _DENIED_BELOW[number - 1])
+    return found[0]
+
+
+def _part_of(progress: ProgressCallback, begin: float, end: float) -> ProgressCallback:
+    """Return what reports the progress of a part of the work as that of the whole."""
+    return lambda done: progress(begin + (end - begin) * done)
+
+
+def views(channels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+    """Return what is predicted for an image (C, Y, X): itself, its half, the half of that.
+
+    No smaller ones of an image with a side under :data:`SMALLEST_SECOND_OPINION_PX`.
+    """
+    found = [channels]
+    while len(found) < VIEWS and min(found[-1].shape[1:]) >= SMALLEST_SECOND_OPINION_PX:
+        found.append(halve(found[-1]))
+    return found
 
 
 def halve(channels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -132,30 +157,39 @@ def _padded(
     return np.pad(channels, more, mode=mode) if np.any(more) else channels
 
 
-def combine(fine: Tensor, coarse: Tensor) -> Tensor:
-    """Let the view at half size correct what only shows at full size.
+def combine(seen: Sequence[Tensor]) -> Tensor:
+    """Let views at smaller sizes correct what only shows at full size.
 
     Noise and texture that look like small objects, or like holes in large ones, average
     out at half size; outlines and gaps between neighbours do not survive there. So the
     coarse view may deny foreground that it sees none of, and fill in where it sees
-    nothing else, but draws no outline.
+    nothing else, but draws no outline. It has been corrected before in the same way by the next
+    coarser one, for the sake of noise whose grain is several pixels wide.
 
     Parameters
     ----------
-    fine : (B, K, Y, X) float32
-        Class probabilities.
-    coarse : (B, K, Y/2, X/2) float32
-        The same at half size, rounded up.
+    seen : sequence of (B, K, Y, X) float32
+        Class probabilities, each at half the size of the one before, rounded up; of
+        one view at least, and of :data:`VIEWS` at most.
 
     Returns
     -------
     (B, K, Y, X) float32
+        As large as the first.
     """
+    corrected = seen[-1]
+    for number in range(len(seen) - 1, 0, -1):
+        corrected = _corrected(seen[number - 1], corrected, _DENIED_BELOW[number - 1])
+    return corrected
+
+
+def _corrected(fine: Tensor, coarse: Tensor, denied_below: float) -> Tensor:
+    """Let one view, (B, K, Y/2, X/2), correct another, (B, K, Y, X)."""
     height, width = fine.shape[-2:]
     spread = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
     spread = spread[..., :height, :width]
     seen = 1.0 - spread[:, :1]
-    denied = fine[:, 1:] * (seen / _DENIED_BELOW).clamp(max=1.0)
+    denied = fine[:, 1:] * (seen / denied_below).clamp(max=1.0)
     sure = ((seen - _FILLED_FROM) / (1.0 - _FILLED_FROM)).clamp(0.0, 1.0)
     filled = _FILLED_TO * sure * spread[:, 1:] / seen.clamp(min=1e-6)
     foreground = torch.maximum(denied, filled)
@@ -164,14 +198,15 @@ def combine(fine: Tensor, coarse: Tensor) -> Tensor:
     return torch.cat([1.0 - foreground.sum(dim=1, keepdim=True), foreground], dim=1)
 
 
-def _second_opinion(fine: Prediction, coarse: npt.NDArray[np.float32]) -> None:
+def _second_opinion(fine: Prediction, coarse: npt.NDArray[np.float32], denied_below: float) -> None:
     """Let class probabilities at half size, (K, Y/2, X/2) float32, correct a prediction."""
     probability, entropy, information = fine.probability, fine.entropy, fine.mutual_information
     for rows in _some_rows(len(entropy)):
         # Spreading rows to twice as many needs one more at either side.
         above, below = max(rows.start // 2 - 1, 0), (rows.stop + 1) // 2 + 1
         both = (probability[:, 2 * above : 2 * below], coarse[:, above:below])
-        combined = combine(*(torch.from_numpy(part)[None] for part in both))[0].numpy()
+        one, other = (torch.from_numpy(part)[None] for part in both)
+        combined = _corrected(one, other, denied_below)[0].numpy()
         before = entropy[rows] - information[rows]
         probability[:, rows] = combined[:, rows.start - 2 * above : rows.stop - 2 * above]
         entropy[rows] = normalized_entropy(probability[:, rows])

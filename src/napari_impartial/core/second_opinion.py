@@ -11,7 +11,7 @@ import torch
 
 from .config import PredictionConfig
 from .patches import cover
-from .prediction import SMALLEST_SECOND_OPINION_PX, combine, halve, predict_normalized
+from .prediction import SMALLEST_SECOND_OPINION_PX, combine, predict_normalized, views
 from .unet import UNet
 
 Floats = npt.NDArray[np.float32]
@@ -29,7 +29,7 @@ _LEAST_PROBABILITY = 1e-3
 def contradicts(
     network: UNet, pictures: Sequence[Floats], labels: Sequence[Labels], config: PredictionConfig
 ) -> bool:
-    """Tell whether the view at half size contradicts the strokes of the images learned from.
+    """Tell whether the views at smaller sizes contradict the strokes of the images learned from.
 
     Images of few and small objects show too little at half size, and a network that has
     learned one such image by heart may see nothing there: then it denies objects that it sees
@@ -55,12 +55,11 @@ def contradicts(
     together: list[Floats] = []
     of_class: list[Labels] = []
     for picture, drawn in _windows(pictures, labels):
-        fine = predict_normalized(network, picture, plain).probability
-        coarse = predict_normalized(network, halve(picture), plain).probability
-        both = combine(*(torch.from_numpy(view)[None] for view in (fine, coarse)))[0].numpy()
+        seen = [predict_normalized(network, view, plain).probability for view in views(picture)]
+        combined = combine([torch.from_numpy(view)[None] for view in seen])[0].numpy()
         chosen = drawn > 0
-        alone.append(fine[:, chosen])
-        together.append(both[:, chosen])
+        alone.append(seen[0][:, chosen])
+        together.append(combined[:, chosen])
         of_class.append(drawn[chosen])
     if not of_class:
         return False

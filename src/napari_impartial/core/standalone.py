@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .images import NORMALIZED_LIMIT
 from .model_file import TrainedModel
-from .prediction import SMALLEST_SECOND_OPINION_PX, combine
+from .prediction import SMALLEST_SECOND_OPINION_PX, VIEWS, combine
 from .unet import UNet
 
 
@@ -20,7 +20,7 @@ class Standalone(nn.Module):
 
     Without dropout, with the second opinion if the model heeds it, and for images of
     :attr:`least_px` plus a multiple of :attr:`step_px` pixels a side, which need no padding at
-    either scale.
+    any scale.
     """
 
     def __init__(self, network: UNet, second_opinion: bool = True) -> None:
@@ -30,20 +30,23 @@ class Standalone(nn.Module):
 
     @property
     def step_px(self) -> int:
-        """Sides are multiples of this: the network's stride, at half size too."""
-        return 2 * self.network.stride
+        """Sides are multiples of this: the network's stride, in the smallest view too."""
+        return int(2 ** (VIEWS - 1)) * self.network.stride
 
     @property
     def least_px(self) -> int:
-        """Shortest side: smaller images get no second opinion."""
-        return -(-SMALLEST_SECOND_OPINION_PX // self.step_px) * self.step_px
+        """Shortest side: smaller images are not looked at again at each of the sizes."""
+        least = SMALLEST_SECOND_OPINION_PX * 2 ** (VIEWS - 2)
+        return -(-least // self.step_px) * self.step_px
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class probabilities (B, K, H, W) of normalized intensities (B, C, H, W)."""
         x = torch.nan_to_num(x.clamp(-NORMALIZED_LIMIT, NORMALIZED_LIMIT), nan=0.0)
-        if not self.second_opinion:
-            return self._at_one_scale(x)
-        return combine(self._at_one_scale(x), self._at_one_scale(F.avg_pool2d(x, 2)))
+        seen = [self._at_one_scale(x)]
+        while self.second_opinion and len(seen) < VIEWS:
+            x = F.avg_pool2d(x, 2)
+            seen.append(self._at_one_scale(x))
+        return combine(seen)
 
     def _at_one_scale(self, x: Tensor) -> Tensor:
         logits, _ = self.network(x)

@@ -354,8 +354,8 @@ def _documentation(card: ModelCard, about: About) -> str:
 - Output: the probability of each class, {", ".join(card.class_names)}. Objects are cut from
   it by a threshold (0.5 is a start) and connected components or watershed.
 - Network: a U-Net of depth {card.model.depth} with {card.parameters} parameters that looks at
-  the image at full and at half size. It runs once, without dropout: the maps of uncertainty
-  of napari-impartial, and its way of cutting objects, are not part of it.
+  the image at full size, half and a quarter of it. It runs once, without dropout: the maps of
+  uncertainty of napari-impartial, and its way of cutting objects, are not part of it.
 - A channel that is empty but for a few bright pixels, fewer than {100 - high:g} %, is scaled
   in another way by napari-impartial.
 
