@@ -153,21 +153,32 @@ def test_each_view_is_corrected_by_the_next_coarser_one() -> None:
     def opinion(foreground: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.stack([1 - foreground, foreground])[None].astype(np.float32))
 
-    full, half, quarter = np.zeros((16, 16)), np.zeros((8, 8)), np.full((4, 4), 0.05)
+    full, half, quarter = np.zeros((40, 40)), np.zeros((20, 20)), np.zeros((10, 10))
     full[1:3, 1:3] = half[0:2, 0:2] = 0.9  # grain
-    quarter[0, 0] = 0.0
-    full[12:, 12:] = half[6:, 6:] = 0.9  # a small object
-    quarter[3, 3] = 0.15
-    full[1:3, 9:15] = half[0:2, 4:8] = 0.0  # a gap that only the coarsest view fills
-    quarter[0, 2:] = 1.0
+    full[32:, 32:] = half[16:, 16:] = 0.9  # a small object that shows faintly
+    quarter[9, 9] = 0.15
+    full[32:, :8] = half[16:, :4] = 0.9  # one that shows next to its place
+    quarter[8, 2] = 0.15
+    full[:8, 32:] = 0.9  # one that half the size does not show, but a quarter does
+    quarter[:2, 8:] = 1.0
     two = combine([opinion(full), opinion(half)])[0, 1]
     three = combine([opinion(full), opinion(half), opinion(quarter)])[0, 1]
     assert two[1, 1] > 0.8
-    assert three[1, 1] < 0.3
-    assert three[13, 13] == pytest.approx(0.9)
-    assert two[2, 12] == pytest.approx(0.0)
-    assert three[2, 12] < 0.5, "what fills at a quarter is not enough to fill at full size"
+    assert three[1, 1] < 0.1
+    assert three[33, 33] == pytest.approx(0.9)
+    assert three[35, 5] == pytest.approx(0.9)
+    assert two[3, 36] == pytest.approx(0.0)
+    assert three[3, 36] == pytest.approx(0.9)
+    assert three[15, 15] == pytest.approx(0.0)
     assert torch.equal(combine([opinion(full)])[0, 1], opinion(full)[0, 1])
+
+
+def test_together_classes_stay_a_probability() -> None:
+    generator = torch.Generator().manual_seed(0)
+    seen = [torch.randn((1, 4, side, side), generator=generator) for side in (24, 12, 6)]
+    combined = combine([(4 * logits).softmax(dim=1) for logits in seen])
+    assert combined.min() >= 0
+    np.testing.assert_allclose(combined.sum(dim=1), 1.0, atol=1e-6)
 
 
 def test_how_many_views_there_are_depends_on_the_shorter_side() -> None:

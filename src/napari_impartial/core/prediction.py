@@ -30,8 +30,9 @@ _BATCH_PIXELS = 1 << 20
 _ROWS = 256
 # The second opinion, at half size: foreground is denied in proportion below 0.4, filled in
 # from 0.8 on, up to 0.7. It has been corrected by a view at a quarter of the size, which denies
-# below 0.1 only: what is small may not show there.
+# below 0.1 only, and where nothing is near: what is small is faint there, and next to its place.
 _DENIED_BELOW = (0.4, 0.1)
+_NEAR = 3
 _FILLED_FROM, _FILLED_TO = 0.8, 0.7
 SMALLEST_SECOND_OPINION_PX = 64
 """Shortest side of what is looked at again at half its size."""
@@ -118,8 +119,8 @@ def predict_normalized(
         found.append(_predict_at_one_scale(network, view, config, scaled))
         config = replace(config, reconstruction=False)
     for number in range(len(found) - 1, 0, -1):
-        fine, coarse = found[number - 1 : number + 1]
-        _second_opinion(fine, coarse.probability, _DENIED_BELOW[number - 1])
+        heard = _heard(torch.from_numpy(found[number].probability)[None], number)[0].numpy()
+        _second_opinion(found[number - 1], heard, _DENIED_BELOW[number - 1])
     return found[0]
 
 
@@ -179,8 +180,17 @@ def combine(seen: Sequence[Tensor]) -> Tensor:
     """
     corrected = seen[-1]
     for number in range(len(seen) - 1, 0, -1):
-        corrected = _corrected(seen[number - 1], corrected, _DENIED_BELOW[number - 1])
+        heard = _heard(corrected, number)
+        corrected = _corrected(seen[number - 1], heard, _DENIED_BELOW[number - 1])
     return corrected
+
+
+def _heard(coarse: Tensor, number: int) -> Tensor:
+    """Return what a finer view is corrected by, (B, K, Y, X): of the third, the most near."""
+    if number < VIEWS - 1:
+        return coarse
+    foreground = F.max_pool2d(coarse[:, 1:], _NEAR, stride=1, padding=_NEAR // 2)
+    return _with_background(foreground)
 
 
 def _corrected(fine: Tensor, coarse: Tensor, denied_below: float) -> Tensor:
@@ -193,9 +203,17 @@ def _corrected(fine: Tensor, coarse: Tensor, denied_below: float) -> Tensor:
     sure = ((seen - _FILLED_FROM) / (1.0 - _FILLED_FROM)).clamp(0.0, 1.0)
     filled = _FILLED_TO * sure * spread[:, 1:] / seen.clamp(min=1e-6)
     foreground = torch.maximum(denied, filled)
-    # Each class was raised or lowered by itself; together they stay a probability.
+    return _with_background(foreground)
+
+
+def _with_background(foreground: Tensor) -> Tensor:
+    """Return class probabilities (B, K, Y, X) from those of the foreground, (B, K - 1, Y, X).
+
+    Each class was raised or lowered by itself; together they stay a probability.
+    """
     foreground = foreground / foreground.sum(dim=1, keepdim=True).clamp(min=1.0)
-    return torch.cat([1.0 - foreground.sum(dim=1, keepdim=True), foreground], dim=1)
+    background = (1.0 - foreground.sum(dim=1, keepdim=True)).clamp(min=0.0)
+    return torch.cat([background, foreground], dim=1)
 
 
 def _second_opinion(fine: Prediction, coarse: npt.NDArray[np.float32], denied_below: float) -> None:
