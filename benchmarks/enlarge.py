@@ -27,6 +27,8 @@ def enlarge(folder: Path, factor: float, out: Path) -> None:
             larger = ndimage.zoom(channels, (1, factor, factor), order=1)
             labels = ndimage.zoom(truth, factor, order=0).astype(np.uint16)
             path = out / side / f"{image.name}.tif"
+            if np.issubdtype(image.channels.dtype, np.integer):
+                larger = np.rint(larger)
             stored = larger.astype(image.channels.dtype)
             tifffile.imwrite(path, stored, photometric="minisblack", metadata={"axes": "CYX"})
             tifffile.imwrite(path.with_name(f"{image.name}_truth.tif"), labels)
@@ -39,6 +41,8 @@ def main() -> None:
     parser.add_argument("--factor", type=float, default=2.0)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    if args.out.exists():
+        parser.error(f"{args.out} is there already; name a folder that is not.")
     enlarge(args.set, args.factor, args.out)
 
 

@@ -128,7 +128,7 @@ def test_reconstruction_is_quantized_and_close_to_the_image(
 
 
 def test_second_opinion_denies_specks_and_fills_holes() -> None:
-    from napari_impartial.core.prediction import _second_opinion
+    from napari_impartial.core.prediction import _corrected, _second_opinion
     from napari_impartial.core.results import Prediction
 
     fine = np.zeros((8, 8), np.float32)
@@ -139,7 +139,7 @@ def test_second_opinion_denies_specks_and_fills_holes() -> None:
     coarse[2:, 2:] = 1.0
     maps = [np.zeros((8, 8), np.float32) for _ in range(2)]
     after = Prediction(np.stack([1 - fine, fine]), *maps, None, 0)
-    _second_opinion(after, np.stack([1 - coarse, coarse]), 0.4)
+    _second_opinion(after, np.stack([1 - coarse, coarse]), _corrected)
     assert after.foreground[1, 1] < 0.1
     assert after.foreground[6, 6] > 0.5
     assert after.foreground[7, 7] == pytest.approx(0.9)
@@ -147,30 +147,57 @@ def test_second_opinion_denies_specks_and_fills_holes() -> None:
     np.testing.assert_allclose(after.probability.sum(0), 1.0, atol=1e-6)
 
 
-def test_each_view_is_corrected_by_the_next_coarser_one() -> None:
-    """Coarse grain still shows at half size; at a quarter it is gone, but so are small objects."""
+def opinion(*foreground: np.ndarray) -> torch.Tensor:
+    stacked = np.stack([1 - sum(foreground), *foreground])[None]
+    return torch.from_numpy(stacked.astype(np.float32))
 
-    def opinion(foreground: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.stack([1 - foreground, foreground])[None].astype(np.float32))
 
-    full, half, quarter = np.zeros((40, 40)), np.zeros((20, 20)), np.zeros((10, 10))
+def test_a_quarter_of_the_size_denies_what_half_of_it_shows() -> None:
+    """Coarse grain shows at half size, and not at a quarter; small objects are faint there."""
+    full, half, quarter = np.zeros((48, 48)), np.zeros((24, 24)), np.zeros((12, 12))
     full[1:3, 1:3] = half[0:2, 0:2] = 0.9  # grain
-    full[32:, 32:] = half[16:, 16:] = 0.9  # a small object that shows faintly
-    quarter[9, 9] = 0.15
-    full[32:, :8] = half[16:, :4] = 0.9  # one that shows next to its place
-    quarter[8, 2] = 0.15
-    full[:8, 32:] = 0.9  # one that half the size does not show, but a quarter does
-    quarter[:2, 8:] = 1.0
+    full[40:, 40:] = half[20:, 20:] = 0.9  # a small object that shows faintly
+    quarter[11, 11] = 0.11
+    full[40:, :8] = half[20:, :4] = 0.9  # one that shows next to its place
+    quarter[9, 1] = 0.11
+    full[41, 24] = half[20:22, 12] = (
+        0.9  # grain one pixel of the coarsest view away from what it shows
+    )
+    quarter[10, 5] = 0.11
+    full[20:24, 20:24] = 0.9  # half the size sees little of this, a quarter half of the least
+    half[10:12, 10:12] = 0.3
+    quarter[4:7, 4:7] = 0.05
+    full[2, 40] = 0.9  # a speck next to what half the size sees
+    half[0:4, 22:] = 0.9
+    quarter[0:2, 11] = 0.9
     two = combine([opinion(full), opinion(half)])[0, 1]
     three = combine([opinion(full), opinion(half), opinion(quarter)])[0, 1]
     assert two[1, 1] > 0.8
     assert three[1, 1] < 0.1
-    assert three[33, 33] == pytest.approx(0.9)
-    assert three[35, 5] == pytest.approx(0.9)
-    assert two[3, 36] == pytest.approx(0.0)
-    assert three[3, 36] == pytest.approx(0.9)
-    assert three[15, 15] == pytest.approx(0.0)
+    assert three[45, 45] == pytest.approx(0.9)
+    assert three[41, 3] == pytest.approx(0.9)
+    assert three[41, 24] == pytest.approx(0.9), "near"
+    quarter[10, 5], quarter[10, 3] = 0.0, 0.11
+    further = combine([opinion(full), opinion(half), opinion(quarter)])[0, 1]
+    assert further[41, 24] < 0.7, "no longer near"
+    assert two[22, 22] == pytest.approx(0.9 * 0.3 / 0.4, abs=0.2)
+    assert float(three[22, 22]) == pytest.approx(float(two[22, 22]) / 2, abs=0.02)
+    assert two[2, 40] < 0.1
+    assert three[2, 40] < 0.1, "and is never worth more than at half the size"
+    assert (three <= two + 1e-6).all(), "a quarter of the size fills nothing"
     assert torch.equal(combine([opinion(full)])[0, 1], opinion(full)[0, 1])
+
+
+def test_what_is_clean_between_two_classes_stays_clean() -> None:
+    one, other = np.zeros((3, 32, 32)), np.zeros((3, 32, 32))
+    one[0, :, :12], other[0, :, 20:] = 0.95, 0.95
+    one[1, :16, :8], other[1, :16, 8:16] = 0.55, 0.3
+    one[2, :8, :8], other[2, :8, :8] = 0.5, 0.4
+    seen = [
+        opinion(one[n, :side, :side], other[n, :side, :side]) for n, side in enumerate((32, 16, 8))
+    ]
+    two, three = combine(seen[:2]), combine(seen)
+    np.testing.assert_allclose(three.numpy(), two.numpy(), atol=1e-6)
 
 
 def test_together_classes_stay_a_probability() -> None:
@@ -192,7 +219,10 @@ def test_how_many_views_there_are_depends_on_the_shorter_side() -> None:
         assert [view.shape[1:] for view in found] == shapes
 
 
-def test_what_a_quarter_of_the_size_shows_counts(model: TrainedModel) -> None:
+def test_what_a_quarter_of_the_size_shows_counts(
+    model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_prediction, "_FAINT", 0.95)
     image = scene((140, 130))
     config = replace(PLAIN, second_opinion=True)
     seen = [
@@ -210,7 +240,7 @@ def test_what_a_quarter_of_the_size_shows_counts(model: TrainedModel) -> None:
 def test_some_rows_at_a_time_come_to_the_same(
     model: TrainedModel, height: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = scene((64 + height, 70))
+    image = scene((130 + height, 140))
     config = replace(PLAIN, second_opinion=True, samples=2)
     whole = api.predict(image, model, config)
     monkeypatch.setattr(core_prediction, "_ROWS", 10)

@@ -1,4 +1,4 @@
-"""Whether the view at half size is heeded: what strokes say of it."""
+"""Whether views at smaller sizes are heeded: what strokes say of it."""
 
 from __future__ import annotations
 

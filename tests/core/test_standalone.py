@@ -78,6 +78,12 @@ def test_the_written_network_predicts_the_same(
         assert theirs.shape == (2, classes, height, width)
 
 
+def test_sides_that_the_presets_networks_take() -> None:
+    """As the page on the zoo says; smaller images would not be seen at all sizes in the window."""
+    network = standalone(model(1, 2, ModelConfig(base_features=4)))
+    assert (network.least_px, network.step_px) == (128, 64)
+
+
 def test_it_heeds_the_second_opinion_as_the_model_does() -> None:
     one = model(1, 2, ModelConfig(base_features=4, depth=1))
     x = normalized((1, 128, 128))

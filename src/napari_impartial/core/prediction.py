@@ -28,15 +28,15 @@ ProgressCallback = Callable[[float], bool | None]
 _BATCH_PIXELS = 1 << 20
 # So many rows at a time are gone through after the network, for the same reason; even.
 _ROWS = 256
-# The second opinion, at half size: foreground is denied in proportion below 0.4, filled in
-# from 0.8 on, up to 0.7. It has been corrected by a view at a quarter of the size, which denies
-# below 0.1 only, and where nothing is near: what is small is faint there, and next to its place.
-_DENIED_BELOW = (0.4, 0.1)
-_NEAR = 3
-_FILLED_FROM, _FILLED_TO = 0.8, 0.7
+# The second opinion, at half size: foreground is denied in proportion below the first
+# figure, filled in from the second on, up to the third.
+_DENIED_BELOW, _FILLED_FROM, _FILLED_TO = 0.4, 0.8, 0.7
+# Before, a view at a quarter of the size denies what it sees next to nothing of, in so many of its
+# pixels across: what is small is faint there, and next to its place.
+_FAINT, _NEAR = 0.1, 3
 SMALLEST_SECOND_OPINION_PX = 64
 """Shortest side of what is looked at again at half its size."""
-VIEWS = 1 + len(_DENIED_BELOW)
+VIEWS = 3
 """Sizes that an image is predicted at: full, half, a quarter."""
 
 
@@ -119,8 +119,8 @@ def predict_normalized(
         found.append(_predict_at_one_scale(network, view, config, scaled))
         config = replace(config, reconstruction=False)
     for number in range(len(found) - 1, 0, -1):
-        heard = _heard(torch.from_numpy(found[number].probability)[None], number)[0].numpy()
-        _second_opinion(found[number - 1], heard, _DENIED_BELOW[number - 1])
+        correct = _corrected if number == 1 else _denied
+        _second_opinion(found[number - 1], found[number].probability, correct)
     return found[0]
 
 
@@ -164,8 +164,9 @@ def combine(seen: Sequence[Tensor]) -> Tensor:
     Noise and texture that look like small objects, or like holes in large ones, average
     out at half size; outlines and gaps between neighbours do not survive there. So the
     coarse view may deny foreground that it sees none of, and fill in where it sees
-    nothing else, but draws no outline. It has been corrected before in the same way by the next
-    coarser one, for the sake of noise whose grain is several pixels wide.
+    nothing else, but draws no outline. Where a view at a quarter of the size sees next to nothing,
+    near or far, it has denied what half the size shows, for the sake of noise whose grain is
+    several pixels wide.
 
     Parameters
     ----------
@@ -178,32 +179,32 @@ def combine(seen: Sequence[Tensor]) -> Tensor:
     (B, K, Y, X) float32
         As large as the first.
     """
-    corrected = seen[-1]
-    for number in range(len(seen) - 1, 0, -1):
-        heard = _heard(corrected, number)
-        corrected = _corrected(seen[number - 1], heard, _DENIED_BELOW[number - 1])
-    return corrected
+    if len(seen) == 1:
+        return seen[0]
+    return _corrected(seen[0], seen[1] if len(seen) == 2 else _denied(seen[1], seen[2]))
 
 
-def _heard(coarse: Tensor, number: int) -> Tensor:
-    """Return what a finer view is corrected by, (B, K, Y, X): of the third, the most near."""
-    if number < VIEWS - 1:
-        return coarse
-    foreground = F.max_pool2d(coarse[:, 1:], _NEAR, stride=1, padding=_NEAR // 2)
-    return _with_background(foreground)
-
-
-def _corrected(fine: Tensor, coarse: Tensor, denied_below: float) -> Tensor:
-    """Let one view, (B, K, Y/2, X/2), correct another, (B, K, Y, X)."""
-    height, width = fine.shape[-2:]
-    spread = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
-    spread = spread[..., :height, :width]
+def _corrected(fine: Tensor, coarse: Tensor) -> Tensor:
+    """Let the view at half size, (B, K, Y/2, X/2), correct that at full size, (B, K, Y, X)."""
+    spread = _spread(coarse, fine)
     seen = 1.0 - spread[:, :1]
-    denied = fine[:, 1:] * (seen / denied_below).clamp(max=1.0)
+    denied = fine[:, 1:] * (seen / _DENIED_BELOW).clamp(max=1.0)
     sure = ((seen - _FILLED_FROM) / (1.0 - _FILLED_FROM)).clamp(0.0, 1.0)
     filled = _FILLED_TO * sure * spread[:, 1:] / seen.clamp(min=1e-6)
-    foreground = torch.maximum(denied, filled)
-    return _with_background(foreground)
+    return _with_background(torch.maximum(denied, filled))
+
+
+def _denied(fine: Tensor, coarse: Tensor) -> Tensor:
+    """Deny foreground of one view, (B, K, Y, X), that half its size shows next to nothing of."""
+    near = F.max_pool2d(1.0 - coarse[:, :1], _NEAR, stride=1, padding=_NEAR // 2)
+    return _with_background(fine[:, 1:] * (_spread(near, fine) / _FAINT).clamp(max=1.0))
+
+
+def _spread(coarse: Tensor, fine: Tensor) -> Tensor:
+    """Enlarge maps at half size, (B, N, Y/2, X/2), to the size of others."""
+    spread = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+    height, width = fine.shape[-2:]
+    return spread[..., :height, :width]
 
 
 def _with_background(foreground: Tensor) -> Tensor:
@@ -216,15 +217,18 @@ def _with_background(foreground: Tensor) -> Tensor:
     return torch.cat([background, foreground], dim=1)
 
 
-def _second_opinion(fine: Prediction, coarse: npt.NDArray[np.float32], denied_below: float) -> None:
-    """Let class probabilities at half size, (K, Y/2, X/2) float32, correct a prediction."""
+def _second_opinion(
+    fine: Prediction,
+    coarse: npt.NDArray[np.float32],
+    correct: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    """Let class probabilities at half its size, (K, Y/2, X/2) float32, correct a prediction."""
     probability, entropy, information = fine.probability, fine.entropy, fine.mutual_information
     for rows in _some_rows(len(entropy)):
-        # Spreading rows to twice as many needs one more at either side.
-        above, below = max(rows.start // 2 - 1, 0), (rows.stop + 1) // 2 + 1
+        # Spreading rows to twice as many needs one more at either side, looking near another.
+        above, below = max(rows.start // 2 - 2, 0), (rows.stop + 1) // 2 + 2
         both = (probability[:, 2 * above : 2 * below], coarse[:, above:below])
-        one, other = (torch.from_numpy(part)[None] for part in both)
-        combined = _corrected(one, other, denied_below)[0].numpy()
+        combined = correct(*(torch.from_numpy(part)[None] for part in both))[0].numpy()
         before = entropy[rows] - information[rows]
         probability[:, rows] = combined[:, rows.start - 2 * above : rows.stop - 2 * above]
         entropy[rows] = normalized_entropy(probability[:, rows])

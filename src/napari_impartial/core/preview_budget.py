@@ -87,7 +87,7 @@ class PreviewBudget:
     again by the looks at the same place: when a minute is over, or a shorter training,
     the share has been kept, and from then on it is never exceeded.
 
-    A *full* look has several passes at full and half size, with statistics of the
+    A *full* look has several passes at all sizes, with statistics of the
     normalization layers of its own. A *quick* one has a single pass, often with the last
     look's statistics.
 

@@ -19,7 +19,7 @@ Labels = npt.NDArray[np.uint8]
 
 # Windows round strokes that are looked at, and how many at most.
 _WINDOW_PX, _MOST_WINDOWS = 256, 8
-# Rise of the strokes' loss, in nats, from which the view at half size contradicts them. On nine of
+# Rise of the strokes' loss, in nats, from which smaller views contradict them. On nine of
 # twelve pairs of images it was -0.009 to 0.009, on three 0.085 to 0.179; two of these lost 0.1
 # of F1.
 _TOLERATED = 0.03
@@ -31,7 +31,7 @@ def contradicts(
 ) -> bool:
     """Tell whether the views at smaller sizes contradict the strokes of the images learned from.
 
-    Images of few and small objects show too little at half size, and a network that has
+    Images of few and small objects show too little at smaller sizes, and a network that has
     learned one such image by heart may see nothing there: then it denies objects that it sees
     well at full size.
 

@@ -124,7 +124,7 @@ class Trainer:
         )
         self.steps = 0
         self.frozen = False
-        # Whether what the network sees at half size agrees with the strokes, as far as is known.
+        # Whether what is seen at smaller sizes agrees with the strokes, as far as is known.
         self.second_opinion = init.card.second_opinion if init else True
         # The step that the averaged network's statistics are of; negative before the first.
         self.calibrated_at = -1
@@ -348,7 +348,7 @@ class Trainer:
         self._ask_second_opinion()
 
     def _ask_second_opinion(self) -> None:
-        """Learn whether the averaged network's view at half size agrees with the strokes."""
+        """Learn whether the averaged network's smaller views agree with the strokes."""
         config = PredictionConfig(precision=self.config.precision)
         labels = [drawn.labels for drawn in self.scribbles]
         self.second_opinion = not contradicts(self.average.network, self.normalized, labels, config)
