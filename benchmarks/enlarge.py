@@ -1,9 +1,10 @@
-"""Write a data set as a microscope of a greater magnification would have stored it.
+"""Write a data set as a microscope of another magnification would have stored it.
 
 ``python -m benchmarks.enlarge SET --factor 2 --out DST``
 
-Cells are larger, but nothing new shows, and noise has a coarser grain: what is good at one size
-should be good at another. Strokes are left out, so that they are simulated anew.
+Enlarged cells show nothing new, and noise has a coarser grain; what is reduced is smoothed before.
+What is good at one size should be good at another. Strokes are left out, so that they are
+simulated anew.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from .real import pairs_of
 
 def enlarge(folder: Path, factor: float, out: Path) -> None:
     """Write images (bilinearly) and truth (nearest) of a data set `factor` times as large."""
+    smoothing_px = max(0.5 / factor - 0.5, 0.0)
     for side in ("train", "test"):
         (out / side).mkdir(parents=True, exist_ok=True)
         for image, truth in pairs_of(folder, [side]):
             channels = image.channels.astype(np.float32)
-            larger = ndimage.zoom(channels, (1, factor, factor), order=1)
+            smooth = ndimage.gaussian_filter(channels, (0, smoothing_px, smoothing_px))
+            larger = ndimage.zoom(smooth, (1, factor, factor), order=1)
             labels = ndimage.zoom(truth, factor, order=0).astype(np.uint16)
             path = out / side / f"{image.name}.tif"
             if np.issubdtype(image.channels.dtype, np.integer):
@@ -43,6 +46,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.out.exists():
         parser.error(f"{args.out} is there already; name a folder that is not.")
+    if args.factor <= 0:
+        parser.error(f"--factor is {args.factor:g}; it has to be greater than 0.")
+    if not pairs_of(args.set):
+        parser.error(f"{args.set} has no annotated images in train/ or test/.")
     enlarge(args.set, args.factor, args.out)
 
 

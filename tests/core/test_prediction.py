@@ -240,6 +240,7 @@ def test_what_a_quarter_of_the_size_shows_counts(
 def test_some_rows_at_a_time_come_to_the_same(
     model: TrainedModel, height: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(core_prediction, "_FAINT", 0.95)  # so that all three views count
     image = scene((130 + height, 140))
     config = replace(PLAIN, second_opinion=True, samples=2)
     whole = api.predict(image, model, config)
@@ -281,6 +282,18 @@ def test_image_and_network_are_left_as_they_were(model: TrainedModel) -> None:
 def test_wrong_number_of_channels_is_said(model: TrainedModel) -> None:
     with pytest.raises(ImPartialError, match="has 1 channel"):
         api.predict(scene((20, 20)).select([0]), model)
+
+
+def test_progress_is_of_all_views_together(model: TrainedModel) -> None:
+    image, config = scene((130, 130)), replace(PLAIN, second_opinion=True, tile_size=64)
+    seen: list[float] = []
+    api.predict(image, model, config, lambda done: seen.append(done))
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0.0, 1.0)
+    ends = [130**2, 130**2 + 65**2]
+    whole = ends[1] + 33**2
+    for end in ends:
+        assert any(done == pytest.approx(end / whole) for done in seen)
 
 
 def test_progress_and_cancelling(model: TrainedModel) -> None:

@@ -29,17 +29,18 @@ def strokes(size: int = 400) -> np.ndarray:
     return labels
 
 
-def seen(monkeypatch: pytest.MonkeyPatch, coarse_foreground: float) -> list[tuple[int, ...]]:
-    """Let the network see foreground where the picture is bright, at full size."""
+def seen(
+    monkeypatch: pytest.MonkeyPatch, half: float, quarter: float | None = None
+) -> list[tuple[int, ...]]:
+    """Let the network see foreground where the picture is bright: 0.95 at full size."""
+    inside = {256: 0.95, 128: half, 64: half if quarter is None else quarter}
     shapes: list[tuple[int, ...]] = []
 
     def predicted(network: Any, picture: np.ndarray, config: PredictionConfig) -> Any:
         shapes.append(picture.shape[1:])
         assert not config.second_opinion
         bright = picture[0] > 0.5
-        full = max(picture.shape) == 256
-        inside = 0.95 if full else coarse_foreground
-        p = np.where(bright, inside, 0.05).astype(np.float32)
+        p = np.where(bright, inside[max(picture.shape)], 0.01).astype(np.float32)
         return replace(
             predict_normalized(NETWORK, picture, replace(config, samples=0)),
             probability=np.stack([1 - p, p]),
@@ -49,14 +50,23 @@ def seen(monkeypatch: pytest.MonkeyPatch, coarse_foreground: float) -> list[tupl
     return shapes
 
 
-@pytest.mark.parametrize(("coarse", "contradictory"), [(0.9, False), (0.35, True), (0.05, True)])
-def test_what_is_seen_at_half_size_has_to_agree_with_strokes(
-    monkeypatch: pytest.MonkeyPatch, coarse: float, contradictory: bool
+@pytest.mark.parametrize(
+    ("half", "quarter", "contradictory"),
+    [
+        (0.9, 0.9, False),
+        (0.35, 0.35, True),
+        (0.05, 0.05, True),
+        (0.9, 0.2, False),
+        (0.9, 0.0, True),
+    ],
+)
+def test_what_is_seen_at_smaller_sizes_has_to_agree_with_strokes(
+    monkeypatch: pytest.MonkeyPatch, half: float, quarter: float, contradictory: bool
 ) -> None:
     labels = strokes()
     picture = np.zeros((1, 400, 400), np.float32)
     picture[0, 300:, 300:] = 1
-    shapes = seen(monkeypatch, coarse)
+    shapes = seen(monkeypatch, half, quarter)
     assert contradicts(NETWORK, [picture], [labels], CONFIG) == contradictory
     assert set(shapes) == {(256, 256), (128, 128), (64, 64)}
 

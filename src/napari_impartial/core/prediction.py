@@ -119,8 +119,7 @@ def predict_normalized(
         found.append(_predict_at_one_scale(network, view, config, scaled))
         config = replace(config, reconstruction=False)
     for number in range(len(found) - 1, 0, -1):
-        correct = _corrected if number == 1 else _denied
-        _second_opinion(found[number - 1], found[number].probability, correct)
+        _second_opinion(found[number - 1], found[number].probability, _correction(number))
     return found[0]
 
 
@@ -179,9 +178,15 @@ def combine(seen: Sequence[Tensor]) -> Tensor:
     (B, K, Y, X) float32
         As large as the first.
     """
-    if len(seen) == 1:
-        return seen[0]
-    return _corrected(seen[0], seen[1] if len(seen) == 2 else _denied(seen[1], seen[2]))
+    corrected = seen[-1]
+    for number in range(len(seen) - 1, 0, -1):
+        corrected = _correction(number)(seen[number - 1], corrected)
+    return corrected
+
+
+def _correction(number: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return how a view (1: at half size, 2: at a quarter) corrects the next finer one."""
+    return _corrected if number == 1 else _denied
 
 
 def _corrected(fine: Tensor, coarse: Tensor) -> Tensor:
