@@ -10,31 +10,44 @@ simulated anew.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 from scipy import ndimage
 
-from .real import pairs_of
+from napari_impartial.core.images import Image
+
+from .real import Pair, pairs_of
+
+
+def enlarged(image: Image, truth: NDArray[np.int32], factor: float) -> Pair:
+    """Return an image (bilinearly) and its truth (nearest) `factor` times as large."""
+    if factor == 1:
+        return image, truth
+    smoothing_px = max(0.5 / factor - 0.5, 0.0)
+    channels = image.channels.astype(np.float32)
+    smooth = ndimage.gaussian_filter(channels, (0, smoothing_px, smoothing_px))
+    larger = ndimage.zoom(smooth, (1, factor, factor), order=1)
+    if np.issubdtype(image.channels.dtype, np.integer):
+        larger = np.rint(larger)
+    labels = ndimage.zoom(truth, factor, order=0)
+    return replace(image, channels=larger.astype(image.channels.dtype)), labels
 
 
 def enlarge(folder: Path, factor: float, out: Path) -> None:
-    """Write images (bilinearly) and truth (nearest) of a data set `factor` times as large."""
-    smoothing_px = max(0.5 / factor - 0.5, 0.0)
+    """Write images and truth of a data set `factor` times as large."""
     for side in ("train", "test"):
         (out / side).mkdir(parents=True, exist_ok=True)
-        for image, truth in pairs_of(folder, [side]):
-            channels = image.channels.astype(np.float32)
-            smooth = ndimage.gaussian_filter(channels, (0, smoothing_px, smoothing_px))
-            larger = ndimage.zoom(smooth, (1, factor, factor), order=1)
-            labels = ndimage.zoom(truth, factor, order=0).astype(np.uint16)
+        for pair in pairs_of(folder, [side]):
+            image, truth = enlarged(*pair, factor)
             path = out / side / f"{image.name}.tif"
-            if np.issubdtype(image.channels.dtype, np.integer):
-                larger = np.rint(larger)
-            stored = larger.astype(image.channels.dtype)
-            tifffile.imwrite(path, stored, photometric="minisblack", metadata={"axes": "CYX"})
-            tifffile.imwrite(path.with_name(f"{image.name}_truth.tif"), labels)
+            tifffile.imwrite(
+                path, image.channels, photometric="minisblack", metadata={"axes": "CYX"}
+            )
+            tifffile.imwrite(path.with_name(f"{image.name}_truth.tif"), truth.astype(np.uint16))
 
 
 def main() -> None:

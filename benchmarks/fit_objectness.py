@@ -40,7 +40,7 @@ from napari_impartial.core.scribbles import simulate
 from napari_impartial.core.warm_start import shipped
 
 from .procedural import mixtures_of, picture
-from .real import Pair, pairs_of
+from .real import Pair, parts_of
 
 _OUT = Path(objectness.__file__).parents[1] / "data" / "objectness.json"
 _STUMPS, _RATE, _LEAST_ROWS = 400, 0.08, 200
@@ -71,22 +71,6 @@ class Candidates:
     tree: ObjectTree
     features: npt.NDArray[np.float64]
     overlap: npt.NDArray[np.float64]
-
-
-def parts_of(folder: Path) -> dict[str, tuple[list[Pair], list[Pair]]]:
-    """Return, by name, what to train on and what to predict, both ways round."""
-    train, test = (pairs_of(folder, [side]) for side in ("train", "test"))
-    if test:
-        return {folder.name: (train, test), f"{folder.name}, reversed": (test, train)}
-    halves = {}
-    for image, truth in train:
-        middle = image.shape[0] // 2
-        upper, lower = (
-            [(replace(image, channels=image.channels[:, rows]), truth[rows])]
-            for rows in (slice(middle), slice(middle, None))
-        )
-        halves[f"{folder.name}, {image.name}"] = (upper, lower)
-    return halves
 
 
 def predicted(

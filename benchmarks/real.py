@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,22 @@ def pairs_of(folder: Path, sides: Sequence[str] = ("train", "test")) -> list[Pai
         if sample.truth is not None
         for pair in read_with_labels(sample.image, sample.truth)
     ]
+
+
+def parts_of(folder: Path) -> dict[str, tuple[list[Pair], list[Pair]]]:
+    """Return, by name, what to train on and what to predict, both ways round."""
+    train, test = (pairs_of(folder, [side]) for side in ("train", "test"))
+    if test:
+        return {folder.name: (train, test), f"{folder.name}, reversed": (test, train)}
+    halves = {}
+    for image, truth in train:
+        middle = image.shape[0] // 2
+        upper, lower = (
+            [(replace(image, channels=image.channels[:, rows]), truth[rows])]
+            for rows in (slice(middle), slice(middle, None))
+        )
+        halves[f"{folder.name}, {image.name}"] = (upper, lower)
+    return halves
 
 
 def crops(pairs: Sequence[Pair], count: int, seed: int, size: int = 256) -> list[Example]:

@@ -1,0 +1,76 @@
+"""Judging ours against a forest on many kinds of images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from benchmarks import pairs
+from benchmarks.real import pairs_of, parts_of
+
+from napari_impartial.core.tissue import tissue
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Two unlike images, one to train on and one to judge."""
+    for side, seed in (("train", 3), ("test", 4)):
+        made = tissue((96, 112), n_channels=2, seed=seed)
+        (tmp_path / side).mkdir()
+        path = tmp_path / side / f"{side}.tif"
+        tifffile.imwrite(path, made.image.channels, metadata={"axes": "CYX"})
+        tifffile.imwrite(path.with_name(f"{side}_truth.tif"), made.truth.astype(np.uint16))
+    return tmp_path
+
+
+def test_each_set_is_trained_on_both_ways_round_or_cut_in_two(dataset: Path) -> None:
+    both = parts_of(dataset)
+    assert list(both) == [dataset.name, f"{dataset.name}, reversed"]
+    (train, test), (test_again, train_again) = both.values()
+    assert [image.name for image, _ in train + test] == ["train", "test"]
+    assert [image.name for image, _ in train_again + test_again] == ["train", "test"]
+    for path in (dataset / "test").iterdir():
+        path.unlink()
+    ((upper, lower),) = parts_of(dataset).values()
+    ((whole, truth),) = pairs_of(dataset)
+    for part, rows in ((upper, slice(48)), (lower, slice(48, None))):
+        ((image, labels),) = part
+        np.testing.assert_array_equal(image.channels, whole.channels[:, rows])
+        np.testing.assert_array_equal(labels, truth[rows])
+
+
+def test_rows_and_what_they_come_to(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(dataset), "--steps", "4", "--factors", "1,2"]
+    monkeypatch.setattr(sys, "argv", ["pairs", *arguments])
+    pairs.main()
+    head, _, *rows, mean, below, below_best = capsys.readouterr().out.splitlines()
+    assert head == "| images | ours | forest | forest, best cut |"
+    name = dataset.name
+    larger = f"{name}, 2 times as large", f"{name}, reversed, 2 times as large"
+    assert [row.split(" | ")[0] for row in rows] == [
+        f"| {part}" for part in (name, f"{name}, reversed", *larger)
+    ]
+    figures = np.array([[float(v) for v in row.strip("| ").split(" | ")[1:]] for row in rows])
+    assert (figures > 0.1).all(), "each finds cells"
+    assert (figures <= 1).all()
+    assert len(np.unique(figures)) > 6, "each method and image has a figure of its own"
+    shown = [float(v) for v in mean.strip("| ").split(" | ")[1:]]
+    np.testing.assert_allclose(shown, figures.mean(axis=0), atol=0.001)
+    losses = (figures[:, :1] < figures[:, 1:]).sum(axis=0)
+    assert below == f"below forest: {losses[0]} of 4"
+    assert below_best == f"below forest, best cut: {losses[1]} of 4"
+
+
+def test_a_folder_of_weights_has_to_be_there(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pairs", str(dataset), "--first-weights", "nowhere"])
+    with pytest.raises(SystemExit) as stopped:
+        pairs.main()
+    assert stopped.value.code == 2
+    assert "there is no folder nowhere" in capsys.readouterr().err
