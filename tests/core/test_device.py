@@ -8,8 +8,10 @@ import torch
 from napari_impartial.core.device import (
     computing_in,
     describe_devices,
+    memory_format,
     resolve_device,
     resolve_precision,
+    why_unusable,
 )
 from napari_impartial.core.errors import ImPartialError
 
@@ -30,6 +32,30 @@ def test_auto_takes_a_gpu_where_there_is_one() -> None:
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(ImPartialError, match=r"no device 'cuda'.*cpu"):
         resolve_device("cuda")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_there_but_cannot_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a card that is too old for this torch: here, torch has no code for any."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    why_unusable.cache_clear()
+    assert resolve_device("auto") == CPU
+    assert [name for name, _ in describe_devices()] == ["cpu"]
+    with pytest.raises(ImPartialError, match=r"cannot compute on .* 'cuda' \(.+\); choose .* cpu"):
+        resolve_device("cuda")
+    why_unusable.cache_clear()
+
+
+def test_trying_a_device_draws_nothing_and_finds_nothing_wrong_with_the_processor() -> None:
+    state = torch.random.get_rng_state()
+    assert why_unusable.__wrapped__("cpu") == ""
+    assert why_unusable.__wrapped__("meta") != "", "it holds no values that could be read"
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_maps_lie_by_pixel_except_where_gradients_would_be_wrong() -> None:
+    assert memory_format(CPU) is memory_format(torch.device("cuda")) is torch.channels_last
+    assert memory_format(torch.device("mps")) is torch.contiguous_format
 
 
 @pytest.mark.parametrize(

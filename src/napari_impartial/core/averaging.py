@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .config import TrainingConfig
-from .device import computing_in
+from .device import computing_in, memory_format
 from .unet import UNet
 
 
@@ -89,10 +89,12 @@ def gather_statistics(
     network.train()
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # a plain mean over the batches
-    for batch in patches.split(config.batch_size) if layers else ():
+    for number, batch in enumerate(patches.split(config.batch_size) if layers else (), start=1):
+        for layer in layers:
+            # A plain mean over the batches. (None means that, too, but reads from the device.)
+            layer.momentum = 1.0 / number
         with computing_in(precision, patches.device):
-            network.features(batch.contiguous(memory_format=torch.channels_last))
+            network.features(batch.contiguous(memory_format=memory_format(patches.device)))
     for dropout, source in zip(dropouts, before, strict=True):
         dropout.generator = source
     network.eval()

@@ -241,7 +241,9 @@ class TrainingConfig:
         "Model file that a warm start begins with, in place of the weights that come with the "
         "program; empty for these.",
     )
-    seed: int = setting(0, "Seed", "Same seed, device and number of steps: same model.", minimum=0)
+    seed: int = setting(
+        0, "Seed", "Same seed and number of steps, on the same processor: same model.", minimum=0
+    )
     device: str = setting(
         "auto",
         "Device",

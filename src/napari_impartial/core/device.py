@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
+import torch.nn.functional as F
 
 from .errors import ImPartialError
 
@@ -17,19 +19,41 @@ def resolve_device(name: str = "auto") -> torch.device:
     Raises
     ------
     ImPartialError
-        If this machine does not have it.
+        If this machine does not have it, or torch cannot compute on it.
     """
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
+    usable = [key for key in _available() if not why_unusable(key)]
     if name == "auto":
-        name = next(key for key, there in available.items() if there)
-    if not available.get(name, False):
-        have = ", ".join(key for key, there in available.items() if there)
-        raise ImPartialError(f"There is no device {name!r} on this machine; choose one of {have}.")
+        name = usable[0]
+    if name not in usable:
+        why = f"There is no device {name!r} on this machine"
+        if name in _available():
+            why = f"Torch cannot compute on this machine's device {name!r} ({why_unusable(name)})"
+        raise ImPartialError(f"{why}; choose one of {', '.join(usable)}.")
     return torch.device(name)
+
+
+def _available() -> list[str]:
+    """Return the names of the devices that torch finds, the preferred one first."""
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [*(name for name, there in found.items() if there), "cpu"]
+
+
+@cache
+def why_unusable(name: str) -> str:
+    """Try a small step of training, and return what torch complains of, in a line; or nothing.
+
+    A card may be too old for what torch was built for, or its driver in disorder. It also loads
+    the device's libraries, before anybody waits for them.
+    """
+    if name == "cpu":
+        return ""
+    try:
+        weight = torch.ones(1, 1, 3, 3, device=name, requires_grad=True)
+        total = F.conv2d(torch.ones(1, 1, 8, 8, device=name), weight).sum()
+        torch.autograd.grad(total, weight)[0].cpu()  # errors come when results are asked for
+    except (RuntimeError, NotImplementedError, AssertionError) as error:
+        return str(error).strip().partition("\n")[0] or type(error).__name__
+    return ""
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
@@ -60,17 +84,28 @@ def _cpu_has_bfloat16() -> bool:
 @contextmanager
 def computing_in(precision: torch.dtype, device: torch.device) -> Iterator[None]:
     """Run convolutions in `precision` inside the block; sums and losses stay float32."""
-    with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+    if precision == torch.float32:  # not every torch knows an autocast that is off for each device
         yield
+        return
+    with torch.autocast(device.type, dtype=precision):
+        yield
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Return how feature maps lie in memory: by pixel, where that is quicker and right.
+
+    On MPS, gradients of batch normalization are wrong for maps that lie so.
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def describe_devices() -> list[tuple[str, str]]:
     """List the devices of this machine as ``(name, what it is)``, the preferred one first."""
     found: list[tuple[str, str]] = []
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and not why_unusable("cuda"):
         memory = torch.cuda.get_device_properties(0).total_memory
         found.append(("cuda", f"{torch.cuda.get_device_name()}, {_gigabytes(memory)}"))
-    if torch.backends.mps.is_available():
+    if torch.backends.mps.is_available() and not why_unusable("mps"):
         found.append(("mps", "Apple GPU"))
     kind = "bfloat16" if _cpu_has_bfloat16() else "float32"
     n = torch.get_num_threads()

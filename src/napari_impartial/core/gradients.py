@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from .patches import Patches
-from .results import Losses, mean_losses
 from .side_by_side import SideBySide
 from .unet import UNet
 
-LossFunction = Callable[[UNet, Patches, torch.Generator, float], tuple[Tensor, Losses]]
-"""Gives what is minimized, and its parts, for a network on some patches of a batch.
+LossFunction = Callable[[UNet, Patches, torch.Generator, float], tuple[Tensor, Tensor]]
+"""Gives what is minimized, and what to report of it (a vector, without gradient), for a network on
+some patches of a batch.
 
 The scribble loss, a mean over patches with strokes, is to be multiplied by the last argument:
 what these patches have of the batch's strokes over what they are of its patches.
@@ -63,8 +63,10 @@ class Gradients:
 
     def of(
         self, patches: Patches, loss: LossFunction, scale: Tensor
-    ) -> tuple[list[Tensor], Losses]:
-        """Return the gradient of each parameter, and the losses.
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return the gradient of each parameter, and what the loss function reports.
+
+        Nothing is read back from the device, which would have to come to rest for it.
 
         Parameters
         ----------
@@ -81,20 +83,24 @@ class Gradients:
             for piece in zip(patches.images.chunk(count), patches.labels.chunk(count), strict=True)
         ]
         shares = np.array([len(piece.images) for piece in pieces]) / len(patches.images)
-        annotated = np.array([_annotated(piece) for piece in pieces], dtype=np.float64)
-        scribbled = annotated / max(annotated.sum(), 1) / shares
+        scribbled = np.ones(1)
+        if len(pieces) > 1:
+            annotated = np.array([_annotated(piece) for piece in pieces], dtype=np.float64)
+            scribbled = annotated / max(annotated.sum(), 1) / shares
 
-        def one(number: int) -> tuple[tuple[Tensor, ...], Losses]:
+        def one(number: int) -> tuple[tuple[Tensor, ...], Tensor]:
             network, generator = self._parts[number]
-            total, losses = loss(network, pieces[number], generator, float(scribbled[number]))
-            return torch.autograd.grad(scale * total, self._parameters), losses
+            total, report = loss(network, pieces[number], generator, float(scribbled[number]))
+            return torch.autograd.grad(scale * total, self._parameters), report
 
         found = self._workers.map(one, range(len(pieces)))
         gradients = [gradient * float(shares[0]) for gradient in found[0][0]]
-        for (others, _), share in zip(found[1:], shares[1:], strict=True):
+        reported = found[0][1] * float(shares[0])
+        for (others, report), share in zip(found[1:], shares[1:], strict=True):
             for whole, part in zip(gradients, others, strict=True):
                 whole.add_(part, alpha=float(share))
-        return gradients, mean_losses([losses for _, losses in found], shares)
+            reported.add_(report, alpha=float(share))
+        return gradients, reported
 
 
 def _annotated(patches: Patches) -> int:

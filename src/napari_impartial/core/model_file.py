@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_impartial.io.atomic import atomic_path
 
+from .device import memory_format
 from .errors import ModelFileError
 from .model_card import FORMAT, ModelCard, read_card
 from .unet import UNet
@@ -35,7 +36,7 @@ class TrainedModel:
         """Build the network with these weights, in evaluation mode."""
         network = UNet(self.card.n_channels, self.card.n_classes, self.card.model)
         network.load_state_dict(self.weights)
-        return network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        return network.to(device).to(memory_format=memory_format(torch.device(device))).eval()  # type: ignore[call-overload]
 
 
 def save_model(model: TrainedModel, path: str | Path) -> Path:

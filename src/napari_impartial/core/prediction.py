@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .config import PredictionConfig, validate
-from .device import computing_in, resolve_device, resolve_precision
+from .device import computing_in, memory_format, resolve_device, resolve_precision
 from .errors import ImPartialError
 from .images import Image, normalize
 from .model_file import TrainedModel
@@ -272,7 +272,7 @@ def _predict_at_one_scale(
                 raise Cancelled("The prediction was cancelled.")
             # (Writable, or torch would warn.)
             source = np.require(padded[(slice(None), *tile.source)], requirements=["C", "W"])
-            x = torch.from_numpy(source)[None].to(device, memory_format=torch.channels_last)
+            x = torch.from_numpy(source)[None].to(device, memory_format=memory_format(device))
             with computing_in(precision, device):
                 shared = network.share(x, tile.halo)
             for chosen in _batches(config.samples, x.shape[-2] * x.shape[-1]):
@@ -281,7 +281,7 @@ def _predict_at_one_scale(
                     features = network.vary(shared)
                 # Logits steer everything after, so the last, cheap layer is exact.
                 # (A cropped map is not dense, and would be turned round unless told otherwise.)
-                exact = features.to(torch.float32, memory_format=torch.channels_last)
+                exact = features.to(torch.float32, memory_format=memory_format(device))
                 sums.add(tile.core, *_head(network, exact, config.reconstruction))
             del shared, features, exact  # lest the next tile's come on top
     finally:

@@ -21,7 +21,7 @@ from napari_impartial import __version__
 from .averaging import WeightAverage, gather_statistics
 from .blind_spot import BlindSpotBatch, hide_pixels
 from .config import ModelConfig, PredictionConfig, TrainingConfig
-from .device import computing_in, resolve_device, resolve_precision
+from .device import computing_in, memory_format, resolve_device, resolve_precision
 from .errors import ImPartialError
 from .gradients import Gradients
 from .images import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
@@ -115,7 +115,7 @@ class Trainer:
             first = first_weights(training, model)
             if first is not None:
                 start(network, mix(self.sampler.images, self.sampler.train_labels), first)
-            self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.network = network.to(self.device).to(memory_format=memory_format(self.device))  # type: ignore[call-overload]
         self.average = WeightAverage(self.network, training, self.precision)
         self.gradients = Gradients(self.network, self.generator, training.seed)
         self.optimizer = self._optimizer()
@@ -153,12 +153,14 @@ class Trainer:
         scale = self.scaler.scale(torch.ones((), device=self.device))
         gradients, losses = self.gradients.of(patches, self._losses, scale)
         for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = _laid_out_like(parameter, gradient)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.steps += 1
         self.average.add(self.network, self.steps)
-        self.recent = _blend(self.recent, losses, 1.0 if self.steps == 1 else 0.1)
+        # The one place where a step waits for the device.
+        seen = Losses(*losses.tolist())
+        self.recent = _blend(self.recent, seen, 1.0 if self.steps == 1 else 0.1)
         if not math.isfinite(self.recent.total):
             raise ImPartialError(
                 "Training diverged: the loss is no longer a number. Lower the learning rate "
@@ -217,7 +219,10 @@ class Trainer:
             self.calibrate(PASSING_CALIBRATION_PATCHES)
             # The same pixels are hidden at each look, so that the looks compare.
             generator = torch.Generator(self.device).manual_seed(self.config.seed)
-            found = [self._losses(self.average.network, batch, generator)[1] for batch in batches]
+            found = [
+                Losses(*self._losses(self.average.network, batch, generator)[1].tolist())
+                for batch in batches
+            ]
             shares = np.array([len(batch.images) for batch in batches], dtype=np.float64)
             self.validation = mean_losses(found, shares / shares.sum())
             entry["validation"] = _as_dict(self.validation)
@@ -359,8 +364,11 @@ class Trainer:
         patches: Patches,
         generator: torch.Generator,
         scribbled: float = 1.0,
-    ) -> tuple[Tensor, Losses]:
-        """Return the joint loss (paper, eq. 3) and its parts; see :data:`.LossFunction`."""
+    ) -> tuple[Tensor, Tensor]:
+        """Return the joint loss (paper, eq. 3), and with its parts; see :data:`.LossFunction`.
+
+        The latter are the fields of :class:`.Losses`.
+        """
         config = self.config
         reconstruct = config.objective != "scribble" and config.reconstruction_weight > 0
         if reconstruct:
@@ -369,7 +377,7 @@ class Trainer:
             )
         else:
             batch = BlindSpotBatch(patches.images, patches.images, patches.labels < 0)
-        x = batch.masked_input.contiguous(memory_format=torch.channels_last)
+        x = batch.masked_input.contiguous(memory_format=memory_format(self.device))
         with computing_in(self.precision, self.device):
             logits, means = network(x)
         log_p = network.log_probability(logits)
@@ -390,8 +398,7 @@ class Trainer:
             + config.reconstruction_weight * reconstruction
             + config.total_variation_weight * variation
         )
-        values = torch.stack([total, scribble, reconstruction, variation]).tolist()
-        return total, Losses(*values)
+        return total, torch.stack([total, scribble, reconstruction, variation]).detach()
 
     def _optimizer(self) -> torch.optim.Optimizer:
         kind = torch.optim.AdamW if self.config.optimizer == "adamw" else torch.optim.Adam
@@ -402,6 +409,13 @@ class Trainer:
             # One pass over all weights saves a twenty-fifth of a step; not every torch can on MPS.
             fused=self.device.type in ("cpu", "cuda"),
         )
+
+
+def _laid_out_like(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """Return a gradient whose strides are the parameter's, as fused optimizers ask for."""
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 def _as_dict(losses: Losses) -> dict[str, float]:

@@ -98,9 +98,7 @@ def mix(images: Sequence[Tensor], labels: Sequence[Tensor]) -> Floats:
     (MIXTURES, C) float64
         Weights of the channels; each mixture has about the spread of a normalized channel.
     """
-    pixels = torch.cat([image.flatten(1) for image in images], dim=1)
-    pixels = pixels[:, :: max(1, pixels.shape[1] // _MOST_PIXELS)].double()
-    spread = pixels.cov().reshape(len(pixels), len(pixels)).cpu().numpy()
+    spread = _covariance(_some_pixels(images))
     foreground, background = _annotated(images, labels)
     difference = foreground.mean(axis=1) - background.mean(axis=1)
     within = (_covariance(foreground) + _covariance(background)) / 2
@@ -115,14 +113,29 @@ def mix(images: Sequence[Tensor], labels: Sequence[Tensor]) -> Floats:
     return np.asarray(mixing * (_SPREAD / deviation.clip(min=_LEAST_SPREAD))[:, None])
 
 
+def _some_pixels(images: Sequence[Tensor]) -> Floats:
+    """Return (C, N) intensities of every so many-th pixel."""
+    step = max(1, sum(image[0].numel() for image in images) // _MOST_PIXELS)
+    found, passed = [], 0
+    for image in images:
+        found.append(_double(image.flatten(1)[:, -passed % step :: step]))
+        passed += image[0].numel()
+    return np.concatenate(found, axis=1)
+
+
+def _double(values: Tensor) -> Floats:
+    """Return values in double precision, which not every device has."""
+    return values.cpu().numpy().astype(np.float64)
+
+
 def _annotated(images: Sequence[Tensor], labels: Sequence[Tensor]) -> tuple[Floats, Floats]:
     """Return (C, N) slightly smoothed intensities under foreground and background strokes."""
-    found: tuple[list[Tensor], list[Tensor]] = ([], [])
+    found: tuple[list[Floats], list[Floats]] = ([], [])
     for image, drawn in zip(images, labels, strict=True):
         smooth = F.avg_pool2d(image[None], 3, 1, 1, count_include_pad=False)[0]
         for pixels, chosen in zip(found, (drawn > 1, drawn == 1), strict=True):
-            pixels.append(smooth[:, chosen])
-    foreground, background = (torch.cat(p, dim=1).double().cpu().numpy() for p in found)
+            pixels.append(_double(smooth[:, chosen]))
+    foreground, background = (np.concatenate(p, axis=1) for p in found)
     return foreground, background
 
 

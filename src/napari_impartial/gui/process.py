@@ -116,7 +116,9 @@ class TrainingProcess:
                 if isinstance(reply, (Progressed, Predicting)):
                     yield reply
                     continue
-                over = True
+                # After a fault a new child does better: a graphics card that failed once fails
+                # for as long as the process lives, and memory comes back for sure.
+                over = not (isinstance(reply, Failed) and reply.kind in ("fault", "memory"))
                 return reply
         except (EOFError, OSError) as error:
             over = True

@@ -348,7 +348,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     words = str(error).lower()
-    signs = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate")
+    signs = ["out of memory", "not enough memory", "can't allocate memory", "cannot allocate"]
+    signs += ["alloc_failed", "unable to find an engine"]  # of CUDA's libraries
     return isinstance(error, (RuntimeError, OSError)) and any(sign in words for sign in signs)
 
 
