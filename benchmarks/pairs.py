@@ -14,6 +14,7 @@ not, SET.safetensors for each such set.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,8 @@ def main() -> None:
     for folder in args.sets:
         own = args.first_weights / f"{folder.name}.safetensors" if args.first_weights else None
         chosen = replace(config, first_weights=str(own)) if own and own.exists() else config
+        weights = chosen.first_weights or "shipped"
+        print(f"{folder.name}: first weights {weights}", file=sys.stderr)
         for name, train, test in pairs_to_judge(folder, factors):
             rows.append(f1_of(train, test, chosen))
             _print_row(name, rows[-1])

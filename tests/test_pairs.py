@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from benchmarks import pairs
 from benchmarks.real import pairs_of, parts_of
 
+from napari_impartial.core.model_file import TrainedModel, save_model
 from napari_impartial.core.tissue import tissue
+from napari_impartial.core.warm_start import shipped
 
 
 @pytest.fixture
@@ -74,3 +77,25 @@ def test_a_folder_of_weights_has_to_be_there(
         pairs.main()
     assert stopped.value.code == 2
     assert "there is no folder nowhere" in capsys.readouterr().err
+
+
+def test_weights_of_a_set_are_begun_with_where_there_are_any(
+    dataset: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = shipped()
+    weights = {name: torch.zeros_like(value) for name, value in own.weights.items()}
+    folder = tmp_path_factory.mktemp("weights")
+    arguments = [str(dataset), "--steps", "2", "--first-weights", str(folder)]
+    monkeypatch.setattr(sys, "argv", ["pairs", *arguments])
+    pairs.main()
+    first = capsys.readouterr()
+    assert first.err == f"{dataset.name}: first weights shipped\n"
+    path = save_model(TrainedModel(own.card, weights), folder / f"{dataset.name}.safetensors")
+    pairs.main()
+    second = capsys.readouterr()
+    assert second.err == f"{dataset.name}: first weights {path}\n"
+    ours, none = (float(shown.out.splitlines()[2].split(" | ")[1]) for shown in (first, second))
+    assert ours > none

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from napari_impartial.core.device import (
+    complaint,
     computing_in,
     describe_devices,
     memory_format,
@@ -38,18 +39,32 @@ def test_a_device_that_is_not_there() -> None:
 def test_a_device_that_is_there_but_cannot_compute(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a card that is too old for this torch: here, torch has no code for any."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     why_unusable.cache_clear()
-    assert resolve_device("auto") == CPU
-    assert [name for name, _ in describe_devices()] == ["cpu"]
-    with pytest.raises(ImPartialError, match=r"cannot compute on .* 'cuda' \(.+\); choose .* cpu"):
-        resolve_device("cuda")
-    why_unusable.cache_clear()
+    try:
+        assert resolve_device("auto") == CPU
+        assert [name for name, _ in describe_devices()] == ["cpu"]
+        said = r"cannot compute on .* 'cuda' \(.+\); choose .* cpu"
+        with pytest.raises(ImPartialError, match=said):
+            resolve_device("cuda")
+    finally:
+        why_unusable.cache_clear()
+
+
+def test_a_full_card_is_no_reason_to_take_another_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate")
+
+    monkeypatch.setattr(torch, "ones", full)
+    assert complaint("cuda") == ""
 
 
 def test_trying_a_device_draws_nothing_and_finds_nothing_wrong_with_the_processor() -> None:
     state = torch.random.get_rng_state()
-    assert why_unusable.__wrapped__("cpu") == ""
-    assert why_unusable.__wrapped__("meta") != "", "it holds no values that could be read"
+    assert complaint("cpu") == ""
+    with torch.inference_mode():
+        assert complaint("cpu") == "", "as in the middle of a prediction"
+    assert complaint("meta") != "", "it holds no values that could be read"
     assert torch.equal(state, torch.random.get_rng_state())
 
 

@@ -36,7 +36,12 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
-        if name in ("_local_scalar_dense", "nonzero", "masked_select"):
+        # How many pixels a mask chooses has to be read before they can be indexed.
+        masked = name.startswith("index") and any(
+            isinstance(one, torch.Tensor) and one.dtype == torch.bool
+            for one in (args[1] if len(args) > 1 and isinstance(args[1], list) else ())
+        )
+        if masked or name in ("_local_scalar_dense", "nonzero", "masked_select"):
             self.reads[name] += 1
         # What numpy hands over lies in the processor's memory still.
         handed_over = name == "lift_fresh"
@@ -50,10 +55,9 @@ def test_the_watch_sees_what_it_is_there_for() -> None:
         values = torch.ones(3).double()
         values.sum().item()
         values[values > 0].numel()
-        values.argwhere()
+        values.nonzero()
     assert "_to_copy" in watch.double
-    assert watch.reads["_local_scalar_dense"] == 1
-    assert watch.reads["nonzero"] >= 1
+    assert watch.reads == {"_local_scalar_dense": 1, "index": 1, "nonzero": 1}
 
 
 def test_training_and_prediction_need_no_double_precision(
@@ -63,22 +67,30 @@ def test_training_and_prediction_need_no_double_precision(
         trainer = Trainer([tiny_tissue.image], [tiny_scribbles], ModelConfig(), FEW, None)
         while not trainer.finished():
             trainer.step()
+        trainer.sampler._validation_labels = trainer.sampler.train_labels
         trainer.validate()
         model = trainer.result()
         predict(tiny_tissue.image, model, PredictionConfig(samples=2, reconstruction=True))
     assert trainer.frozen, "each kind of step was watched"
+    assert trainer.validation is not None
     assert watch.double == []
 
 
 def test_a_step_reads_its_losses_and_the_blind_spots_alone(
-    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    read: list[int] = []
+    tolist = torch.Tensor.tolist
+    monkeypatch.setattr(
+        torch.Tensor, "tolist", lambda values: (read.append(values.numel()), tolist(values))[1]
+    )
     trainer = Trainer([tiny_tissue.image], [tiny_scribbles], ModelConfig(), FEW, None)
     trainer.step()
+    read.clear()
     with Watch() as watch:
         trainer.step()
-    # tolist() copies a vector, which is one wait and no reading of single values.
     assert watch.reads == {"nonzero": 1}
+    assert read == [4], "the four losses, at once"
 
 
 def test_statistics_are_taken_without_reading_anything(

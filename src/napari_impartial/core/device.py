@@ -21,15 +21,16 @@ def resolve_device(name: str = "auto") -> torch.device:
     ImPartialError
         If this machine does not have it, or torch cannot compute on it.
     """
-    usable = [key for key in _available() if not why_unusable(key)]
+    available = _available()
     if name == "auto":
-        name = usable[0]
-    if name not in usable:
-        why = f"There is no device {name!r} on this machine"
-        if name in _available():
-            why = f"Torch cannot compute on this machine's device {name!r} ({why_unusable(name)})"
-        raise ImPartialError(f"{why}; choose one of {', '.join(usable)}.")
-    return torch.device(name)
+        name = next(key for key in available if not why_unusable(key))
+    if name in available and not why_unusable(name):
+        return torch.device(name)
+    why = f"There is no device {name!r} on this machine"
+    if name in available:
+        why = f"Torch cannot compute on this machine's device {name!r} ({why_unusable(name)})"
+    usable = ", ".join(key for key in available if not why_unusable(key))
+    raise ImPartialError(f"{why}; choose one of {usable}.")
 
 
 def _available() -> list[str]:
@@ -40,19 +41,25 @@ def _available() -> list[str]:
 
 @cache
 def why_unusable(name: str) -> str:
-    """Try a small step of training, and return what torch complains of, in a line; or nothing.
+    """Return why torch cannot compute on a device of this machine, in a line; empty if it can.
 
-    A card may be too old for what torch was built for, or its driver in disorder. It also loads
-    the device's libraries, before anybody waits for them.
+    A card may be too old for what torch was built for, or its driver in disorder. To try it also
+    loads the device's libraries, before anybody waits for them.
     """
-    if name == "cpu":
-        return ""
+    return "" if name == "cpu" else complaint(name)
+
+
+def complaint(name: str) -> str:
+    """Try a small step of training on a device, and return what torch complains of, in a line."""
     try:
-        weight = torch.ones(1, 1, 3, 3, device=name, requires_grad=True)
-        total = F.conv2d(torch.ones(1, 1, 8, 8, device=name), weight).sum()
-        torch.autograd.grad(total, weight)[0].cpu()  # errors come when results are asked for
+        with torch.inference_mode(False), torch.enable_grad():
+            weight = torch.ones(1, 1, 3, 3, device=name, requires_grad=True)
+            total = F.conv2d(torch.ones(1, 1, 8, 8, device=name), weight).sum()
+            torch.autograd.grad(total, weight)[0].cpu()  # errors come when results are asked for
     except (RuntimeError, NotImplementedError, AssertionError) as error:
-        return str(error).strip().partition("\n")[0] or type(error).__name__
+        words = str(error).strip().partition("\n")[0] or type(error).__name__
+        # A card that is full now may do later, and is no reason to take another one unasked.
+        return "" if "out of memory" in words else words
     return ""
 
 
@@ -84,10 +91,10 @@ def _cpu_has_bfloat16() -> bool:
 @contextmanager
 def computing_in(precision: torch.dtype, device: torch.device) -> Iterator[None]:
     """Run convolutions in `precision` inside the block; sums and losses stay float32."""
-    if precision == torch.float32:  # not every torch knows an autocast that is off for each device
-        yield
+    if device.type == "mps" and precision == torch.float32:
+        yield  # not every torch that we take knows autocast there, be it off
         return
-    with torch.autocast(device.type, dtype=precision):
+    with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
         yield
 
 

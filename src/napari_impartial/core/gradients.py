@@ -66,7 +66,8 @@ class Gradients:
     ) -> tuple[list[Tensor], Tensor]:
         """Return the gradient of each parameter, and what the loss function reports.
 
-        Nothing is read back from the device, which would have to come to rest for it.
+        Elsewhere than on a CPU nothing is read back from the device, which would have to come to
+        rest for it, but what the loss function reads.
 
         Parameters
         ----------

@@ -158,7 +158,7 @@ class Trainer:
         self.scaler.update()
         self.steps += 1
         self.average.add(self.network, self.steps)
-        # The one place where a step waits for the device.
+        # Read only now, since the device has to come to rest for it.
         seen = Losses(*losses.tolist())
         self.recent = _blend(self.recent, seen, 1.0 if self.steps == 1 else 0.1)
         if not math.isfinite(self.recent.total):

@@ -34,7 +34,7 @@ class TrainingProcess:
 
     The generators that :meth:`run` returns are meant for a worker thread. They yield at
     least every 50 ms (None when there is no news), so that the worker can be aborted;
-    aborting one ends the child, and the next job starts a fresh one.
+    aborting one ends the child, as a fault in it does, and the next job starts a fresh one.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class TrainingProcess:
             if not gives_way:
                 self._urgent.remove(make_job)
         job = make_job(next(self._numbers))
-        over = False
+        keep = False
         try:
             connection = self._start()
             messages.send(connection, job)
@@ -118,15 +118,17 @@ class TrainingProcess:
                     continue
                 # After a fault a new child does better: a graphics card that failed once fails
                 # for as long as the process lives, and memory comes back for sure.
-                over = not (isinstance(reply, Failed) and reply.kind in ("fault", "memory"))
+                keep = not (isinstance(reply, Failed) and reply.kind in ("fault", "memory"))
                 return reply
         except (EOFError, OSError) as error:
-            over = True
+            keep = True  # what there is of it, for the next start
             return Failed(job.job, "ended", self._how_it_ended(), str(error))
         finally:
-            if not over:
-                self.kill()
-            self._one_job.release()
+            try:
+                if not keep:
+                    self.kill()
+            finally:
+                self._one_job.release()
 
     def warm_up(self) -> Generator[None, None, Ready | None]:
         """Start the child and let it load the network's library ahead of time."""
