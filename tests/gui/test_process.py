@@ -381,12 +381,27 @@ def test_paused_training_stands_still(
 def test_bad_input_is_told_in_the_words_of_the_core(
     process: TrainingProcess, tiny_tissue: Any
 ) -> None:
+    assert isinstance(finish(process.warm_up()), Ready)
+    first = process.pid
     nothing = Scribbles(np.zeros((96, 96), np.uint8))
     failed = finish(process.run(train_job(process, tiny_tissue.image, nothing)))
     assert isinstance(failed, Failed)
     assert failed.kind == "input"
     assert failed.message.endswith(".")
     assert "Traceback" not in failed.message
+    assert process.pid == first, "the child is not to blame"
+
+
+def test_a_child_is_replaced_after_a_fault(process: TrainingProcess, tiny_scribbles: Any) -> None:
+    """A graphics card that failed once fails for as long as the process lives."""
+    assert isinstance(finish(process.warm_up()), Ready)
+    first = process.pid
+    no_image: Any = "no image"
+    failed = finish(process.run(train_job(process, no_image, tiny_scribbles)))
+    assert isinstance(failed, Failed)
+    assert failed.kind == "fault", failed
+    assert isinstance(finish(process.warm_up()), Ready)
+    assert process.pid not in (None, first)
 
 
 def test_a_killed_child_is_reported_and_replaced(
