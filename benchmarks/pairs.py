@@ -73,6 +73,11 @@ def main() -> None:
     if args.first_weights is not None and not args.first_weights.is_dir():
         parser.error(f"there is no folder {args.first_weights}")
     factors = [float(factor) for factor in args.factors.split(",")]
+    if min(factors) <= 0:
+        parser.error(f"--factors has {min(factors):g}; all have to be greater than 0.")
+    empty = [str(folder) for folder in args.sets if not parts_of(folder)]
+    if empty:
+        parser.error(f"no annotated images in {', '.join(empty)}")
     config = TrainingConfig(time_budget_s=args.seconds, max_steps=args.steps, seed=args.seed)
     print(f"| images | {' | '.join(_METHODS)} |\n{'|---' * (1 + len(_METHODS))}|")
     rows: list[tuple[float, ...]] = []

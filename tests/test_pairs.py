@@ -69,14 +69,28 @@ def test_rows_and_what_they_come_to(
     assert below_best == f"below forest, best cut: {losses[1]} of 4"
 
 
-def test_a_folder_of_weights_has_to_be_there(
-    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--first-weights", "nowhere"], "there is no folder nowhere"),
+        (["--factors", "1,0"], "--factors has 0; all have to be greater than 0."),
+        (["nothing"], "no annotated images in nothing"),
+    ],
+)
+def test_what_cannot_be_judged_is_said_at_once(
+    dataset: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["pairs", str(dataset), "--first-weights", "nowhere"])
+    monkeypatch.chdir(dataset)
+    (dataset / "nothing").mkdir()
+    monkeypatch.setattr(sys, "argv", ["pairs", str(dataset), *arguments])
     with pytest.raises(SystemExit) as stopped:
         pairs.main()
     assert stopped.value.code == 2
-    assert "there is no folder nowhere" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 def test_weights_of_a_set_are_begun_with_where_there_are_any(
