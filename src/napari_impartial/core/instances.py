@@ -26,8 +26,9 @@ from . import objectness
 from .basins import find_hills, find_passes, join_hills
 from .choice import choose
 from .config import InstanceConfig, validate
+from .distances import distance_inside, mean_distance_inside
 from .errors import ImPartialError
-from .object_tree import LEVELS, ObjectTree, build_tree, distance_inside
+from .object_tree import LEVELS, ObjectTree, build_tree
 
 Probability = npt.NDArray[np.float32]
 Instances = npt.NDArray[np.int32]
@@ -283,19 +284,15 @@ def _heights(
     Where objects are large, distances are taken on blocks of 2 x 2 px: that is four times
     as quick, and the blocks vanish in the smoothing that such objects get.
     """
+    levels = [threshold + level * (1.0 - threshold) for level in _LEVELS]
     halved = _halve(p)
     coarse = distance_inside(halved >= threshold)
     radius = _mean_radius(2.0 * coarse[coarse > 0]) if coarse.any() else 0.0
     if radius < _LARGE_RADIUS or min(p.shape) < 4:
-        height = np.zeros(p.shape, np.float32)
-        for level in _LEVELS:
-            height += distance_inside(p >= threshold + level * (1.0 - threshold))
-        height /= np.float32(len(_LEVELS))
-        return height, _mean_radius(height[mask])
-    for level in _LEVELS[1:]:
-        coarse += distance_inside(halved >= threshold + level * (1.0 - threshold))
-    coarse *= np.float32(2.0 / len(_LEVELS))
-    height = coarse.repeat(2, axis=0).repeat(2, axis=1)[: p.shape[0], : p.shape[1]]
+        height = mean_distance_inside(p, levels)
+    else:
+        coarse = 2 * mean_distance_inside(halved, levels)
+        height = coarse.repeat(2, axis=0).repeat(2, axis=1)[: p.shape[0], : p.shape[1]]
     return height, _mean_radius(height[mask])
 
 

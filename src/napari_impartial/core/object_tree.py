@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from .basins import find_hills, find_passes
+from .distances import mean_distance_inside
 
 Floats = npt.NDArray[np.float64]
 Probability = npt.NDArray[np.float32]
@@ -108,7 +108,8 @@ def build_tree(p: Probability) -> ObjectTree | None:
     mask = p >= LEVELS[0]
     if not mask.any():
         return None
-    height = _landscape(p)
+    height = mean_distance_inside(p, _LANDSCAPE_LEVELS)
+    height = ndimage.gaussian_filter(height, _LANDSCAPE_SMOOTHING, truncate=3.0)
     hills, summits = find_hills(height, mask)
     pairs, passes = find_passes(hills, height)
     children, ratio, summit = _join(pairs - 1, passes, summits[1:])
@@ -134,34 +135,6 @@ def build_tree(p: Probability) -> ObjectTree | None:
     return ObjectTree(
         hills, levels, parent, children, ratio, summit, brightest, size, sums, free, shared, neck
     )
-
-
-def _landscape(p: Probability) -> Probability:
-    """Distance in px to the outline, averaged over outlines at several levels."""
-    # scipy lets go of the interpreter while it measures distances.
-    with ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda level: distance_inside(p >= level), _LANDSCAPE_LEVELS)
-        height = np.zeros(p.shape, np.float32)
-        for distance in found:
-            height += distance
-    height /= np.float32(len(_LANDSCAPE_LEVELS))
-    return np.asarray(ndimage.gaussian_filter(height, _LANDSCAPE_SMOOTHING, truncate=3.0))
-
-
-def distance_inside(mask: npt.NDArray[np.bool_]) -> Probability:
-    """Distance in px of each pixel of the mask to the nearest one outside, 0 outside.
-
-    From the nearest pixels' coordinates, in single precision: scipy's own distances
-    take four times the memory.
-    """
-    rows, cols = mask.shape
-    if mask.all():  # there is no outline to be near to
-        return np.full(mask.shape, max(rows, cols), np.float32)
-    nearest = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
-    nearest[0] -= np.arange(rows, dtype=np.int32)[:, None]
-    nearest[1] -= np.arange(cols, dtype=np.int32)[None, :]
-    nearest *= nearest
-    return np.sqrt(nearest[0] + nearest[1], dtype=np.float32)
 
 
 def _join(
