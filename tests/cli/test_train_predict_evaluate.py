@@ -218,6 +218,21 @@ def test_stacks_and_several_images(cli: Cli, tmp_path: Path) -> None:
     assert {row["z"] for row in rows} <= {"0", "1"}
 
 
+def test_a_file_may_be_named_like_a_plane(
+    cli: Cli, trained: Trained, files: Files, tmp_path: Path
+) -> None:
+    image = tmp_path / "b [z=3].tif"
+    write_tiff(image, files.test.image.channels, "CYX")
+    done = cli(
+        "predict", image, "--model", trained.path, "--out", tmp_path / "out", "--samples", "0"
+    )
+    assert done.status == 0, done.err
+    instances = tifffile.imread(tmp_path / "out" / "b [z=3]_instances.tif")
+    assert instances.shape == files.test.image.shape
+    with open(tmp_path / "out" / "b [z=3]_measurements.csv", encoding="utf-8") as file:
+        assert "z" not in file.readline().strip().split(",")
+
+
 def test_going_on_from_a_model(cli: Cli, trained: Trained, files: Files, tmp_path: Path) -> None:
     again = tmp_path / "again.impartial"
     done = cli(

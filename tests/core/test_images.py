@@ -175,6 +175,18 @@ def test_colour_names_and_alpha() -> None:
     )
 
 
+def test_whether_a_stack_has_alpha_is_decided_for_all_its_planes() -> None:
+    stains = np.random.default_rng(0).integers(0, 999, (3, 8, 9, 4)).astype(np.uint16)
+    stains[1, ..., 3] = 7  # nothing stained in one plane
+    assert [image.n_channels for image in planes(stains, "ZYXC")] == [4, 4, 4]
+    stains[..., 3] = 7
+    found = planes(stains, "ZYXC")
+    assert [image.channel_names for image in found] == [("red", "green", "blue")] * 3
+    np.testing.assert_array_equal(found[2].channels, np.moveaxis(stains[2, ..., :3], -1, 0))
+    stains[1, ..., 3] = 8  # constant in each plane, but not the same
+    assert [image.n_channels for image in planes(stains, "ZYXC")] == [4, 4, 4]
+
+
 def test_names_are_distinct_and_never_blank() -> None:
     image = from_array(np.zeros((4, 5, 6)), channel_names=["DAPI", "DAPI", " ", "DAPI"])
     assert image.channel_names == ("DAPI", "DAPI (2)", "channel 3", "DAPI (3)")

@@ -121,6 +121,14 @@ def test_names_of_objects_do_not_matter() -> None:
         np.testing.assert_allclose(renamed[name], column, err_msg=name)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32, np.uint64])
+def test_any_type_of_labels_will_do(dtype: type) -> None:
+    labels = many_objects()
+    plain, other = measure(labels), measure(labels.astype(dtype))
+    for name, column in plain.items():
+        np.testing.assert_array_equal(other[name], column, err_msg=name)
+
+
 def test_moving_the_picture_moves_places_only() -> None:
     labels = many_objects()
     moved = measure(np.pad(labels, ((7, 0), (3, 0))))

@@ -92,6 +92,29 @@ def test_no_more_than_a_few_windows_are_looked_at(monkeypatch: pytest.MonkeyPatc
     assert len(shapes) == 3 * second_opinion._MOST_WINDOWS
 
 
+def test_of_many_images_a_few_from_first_to_last_are_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pictures = [np.full((1, 70, 90), number, np.float32) for number in range(100)]
+    labels = [np.zeros((70, 90), np.uint8) for _ in pictures]
+    for number, drawn in enumerate(labels):
+        if number % 10:  # every tenth has no strokes
+            drawn[3, 3], drawn[30, 30] = 1, 2
+    searched: list[int] = []
+    cover = second_opinion.cover
+
+    def counted(drawn: np.ndarray, size: int) -> list[tuple[int, int]]:
+        searched.append(next(i for i, one in enumerate(labels) if one is drawn))
+        return cover(drawn, size)
+
+    monkeypatch.setattr(second_opinion, "cover", counted)
+    windows = second_opinion._windows(pictures, labels)
+    assert len(searched) == second_opinion._MOST_IMAGES
+    assert all(number % 10 for number in searched)
+    assert len(windows) == second_opinion._MOST_WINDOWS
+    assert [int(picture[0, 0, 0]) for picture, _ in windows][:: len(windows) - 1] == [1, 99]
+
+
 def test_small_images_and_images_without_strokes() -> None:
     labels = np.zeros((63, 200), np.uint8)
     labels[3, 3], labels[30, 30] = 1, 2

@@ -607,6 +607,20 @@ def test_settings_that_do_not_go_together(
         next(fit([tiny_tissue.image], [tiny_scribbles], SMALL, replace(QUICK, **change)))
 
 
+def test_patches_may_be_as_small_as_the_network_halves_them(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    deep = ModelConfig(base_features=4, depth=4)
+    # 16 and 48 patches, of which statistics are taken, leave one over, in batches of 5 and 47.
+    for batch_size in (5, 47):
+        small = replace(QUICK, patch_size=16, batch_size=batch_size, max_steps=2)
+        _, model = run(fit([tiny_tissue.image], [tiny_scribbles], deep, small))
+        assert model.card.steps == 2
+    alone = replace(QUICK, patch_size=16, batch_size=1)
+    with pytest.raises(ImPartialError, match="single value"):
+        next(fit([tiny_tissue.image], [tiny_scribbles], deep, alone))
+
+
 @pytest.mark.parametrize("objective", ["joint", "scribble", "reconstruction"])
 def test_objectives_learn_from_their_parts_only(
     objective: str, tiny_tissue: Tissue, tiny_scribbles: Scribbles

@@ -137,6 +137,18 @@ def test_imagej_names_and_pixel_size(tmp_path: Path) -> None:
     np.testing.assert_array_equal(images[2].channels, STACK[2])
 
 
+def test_the_file_in_bio_formats_labels_is_no_name(tmp_path: Path) -> None:
+    file = tmp_path / "ij.tif"
+    for slide in ("slide 1.czi", "slide 2.czi"):
+        labels = [f"c:{number}/2 - {slide}" for number in (1, 2)]
+        tifffile.imwrite(file, STACK[0], imagej=True, metadata={"axes": "CYX", "Labels": labels})
+        (image,) = read_images(file)
+        assert image.channel_names == ("channel 1", "channel 2")
+    labels = ["c: CD3", "DAPI"]  # somebody's own
+    tifffile.imwrite(file, STACK[0], imagej=True, metadata={"axes": "CYX", "Labels": labels})
+    assert read_images(file)[0].channel_names == ("c: CD3", "DAPI")
+
+
 def test_lzw_is_read_without_further_packages(tmp_path: Path) -> None:
     array = STACK[0, 0].astype(np.uint8)
     Picture.fromarray(array).save(tmp_path / "lzw.tif", compression="tiff_lzw")
@@ -307,6 +319,18 @@ def test_colours_are_no_labels(tmp_path: Path) -> None:
     iio.imwrite(tmp_path / "x.png", RNG.integers(0, 255, (9, 11, 3)).astype(np.uint8))
     with pytest.raises(ImPartialError, match="colour picture"):
         read_labels(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("samples", [2, 3, 4])
+def test_labels_in_grey_with_or_without_opacity(tmp_path: Path, samples: int) -> None:
+    grey = RNG.integers(0, 9, (9, 11)).astype(np.uint8)
+    layers = [grey] * (samples if samples == 3 else samples - 1)
+    opaque = [] if samples == 3 else [np.full_like(grey, 255)]
+    array = np.stack([*layers, *opaque], axis=-1)
+    extra = {"extrasamples": ["unassalpha"]} if opaque else {}
+    kind = "minisblack" if samples == 2 else "rgb"
+    tifffile.imwrite(tmp_path / "x.tif", array, photometric=kind, planarconfig="contig", **extra)
+    np.testing.assert_array_equal(read_labels(tmp_path / "x.tif"), grey)
 
 
 def test_stem() -> None:

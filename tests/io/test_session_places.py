@@ -34,6 +34,27 @@ def test_folders_lie_with_the_users_data(monkeypatch: pytest.MonkeyPatch) -> Non
     assert places.new_session_folder() != places.new_session_folder()
 
 
+@pytest.mark.parametrize("given", ["sessions", "a/../sessions", "~/sessions"])
+def test_a_place_from_the_environment_may_be_relative(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv(places.VARIABLE, given)
+    crashed = OpenSession(places.new_session_folder())
+    assert crashed.is_automatic
+    assert crashed.path.parent == tmp_path / "sessions"
+    write(crashed)
+    crashed.abandon()
+    for _ in range(20):
+        later = OpenSession(places.new_session_folder())
+        write(later)
+        later.finish()
+    places.remove_old()
+    assert [session.path for session in places.unfinished()] == [crashed.path]
+
+
 def test_one_window_at_a_time() -> None:
     path = places.new_session_folder()
     first = OpenSession(path)

@@ -138,7 +138,8 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
         planes = [plane.select(reading.channels) for plane in planes]
     if reading.channel_names is not None:
         planes = [join_channels([plane], reading.channel_names) for plane in planes]
-    places = [position(plane) for plane in planes]
+    # What a single plane's name ends in is its file's name.
+    places = [position(plane) for plane in planes] if len(planes) > 1 else [{}]
     letters = [letter for letter in "tz" if letter in places[0]]
     shape = tuple(1 + max(place[letter] for place in places) for letter in letters)
     return ImageFile(paths[0], stem(paths[0]), planes, "".join(letters).upper(), shape)

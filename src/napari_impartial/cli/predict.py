@@ -253,7 +253,7 @@ def predict_file(
         _stack(probabilities, file),
         _stack(entropies, file),
         probabilities[0].ndim == 3,
-        join_tables(tables, [position(plane) for plane in file.planes]),
+        join_tables(tables, [position(plane) if file.stack_axes else {} for plane in file.planes]),
         rank_all(suggestions)[: settings.suggestions.count],
     )
 

@@ -89,7 +89,9 @@ def gather_statistics(
     network.train()
     for layer in layers:
         layer.reset_running_stats()
-    for number, batch in enumerate(patches.split(config.batch_size) if layers else (), start=1):
+    # As even as can be: a last one of a single small patch would have nothing to normalize by.
+    batches = patches.tensor_split(-(-len(patches) // config.batch_size)) if layers else ()
+    for number, batch in enumerate(batches, start=1):
         for layer in layers:
             # A plain mean over the batches. (None means that, too, but reads from the device.)
             layer.momentum = 1.0 / number

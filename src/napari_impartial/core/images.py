@@ -158,15 +158,21 @@ def planes(
         raise ImPartialError(f"{name} is empty: its shape is {shape}.")
     letters = guess_axes(shape, array.dtype) if axes is None else check_axes(axes, len(shape))
     stacked = [letter for letter in letters if letter in "TZ"]
-    images: list[Image] = []
+    found: list[NDArray[np.float32]] = []
+    full_names: list[str] = []
     for position in itertools.product(*(range(shape[letters.index(s)]) for s in stacked)):
         at = dict(zip(stacked, position, strict=True))
         index = tuple(at.get(letter, slice(None)) for letter in letters)
         plane = _channels_first(np.asarray(array[index]), letters)
-        plane, names = _name_channels(plane, letters, channel_names, name)
         where = [f"{s.lower()}={at[s]}" for s in stacked if shape[letters.index(s)] > 1]
-        full = f"{name} [{', '.join(where)}]" if where else name
-        images.append(Image(to_float32(plane), names, full, pixel_size, pixel_unit))
+        found.append(to_float32(plane))
+        full_names.append(f"{name} [{', '.join(where)}]" if where else name)
+    colour = letters.endswith("C") and _is_colour(found, array.dtype)
+    names = _names_of_channels(len(found[0]), colour, channel_names, name)
+    images = [
+        Image(plane[: len(names)], names, full, pixel_size, pixel_unit)
+        for plane, full in zip(found, full_names, strict=True)
+    ]
     # whatever the order of the axes, all slices of a time point come together
     if stacked == ["Z", "T"]:
         n_z, n_t = (shape[letters.index(s)] for s in stacked)
@@ -291,29 +297,32 @@ def _channels_first(plane: NDArray[Any], letters: str) -> NDArray[Any]:
     return plane.transpose([kept.index(letter) for letter in "CYX"])
 
 
-def _name_channels(
-    plane: NDArray[Any], letters: str, given: Sequence[str] | None, name: str
-) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Return the plane, less alpha, with the names of its channels."""
-    count = plane.shape[0]
+def _names_of_channels(
+    count: int, colour: bool, given: Sequence[str] | None, name: str
+) -> tuple[str, ...]:
+    """Name the channels; alpha, the last of a colour image, gets no name."""
     if given is not None:
         if len(given) != count:
             raise ImPartialError(
                 f"{name} has {count} channels but {len(given)} channel names are given."
             )
-        return plane, distinct_names(given)
-    if letters.endswith("C") and (count == 3 or (count == 4 and _is_alpha(plane[3]))):
-        return plane[:3], ("red", "green", "blue")
-    return plane, tuple(f"channel {i + 1}" for i in range(count))
+        return distinct_names(given)
+    if colour:
+        return ("red", "green", "blue")
+    return tuple(f"channel {i + 1}" for i in range(count))
 
 
-def _is_alpha(channel: NDArray[Any]) -> bool:
-    """Tell whether a fourth colour channel is opacity and no fourth stain.
+def _is_colour(planes: Sequence[NDArray[np.float32]], dtype: Any) -> bool:
+    """Tell whether (C, Y, X) planes, channels last in the file, are RGB, or RGBA.
 
     Eight-bit images with four channels last are RGBA; other types may hold four stains,
-    and only a channel without content may be dropped there.
+    and only a channel without content in any plane is opacity there.
     """
-    return channel.dtype == np.uint8 or bool((channel == channel.flat[0]).all())
+    count = len(planes[0])
+    if count != 4:
+        return count == 3
+    first = planes[0][3, 0, 0]
+    return np.dtype(dtype) == np.uint8 or all(bool((p[3] == first).all()) for p in planes)
 
 
 def distinct_names(names: Sequence[str]) -> tuple[str, ...]:

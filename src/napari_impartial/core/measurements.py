@@ -171,6 +171,7 @@ def _consecutive(
     if int(values.min(initial=0)) < 0 or largest > 10 * values.size + 1000:
         ids, of = np.unique(values, return_inverse=True)
         return ids.astype(np.int64), of.astype(np.int64)
+    values = values.astype(np.int64)  # numpy does not count unsigned numbers of 64 bits
     present = np.bincount(values, minlength=1) > 0
     place = np.cumsum(present) - 1
     return np.flatnonzero(present), place[values]

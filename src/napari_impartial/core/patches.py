@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from .config import TrainingConfig
 from .scribbles import Scribbles
 
 BoolMask = npt.NDArray[np.bool_]
+Item = TypeVar("Item")
 
 # Side of the blocks that are held out or not, and how many have to be annotated for any
 # to be: of fewer, each is missed more than the check is worth. The published way of
@@ -49,8 +51,8 @@ def choose_held_out(
     The image is cut into square blocks; a share of the annotated ones is held out, as
     long as each class keeps at least half of its pixels for training. Images with few
     annotated blocks hold nothing out: there, each stroke is worth more than the check.
-    Which blocks does not depend on the strokes, so that those that were learned from in one
-    round are not what the next is judged by.
+    Blocks draw their lots by their place, so that from one round to the next the same are
+    held out; but those of a round with too few to hold any out have been learned from.
 
     Parameters
     ----------
@@ -124,6 +126,8 @@ class PatchSampler:
         self._add(images, scribbles[len(self.images) :])
         self.train_labels: list[Tensor] = []
         self._validation_labels: list[Tensor] = []
+        # Image and corner of each window that the held-out scribbles are judged in.
+        self._validation_windows: list[tuple[int, int, int]] = []
         # For each class, where its pixels are: rows of (image, y, x).
         places: dict[int, list[npt.NDArray[np.int64]]] = {}
         for index, (drawn, held_out) in enumerate(zip(scribbles, self.held_out, strict=True)):
@@ -131,6 +135,8 @@ class PatchSampler:
             checked = np.where(held_out, drawn.labels, 0).astype(np.uint8)
             self.train_labels.append(self._on_device(kept, index))
             self._validation_labels.append(self._on_device(checked, index))
+            corners = cover(checked, self.config.patch_size)
+            self._validation_windows += [(index, y, x) for y, x in corners]
             # Rows for every pixel of many dense labels are a lot to keep for nothing.
             wanted = kept[kept > 0] if self.config.scribble_patch_fraction > 0 else kept[:0]
             for k in np.unique(wanted):
@@ -186,21 +192,17 @@ class PatchSampler:
         """Return the held-out patches in batches, the same at each call; may be empty."""
         size = self.config.patch_size
         images, labels = [], []
-        for index, checked in enumerate(self._validation_labels):
-            corners = cover(checked.cpu().numpy(), size)
-            for y, x in corners:
-                window = (slice(y, y + size), slice(x, x + size))
-                images.append(self.images[index][(slice(None), *window)])
-                labels.append(checked[window])
-        chosen = np.linspace(0, len(images) - 1, min(len(images), _MAX_VALIDATION_PATCHES))
-        order = [round(i) for i in chosen]
+        for index, y, x in spread(self._validation_windows, _MAX_VALIDATION_PATCHES):
+            window = (slice(y, y + size), slice(x, x + size))
+            images.append(self.images[index][(slice(None), *window)])
+            labels.append(self._validation_labels[index][window])
         step = self.config.batch_size
         return [
             Patches(
-                torch.stack([images[i] for i in order[at : at + step]]),
-                torch.stack([labels[i] for i in order[at : at + step]]).long(),
+                torch.stack(images[at : at + step]),
+                torch.stack(labels[at : at + step]).long(),
             )
-            for at in range(0, len(order), step)
+            for at in range(0, len(images), step)
         ]
 
     def _zoom(self, rng: np.random.Generator) -> float:
@@ -271,15 +273,21 @@ def cover(labels: npt.NDArray[np.uint8], size: int) -> list[tuple[int, int]]:
 
     Windows are inside the image, or begin at its edge where it is smaller.
     """
-    left = labels > 0
-    last_y, last_x = (max(side - size, 0) for side in labels.shape)
+    left = np.argwhere(labels)
+    last = np.maximum(np.array(labels.shape) - size, 0)
     corners = []
-    while left.any():
-        y, x = (int(v) for v in np.argwhere(left)[0])
-        y, x = min(max(y - size // 4, 0), last_y), min(max(x - size // 2, 0), last_x)
-        corners.append((y, x))
-        left[y : y + size, x : x + size] = False
+    while len(left):
+        corner = np.clip(left[0] - (size // 4, size // 2), 0, last)
+        corners.append((int(corner[0]), int(corner[1])))
+        outside = (left < corner) | (left >= corner + size)
+        left = left[outside.any(axis=1)]
     return corners
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """Choose at most so many, evenly from the first to the last."""
+    chosen = np.linspace(0, len(items) - 1, min(len(items), most))
+    return [items[round(number)] for number in chosen]
 
 
 def _resize(patch: Tensor, size: int) -> Tensor:

@@ -60,6 +60,11 @@ def check_settings(model: ModelConfig, training: TrainingConfig) -> None:
             f"patch_size is {training.patch_size}; a network of depth {model.depth} needs a "
             f"multiple of {stride}."
         )
+    if model.norm == "batch" and training.batch_size == 1 and training.patch_size == stride:
+        raise ImPartialError(
+            f"One patch of {stride} pixels is a single value at the deepest level, and nothing to "
+            "normalize by; raise patch_size or batch_size."
+        )
     if training.first_weights and not training.warm_start:
         raise ImPartialError(
             f"first_weights is {training.first_weights}, but without a warm start nothing begins "

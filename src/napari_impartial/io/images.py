@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 NUMPY_SUFFIXES = (".npy", ".npz")
 SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES + NUMPY_SUFFIXES
+
+# A label that Bio-Formats gives a channel in ImageJ.
+_BIO_FORMATS = re.compile(r"c:\d+/\d+\b")
 
 _INT32_MAX = np.iinfo(np.int32).max
 
@@ -117,7 +121,8 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int32]:
     array = content.array
     if content.axes is not None and content.axes.endswith("YXC"):
         # a grey picture saved in colour is still a label image
-        if not all(np.array_equal(array[..., 0], array[..., i]) for i in range(1, 3)):
+        colours = array[..., :3] if array.shape[-1] > 2 else array[..., :1]  # less opacity
+        if not (colours == colours[..., :1]).all():
             raise ImPartialError(f"{path} is a colour picture; labels have one value a pixel.")
         array = array[..., 0]
     while array.ndim > 2 and array.shape[0] == 1:
@@ -327,7 +332,7 @@ def _with_imagej(content: _Content, tif: tifffile.TiffFile) -> _Content:
     """Add the channel names and pixel size of an ImageJ file."""
     metadata = tif.imagej_metadata or {}
     labels = metadata.get("Labels")
-    names = tuple(str(label) for label in labels) if isinstance(labels, list) else None
+    names = tuple(_stain(str(label)) for label in labels) if isinstance(labels, list) else None
     unit = str(metadata.get("unit", "")).replace("\\u00B5", "µ")
     unit = {"micron": "µm", "um": "µm", "pixel": "", "inch": "", "cm": "cm"}.get(unit, unit)
     size = None
@@ -337,6 +342,14 @@ def _with_imagej(content: _Content, tif: tifffile.TiffFile) -> _Content:
         if all(isinstance(ratio, tuple) and ratio[0] for ratio in across):
             size = _size(*(ratio[1] / ratio[0] for ratio in across))
     return _Content(content.array, content.axes, names, size, unit if size else "")
+
+
+def _stain(label: str) -> str:
+    """Return a slice's label less the file that Bio-Formats writes into it.
+
+    "c:1/3 - slide 7.czi" is the first channel of three, whatever the slide: it has no name.
+    """
+    return "" if _BIO_FORMATS.match(label) else label
 
 
 def _size(height: Any, width: Any) -> tuple[float, float] | None:

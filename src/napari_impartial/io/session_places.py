@@ -72,7 +72,7 @@ def sessions_folder() -> Path:
     """Return where sessions are kept that nobody gave a place."""
     given = os.environ.get(VARIABLE)
     if given:
-        return Path(given)
+        return Path(os.path.abspath(Path(given).expanduser()))
     return platformdirs.user_data_path("napari-impartial", appauthor=False) / "sessions"
 
 
