@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import dask
+import dask.array as da
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QProgressBar, QPushButton
@@ -151,6 +153,50 @@ def test_all_images_are_predicted_by_the_names_of_their_channels(
     find("reviewed_check").click()
     assert widget.session.status(records["c"]) == "predicted, reviewed"
     assert find("batch_scope_combo").count() == 2
+
+
+def test_planes_that_cannot_be_read_or_kept_are_left_out_and_the_others_are_not(
+    widget: Any, viewer: Any, find: Any, model: Path, tiny_tissue: Any, wait_for: Any,
+    notes: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    channels = tiny_tissue.image.channels
+    names = {"channel_names": list(tiny_tissue.image.channel_names)}
+    gone: list[str] = []
+    # Its own threads would outlive the test.
+    monkeypatch.setitem(dask.config.config, "scheduler", "synchronous")
+
+    def load(block: np.ndarray) -> np.ndarray:
+        if gone:
+            raise OSError(gone[0])
+        return block
+
+    viewer.add_image(channels, name="a", metadata=names)
+    qtbot.waitUntil(lambda: widget.workspace.source is not None)
+    lazy = da.from_array(channels, chunks=channels.shape).map_blocks(load, dtype=channels.dtype)
+    for name, data in (("b", lazy), ("c", channels), ("d", channels)):
+        viewer.add_image(data, name=name, metadata=names)
+    qtbot.waitUntil(lambda: find("add_images_button").text() == "Add 3 other open images")
+    find("add_images_button").click()
+    widget.models.load(model)
+    wait_for(lambda: not widget.session.busy and "instances [a]" in viewer.layers)
+    write = widget.workspace.results.write
+
+    def full(source: Any, *rest: Any) -> Any:
+        if source.name == "c":
+            raise ImPartialError("There is no room on the disk.")
+        return write(source, *rest)
+
+    monkeypatch.setattr(widget.workspace.results, "write", full)
+    gone.append("the drive is away")
+    find("predict_all_button").click()
+    wait_for(lambda: not widget.session.busy)
+    text = find("batch_label").text()
+    assert text.startswith("Predicted 2 of 4. Left out: b: "), text
+    assert "the drive is away" in text
+    assert text.endswith("(and 1 more)")
+    assert "instances [d]" in viewer.layers
+    assert "instances [b]" not in viewer.layers
+    assert find("predict_all_button").isEnabled()
 
 
 def test_a_range_of_planes_and_cancel(

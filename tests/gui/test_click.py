@@ -125,6 +125,29 @@ def test_what_is_no_click_on_an_object(
     assert row() == [], "the table is about the objects of the image in front"
 
 
+def test_a_click_on_an_object_without_a_row_selects_none(
+    widget: Any, viewer: Any, predicted: Any, click: Any, find: Any
+) -> None:
+    viewer.layers.selection.active = viewer.layers["tissue"]
+    table = find("object_table")
+    find("filter_edit").setText(f"label != {LABEL}")
+    table.select(LABEL + 1)
+    assert table.selected() == [LABEL + 1]
+    click()
+    assert table.selected() == []
+    assert not find("reject_button").isEnabled()
+    widget.keys.reject()
+    widget.keys.accept()
+    assert not widget.session.plane.review, "nothing happens to another object"
+    # Shown again, it is found as ever, and so is the row that was left.
+    find("filter_edit").clear()
+    assert table.selected() == []
+    click()
+    assert table.selected() == [LABEL]
+    table.go_to_row(table.table_model().row_of(LABEL + 1))
+    assert table.selected() == [LABEL + 1]
+
+
 def test_the_dock_scrolls_to_the_row(widget: Any, predicted: Any, find: Any, qtbot: Any) -> None:
     area, table = widget.findChild(QScrollArea), find("object_table")
     window = widget.window()

@@ -145,6 +145,14 @@ def test_all_images_go_to_a_folder(
     assert notes()[-1] == (
         f"The objects of 2 images were written to {out}. Left out: 1 image without objects."
     )
+    # The sliders act on the plane in view, which has no objects here; of the others that is said.
+    find("threshold_slider").setValue(0.6)
+    wait_for(lambda: widget.session.instance_config.threshold == 0.6)
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    export("all")
+    assert notes()[-1].endswith(
+        " 2 planes have objects of earlier settings, since they were not looked at with these."
+    )
     known = widget.session.record.plane((1,))
     written = tifffile.imread(out / "a_stack_instances.tif")
     np.testing.assert_array_equal(

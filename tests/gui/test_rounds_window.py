@@ -605,6 +605,34 @@ def test_rolling_back_leaves_what_was_not_predicted_since(
     assert states(widget) == ["predicted", "new", "by round 1", "new"]
 
 
+def test_rolling_back_shows_nothing_that_only_the_later_round_saw(
+    widget: Any,
+    viewer: Any,
+    find: Any,
+    four: list[int],
+    tiny_tissue: Any,
+    without_three: np.ndarray,
+    models: list[tuple[Path, Any]],
+    wait_for: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    truth, session = tiny_tissue.truth, widget.session
+    both = [session.images[key].name for key in four[:2]]
+    trained(widget, wait_for, models[0], {four[0]: truth})
+    trained(widget, wait_for, models[1], dict.fromkeys(four[:2], without_three))
+    shown = {layer.name: layer for layer in viewer.layers}
+    roles = "instances", "probability", "uncertainty"
+    assert all(shown[f"{role} [{name}]"].data.any() for role in roles for name in both)
+    monkeypatch.setattr(widget.results, "predict", lambda: None)
+    widget.rounds_panel.setValue(1)
+    find("roll_back_button").click()
+    settled(widget, wait_for)
+    old, new = both
+    assert shown[f"instances [{old}]"].data.any(), "those of the first round"
+    for role, name in (*((role, new) for role in roles), *((role, old) for role in roles[1:])):
+        assert not shown[f"{role} [{name}]"].data.any(), (role, name)
+
+
 def test_strokes_painted_after_a_round_are_its_score(
     widget: Any, find: Any, scribbled: Any, tiny_tissue: Any, wait_for: Any, save: Any
 ) -> None:

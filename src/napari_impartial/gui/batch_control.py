@@ -28,6 +28,7 @@ from . import messages, notify
 from .jobs import Job
 from .layers import Role
 from .layers.source import read_named
+from .misfits import fits
 from .process import TrainingProcess
 from .review_control import ReviewControl
 from .scratch import Scratch
@@ -69,8 +70,24 @@ class _Work:
     """What a thread makes of a prediction."""
 
     prediction: Prediction
+    config: InstanceConfig
     labels: npt.NDArray[np.int32]
     suggestions: list[Suggestion]
+
+
+# A plane that ends in one of these is left out, with the reason, and the next one's turn comes.
+_LEFT_OUT = (ImPartialError, OSError, MemoryError)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a plane is left out."""
+
+    error: BaseException
+
+    @property
+    def reason(self) -> str:
+        return str(self.error) or "there is not enough memory"
 
 
 class BatchControl(QObject):
@@ -185,8 +202,9 @@ class BatchControl(QObject):
         def safe() -> Any:
             try:
                 return function()
-            except (ImPartialError, OSError, MemoryError) as error:
-                return error
+            except _LEFT_OUT as error:
+                # In something else, since an exception that is returned is raised.
+                return _Failure(error)
 
         self._then, self._target = then, target
         self._worker = create_worker(safe)
@@ -197,8 +215,8 @@ class BatchControl(QObject):
 
     def _on_returned(self, result: Any) -> None:
         self._worker = None
-        if isinstance(result, Exception):
-            self._skip(self._target, str(result) or "there is not enough memory")
+        if isinstance(result, _Failure):
+            self._skip(self._target, result.reason)
         else:
             self._then(result)
 
@@ -248,22 +266,33 @@ class BatchControl(QObject):
             self._end()
 
     def _keep(self, target: Target, work: _Work) -> None:
-        key, plane = target
-        if key in self._session.images:
-            self._session.set_prediction(key, plane, work.prediction)
-            source, results = self._workspace.sources[key], self._workspace.results
-            results.write(source, plane, Role.PROBABILITY, work.prediction.foreground)
-            results.write(source, plane, Role.UNCERTAINTY, work.prediction.entropy)
-            self._review.collect(key, plane)
-            known = self._session.images[key].plane(plane)
-            known.cut, known.instances = work.labels, compose(work.labels, known.review)
-            known.n_objects = count_objects(known.instances)
-            known.suggestions, known.suggested_on = work.suggestions, known.scribbles
-            self._review.show(key, plane, known.instances)
-            self._session.result_changed.emit(key)
+        try:
+            self._show(target, work)
+        except _LEFT_OUT as error:  # layers of large stacks lie in files, too
+            self._skip(target, _Failure(error).reason)
+            return
         self._done += 1
         self._bar.update(1)
         self._next()
+
+    def _show(self, target: Target, work: _Work) -> None:
+        key, plane = target
+        if key not in self._session.images:
+            return
+        source, results = self._workspace.sources[key], self._workspace.results
+        if not fits(source, plane, work.labels):
+            raise ImPartialError("it was changed while it was being predicted")
+        self._workspace.drop_misfits(key)
+        results.write(source, plane, Role.PROBABILITY, work.prediction.foreground)
+        results.write(source, plane, Role.UNCERTAINTY, work.prediction.entropy)
+        self._session.set_prediction(key, plane, work.prediction)
+        self._review.collect(key, plane)
+        known = self._session.images[key].plane(plane)
+        known.cut, known.instances = work.labels, compose(work.labels, known.review)
+        known.n_objects, known.cut_by = count_objects(known.instances), work.config
+        known.suggestions, known.suggested_on = work.suggestions, known.scribbles
+        self._review.show(key, plane, known.instances)
+        self._session.result_changed.emit(key)
 
     def _skip(self, target: Target, reason: str) -> None:
         self._failed.append(f"{self._workspace.sources[target[0]].name}: {reason}")
@@ -317,4 +346,4 @@ def _work_out(
         dismissed=[(one.y, one.x) for one in standing(dismissed, prediction.foreground)],
     )
     kept = scratch.keep(replace(prediction, reconstruction=None))
-    return _Work(kept, scratch.copy(labels), found)
+    return _Work(kept, config, scratch.copy(labels), found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -32,9 +32,10 @@ from napari_impartial.io.object_files import (
 from . import messages, notify
 from .jobs import Job
 from .layers import Source
+from .misfits import fits
 from .process import TrainingProcess
 from .review_control import ReviewControl
-from .session import ImageRecord, PlaneIndex
+from .session import Plane, PlaneIndex
 from .workspace import Workspace
 
 _YES = QMessageBox.StandardButton.Yes
@@ -122,8 +123,8 @@ class ExportControl(QObject):
     def ready(self) -> dict[str, bool]:
         """Return which kinds of export can work now."""
         idle, record = not self.busy, self._session.record
-        here = idle and record is not None and _has_objects(record)
-        somewhere = idle and any(map(_has_objects, self._session.images.values()))
+        here = idle and record is not None and self._has_objects(record.key)
+        somewhere = idle and any(map(self._has_objects, self._session.images))
         model = idle and not self._session.busy and not self._session.missing_for_prediction()
         return {
             "instances": here,
@@ -155,13 +156,15 @@ class ExportControl(QObject):
         elif kind == "model":
             self._export_model(path)
         elif self._session.current is not None:
-            found = self._snapshot(self._session.current)
+            key = self._session.current
+            found = self._snapshot(key)
             objects = f"the objects of '{found.source.name}'"
             done = f"{path.name} was written, with {objects}, to {path.parent}."
+            done += self._otherwise_cut([key])
             self._run(partial(_write_one, kind, path, found), done)
 
     def _export_all(self, folder: Path) -> None:
-        keys = [key for key, record in self._session.images.items() if _has_objects(record)]
+        keys = [key for key in self._session.images if self._has_objects(key)]
         names = file_names(self._workspace.sources[key].name for key in keys)
         found = {name: self._snapshot(key) for key, name in zip(keys, names, strict=True)}
         paths = [path for name in found for path in object_files(name, folder).values()]
@@ -174,6 +177,7 @@ class ExportControl(QObject):
         done = f"The objects of {_images(n)} were written to {folder}."
         if left:
             done += f" Left out: {_images(left)} without objects."
+        done += self._otherwise_cut(keys)
         self._run(partial(_write_all, found, folder), done, n)
 
     def _export_model(self, path: Path) -> None:
@@ -210,15 +214,34 @@ class ExportControl(QObject):
         self.changed.emit()
 
     def _snapshot(self, key: int) -> _Snapshot:
-        planes = self._session.images[key].planes
         return _Snapshot(
             self._workspace.sources[key],
             {
                 index: _Plane(plane.instances, plane.prediction)
-                for index, plane in planes.items()
+                for index, plane in self._with_objects(key)
                 if plane.instances is not None
             },
         )
+
+    def _with_objects(self, key: int) -> Iterator[tuple[PlaneIndex, Plane]]:
+        """Go through the planes of an image that have objects of its size."""
+        source = self._workspace.sources[key]
+        for index, plane in self._session.images[key].planes.items():
+            if plane.instances is not None and fits(source, index, plane.instances):
+                yield index, plane
+
+    def _has_objects(self, key: int) -> bool:
+        return any(plane.n_objects for _, plane in self._with_objects(key))
+
+    def _otherwise_cut(self, keys: Sequence[int]) -> str:
+        """Say how many planes do not follow the sliders: they do so when they come into view."""
+        now = self._session.instance_config
+        planes = [plane for key in keys for _, plane in self._with_objects(key)]
+        n = sum(plane.cut_by not in (None, now) for plane in planes)
+        if not n:
+            return ""
+        of, it = ("1 plane has", "it was") if n == 1 else (f"{n} planes have", "they were")
+        return f" {of} objects of earlier settings, since {it} not looked at with these."
 
     def _is_free(self, path: Path) -> bool:
         """Refuse to write over an image that is open."""
@@ -290,10 +313,6 @@ def _told(write: Callable[[], Iterator[None]]) -> Callable[[], Any]:
         return ""
 
     return run
-
-
-def _has_objects(record: ImageRecord) -> bool:
-    return any(p.instances is not None and p.n_objects for p in record.planes.values())
 
 
 def _images(n: int) -> str:

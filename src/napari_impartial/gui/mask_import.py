@@ -11,7 +11,7 @@ from napari_impartial.io.rois import read_roi_zip
 
 from . import notify
 from .layers.scribbles import scribble_name
-from .layers.source import OURS
+from .layers.source import OURS, Source
 from .workspace import Workspace
 
 
@@ -25,7 +25,7 @@ def candidates(workspace: Workspace) -> list[str]:
         if not isinstance(layer, Labels) or layer.multiscale:
             continue
         ours = OURS in layer.metadata or layer.name == scribble_name(source.name)
-        if not ours and layer.data.shape[-2:] == source.plane_shape:
+        if not ours and _fits(layer.data.shape, source):
             names.append(str(layer.name))
     return names
 
@@ -37,11 +37,30 @@ def from_layer(workspace: Workspace, name: str) -> None:
     if source is None or not found:
         notify.show_warning("Choose a Labels layer with some outlined cells first.")
         return
-    data = np.asarray(found[0].data)
-    plane = workspace.session.plane_index
-    # A flat layer belongs to whatever plane is looked at.
-    masks = data[plane] if data.ndim == len(plane) + 2 else data.reshape(data.shape[-2:])
+    data, plane = found[0].data, workspace.session.plane_index
+    if not _fits(data.shape, source):
+        notify.show_warning(f"'{name}' does not fit the image '{source.name}'.")
+        return
+    if _is_flat(data.shape):
+        # It belongs to whatever plane is looked at.
+        masks = np.asarray(data).reshape(source.plane_shape)
+    elif all(i < n for i, n in zip(plane, data.shape, strict=False)):
+        masks = np.asarray(data[plane])
+    else:
+        notify.show_warning(f"'{name}' has no labels for this plane; go to another plane or layer.")
+        return
     _add(workspace, masks)
+
+
+def _is_flat(shape: tuple[int, ...]) -> bool:
+    """Whether labels of this shape are one plane."""
+    return all(n == 1 for n in shape[:-2])
+
+
+def _fits(shape: tuple[int, ...], source: Source) -> bool:
+    """Whether labels of this shape have a plane for at least some planes of an image."""
+    stacked = len(shape) == len(source.stack_shape) + 2
+    return shape[-2:] == source.plane_shape and (_is_flat(shape) or stacked)
 
 
 def from_roi_file(workspace: Workspace, path: str) -> None:

@@ -26,6 +26,7 @@ from . import messages, notify
 from .jobs import Job, Latest, OneByOne
 from .layers import Role
 from .layers.view import extent_in_view, go_to
+from .misfits import fits
 from .process import TrainingProcess
 from .review_control import ReviewControl
 from .session import Activity, PlaneIndex, PlaneKey
@@ -235,8 +236,12 @@ class ResultControl(QObject):
         if key not in self._session.images:
             notify.show_warning("The image was removed while it was being predicted.")
             return
-        self._session.set_prediction(key, plane, prediction)
         source = self._workspace.sources[key]
+        if not fits(source, plane, prediction.foreground):
+            notify.show_warning(f"{source.name} was changed while it was being predicted.")
+            return
+        self._workspace.drop_misfits(key)
+        self._session.set_prediction(key, plane, prediction)
         # A preview that was still to be drawn is older.
         self._drawing.clear()
         results = self._workspace.results
@@ -252,6 +257,8 @@ class ResultControl(QObject):
         known = self._session.images[key].plane(plane)
         if known.prediction is None:
             return
+        if not fits(self._workspace.sources[key], plane, known.prediction.foreground):
+            return  # the image has other pixels now
         # A slider that is moved before the first cut is done must not drop the suggestions.
         suggesting = suggesting or (not known.suggestions and known.instances is None)
         annotation = known.annotation if suggesting else None
@@ -271,9 +278,9 @@ class ResultControl(QObject):
 
     def _on_cut(self, cut: _Cut) -> None:
         record = self._session.images.get(cut.key)
-        if record is None or record.plane(cut.plane).prediction is not cut.prediction:
+        plane = None if record is None else record.planes.get(cut.plane)
+        if plane is None or plane.prediction is not cut.prediction:
             return
-        plane = record.plane(cut.plane)
         self.review.collect(cut.key, cut.plane)
         if plane.review is not cut.review or tuple(plane.dismissed) != cut.dismissed:
             # Something was decided while this was being cut.
@@ -281,6 +288,7 @@ class ResultControl(QObject):
             return
         assert cut.labels is not None
         plane.cut, plane.instances, plane.n_objects = cut.cut, cut.labels, cut.n_objects
+        plane.cut_by = cut.config
         self.review.show(cut.key, cut.plane, cut.labels)
         if cut.suggest:
             plane.suggestions, plane.suggested_on = list(cut.suggestions), cut.scribbles
@@ -297,6 +305,8 @@ class ResultControl(QObject):
             return
         known = self._session.images[key].plane(plane)
         if known.instances is None or known.prediction is None:
+            return
+        if not fits(self._workspace.sources[key], plane, known.instances):
             return
         known.n_objects = count_objects(known.instances)
         self.counted.emit(known.n_objects)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.lessons import background_stroke, withdrawn
 from napari_impartial.core.results import Box
 from napari_impartial.core.review import (
@@ -26,12 +27,13 @@ from napari_impartial.core.review import (
     reject,
     revert,
 )
-from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND
+from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND, from_labels
 
 from .decisions import Decision, DecisionLog
 from .layer_undo import LayerUndo
 from .layers import Role
 from .layers.view import bring_into_view
+from .misfits import fits
 from .session import Plane, PlaneIndex, PlaneKey
 from .workspace import Workspace
 
@@ -79,7 +81,7 @@ class ReviewControl(QObject):
         self._shown: dict[tuple[int, PlaneIndex], _Shown] = {}
         self._watched: set[Labels] = set()
         self._edited: set[Labels] = set()
-        # Planes that were in view when something was done to a layer, not looked at since.
+        # Planes that were in view when something was done to their layer, not looked at since.
         self._touched: set[PlaneKey] = set()
         self.log = DecisionLog()
         self.log.changed.connect(self.changed.emit)
@@ -92,6 +94,7 @@ class ReviewControl(QObject):
         workspace.scribbles_found.connect(self._layer_undo.watch)
         workspace.painted.connect(self._take_back_rejections)
         workspace.plane_changed.connect(self.changed.emit)
+        self._session.dropped.connect(self._on_dropped)
 
     def let_go(self) -> None:
         """Stop listening to layers; the dock is going."""
@@ -113,6 +116,12 @@ class ReviewControl(QObject):
         )
         self._shown[key, plane] = _Shown(layer, labels)
         self._watch(layer)
+
+    def show_none(self, key: int, plane: PlaneIndex) -> None:
+        """Take the objects of a plane out of its layer, if it has one."""
+        shown = self._workspace.results.read(self._workspace.sources[key], plane, Role.INSTANCES)
+        if shown is not None and shown.any():
+            self.show(key, plane, np.zeros(shown.shape, np.int32))
 
     def show_preview(
         self, key: int, plane: PlaneIndex, labels: npt.NDArray[np.int32], box: Box
@@ -355,21 +364,40 @@ class ReviewControl(QObject):
             self.show(key, plane, known.instances)
         self.corrected.emit(key, plane)
 
+    def _on_dropped(self, places: list[PlaneKey]) -> None:
+        """Forget what was shown and decided in planes that their image no longer has."""
+        for place in places:
+            self._shown.pop(place, None)
+            self._touched.discard(place)
+        self.log.strike(lambda one: one.where in places)
+
     def _take_back_rejections(self) -> None:
         """Let rejected objects return whose background stroke is gone."""
         for key, record in self._session.images.items():
-            has_layer = self._workspace.scribbles.find(self._workspace.sources[key]) is not None
             for index, plane in record.planes.items():
                 if not plane.review.empty or plane.instances is None:
                     continue
-                drawn = None
-                if plane.scribbles is not None:
-                    drawn = plane.scribbles.labels
-                elif has_layer:
-                    drawn = np.zeros(plane.instances.shape, dtype=np.uint8)
+                drawn = self._drawn(key, index, plane)
+                # The image may have other pixels for a while, a part of them for example.
+                if drawn is None or drawn.shape != plane.instances.shape:
+                    continue
                 back = withdrawn(plane.review, drawn)
                 if back:
                     self._take_back(key, index, plane, back)
+
+    def _drawn(self, key: int, index: PlaneIndex, plane: Plane) -> npt.NDArray[np.uint8] | None:
+        """Return the scribbles of a plane; None if there is no layer or it cannot be read."""
+        if plane.scribbles is not None:
+            return plane.scribbles.labels
+        source = self._workspace.sources[key]
+        if not source.fits() or not fits(source, index):
+            return None
+        # A layer that could not be read leaves no scribbles either, as if it was empty.
+        labels = self._workspace.scribbles.view(source, index)
+        try:
+            return None if labels is None else from_labels(labels, source.plane_shape).labels
+        except ImPartialError:
+            return None
 
     def _take_back(
         self, key: int, index: PlaneIndex, plane: Plane, regions: Sequence[Region]
@@ -419,8 +447,13 @@ class ReviewControl(QObject):
     def _on_event(self, event: Any) -> None:
         if event.type == "paint":
             self._edited.add(event.source)
-        if self._session.current is not None:
-            self._touched.add((self._session.current, self._session.plane_index))
+        # The layer of an image behind the one in front can be painted on, too.
+        for key, source in self._workspace.sources.items():
+            # An image that was just replaced may lack the axes to tell a plane by.
+            if key not in self._session.images or not source.fits():
+                continue
+            if self._workspace.results.find(source, Role.INSTANCES) is event.source:
+                self._touched.add((key, source.plane_in_view(self._workspace.viewer)))
         self._pause.start()
 
     def _collect_touched(self) -> None:

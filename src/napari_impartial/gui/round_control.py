@@ -172,7 +172,12 @@ class RoundControl(QObject):
             return
         self._results.review.collect_all()
         self._end()
-        session.go_back(rounds[0])
+        for key, index in session.go_back(rounds[0]):
+            # What the later round saw there is not to be taken for this one's.
+            for role in (Role.PROBABILITY, Role.UNCERTAINTY):
+                self._workspace.results.blank(self._workspace.sources[key], index, role)
+            if session.images[key].plane(index).cut is None:
+                self._results.review.show_none(key, index)
         for key, record in session.images.items():
             for index, plane in record.planes.items():
                 if plane.cut is not None:

@@ -69,7 +69,8 @@ class Plane:
 
     `prediction`, `cut` (objects as cut from it) and `instances` (with the decisions of
     `review` laid over them; (Y, X) int32) are None until predicted; `predicted_by` is the
-    number of the round that they are of (or `LOADED` and its like); `image` is a copy
+    number of the round that they are of (or `LOADED` and its like), and `cut_by` the settings
+    that they were cut with, as far as they are known; `image` is a copy
     made when it was first needed, `scribbles` the last that were read from the layer.
     Arrays are replaced and never written to: threads may be reading them.
     `dismissed` are suggested places that looked fine, and
@@ -82,6 +83,7 @@ class Plane:
     predicted_by: int = UNKNOWN
     cut: npt.NDArray[np.int32] | None = None
     instances: npt.NDArray[np.int32] | None = None
+    cut_by: InstanceConfig | None = None
     n_objects: int = 0
     suggestions: list[Suggestion] = field(default_factory=list)
     suggested_on: Scribbles | None = None
@@ -218,10 +220,13 @@ class Session:
         Anything that decides what can be done next.
     result_changed
         Prediction, instances or suggestions of an image, by its key.
+    dropped
+        Planes, a list of PlaneKey, whose results and decisions are gone with their image's shape.
     """
 
     changed = Signal()
     result_changed = Signal(int)
+    dropped = Signal(list)
 
     def __init__(self) -> None:
         self.images: dict[int, ImageRecord] = {}
@@ -434,12 +439,13 @@ class Session:
         self.changed.emit()
         return self.round
 
-    def go_back(self, to: Round) -> None:
+    def go_back(self, to: Round) -> list[PlaneKey]:
         """Make an old round's model current again, and the objects that there were with it.
 
         Planes that it did not predict get those of the last round before it that did.
-        Predictions of what is replaced are dropped.
+        Predictions of what is replaced are dropped; these planes are returned.
         """
+        replaced = []
         self._leave_round()
         self.round, self.model_path, self.card = to, to.model_path, to.card
         until = [one for one in reversed(self.rounds) if one.number <= to.number]
@@ -452,13 +458,15 @@ class Session:
                     kept is None or kept.number <= plane.predicted_by
                 ):
                     continue
+                replaced.append(place)
                 labels = None if kept is None else kept.labels(place)
                 plane.prediction, plane.suggestions, plane.visited = None, [], set()
                 plane.predicted_by = UNKNOWN if kept is None else kept.number
-                plane.cut = plane.instances = labels
+                plane.cut, plane.instances, plane.cut_by = labels, labels, None
                 plane.n_objects = 0 if labels is None else count_objects(labels)
         to.masks.clear()
         self.changed.emit()
+        return replaced
 
     def _leave_round(self) -> None:
         """Keep the objects of the present round with it; its model is about to go."""

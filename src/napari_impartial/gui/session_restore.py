@@ -37,6 +37,7 @@ from napari_impartial.io.session_state import (
 from .layers import Role, Source, image_layers
 from .layers.grid import Grid
 from .layers.saved import make_labels, open_image, same_image
+from .layers.scribbles import scribble_name
 from .session import PlaneIndex, PlaneKey, Round
 from .workspace import Workspace
 
@@ -95,8 +96,10 @@ class Restorer:
 
     Attributes
     ----------
-    warnings
+    losses
         What could not be brought back, in sentences.
+    remarks
+        What else is to be said, of things that are all there.
     """
 
     def __init__(
@@ -111,7 +114,8 @@ class Restorer:
         self._folder = folder
         self._new_model_path = new_model_path
         self._show_objects = show_objects
-        self.warnings: list[str] = []
+        self.losses: list[str] = []
+        self.remarks: list[str] = []
 
     def put_back(self, saved: SavedSession, replace: bool) -> Source | None:
         """Bring a session back; return the image that the user had in front.
@@ -126,7 +130,7 @@ class Restorer:
         workspace = self._workspace
         reused = self._find_again(saved)
         if replace:
-            workspace.clear(keep=list(reused.values()))
+            self._clear(list(reused.values()))
         layers = {
             i: reused[i] if i in reused else self._open(layer)
             for i, layer in enumerate(saved.layers)
@@ -145,6 +149,20 @@ class Restorer:
             return sources[current]
         return next((source for source in sources if source is not None), None)
 
+    def _clear(self, keep: list[ImageLayer]) -> None:
+        """Take the present session out of the viewer, strokes without their image included."""
+        workspace, session, viewer = self._workspace, self._session, self._workspace.viewer
+        loose = workspace.scribbles.loose([workspace.sources[key] for key in session.images])
+        for key, source in workspace.sources.items():
+            if key not in session.images:
+                workspace.scribbles.forget(source)
+        workspace.clear(keep=keep)
+        # Whoever has an image open that is in no session keeps the strokes on it.
+        images = {scribble_name(layer.name) for layer in image_layers(viewer)}
+        for layer in loose:
+            if layer in viewer.layers and layer.name not in images:
+                viewer.layers.remove(layer)
+
     def _find_again(self, saved: SavedSession) -> dict[int, ImageLayer]:
         """Return the layers that the user has opened already."""
         found: dict[int, ImageLayer] = {}
@@ -159,10 +177,10 @@ class Restorer:
         try:
             layer, warning = open_image(self._workspace.viewer, saved, self._folder)
         except ImPartialError as error:
-            self.warnings.append(str(error))
+            self.losses.append(str(error))
             return None
         if warning:
-            self.warnings.append(warning)
+            self.remarks.append(warning)
         return layer
 
     def _put_back_image(
@@ -216,14 +234,14 @@ class Restorer:
                 session.rounds.append(made)
                 current = made if one.current else current
             except (ImPartialError, OSError) as error:
-                self.warnings.append(f"The model of round {one.number} is lost ({error}).")
+                self.losses.append(f"The model of round {one.number} is lost ({error}).")
         if saved.model is not None:
             try:
                 path = own(saved.model)
                 session.set_model(path, read_card(path))
                 session.round = current
             except (ImPartialError, OSError) as error:
-                self.warnings.append(f"The model is lost ({error}).")
+                self.losses.append(f"The model is lost ({error}).")
 
     def _masks(
         self, one: SavedRound, sources: list[Source | None]
@@ -242,7 +260,7 @@ class Restorer:
                 masks[key, index] = labels
             else:
                 name = source.plane_name(index)
-                self.warnings.append(f"The objects of round {one.number} in {name} are lost.")
+                self.losses.append(f"The objects of round {one.number} in {name} are lost.")
         return masks
 
     def _put_back_results(self, image: SavedImage, source: Source) -> None:
@@ -250,10 +268,12 @@ class Restorer:
         assert key is not None
         labels = None if image.instances is None else image.instances.data
         fits = isinstance(labels, np.ndarray) and labels.shape == Grid(source).shape
+        if image.instances is not None and not fits:
+            self.losses.append(f"The objects of {source.name} are lost.")
         for plane in image.planes:
             index = tuple(plane.at)
             if not _in_stack(index, source):
-                self.warnings.append(f"The results of a plane of {source.name} are lost.")
+                self.losses.append(f"The results of a plane of {source.name} are lost.")
                 continue
             self._put_back_prediction(key, index, plane)
             self._put_back_stamp(key, index, plane)
@@ -275,7 +295,7 @@ class Restorer:
             and packed.ndim == 3
             and packed.shape[1:] == source.plane_shape
         ):
-            self.warnings.append(
+            self.losses.append(
                 f"The prediction of {source.plane_name(index)} is lost; press Predict."
             )
             return
@@ -306,7 +326,7 @@ class Restorer:
             check_inside(plane.review, source.plane_shape)
             self._session.images[key].plane(index).review = plane.review
         except ImPartialError as error:
-            self.warnings.append(f"{source.plane_name(index)}: {error}")
+            self.losses.append(f"{source.plane_name(index)}: {error}")
 
     def _put_back_dismissals(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
         source = self._workspace.sources[key]
@@ -314,11 +334,11 @@ class Restorer:
         found = [one for one in made if one is not None]
         self._session.images[key].plane(index).dismissed = found
         if len(found) < len(made):
-            self.warnings.append(f"Some places of {source.plane_name(index)} are suggested again.")
+            self.remarks.append(f"Some places of {source.plane_name(index)} are suggested again.")
 
     def _usable(self, saved: SavedLayer) -> bool:
         if isinstance(saved.data, ImPartialError):
-            self.warnings.append(f"'{saved.name}' is lost: {saved.data}")
+            self.losses.append(f"'{saved.name}' is lost: {saved.data}")
         return isinstance(saved.data, np.ndarray)
 
 

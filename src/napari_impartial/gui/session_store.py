@@ -37,12 +37,16 @@ SAVE_AFTER_MS = 20_000
 
 @dataclass
 class _Done:
-    """What a thread has done: the session that is open now, and what went wrong."""
+    """What a thread has done: the session that is open now, and what went wrong.
+
+    `ended`: the session has been written for the last time, and its folder let go of.
+    """
 
     opened: OpenSession | None
     error: str = ""
     saved: SavedSession | None = None
     source: Path | None = None
+    ended: bool = False
 
 
 class SessionStore(QObject):
@@ -80,9 +84,13 @@ class SessionStore(QObject):
         self._open: OpenSession | None = None
         self._automatic = places.new_session_folder()
         self._thread: threading.Thread | None = None
-        self._again = self._closed = self._failed = False
+        self._again = self._closed = self._failed = self._restoring = False
         self._last_image: int | None = None
+        # The session before images were taken out, and which of them it still has.
         self._before_removal: SavedSession | None = None
+        self._keys_before: set[int] = set()
+        # A session that is over and has yet to be written for the last time.
+        self._ended: SavedSession | None = None
         self._offer: Unfinished | None = None
         self.saves = 0
         self._timer = QTimer(self)
@@ -166,17 +174,15 @@ class SessionStore(QObject):
     def save(self) -> None:
         """Save in the background what has changed."""
         self._timer.stop()
-        if self._closed or (self._open is None and not self._snapshots.worth_keeping()):
+        if self._closed or not (self._is_over() or self._is_kept()):
             return
-        if self.busy:
+        if self.busy or self._restoring:
             self._again = True
             return
-        opened, path, self._again = self._open, self.folder, False
-        before = self._before_removal
-        if before is not None and not self._has_images():
-            # With its last image the session ends; what was in it must not be written over.
-            self._before_removal, self._automatic = None, places.new_session_folder()
-            self._start(lambda: _finish(before, opened, path))
+        self._end_if_over()
+        opened, path, ended, self._again = self._open, self.folder, self._ended, False
+        if ended is not None:
+            self._start(lambda: _finish(ended, opened, path))
             return
         state = self._take(path)
         self._start(lambda: _save(state, opened, path))
@@ -185,6 +191,8 @@ class SessionStore(QObject):
         """Save in another folder, and keep the session there from now on."""
         if self.busy:
             notify.show_warning("The session is being saved; try again in a moment.")
+            return
+        if self._cannot_end():
             return
         if self._open is not None and path.absolute() == self._open.path:
             self.save()
@@ -210,6 +218,8 @@ class SessionStore(QObject):
         if self._session.busy or self.busy:
             notify.show_warning("Wait until training, predicting or saving is over.")
             return
+        if self._cannot_end():
+            return
         if self._open is not None and path.absolute() == self._open.path:
             notify.show_info("This session is open here already.")
             return
@@ -232,13 +242,57 @@ class SessionStore(QObject):
         self._session.changed.disconnect(self._on_session)
         self._session.result_changed.disconnect(self.note_change)
         self._workspace.viewer.layers.events.removing.disconnect(self._on_removing)
-        if self._open is not None or self._snapshots.worth_keeping():
-            # Closing a viewer may take its layers out first.
-            state = self._before_removal
-            if state is None or self._has_images():
-                state = self._take(self.folder, last=True)
+        if self._ended is not None:
+            self._write_ended()
+            if self._open is not None:
+                # It could not be written, but what was saved of it must not be written over.
+                self._open.abandon()
+            self._open, self._automatic = None, places.new_session_folder()
+        # Closing a viewer may take its layers out first.
+        state = self._before_removal if self._is_gone() else None
+        if state is not None or self._is_kept():
+            state = self._take(self.folder, last=True) if state is None else state
             _finish(state, self._open, self.folder, offer)
         self._snapshots.close()
+
+    def _is_kept(self) -> bool:
+        """Whether the session is on disk, or ought to be."""
+        return self._open is not None or self._snapshots.worth_keeping()
+
+    def _is_gone(self) -> bool:
+        """Whether the last image was taken out of the viewer; the session may not know yet."""
+        if self._before_removal is None or not self._before_removal.images:
+            return False
+        return not any(self._is_in_viewer(key) for key in self._keys_before)
+
+    def _is_over(self) -> bool:
+        return self._ended is not None or self._is_gone()
+
+    def _end_if_over(self) -> None:
+        """With its last image the session ends; what was in it must not be written over."""
+        if self._ended is None and self._is_gone():
+            self._ended, self._before_removal = self._before_removal, None
+
+    def _write_ended(self) -> str:
+        """Write on this thread what has ended; return what went wrong."""
+        if self._ended is None:
+            return ""
+        done = _finish(self._ended, self._open, self.folder)
+        self._open = done.opened
+        if done.ended:
+            self._begin_anew()
+        return done.error
+
+    def _begin_anew(self) -> None:
+        self._ended, self._automatic = None, places.new_session_folder()
+
+    def _cannot_end(self) -> bool:
+        """Write what has ended before another folder is turned to; tell if that fails."""
+        self._end_if_over()
+        error = self._write_ended()
+        if error:
+            notify.show_error(error)
+        return bool(error)
 
     def _take(self, folder: Path, last: bool = False) -> SavedSession:
         """Describe the session; the `last` time, corrections of this moment count, too."""
@@ -254,6 +308,8 @@ class SessionStore(QObject):
             except Exception as error:  # the window has to be told, whatever it was
                 done = _Done(self._open, f"The session could not be saved or read ({error!r}).")
             # Known here, too, in case the window is closed before the signal arrives.
+            if done.ended:
+                self._begin_anew()
             self._open = done.opened if done.saved is None else self._open
             with contextlib.suppress(RuntimeError):
                 self._done.emit(done)
@@ -272,6 +328,9 @@ class SessionStore(QObject):
         elif done.saved is not None and done.source is not None:
             self._put_back(done.saved, done.opened, done.source)
         else:
+            if done.ended and self._session.current is not None:
+                # The next image was put in front before its session could begin.
+                self.note_change()
             self._failed = False
             self.saves += 1
             self.saved.emit(self.folder)
@@ -288,35 +347,60 @@ class SessionStore(QObject):
         self.look_for_unfinished()
 
     def _put_back(self, saved: SavedSession, opened: OpenSession | None, path: Path) -> None:
+        self._end_if_over()
+        error = self._write_ended()
         replace = self._open is not None or self._snapshots.has_content()
-        if replace:
-            before = _finish(self._take(self.folder, last=True), self._open, self.folder)
-            if before.error:
-                notify.show_error(before.error)
-                if opened is not None:
-                    opened.abandon()
-                return
-        self._open = opened
-        if opened is None:
-            self._automatic = places.new_session_folder()
+        if replace and not error:
+            error = _finish(self._take(self.folder, last=True), self._open, self.folder).error
+        if error:
+            notify.show_error(error)
+            if opened is not None:
+                opened.abandon()
+            return
+        self._before_removal = None
+        # Until all of it is back, nothing is written where it lies.
+        self._open, self._automatic = None, places.new_session_folder()
         restorer = Restorer(self._workspace, path, self._new_model_path, self._results.review.show)
+        self._restoring = True
         try:
-            source = restorer.put_back(saved, replace)
-            self.restored.emit(source)
-            # Layers for what is suggested are made here, before parts tell how they looked.
-            self._results.suggestions.refresh()
-            for name, (_, restore) in self._parts.items():
-                if name in saved.parts:
-                    restore(saved.parts[name])
-            self._results.show_all()
-            look_at(self._workspace.viewer, saved.view)
-            self._take_up_brush(source)
-        except (KeyError, TypeError, ValueError, AttributeError, ImPartialError) as error:
-            restorer.warnings.append(f"Part of the session in {path} is damaged ({error}).")
-        for warning in restorer.warnings:
-            notify.show_warning(warning)
+            self._fill_window(restorer, saved, replace)
+        except Exception as error:  # whatever is wrong with it, the folder has to be let go of
+            restorer.losses.append(f"Part of the session in {path} is damaged ({error!r}).")
+        finally:
+            self._restoring = False
+        if restorer.losses:
+            self._go_on_elsewhere(opened)
+            restorer.losses.append(
+                f"The session in {path} stays as it was, and what could be brought back goes on "
+                "in a new session."
+            )
+        else:
+            self._open = opened
+        for sentence in (*restorer.remarks, *restorer.losses):
+            notify.show_warning(sentence)
         self.look_for_unfinished()
         self.note_change()
+
+    def _fill_window(self, restorer: Restorer, saved: SavedSession, replace: bool) -> None:
+        source = restorer.put_back(saved, replace)
+        self.restored.emit(source)
+        # Layers for what is suggested are made here, before parts tell how they looked.
+        self._results.suggestions.refresh()
+        for name, (_, restore) in self._parts.items():
+            if name in saved.parts:
+                restore(saved.parts[name])
+        self._results.show_all()
+        look_at(self._workspace.viewer, saved.view)
+        self._take_up_brush(source)
+
+    def _go_on_elsewhere(self, opened: OpenSession | None) -> None:
+        """Leave a session that is not all here as it lies, to be opened again."""
+        if opened is not None:
+            # It is offered, and so no newer session displaces it.
+            opened.abandon()
+        with contextlib.suppress(ImPartialError, OSError):
+            # Kept though nothing was painted yet; if this fails, the next save tells.
+            self._open = OpenSession(self._automatic)
 
     def _take_up_brush(self, source: Source | None) -> None:
         layer = None if source is None else self._workspace.scribbles.find(source)
@@ -328,30 +412,31 @@ class SessionStore(QObject):
         switched = current is not None and self._last_image not in (None, current)
         if current is not None:
             self._last_image = current
+        # An image that comes back later comes without its results.
+        self._keys_before.intersection_update(self._session.images)
+        if current is not None and self._is_in_viewer(current):
+            self._end_if_over()
         self.note_change()
         if switched:
             # Not now: the image is only just being put in front.
             QTimer.singleShot(0, self.save)
 
     def _on_removing(self, _: Any = None) -> None:
-        if self._closed or (self._open is None and not self._snapshots.worth_keeping()):
+        # A session that is opened takes the layers of the one before out, which is saved.
+        if self._closed or self._restoring or not self._is_kept():
             return
         if self._before_removal is None:
             self._before_removal = self._take(self.folder, last=True)
+            self._keys_before = {key for key in self._session.images if self._is_in_viewer(key)}
             self._removal_timer.start()
 
     def _forget_removal(self) -> None:
-        if self._has_images():
+        if not self._is_gone():
             self._before_removal = None
 
-    def _has_images(self) -> bool:
-        """Whether an image of the session is in the viewer; the session may not know yet."""
-        layers = self._workspace.viewer.layers
-        return any(
-            self._workspace.sources[key].primary in layers
-            for key in self._session.images
-            if key in self._workspace.sources
-        )
+    def _is_in_viewer(self, key: int) -> bool:
+        source = self._workspace.sources.get(key)
+        return source is not None and source.primary in self._workspace.viewer.layers
 
 
 def _save(state: SavedSession, opened: OpenSession | None, path: Path) -> _Done:
@@ -379,7 +464,7 @@ def _finish(
             done.opened.abandon()
         else:
             done.opened.finish()
-        return _Done(None)
+        return _Done(None, ended=True)
     return done
 
 

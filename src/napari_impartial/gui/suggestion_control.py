@@ -70,6 +70,7 @@ class SuggestionControl(QObject):
         self._log = log
         self.places: list[Place] = []
         workspace.painted.connect(self._look_again)
+        self._session.dropped.connect(self._on_dropped)
 
     def refresh(self) -> None:
         """Rank the suggestions of all images together, list and mark them.
@@ -131,6 +132,10 @@ class SuggestionControl(QObject):
         plane.dismissed = [other for other in plane.dismissed if other is not one]
         self.refresh()
 
+    def _on_dropped(self, _: object) -> None:
+        """Let go of suggestions in planes that their image no longer has."""
+        self.refresh()
+
     def _look_again(self) -> None:
         """Take note of places that have been annotated."""
         now = [
@@ -165,5 +170,7 @@ def _annotated_since(plane: Plane, suggestion: Suggestion) -> bool:
     y0, x0, y1, x1 = suggestion.box
     now = plane.scribbles.labels[y0:y1, x0:x1] > 0
     if plane.suggested_on is None or plane.suggested_on.shape != plane.scribbles.shape:
-        return bool(plane.scribbles.labels[suggestion.y, suggestion.x])
+        # A slice, since the image may have become smaller.
+        y, x = suggestion.y, suggestion.x
+        return bool(plane.scribbles.labels[y : y + 1, x : x + 1].any())
     return bool((now & (plane.suggested_on.labels[y0:y1, x0:x1] == 0)).any())

@@ -24,6 +24,7 @@ from .layers import ResultLayers, Role, ScribbleLayers, Source, image_layers
 from .layers.grid import put_in_place
 from .layers.view import same_field, show_whole
 from .lost_channels import lost_channels
+from .misfits import drop_misfits
 from .scratch import Scratch
 from .scribble_reader import ScribbleReader, Spot
 from .session import CHANNEL_ADVICE, PlaneIndex, Session, TrainingItem
@@ -130,6 +131,7 @@ class Workspace(QObject):
         old, before = self.sources.get(key), self.session.current
         self.sources[key] = source
         self.session.plane_index = source.plane_in_view(self.viewer)
+        self.drop_misfits(key, sizes=False)
         self.session.choose(key, source.name, source.channel_names)
         if old is not None and old != source:
             self.session.forget_copies(key)
@@ -317,6 +319,16 @@ class Workspace(QObject):
                 self.session.forget_copies(key)
         # The picture may have other axes now, which the image panel has to show.
         self._layers_timer.start()
+
+    def drop_misfits(self, key: int, sizes: bool = True) -> None:
+        """Forget what is known of an image as it was before its axes, or size, changed."""
+        source = self.sources[key]
+        if drop_misfits(self.session, key, source, sizes):
+            self.results.remove_misfits(source)
+            notify.show_warning(
+                f"{source.name} has other axes or another size than before: the objects and "
+                "decisions of then are gone, strokes stay in their layer."
+            )
 
     def _on_brush(self, _: Any = None) -> None:
         self.brush_changed.emit()

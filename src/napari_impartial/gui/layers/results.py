@@ -116,6 +116,12 @@ class ResultLayers:
         layer.refresh()
         return layer
 
+    def blank(self, source: Source, plane: PlaneIndex, role: Role) -> None:
+        """Show nothing of one plane any more, where anything was shown."""
+        shown = self.read(source, plane, role)
+        if shown is not None and shown.any():
+            self.write(source, plane, role, np.zeros_like(shown))
+
     def holds(self, layer: Layer, role: Role) -> bool:
         """Whether a layer, in the viewer or removed from it by the user, has this role."""
         return any(r is role and one == layer for (_, r), one in self._layers.items())
@@ -163,6 +169,15 @@ class ResultLayers:
         for (key, role), layer in self._layers.items():
             if key == source.primary and layer.name == f"{role} [{old_name}]":
                 layer.name = f"{role} [{source.name}]"
+
+    def remove_misfits(self, source: Source) -> None:
+        """Take results out of the viewer that are not of the image's shape."""
+        shape = Grid(source).shape
+        for role in Role:
+            layer = self.find(source, role)
+            marks = role is Role.SUGGESTIONS
+            if layer is not None and (marks or layer.data.shape != shape):
+                self._remove(source, role)
 
     def remove_all(self, source: Source) -> None:
         """Take all results of an image out of the viewer."""

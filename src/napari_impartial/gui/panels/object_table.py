@@ -304,9 +304,17 @@ class ObjectTable(QTableView):
         ]
 
     def select(self, label: int) -> None:
-        """Show the row of an object that was chosen in the picture, without going there."""
+        """Show the row of an object that was chosen in the picture, without going there.
+
+        Nothing is selected if it has no row.
+        """
         row = self._model.row_of(label)
+        self._awaited = []
         if row is None:
+            # What is done next would be done to an object that was chosen before.
+            chosen = self.selectionModel()
+            if chosen is not None:
+                chosen.clear()
             return
         # selectRow would add to the selection while Ctrl is held, as it is for clicks on objects.
         self.select_labels([label], label)

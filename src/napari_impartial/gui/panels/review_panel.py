@@ -125,9 +125,14 @@ class ReviewPanel(QWidget):
         """Accept what is selected, and go on to the next row if it was chosen in the table."""
         labels, row = self.table.selected(), self.table.currentIndex().row()
         if labels:
+            # Accepted, it may leave the rows that are shown, or its place among them.
+            model = self.table.table_model()
+            following = model.labels(range(model.rowCount())[row + 1 : row + 2])
             self.accept_wanted.emit(labels)
             if len(labels) == 1 and not self.table.chosen_in_picture():
-                self.table.go_to_row(row + 1)
+                there = model.row_of(following[0]) if following else None
+                if there is not None:
+                    self.table.go_to_row(there)
 
     def reject(self) -> None:
         """Reject what is selected, and go on to the next row if it was chosen in the table."""
