@@ -68,6 +68,7 @@ def test_training_and_prediction_need_no_double_precision(
         while not trainer.finished():
             trainer.step()
         trainer.sampler._validation_labels = trainer.sampler.train_labels
+        trainer.sampler._validation_windows = [(0, 0, 0)]
         trainer.validate()
         model = trainer.result()
         predict(tiny_tissue.image, model, PredictionConfig(samples=2, reconstruction=True))
