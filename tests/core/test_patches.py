@@ -156,6 +156,22 @@ def test_windows_cover_all_strokes_also_of_small_images() -> None:
     assert seen[labels > 0].all()
 
 
+def test_held_out_strokes_are_judged_in_their_own_image() -> None:
+    labels = np.zeros((640, 640), np.uint8)
+    labels[5::64, 5:600], labels[40::64, 5:600] = 1, 2
+    drawn = [Scribbles(np.zeros((64, 64), np.uint8)), Scribbles(labels)]
+    images = [torch.zeros(1, 64, 64), torch.from_numpy(labels.astype(np.float32))[None]]
+    sampler = PatchSampler(images, drawn, replace(PLAIN, patch_size=64, validation_fraction=0.3))
+    batches = sampler.validation()
+    assert 1 < sum(len(batch.images) for batch in batches) <= 16
+    for batch in batches:
+        held_out = batch.labels > 0
+        assert held_out.flatten(1).any(dim=1).all()
+        assert torch.equal(batch.images[:, 0][held_out].long(), batch.labels[held_out])
+    sampler.set_scribbles([drawn[0], Scribbles(np.zeros_like(labels))])
+    assert sampler.validation() == []
+
+
 def test_zoom_keeps_labels_on_their_pixels() -> None:
     labels = np.ones((64, 64), np.uint8)
     labels[:, 32:] = 2

@@ -84,7 +84,8 @@ def test_an_image_of_another_size_keeps_its_decisions_until_it_is_predicted_agai
         labels[3, 3:9] = 1
         widget.session.set_plane_scribbles(widget.session.current, (), Scribbles(labels))
         widget.results.suggestions.refresh()
-        assert plane.review == kept, "the picture may come back"
+        widget.workspace.choose(widget.workspace.source)
+        assert widget.session.plane.review == kept, "the picture may come back"
     decided.data = whole
     find("threshold_slider").setValue(0.5)
     settled(widget, wait_for)
