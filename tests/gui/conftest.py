@@ -269,6 +269,35 @@ def open_in(wait_for: Any) -> Callable[[Any, Path], None]:
 
 
 @pytest.fixture
+def close_and_open(
+    widget: Any, viewer: Any, second_window: Any, open_in: Any, wait_for: Any
+) -> Callable[[Any, Any], Any]:
+    """Return what erases an object by hand, closes at once, and opens the session elsewhere.
+
+    It gives the other window's widget, and where the object was.
+    """
+    import numpy as np
+
+    def run(layer: Any, label: int) -> Any:
+        wait_for(lambda: not widget.store.busy)
+        folder, where = widget.store.folder, np.nonzero(layer.data == label)
+        layer.data_setitem(where, 0)
+        viewer.close()
+        wait_for(lambda: widget.store._closed)
+        _, again = second_window()
+        open_in(again, folder)
+        results = again.results
+        wait_for(
+            lambda: (
+                not (results._pause.isActive() or results._cutting.busy or results._measuring.busy)
+            )
+        )
+        return again, where
+
+    return run
+
+
+@pytest.fixture
 def crash() -> Callable[[Any], None]:
     """Leave the session as a killed program would: locked by nobody, and noted as open."""
 

@@ -10,6 +10,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+from looking import layer_named
 from qtpy.QtWidgets import QProgressBar, QPushButton
 
 from napari_impartial.core.errors import ImPartialError
@@ -33,10 +34,6 @@ def model(tmp_path_factory: pytest.TempPathFactory, tiny_tissue: Any, tiny_scrib
     training = TrainingConfig(max_steps=60, patch_size=48, batch_size=4, precision="float32")
     made = api.train([tiny_tissue.image], [tiny_scribbles], training, ModelConfig(base_features=16))
     return save_model(made, tmp_path_factory.mktemp("model") / "m.impartial")
-
-
-def layer_named(viewer: Any, name: str) -> Any:
-    return next(layer for layer in viewer.layers if layer.name == name)
 
 
 def test_counts_of_an_image(monkeypatch: pytest.MonkeyPatch) -> None:

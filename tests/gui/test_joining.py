@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import layer_named
 from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.results import NewScribbles, Stop
@@ -35,10 +36,6 @@ class SilentJob(QObject):
         """Return what it was told of the annotation."""
         commands = [getattr(request, "command", None) for request in self.sent]
         return [command for command in commands if isinstance(command, NewScribbles)]
-
-
-def layer_named(viewer: Any, name: str) -> Any:
-    return next(layer for layer in viewer.layers if layer.name == name)
 
 
 def paint(layer: Any, place: tuple[int, ...], label: int) -> None:

@@ -8,15 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import layer_named
 from qtpy.QtCore import Qt
 
 from napari_impartial.gui.layers import Source
 
 STAINS = ("DAPI", "CD8", "CD45")
-
-
-def layer_named(viewer: Any, name: str) -> Any:
-    return next(layer for layer in viewer.layers if layer.name == name)
 
 
 @pytest.fixture

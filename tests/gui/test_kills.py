@@ -95,11 +95,8 @@ def wait_for(log: Path, word: str, pid: int) -> None:
 
 def painted(folder: Path) -> set[int]:
     """Read a session and return the strokes in it, each of which has to be whole or not there."""
-    sys.path.insert(0, str(Path(__file__).parent))
-    try:
-        from painting_napari import IMAGES, SIZE, place
-    finally:
-        sys.path.pop(0)
+    from painting_napari import IMAGES, SIZE, place
+
     saved = from_content(SavedSession, SessionFolder(folder).read())
     arrays = {}
     for image in saved.images:

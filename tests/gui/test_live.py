@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import layer_named
 
 from napari_impartial.core.config import PRESETS, InstanceConfig
 from napari_impartial.core.model_card import ModelCard
@@ -18,10 +19,6 @@ from napari_impartial.core.speed import Speed
 from napari_impartial.gui.layers import Role
 from napari_impartial.gui.preview_control import Shown
 from napari_impartial.gui.session import Activity
-
-
-def layer_named(viewer: Any, name: str) -> Any:
-    return next(layer for layer in viewer.layers if layer.name == name)
 
 
 @pytest.fixture

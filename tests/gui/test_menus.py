@@ -9,6 +9,7 @@ from typing import Any
 import npe2
 import numpy as np
 import pytest
+from looking import names
 
 import napari_impartial
 from napari_impartial.gui.key_actions import KeyActions
@@ -33,10 +34,6 @@ def dock_of(viewer: Any) -> Any:
     from napari_impartial.gui.menus import find_dock
 
     return find_dock(viewer)
-
-
-def names(viewer: Any) -> list[str]:
-    return [layer.name for layer in viewer.layers]
 
 
 def test_every_command_can_be_imported_and_every_menu_runs_one(plugin: Any) -> None:

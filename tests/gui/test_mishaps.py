@@ -6,14 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-
-def layer_named(viewer: Any, name: str) -> Any:
-    return next(layer for layer in viewer.layers if layer.name == name)
-
-
-def names(viewer: Any) -> list[str]:
-    return [layer.name for layer in viewer.layers]
+from looking import layer_named, names
 
 
 @pytest.fixture

@@ -497,22 +497,10 @@ def test_decisions_made_in_the_window_survive_a_restart(
 
 
 def test_a_correction_made_just_before_closing_is_kept(
-    widget: Any,
-    viewer: Any,
     predicted: Any,
-    wait_for: Any,
-    second_window: Any,
-    open_in: Any,
+    close_and_open: Any,
 ) -> None:
-    wait_for(lambda: not widget.store.busy)
-    folder = widget.store.folder
-    where = np.nonzero(predicted.data == 4)
-    predicted.data_setitem(where, 0)
-    viewer.close()
-    wait_for(lambda: widget.store._closed)
-    _, again = second_window()
-    open_in(again, folder)
-    settled(again, wait_for)
+    again, where = close_and_open(predicted, 4)
     assert plane(again).review.count(Verdict.ERASED) == 1
     assert not plane(again).instances[where].any()
 

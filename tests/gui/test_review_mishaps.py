@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -131,20 +130,10 @@ def test_a_correction_behind_made_just_before_closing_is_kept(
     find: Any,
     predicted: Any,
     qtbot: Any,
-    wait_for: Any,
-    second_window: Any,
-    open_in: Callable[[Any, Any], None],
+    close_and_open: Any,
 ) -> None:
     behind(widget, viewer, find, qtbot)
-    wait_for(lambda: not widget.store.busy)
-    folder = widget.store.folder
-    where = np.nonzero(predicted.data == 4)
-    predicted.data_setitem(where, 0)
-    viewer.close()
-    wait_for(lambda: widget.store._closed)
-    _, again = second_window()
-    open_in(again, folder)
-    settled(again, wait_for)
+    again, where = close_and_open(predicted, 4)
     record = next(one for one in again.session.images.values() if one.name == "tissue")
     assert record.plane(()).review.count(Verdict.ERASED) == 1
     assert not record.plane(()).instances[where].any()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import saved_in
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 from scipy import ndimage
@@ -18,8 +19,6 @@ from napari_impartial.core.review import Verdict, compose
 from napari_impartial.core.rounds import CHANGED, GAINED, LOST, UNKNOWN, PackedLabels
 from napari_impartial.core.uncertainty import entropy
 from napari_impartial.gui import round_control
-from napari_impartial.io.session_folder import SessionFolder
-from napari_impartial.io.session_state import SavedSession, from_content
 
 
 @pytest.fixture
@@ -49,10 +48,6 @@ def prediction_of(truth: np.ndarray) -> Prediction:
     foreground = (1 / (1 + np.exp(-inside))).astype(np.float32)
     probability = np.stack([1 - foreground, foreground])
     return Prediction(probability, entropy(probability), entropy(probability) / 9, None, 2)
-
-
-def saved_in(folder: Path) -> SavedSession:
-    return from_content(SavedSession, SessionFolder(folder).read())
 
 
 def settled(widget: Any, wait_for: Any) -> None:
@@ -176,6 +171,13 @@ def trained(widget: Any, wait_for: Any, model: tuple[Path, Any], objects: dict[i
     for key, truth in objects.items():
         widget.results._keep(key, (), prediction_of(truth))
         settled(widget, wait_for)
+
+
+def rolled_back(widget: Any, find: Any, wait_for: Any, number: int) -> None:
+    """Press Roll back for a round."""
+    widget.rounds_panel.setValue(number)
+    find("roll_back_button").click()
+    settled(widget, wait_for)
 
 
 @pytest.fixture
@@ -355,9 +357,7 @@ def test_what_a_roll_back_left_unpredicted_is_kept(
     find("image_combo").setCurrentText("tissue")
     trained(widget, wait_for, models[1], dict.fromkeys((two, one), np.zeros_like(truth)))
     monkeypatch.setattr(widget.results, "predict", lambda: None)
-    widget.rounds_panel.setValue(1)
-    find("roll_back_button").click()
-    settled(widget, wait_for)
+    rolled_back(widget, find, wait_for, 1)
     objects = session.images[two].plane(()).instances
     assert session.images[two].plane(()).prediction is None
     folder = save(widget)
@@ -602,9 +602,7 @@ def test_rolling_back_leaves_what_was_not_predicted_since(
     trained(widget, wait_for, models[0], {four[1]: without_three})
     monkeypatch.setattr(widget.results, "predict", lambda: None)
 
-    widget.rounds_panel.setValue(2)
-    find("roll_back_button").click()
-    settled(widget, wait_for)
+    rolled_back(widget, find, wait_for, 2)
     # a was predicted by that round, b by the one before it, and c by that one and none since.
     assert [plane.predicted_by for plane in (a, b, c)] == [2, 1, 1]
     assert a.prediction is not None
@@ -633,9 +631,7 @@ def test_rolling_back_shows_nothing_that_only_the_later_round_saw(
     roles = "instances", "probability", "uncertainty"
     assert all(shown[f"{role} [{name}]"].data.any() for role in roles for name in both)
     monkeypatch.setattr(widget.results, "predict", lambda: None)
-    widget.rounds_panel.setValue(1)
-    find("roll_back_button").click()
-    settled(widget, wait_for)
+    rolled_back(widget, find, wait_for, 1)
     old, new = both
     assert shown[f"instances [{old}]"].data.any(), "those of the first round"
     for role, name in (*((role, new) for role in roles), *((role, old) for role in roles[1:])):

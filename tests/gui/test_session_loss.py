@@ -9,23 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from looking import layer_named, names, saved_in
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io import session_places
 from napari_impartial.io.session_folder import SessionFolder
-from napari_impartial.io.session_state import SavedSession, from_content
-
-
-def layer_named(viewer: Any, name: str) -> Any:
-    return next(layer for layer in viewer.layers if layer.name == name)
-
-
-def names(viewer: Any) -> list[str]:
-    return [layer.name for layer in viewer.layers]
-
-
-def saved_in(folder: Path) -> SavedSession:
-    return from_content(SavedSession, SessionFolder(folder).read())
 
 
 def images_in(folder: Path) -> list[str]:

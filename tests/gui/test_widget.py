@@ -10,20 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import layer_named, names
 from scipy import ndimage
 
 from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.model_card import read_card
 
 RESULTS = ["probability [tissue]", "uncertainty [tissue]", "instances [tissue]"]
-
-
-def layer_named(viewer: Any, name: str) -> Any:
-    return next(layer for layer in viewer.layers if layer.name == name)
-
-
-def names(viewer: Any) -> list[str]:
-    return [layer.name for layer in viewer.layers]
 
 
 def idle(widget: Any) -> bool:

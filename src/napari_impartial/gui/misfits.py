@@ -13,10 +13,7 @@ from .session import Plane, PlaneIndex, Session
 
 def fits(source: Source, index: PlaneIndex, *results: npt.NDArray[Any]) -> bool:
     """Whether an image has such a plane, and results are of its size."""
-    lengths = source.stack_shape
-    if len(index) != len(lengths) or any(at >= n for at, n in zip(index, lengths, strict=True)):
-        return False
-    return all(result.shape == source.plane_shape for result in results)
+    return source.has_plane(index) and all(result.shape == source.plane_shape for result in results)
 
 
 def drop_misfits(session: Session, key: int, source: Source, sizes: bool = True) -> bool:
@@ -37,12 +34,12 @@ def drop_misfits(session: Session, key: int, source: Source, sizes: bool = True)
     lost = {
         (key, index): plane
         for index, plane in record.planes.items()
-        if not fits(source, index)
+        if not source.has_plane(index)
         or (sizes and not (fits(source, index, *_results(plane)) and _holds(source, plane)))
     }
     for place, plane in lost.items():
         record.planes[place[1]] = Plane(scribbles=plane.scribbles)
-        if not fits(source, place[1]):
+        if not source.has_plane(place[1]):
             del record.planes[place[1]]
     for one in session.rounds:
         for place in lost:

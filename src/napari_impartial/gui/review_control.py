@@ -33,7 +33,6 @@ from .decisions import Decision, DecisionLog
 from .layer_undo import LayerUndo
 from .layers import Role
 from .layers.view import bring_into_view
-from .misfits import fits
 from .session import Plane, PlaneIndex, PlaneKey
 from .workspace import Workspace
 
@@ -390,7 +389,7 @@ class ReviewControl(QObject):
         if plane.scribbles is not None:
             return plane.scribbles.labels
         source = self._workspace.sources[key]
-        if not source.fits() or not fits(source, index):
+        if not source.fits() or not source.has_plane(index):
             return None
         # A layer that could not be read leaves no scribbles either, as if it was empty.
         labels = self._workspace.scribbles.view(source, index)

@@ -254,7 +254,7 @@ class Restorer:
                 continue
             index, labels = tuple(mask.at), mask.labels
             fits = isinstance(labels, PackedLabels) and labels.shape == source.plane_shape
-            if fits and _in_stack(index, source):
+            if fits and source.has_plane(index):
                 key = self._workspace.key_of(source.primary)
                 assert key is not None
                 masks[key, index] = labels
@@ -272,7 +272,7 @@ class Restorer:
             self.losses.append(f"The objects of {source.name} are lost.")
         for plane in image.planes:
             index = tuple(plane.at)
-            if not _in_stack(index, source):
+            if not source.has_plane(index):
                 self.losses.append(f"The results of a plane of {source.name} are lost.")
                 continue
             self._put_back_prediction(key, index, plane)
@@ -340,12 +340,6 @@ class Restorer:
         if isinstance(saved.data, ImPartialError):
             self.losses.append(f"'{saved.name}' is lost: {saved.data}")
         return isinstance(saved.data, np.ndarray)
-
-
-def _in_stack(index: PlaneIndex, source: Source) -> bool:
-    return len(index) == len(source.stack_axes) and all(
-        0 <= i < n for i, n in zip(index, source.stack_shape, strict=True)
-    )
 
 
 def look_at(viewer: napari.Viewer, view: SavedView) -> None:

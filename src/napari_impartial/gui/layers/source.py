@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,6 +103,13 @@ class Source:
         """Letter and length of the T and Z axes, in their order; () in 2D."""
         letters = (self.axes[i] for i in self.stack_axes)
         return tuple(zip(letters, self.stack_shape, strict=True))
+
+    def has_plane(self, index: Sequence[int]) -> bool:
+        """Whether there is such a place along the T and Z axes."""
+        lengths = self.stack_shape
+        return len(index) == len(lengths) and all(
+            0 <= i < n for i, n in zip(index, lengths, strict=True)
+        )
 
     @property
     def pixel(self) -> tuple[tuple[float, float], str]:
