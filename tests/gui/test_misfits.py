@@ -85,7 +85,8 @@ def test_an_image_of_another_size_keeps_its_decisions_until_it_is_predicted_agai
         widget.session.set_plane_scribbles(widget.session.current, (), Scribbles(labels))
         widget.results.suggestions.refresh()
         widget.workspace.choose(widget.workspace.source)
-        assert widget.session.plane.review == kept, "the picture may come back"
+        assert widget.session.record.asleep[()].review == kept, "the picture may come back"
+        assert not widget.session.plane.review
     decided.data = whole
     find("threshold_slider").setValue(0.5)
     settled(widget, wait_for)

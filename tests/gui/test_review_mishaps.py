@@ -48,7 +48,7 @@ def test_rejections_stay_while_the_image_is_cropped(
         other = viewer.add_labels(np.zeros(shape, np.uint8), name="scribbles [tissue]")
         other.data[:5, :5] = stroke
         widget.workspace.read_scribbles()
-        assert (rejected.scribbles is not None) == bool(stroke)
+        assert (widget.session.plane.scribbles is not None) == bool(stroke)
         assert rejected.review == review
         viewer.layers.remove(other)
 

@@ -282,7 +282,7 @@ class BatchControl(QObject):
         source, results = self._workspace.sources[key], self._workspace.results
         if not fits(source, plane, work.labels):
             raise ImPartialError("it was changed while it was being predicted")
-        self._workspace.drop_misfits(key)
+        self._workspace.forget_misfits(key)
         results.write(source, plane, Role.PROBABILITY, work.prediction.foreground)
         results.write(source, plane, Role.UNCERTAINTY, work.prediction.entropy)
         self._session.set_prediction(key, plane, work.prediction)

@@ -189,6 +189,7 @@ class ImPartialWidget(QWidget):
         self.workspace.painted.connect(self._show_scribbles)
         self.workspace.brush_changed.connect(self._on_active_layer)
         self.workspace.layers_changed.connect(self.image_panel.refresh)
+        self.workspace.handed_over.connect(self._on_handed_over)
         self.workspace.layers_changed.connect(self._offer_masks)
         training.started.connect(lambda _: self.train_panel.begin())
         training.progressed.connect(self._on_progress)
@@ -196,6 +197,7 @@ class ImPartialWidget(QWidget):
         training.finished.connect(self._on_trained)
         results.review.changed.connect(training.note_decisions)
         training.failed.connect(lambda: self.train_panel.end(""))
+        training.failed.connect(results.end_previews)
         results.predicting.connect(
             lambda share, s: self.train_panel.show_fraction(share, self.speed.predicting(share, s))
         )
@@ -279,9 +281,11 @@ class ImPartialWidget(QWidget):
         self.image_panel.remember(self.workspace.sources.values())
         self.image_panel.refresh()
         self.image_panel.setValue(source)
-        if self.workspace.source != source:
+        # Where no image has come back, another one may be open.
+        picked = self.image_panel.value()
+        if self.workspace.source != picked:
             # The panel had this image before, and tells of changes only.
-            self._on_source(source)
+            self._on_source(picked)
 
     def _on_source(self, source: Source | None) -> None:
         self.workspace.choose(source)
@@ -322,6 +326,11 @@ class ImPartialWidget(QWidget):
             self.session.device = self.train_panel.value().device
             self.speed.measure(self.train_panel.value().device)
 
+    def _on_handed_over(self, image: Source) -> None:
+        self.image_panel.remember([image])
+        if self.workspace.source is image:
+            self.image_panel.setValue(image)
+
     def _train(self, choice: Any, go_on: bool) -> None:
         if len(self.session.images) == 1:
             # It has been chosen by now; the room is for what is going on.
@@ -340,6 +349,7 @@ class ImPartialWidget(QWidget):
             self.steps[name].set_open(True)
         if not self.session.missing_for_prediction():
             self.results.predict()
+        self.results.end_previews()
 
     def _last_round(self) -> str:
         """Say how the last training went."""
@@ -416,7 +426,7 @@ class ImPartialWidget(QWidget):
         session = self.session
         record = session.record
         source = self.workspace.source
-        has_scribbles = source is not None and self.workspace.scribbles.find(source) is not None
+        has_scribbles = source is not None and self.workspace.scribbles.is_ready(source)
         training_needs = session.missing_for_training()
         prediction_needs = session.missing_for_prediction()
         steps = self.steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import queue
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from typing import Any, TypeVar
 
 from napari.utils import cancelable_progress
@@ -112,7 +112,7 @@ class Job(QObject):
 
 
 class Latest(QObject):
-    """Runs functions on a thread, one at a time; of those that wait, only the latest.
+    """Runs functions on a thread, one at a time; of those that wait for a thing, only the latest.
 
     For what follows a slider: each value may be out of date before it is worked out.
 
@@ -127,8 +127,10 @@ class Latest(QObject):
 
     def __init__(self, parent: QObject | None = None, pause_ms: int = 0) -> None:
         super().__init__(parent)
-        self._waiting: Callable[[], Any] | None = None
+        self._waiting: dict[Hashable, Callable[[], Any]] = {}
         self._worker: Any = None
+        # What is being worked out is about this.
+        self._about: Hashable = None
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(pause_ms)
@@ -137,20 +139,24 @@ class Latest(QObject):
     @property
     def busy(self) -> bool:
         """Whether something is being worked out, or waits to be."""
-        return self._worker is not None or self._waiting is not None
+        return self._worker is not None or bool(self._waiting)
 
-    def request(self, function: Callable[[], Any]) -> None:
-        """Run `function` soon; :attr:`done` brings its result unless a newer one waits."""
-        self._waiting = function
+    def request(self, function: Callable[[], Any], about: Hashable = None) -> None:
+        """Run `function` soon; :attr:`done` brings its result unless a newer one waits.
+
+        A newer one is one that is `about` the same.
+        """
+        self._waiting[about] = function
         if self._pause.interval():
             self._pause.start()
         else:
             self._next()
 
     def _next(self) -> None:
-        if self._waiting is None or self._worker is not None or self._pause.isActive():
+        if not self._waiting or self._worker is not None or self._pause.isActive():
             return
-        function, self._waiting = self._waiting, None
+        self._about = next(iter(self._waiting))
+        function = self._waiting.pop(self._about)
         self._worker = create_worker(function)
         self._worker.returned.connect(self._returned)
         self._worker.errored.connect(self._failed)
@@ -158,7 +164,7 @@ class Latest(QObject):
 
     def _returned(self, value: Any) -> None:
         self._worker = None
-        if self._waiting is None:
+        if self._about not in self._waiting:
             self.done.emit(value)
         self._next()
 

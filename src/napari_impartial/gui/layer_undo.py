@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from app_model.types import KeyCode, KeyMod
 from napari.layers import Labels
@@ -35,7 +36,7 @@ class LayerUndo:
         self._log = log
         self._look = look
         self._undo_decision = undo_decision
-        self._watched: set[Labels] = set()
+        self._watched: WeakSet[Labels] = WeakSet()
 
     def watch(self, layer: Labels) -> None:
         """Bind the keys of a layer, and hear of its strokes."""
@@ -49,7 +50,7 @@ class LayerUndo:
 
     def let_go(self) -> None:
         """Leave the layers to napari; the dock is going."""
-        for layer in self._watched:
+        for layer in list(self._watched):
             layer.events.paint.disconnect(self._on_paint)
             layer.events.data.disconnect(self._on_replaced)
             layer.bind_key(UNDO, None, overwrite=True)

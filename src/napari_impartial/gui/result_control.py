@@ -120,6 +120,9 @@ class ResultControl(QObject):
         self._session = workspace.session
         self._process = process
         self._job: Job | None = None
+        self._target: PlaneKey | None = None
+        # What the table is of.
+        self._table_of: PlaneKey | None = None
         self._table: dict[str, npt.NDArray[Any]] = {}
         self.review = ReviewControl(workspace, self)
         self.review.corrected.connect(self._on_corrected)
@@ -162,6 +165,7 @@ class ResultControl(QObject):
         )
         # First of all: making the job runs the event loop, and a second click waits there.
         self._session.activity = Activity.PREDICTING
+        self._target = key, plane
         self._job = Job(self._process, make, "ImPartial: predicting", self)
         self._job.when_cancelled(self.cancel)
         self._job.progressed.connect(partial(self._on_progress, time.monotonic()))
@@ -188,6 +192,17 @@ class ResultControl(QObject):
         for role, array in values.items():
             if array is not None:
                 self._drawing.add(partial(self._draw_box, place, role, array, preview.box))
+
+    def end_previews(self) -> None:
+        """Show again what is known where a training, now over, drew what it made of a field.
+
+        But for the plane that is being predicted: its results are about to come.
+        """
+        self._drawing.clear()
+        for key, record in self._session.images.items():
+            for index, plane in record.planes.items():
+                if plane.previewed and (self._job is None or (key, index) != self._target):
+                    self._show_known(key, index)
 
     @property
     def places(self) -> list[Place]:
@@ -231,6 +246,7 @@ class ResultControl(QObject):
             self._keep(key, plane, reply.prediction)
         elif isinstance(reply, messages.Failed):
             notify.show_failure(reply, "predicting")
+        self.end_previews()
 
     def _keep(self, key: int, plane: PlaneIndex, prediction: Prediction) -> None:
         if key not in self._session.images:
@@ -240,7 +256,7 @@ class ResultControl(QObject):
         if not fits(source, plane, prediction.foreground):
             notify.show_warning(f"{source.name} was changed while it was being predicted.")
             return
-        self._workspace.drop_misfits(key)
+        self._workspace.forget_misfits(key)
         self._session.set_prediction(key, plane, prediction)
         # A preview that was still to be drawn is older.
         self._drawing.clear()
@@ -257,8 +273,11 @@ class ResultControl(QObject):
         known = self._session.images[key].plane(plane)
         if known.prediction is None:
             return
-        if not fits(self._workspace.sources[key], plane, known.prediction.foreground):
-            return  # the image has other pixels now
+        try:
+            image = self._workspace.image(key, plane)
+        except ImPartialError as error:
+            notify.show_warning(str(error))
+            return
         # A slider that is moved before the first cut is done must not drop the suggestions.
         suggesting = suggesting or (not known.suggestions and known.instances is None)
         annotation = known.annotation if suggesting else None
@@ -267,14 +286,15 @@ class ResultControl(QObject):
             plane,
             known.prediction,
             self._session.instance_config,
-            self._workspace.image(key, plane),
+            image,
             known.scribbles,
             None if annotation is None else annotation.labels > 0,
             suggesting,
             known.review,
             tuple(known.dismissed),
         )
-        self._cutting.request(cut.work_out)
+        # Each plane by itself: who goes on to the next does not lose what the last one became.
+        self._cutting.request(cut.work_out, (key, plane))
 
     def _on_cut(self, cut: _Cut) -> None:
         record = self._session.images.get(cut.key)
@@ -306,11 +326,13 @@ class ResultControl(QObject):
         known = self._session.images[key].plane(plane)
         if known.instances is None or known.prediction is None:
             return
-        if not fits(self._workspace.sources[key], plane, known.instances):
-            return
         known.n_objects = count_objects(known.instances)
         self.counted.emit(known.n_objects)
-        image, config = self._workspace.image(key, plane), self._session.instance_config
+        try:
+            image, config = self._workspace.image(key, plane), self._session.instance_config
+        except ImPartialError as error:
+            notify.show_warning(str(error))
+            return
         cut = _Cut(key, plane, known.prediction, config, image, None, None, False, known.review)
         self._measuring.request(replace(cut, labels=known.instances).measure)
         self._session.result_changed.emit(key)
@@ -328,25 +350,48 @@ class ResultControl(QObject):
     def _on_measured(self, result: tuple[_Cut, dict[str, npt.NDArray[Any]]]) -> None:
         cut, table = result
         if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
-            self._table = table
+            self._table, self._table_of = table, (cut.key, cut.plane)
             self.measured.emit(table)
 
     def _draw_box(self, place: PlaneKey, role: Role, values: npt.NDArray[Any], box: Box) -> None:
         key, plane = place
         if key not in self._session.images:
             return
+        source = self._workspace.sources[key]
+        height, width = source.plane_shape
+        if not source.has_plane(plane) or box[2] > height or box[3] > width:
+            return  # the image has other axes, or another size, since it was asked for
+        self._session.images[key].plane(plane).previewed = True
         if role is Role.INSTANCES:
             self.review.show_preview(key, plane, values, box)
             return
-        source = self._workspace.sources[key]
         self._workspace.results.write_box(source, plane, role, values, box)
 
     def _show_plane(self) -> None:
         """Show counts and table of the plane that is now in view."""
-        plane = self._session.plane
-        if plane is None or plane.prediction is None:
-            self._table = {}
+        plane, place = self._session.plane, (self._session.current, self._session.plane_index)
+        unknown = plane is None or plane.prediction is None
+        if unknown or place != self._table_of:
+            # A row of another plane must not be taken for the object of its number here.
+            self._table, self._table_of = {}, None
             self.counted.emit(None)
             self.measured.emit({})
-        else:
+        if not unknown:
             self._cut()
+
+    def _show_known(self, key: int, index: PlaneIndex) -> None:
+        """Draw the results of a plane anew, over what a preview left."""
+        self.review.collect(key, index)
+        plane, results = self._session.images[key].plane(index), self._workspace.results
+        plane.previewed = False
+        source, prediction = self._workspace.sources[key], plane.prediction
+        if prediction is None:
+            results.blank(source, index, Role.PROBABILITY)
+            results.blank(source, index, Role.UNCERTAINTY)
+        else:
+            results.write(source, index, Role.PROBABILITY, prediction.foreground)
+            results.write(source, index, Role.UNCERTAINTY, prediction.entropy)
+        if plane.instances is None:
+            self.review.show_none(key, index)
+        else:
+            self.review.show(key, index, plane.instances)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -78,8 +79,8 @@ class ReviewControl(QObject):
         self._workspace = workspace
         self._session = workspace.session
         self._shown: dict[tuple[int, PlaneIndex], _Shown] = {}
-        self._watched: set[Labels] = set()
-        self._edited: set[Labels] = set()
+        self._watched: WeakSet[Labels] = WeakSet()
+        self._edited: WeakSet[Labels] = WeakSet()
         # Planes that were in view when something was done to their layer, not looked at since.
         self._touched: set[PlaneKey] = set()
         self.log = DecisionLog()
@@ -99,7 +100,7 @@ class ReviewControl(QObject):
         """Stop listening to layers; the dock is going."""
         self._pause.stop()
         self._layer_undo.let_go()
-        for layer in self._watched:
+        for layer in list(self._watched):
             for event in self._events(layer):
                 event.disconnect(self._on_event)
         self._watched.clear()
@@ -241,7 +242,7 @@ class ReviewControl(QObject):
         latest = self.log.latest
         if latest is None:
             return
-        if latest.where is not None:
+        if latest.where is not None and self._is_there(*latest.where):
             self._go_to(*latest.where, latest.spots)
         self.log.undo()
         self._session.changed.emit()
@@ -267,9 +268,13 @@ class ReviewControl(QObject):
         if latest is None or latest.where is None:
             return "" if latest is None else latest.words
         key, plane = latest.where
-        if key not in self._session.images:
+        if not self._is_there(key, plane):
             return latest.words
         return f"{latest.words} in {self._workspace.sources[key].plane_name(plane)}"
+
+    def _is_there(self, key: int, plane: PlaneIndex) -> bool:
+        """Whether an image is in the session and has such a plane at present."""
+        return key in self._session.images and self._workspace.sources[key].has_plane(plane)
 
     def _go_to(self, key: int, plane: PlaneIndex, spots: Sequence[tuple[float, float]]) -> None:
         """Bring a plane to the front; where one looks in it stays if a spot is seen there."""
@@ -337,7 +342,8 @@ class ReviewControl(QObject):
         scribbles = self._workspace.scribbles
         now = scribbles.view(source, plane)
         self._revert(place, before, after)
-        if now is not None:
+        # Laid aside, it was decided on other pixels than the layer's.
+        if now is not None and plane not in self._session.images[key].asleep:
             # What has been painted there since then stays.
             ours = now[rows, columns] == BACKGROUND
             scribbles.put(source, plane, rows[ours], columns[ours], values[ours])
@@ -350,9 +356,17 @@ class ReviewControl(QObject):
     def _revert(self, place: PlaneKey, before: Review, after: Review) -> None:
         """Take back what a decision changed."""
         key, plane = place
-        if key in self._session.images:
+        if key not in self._session.images:
+            return
+        asleep = self._session.images[key].asleep.get(plane)
+        if asleep is None:
             now = self._session.images[key].plane(plane).review
             self._restore(key, plane, revert(now, before, after))
+            return
+        # The image has other pixels at present; those that come back find it so.
+        asleep.review = revert(asleep.review, before, after)
+        if asleep.cut is not None:
+            asleep.instances = compose(asleep.cut, asleep.review)
 
     def _restore(self, key: int, plane: PlaneIndex, review: Review) -> None:
         """Put decisions back as they were."""

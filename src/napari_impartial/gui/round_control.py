@@ -172,7 +172,10 @@ class RoundControl(QObject):
             return
         self._results.review.collect_all()
         self._end()
-        for key, index in session.go_back(rounds[0]):
+        replaced = session.go_back(rounds[0])
+        # An image may be of another size than it was then.
+        self._workspace.settle_all()
+        for key, index in replaced:
             # What the later round saw there is not to be taken for this one's.
             for role in (Role.PROBABILITY, Role.UNCERTAINTY):
                 self._workspace.results.blank(self._workspace.sources[key], index, role)

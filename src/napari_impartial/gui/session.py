@@ -74,7 +74,8 @@ class Plane:
     made when it was first needed, `scribbles` the last that were read from the layer.
     Arrays are replaced and never written to: threads may be reading them.
     `dismissed` are suggested places that looked fine, and
-    `suggested_on` the scribbles that there were when `suggestions` were made.
+    `suggested_on` the scribbles that there were when `suggestions` were made. `previewed` says
+    that the layers show what a training made of a part of the plane, and not these results.
     """
 
     image: Image | None = None
@@ -90,6 +91,7 @@ class Plane:
     visited: set[tuple[int, int]] = field(default_factory=set)
     review: Review = field(default_factory=Review)
     dismissed: list[Dismissal] = field(default_factory=list)
+    previewed: bool = False
     _lesson: tuple[Review, object, Scribbles] | None = field(
         default=None, repr=False, compare=False
     )
@@ -133,12 +135,17 @@ class Plane:
 
 @dataclass
 class ImageRecord:
-    """One image of the session, by the key that its owner gave it."""
+    """One image of the session, by the key that its owner gave it.
+
+    `asleep` are planes as they were before the image's pixels became of another size
+    (:mod:`.misfits`).
+    """
 
     key: int
     name: str
     channel_names: tuple[str, ...]
     planes: dict[PlaneIndex, Plane] = field(default_factory=dict)
+    asleep: dict[PlaneIndex, Plane] = field(default_factory=dict)
     reviewed: bool = False
 
     @property
@@ -325,10 +332,21 @@ class Session:
 
     def remove(self, key: int) -> None:
         """Take an image out of the session."""
-        self.images.pop(key, None)
+        record = self.images.pop(key, None)
         if self.current == key:
             self.current = None
+        if record is not None:
+            self.forget_planes([(key, index) for index in {*record.planes, *record.asleep}])
         self.changed.emit()
+
+    def forget_planes(self, places: list[PlaneKey]) -> None:
+        """Forget what rounds know of planes that are gone, or of another size for good."""
+        for one in self.rounds:
+            for place in places:
+                one.masks.pop(place, None)
+                one.learned.pop(place, None)
+        if places:
+            self.dropped.emit(places)
 
     def set_scribbles(self, key: int, scribbles: dict[PlaneIndex, Scribbles]) -> None:
         """Replace what is known of the scribbles of an image."""
@@ -487,6 +505,7 @@ class Session:
         plane = self.images[key].plane(index)
         plane.prediction, plane.predicted_by = prediction, self.model_number
         plane.cut = plane.instances = None
+        plane.previewed = False
         plane.suggestions, plane.visited = [], set()
         self.changed.emit()
 

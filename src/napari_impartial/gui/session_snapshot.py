@@ -156,7 +156,7 @@ class Snapshots:
             instances=None if instances is None else self._labels(instances),
             planes=[
                 _describe_plane(index, plane, pending.get((record.key, index), plane.review))
-                for index, plane in sorted(record.planes.items())
+                for index, plane in sorted({**record.planes, **record.asleep}.items())
                 if plane.prediction is not None
                 or plane.instances is not None
                 or plane.review

@@ -12,7 +12,7 @@ from .suggestion_control import Place
 _BUSY = {
     Activity.TRAINING: "Training{left}. Go on painting: new strokes join in.",
     Activity.PAUSED: "Training is paused.",
-    Activity.STOPPING: "Stopping: keeping the best so far...",
+    Activity.STOPPING: "Stopping: finishing with what has been learned so far...",
     Activity.PREDICTING: "Predicting...",
 }
 

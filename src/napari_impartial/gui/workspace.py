@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakSet
 
 import napari
 from napari.layers import Image as ImageLayer
@@ -24,7 +25,7 @@ from .layers import ResultLayers, Role, ScribbleLayers, Source, image_layers
 from .layers.grid import put_in_place
 from .layers.view import same_field, show_whole
 from .lost_channels import lost_channels
-from .misfits import drop_misfits
+from .misfits import drop_asleep, knows_anything, settle
 from .scratch import Scratch
 from .scribble_reader import ScribbleReader, Spot
 from .session import CHANNEL_ADVICE, PlaneIndex, Session, TrainingItem
@@ -51,6 +52,8 @@ class Workspace(QObject):
         What is annotated is about to be read as a whole; the time to hand in the rest.
     scribbles_found
         A scribble layer that was not known before.
+    handed_over
+        An image whose first layer was removed, as led by the next one.
     """
 
     layers_changed = Signal()
@@ -59,6 +62,7 @@ class Workspace(QObject):
     plane_changed = Signal()
     about_to_read = Signal()
     scribbles_found = Signal(object)
+    handed_over = Signal(object)
 
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -70,7 +74,7 @@ class Workspace(QObject):
         self.sources: dict[int, Source] = {}
         self.front = Front(viewer, self._layers_of)
         self._keys = itertools.count()
-        self._watched: set[Labels] = set()
+        self._watched: WeakSet[Labels] = WeakSet()
         self._followed: set[Layer] = set()
         self._removed: list[Layer] = []
         # What is to be said of channels that were lost.
@@ -100,7 +104,7 @@ class Workspace(QObject):
         self.viewer.dims.events.current_step.disconnect(self._on_plane)
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._on_renamed)
-        for layer in self._watched:
+        for layer in list(self._watched):
             layer.events.paint.disconnect(self._on_painted)
             layer.events.set_data.disconnect(self._on_painted)
             layer.events.data.disconnect(self._on_replaced)
@@ -108,9 +112,7 @@ class Workspace(QObject):
             layer.events.selected_label.disconnect(self._on_brush)
         self._watched.clear()
         for followed in self._followed:
-            for name in _PLACEMENT:
-                getattr(followed.events, name).disconnect(self._on_moved)
-            followed.events.data.disconnect(self._on_image_replaced)
+            self._unfollow(followed)
         self._followed.clear()
         self.scratch.close()
 
@@ -131,7 +133,7 @@ class Workspace(QObject):
         old, before = self.sources.get(key), self.session.current
         self.sources[key] = source
         self.session.plane_index = source.plane_in_view(self.viewer)
-        self.drop_misfits(key, sizes=False)
+        self._settle(key)
         self.session.choose(key, source.name, source.channel_names)
         if old is not None and old != source:
             self.session.forget_copies(key)
@@ -211,6 +213,10 @@ class Workspace(QObject):
         self._watch(layer)
         if how == "restored":
             notify.show_info(f"'{layer.name}' is back with all its strokes.")
+        elif how == "replaced":
+            notify.show_info(
+                f"'old {layer.name}' keeps the strokes made before {source.name} had this shape."
+            )
         self.brush_changed.emit()
         self.read_scribbles()
 
@@ -236,10 +242,21 @@ class Workspace(QObject):
         self.painted.emit()
 
     def image(self, key: int, plane: PlaneIndex) -> Image:
-        """Return the copy of a plane's pixels, made when first asked for."""
+        """Return the copy of a plane's pixels, made when first asked for.
+
+        Raises
+        ------
+        ImPartialError
+            If they cannot be read: the layers do not fit together, or a file is gone.
+        """
         known = self.session.images[key].plane(plane)
         if known.image is None:
-            known.image = self.sources[key].read(plane)
+            source = self.sources[key]
+            try:
+                known.image = source.read(plane)
+            except (OSError, MemoryError) as error:
+                reason = str(error) or "there is not enough memory"
+                raise ImPartialError(f"{source.name} cannot be read: {reason}.") from error
         return known.image
 
     def image_for(
@@ -303,6 +320,11 @@ class Workspace(QObject):
                     getattr(layer.events, name).connect(self._on_moved)
                 layer.events.data.connect(self._on_image_replaced)
 
+    def _unfollow(self, layer: Layer) -> None:
+        for name in _PLACEMENT:
+            getattr(layer.events, name).disconnect(self._on_moved)
+        layer.events.data.disconnect(self._on_image_replaced)
+
     def _on_moved(self, event: Any) -> None:
         key = self.key_of(event.source)
         if key is None or key not in self.session.images:
@@ -317,18 +339,34 @@ class Workspace(QObject):
         for key, source in self.sources.items():
             if key in self.session.images and event.source in source.layers:
                 self.session.forget_copies(key)
+                if source.fits():
+                    self._settle(key)
         # The picture may have other axes now, which the image panel has to show.
         self._layers_timer.start()
 
-    def drop_misfits(self, key: int, sizes: bool = True) -> None:
-        """Forget what is known of an image as it was before its axes, or size, changed."""
-        source = self.sources[key]
-        if drop_misfits(self.session, key, source, sizes):
-            self.results.remove_misfits(source)
-            notify.show_warning(
-                f"{source.name} has other axes or another size than before: the objects and "
-                "decisions of then are gone, strokes stay in their layer."
-            )
+    def forget_misfits(self, key: int) -> None:
+        """Forget what was laid aside of an image, now that there are results of its new size."""
+        if drop_asleep(self.session, key):
+            self.results.remove_misfits(self.sources[key])
+            self._tell_dropped(self.sources[key])
+
+    def settle_all(self) -> None:
+        """Lay aside of all images what does not fit them."""
+        for key in list(self.session.images):
+            self._settle(key)
+
+    def _settle(self, key: int) -> None:
+        """Lay aside what does not fit an image as it is now, and take up again what does."""
+        if settle(self.session, key, self.sources[key]):
+            self.results.remove_misfits(self.sources[key])
+            self._tell_dropped(self.sources[key])
+
+    @staticmethod
+    def _tell_dropped(source: Source) -> None:
+        notify.show_warning(
+            f"{source.name} has other axes or another size than before: the objects and "
+            "decisions of then are gone, strokes stay in their layer."
+        )
 
     def _on_brush(self, _: Any = None) -> None:
         self.brush_changed.emit()
@@ -402,12 +440,62 @@ class Workspace(QObject):
         for key, source in list(self.sources.items()):
             if key not in self.session.images:
                 continue
-            if source.primary not in present or not source.fits():
-                self.session.remove(key)
+            heir = None if source.primary in present else source.heir(present)
+            if heir is not None and self._may_lead(heir.primary):
+                self._hand_over(key, heir)
+            elif source.primary not in present or not source.fits():
+                self._take_out(key)
             elif lost := source.lost(present):
                 self._leave_out(key, lost)
+        self._let_go()
         self.layers_changed.emit()
         self.read_scribbles()
+
+    def _take_out(self, key: int) -> None:
+        """Take an image out of the session that is gone, or has axes of another number."""
+        source, record = self.sources[key], self.session.images[key]
+        lost = any(map(knows_anything, record.planes.values()))
+        if lost and source.primary in self.viewer.layers:
+            self._tell_dropped(source)
+        self.session.remove(key)
+
+    def _may_lead(self, layer: ImageLayer) -> bool:
+        """Whether no image of which anything is known is led by this layer already."""
+        record = self.session.images.get(-1 if (key := self.key_of(layer)) is None else key)
+        return record is None or not (
+            record.annotated or any(map(knows_anything, record.planes.values()))
+        )
+
+    def _hand_over(self, key: int, heir: Source) -> None:
+        """Let the next of an image's layers lead, since the first one was removed."""
+        if (empty := self.key_of(heir.primary)) is not None:
+            self.session.remove(empty)
+            del self.sources[empty]
+        old, record = self.sources[key], self.session.images[key]
+        self.scribbles.hand_over(old, heir)
+        self.results.hand_over(old, heir)
+        self.sources[key] = heir
+        self.results.rename(heir, record.name)
+        self.scribbles.rename(heir, record.name)
+        self.session.forget_copies(key)
+        self.session.add(key, heir.name, heir.channel_names)
+        self._left_out += lost_channels(heir, old.layers[:1], self.viewer.layers)
+        self._removal_timer.start()
+        self.handed_over.emit(heir)
+
+    def _let_go(self) -> None:
+        """Keep nothing of images of which nothing is left in the viewer."""
+        if self.session.busy:
+            return  # a batch may be at work on one of them
+        for key, source in list(self.sources.items()):
+            if key not in self.session.images and not self._layers_of(source):
+                del self.sources[key]
+                self.scribbles.let_go(source)
+                self.results.let_go(source)
+        used = {layer for source in self.sources.values() for layer in source.layers}
+        for layer in self._followed - used:
+            self._unfollow(layer)
+        self._followed &= used
 
     def _leave_out(self, key: int, lost: list[ImageLayer]) -> None:
         """Go on without layers of an image that cannot be its channels any more."""

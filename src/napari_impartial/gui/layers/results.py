@@ -186,6 +186,18 @@ class ResultLayers:
                 self._remove(source, role)
             self._layers.pop((source.primary, role), None)
 
+    def hand_over(self, source: Source, heir: Source) -> None:
+        """Let the results of an image be those of the same image with another first layer."""
+        for role in Role:
+            layer = self._layers.pop((source.primary, role), None)
+            if layer is not None:
+                self._layers[heir.primary, role] = layer
+
+    def let_go(self, source: Source) -> None:
+        """Keep nothing of an image that is gone with all its results."""
+        for role in Role:
+            self._layers.pop((source.primary, role), None)
+
     def _remove(self, source: Source, role: Role) -> None:
         self._viewer.layers.remove(self._layers.pop((source.primary, role)))
 

@@ -69,18 +69,28 @@ class ScribbleLayers:
                 return self._adopt(source, layer)
         return None
 
+    def is_ready(self, source: Source) -> bool:
+        """Whether there is a layer to paint on."""
+        layer = self.find(source)
+        return layer is not None and _is_on(Grid(source), layer)
+
     def make(self, source: Source) -> tuple[Labels, str]:
         """Return the image's scribble layer ready to paint, and how it was come by.
 
         ``found``: it was there; ``restored``: it had been removed and is back with all
-        its strokes; ``made``: it is new.
+        its strokes; ``made``: it is new; ``replaced``: it is new, too, and the one that was
+        there, of another shape than the image is now, stays in the viewer as *old ...*.
         """
-        layer = self.find(source)
-        how = "found"
-        if layer is None:
+        layer, how = self.find(source), "found"
+        if layer is not None and not _is_on(Grid(source), layer):
+            self._layers.pop(source.primary)
+            layer.name = f"old {scribble_name(source.name)}"
+            layer, how = self._new(source), "replaced"
+        elif layer is None:
             layer, how = self._layers.get(source.primary), "restored"
-            if layer is None:
+            if layer is None or not _is_on(Grid(source), layer):
                 layer, how = self._new(source), "made"
+        if how != "found":
             self._viewer.add_layer(layer)
             self._adopt(source, layer)
         # Whoever is painting keeps the brush they have.
@@ -108,7 +118,7 @@ class ScribbleLayers:
             return {}
         grid = Grid(source)
         data = np.asarray(layer.data)
-        if data.shape != grid.shape:
+        if not _is_on(grid, layer):
             raise ImPartialError(_misfit(layer, source, grid))
         found = {}
         for plane in np.ndindex(*source.stack_shape):
@@ -123,7 +133,7 @@ class ScribbleLayers:
         None where there is no layer that fits.
         """
         layer = self.find(source)
-        if layer is None or layer.data.shape != Grid(source).shape:
+        if layer is None or not _is_on(Grid(source), layer):
             return None
         return np.asarray(Grid(source).plane(np.asarray(layer.data), plane))
 
@@ -189,12 +199,9 @@ class ScribbleLayers:
         columns: npt.NDArray[np.intp],
     ) -> tuple[Labels, tuple[npt.NDArray[np.intp], ...]]:
         """Return the layer, made if there is none, and where pixels of a plane lie in it."""
-        layer = self.find(source)
-        if layer is None:
+        layer, grid = self.find(source), Grid(source)
+        if layer is None or not _is_on(grid, layer):
             layer, _ = self.make(source)
-        grid = Grid(source)
-        if layer.data.shape != grid.shape:
-            raise ImPartialError(_misfit(layer, source, grid))
         places = [np.zeros(0, dtype=int)] * len(grid.axes)
         stack = iter(plane)
         for axis, letter in enumerate(grid.axes):
@@ -243,6 +250,16 @@ class ScribbleLayers:
         self._layers.pop(source.primary, None)
         return layer
 
+    def hand_over(self, source: Source, heir: Source) -> None:
+        """Let the scribbles of an image be those of the same image with another first layer."""
+        layer = self._layers.pop(source.primary, None)
+        if layer is not None:
+            self._layers[heir.primary] = layer
+
+    def let_go(self, source: Source) -> None:
+        """Keep nothing of an image that is gone with its scribbles."""
+        self._layers.pop(source.primary, None)
+
     def removed(self, layer: Labels) -> bool:
         """Whether this layer is one of ours that is no longer in the viewer."""
         return layer in self._layers.values() and layer not in self._viewer.layers
@@ -290,8 +307,12 @@ class ScribbleLayers:
         layer.bind_key("w", lambda _: brush(FOREGROUND), overwrite=True)
 
 
+def _is_on(grid: Grid, layer: Labels) -> bool:
+    return bool(layer.data.shape == grid.shape)
+
+
 def _misfit(layer: Labels, source: Source, grid: Grid) -> str:
     return (
         f"'{layer.name}' has shape {layer.data.shape} but the image '{source.name}' needs "
-        f"{grid.shape}; remove it and press New scribbles."
+        f"{grid.shape}; press New scribbles for a layer that fits."
     )

@@ -130,6 +130,18 @@ class Source:
             if layer not in present or not _same_pixels(layer, self.primary, self.axes)
         ]
 
+    def heir(self, present: Collection[Layer]) -> Source | None:
+        """Return the image as led by the next layer, for when the first one is gone.
+
+        None if there is none, or the first one held several channels: the others have no
+        such axis.
+        """
+        left = [layer for layer in self.layers[1:] if layer not in self.lost(present)]
+        if not left or "C" in self.axes:
+            return None
+        names = self.without([x for x in self.layers[1:] if x not in left]).names[1:]
+        return replace(self, layers=tuple(left), channels=(0,), names=names)
+
     def without(self, layers: Collection[Layer]) -> Source:
         """Return the image without these of its further layers; names stay with their channels."""
         kept = tuple(layer for layer in self.layers[1:] if layer not in layers)

@@ -50,7 +50,7 @@ class TrainPanel(QWidget):
     pause_wanted
         True to pause, False to go on.
     stop_wanted
-        Stop and keep the best so far.
+        Stop and use what has been learned so far.
     device_chosen
         Name of the device that the user chose.
 
@@ -246,7 +246,9 @@ class TrainPanel(QWidget):
         )
         self._pause = button("Pause", "pause_button", "Hold training; the time stands still.")
         self._pause.setCheckable(True)
-        self._stop = button("Stop", "stop_button", "End training and keep the best so far.")
+        self._stop = button(
+            "Stop", "stop_button", "End training now and use what has been learned so far."
+        )
         self._train.clicked.connect(lambda: self.train_wanted.emit(self.value()))
         self._continue.clicked.connect(lambda: self.continue_wanted.emit(self.value()))
         self._pause.toggled.connect(self.pause_wanted)
