@@ -135,6 +135,49 @@ def test_all_files_are_looked_at_before_the_first_run(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["benchmark", "refine"])
+def test_data_sets_of_one_name_are_told_before_the_first_run(
+    command: str, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [tmp_path / "a" / "Vectra", tmp_path / "b" / "Vectra"]
+    for folder in folders:
+        shutil.copytree(files.folder, folder)
+    out = tmp_path / "out"
+    assert main([command, *map(str, folders), "--out", str(out), "--seeds", "0", *FEW]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{folders[0]} and {folders[1]} are both called Vectra" in line
+    assert "rename one" in line
+    assert not out.exists()
+
+
+def test_images_without_a_cell_stay_blank(files: Files, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(files.folder, folder)
+    image, truth = files.train.image.channels, files.train.truth
+    write_tiff(folder / "train" / "c.tif", np.stack([image, image]), "ZCYX", ("a", "b"))
+    write_tiff(folder / "train" / "c_truth.tif", np.stack([0 * truth, truth]), "ZYX")
+    data = open_data_set(folder)
+    check_files(data, [50], truths=True)
+    _, scribbles = training_part(data, 50, seed=0)
+    assert [bool(one.labels.any()) for one in scribbles] == [True, False, True]
+    annotator = Annotator([0 * truth, truth], box_px=16)
+    assert annotator.annotate(annotator.random_cells(np.random.default_rng(0)), 3) == 3
+    assert [one.labels.any() for one in annotator.scribbles()] == [False, True]
+
+
+def test_truths_without_any_cell_are_told_before_the_first_run(
+    files: Files, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(files.folder, folder)
+    write_tiff(folder / "train" / "a_truth.tif", 0 * files.train.truth, "YX")
+    data = open_data_set(folder)
+    check_files(data, [10])  # there are scribbles
+    for percents, truths in (([10, 50], False), ([10], True), ([], True)):
+        with pytest.raises(ImPartialError, match=r"a_truth\.tif holds no cell, so"):
+            check_files(data, percents, truths)
+
+
 def test_a_broken_file_that_no_run_needs_is_let_be(files: Files, tmp_path: Path) -> None:
     shutil.copytree(files.folder, tmp_path / "set")
     (tmp_path / "set" / "train" / "a_truth.tif").write_text("no image", encoding="utf-8")
@@ -158,6 +201,17 @@ def test_summary_is_mean_and_deviation() -> None:
     table = describe({"summary": [row]})
     assert "0.600 ± 0.141" in table
     assert summarize(runs[:1])[0]["f1_std"] is None
+
+
+def test_a_system_that_does_not_tell_the_memory_of_a_run() -> None:
+    run = {"set": "s", "method": "m", "percent": 10, **dict.fromkeys(FIGURES, 0.5)}
+    run |= {"train_s": 1.0, "predict_s": 2.0, "peak_rss_mb": None}
+    for known, text in (([], "-"), ([300.0], "300")):
+        runs = [run, run, *({**run, "peak_rss_mb": peak} for peak in known)]
+        (row,) = summarize(runs)
+        assert row["peak_rss_mb"] == (known[0] if known else None)
+        line = describe({"summary": [row]}).splitlines()[-1]
+        assert line.split("|")[-2].strip() == text
 
 
 def test_tables_side_by_side() -> None:
@@ -247,6 +301,8 @@ def test_ablation_switches_the_parts_of_the_loss(cli: Cli, files: Files) -> None
         (["--weights", "cellpose=x"], "cellpose among --methods"),
         (["--methods", "cellpose", "--weights", "cellpose=/none"], "no weights /none"),
         (["--methods", "cellpose", "--weights", "file"], "cellpose=FILE"),
+        (["--weights-channels", "nucleus"], "--weights-channels needs --weights"),
+        (["--methods", "impartial", "--best-cut"], "--best-cut needs forest"),
     ],
 )
 def test_benchmark_options_that_do_not_fit(
@@ -369,6 +425,18 @@ def test_refine_compares_policies_at_equal_cells(cli: Cli, files: Files, tmp_pat
     assert again.json["results"] == results
 
 
+def test_refinement_goes_on_when_all_cells_are_annotated(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["refine", str(files.folder), "--rounds", "2", "--samples", "0", *FEW, "--json"]
+    assert main([*command, "--start-percent", "60", "--add-percent", "60"]) == 0
+    results = json.loads(capsys.readouterr().out.splitlines()[-1])["results"]
+    n = int(files.train.truth.max())
+    for policy in ("entropy", "random"):
+        cells = [result["cells"] for result in results if result["policy"] == policy]
+        assert cells == [round(0.6 * n), n, n]
+
+
 def test_table_of_refinement_over_sets() -> None:
     def run(name: str, policy: str, seed: int, round_: int, f1: float) -> dict[str, Any]:
         figures = {**dict.fromkeys(FIGURES, 0.0), "f1": f1}
@@ -401,4 +469,16 @@ def test_other_first_weights_under_the_same_name_make_a_run_a_new_one(tmp_path: 
     finished.put(spec, [{"f1": 0.5}])
     assert finished.get(spec) == [{"f1": 0.5}]
     weights.write_bytes(b"another")
+    assert finished.get(spec) is None
+
+
+@pytest.mark.parametrize("name", ["weights", "folder/config.json"])
+def test_other_weights_of_a_peer_make_a_run_a_new_one(tmp_path: Path, name: str) -> None:
+    file, finished = tmp_path / name, FinishedRuns(tmp_path / "runs")
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"one")
+    spec = {"set": str(tmp_path / "set"), "weights": str(tmp_path / name.partition("/")[0])}
+    finished.put(spec, [{"f1": 0.5}])
+    assert finished.get(spec) == [{"f1": 0.5}]
+    file.write_bytes(b"another")
     assert finished.get(spec) is None

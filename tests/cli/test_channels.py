@@ -91,7 +91,7 @@ def test_scribbles_lie_on_the_planes_of_their_image(
     labels = np.zeros((*shape, 20, 30), np.uint8)
     first, second = axes[:2].index("T"), axes[:2].index("Z")
     at = [0, 0]
-    at[first], at[second] = 1, 2
+    at[first], at[second] = 1, 0  # no place that another order leaves where it is
     labels[tuple(at)][0, 5, :9], labels[tuple(at)][0, 9, :9] = 1, 2
     np.save(tmp_path / "a.npy", image)
     np.save(tmp_path / "s.npy", labels)
@@ -99,5 +99,33 @@ def test_scribbles_lie_on_the_planes_of_their_image(
         [tmp_path / "a.npy"], [tmp_path / "s.npy"], Reading(axes=axes)
     )
     painted = [i for i, one in enumerate(scribbles) if one.labels.any()]
-    assert [position(images[i]) for i in painted] == [{"t": 1, "z": 2}]
+    assert [position(images[i]) for i in painted] == [{"t": 1, "z": 0}]
     assert images[painted[0]].channels[0, 0, 0] == image[tuple(at)][0, 0, 0]
+
+
+@pytest.mark.parametrize("given", [None, "ZTCYX"])
+@pytest.mark.parametrize("stated", ["ZTYX", "TZYX"])
+def test_scribbles_whose_file_says_their_order_are_taken_at_its_word(
+    tmp_path: Path, given: str | None, stated: str
+) -> None:
+    image = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * np.ones((20, 30), np.uint8)
+    labels = np.zeros((2, 3, 20, 30), np.uint8)
+    labels[1, 0, 5, :9], labels[1, 0, 9, :9] = 1, 2
+    write_tiff(tmp_path / "a.tif", image[:, :, None], "ZTCYX")
+    stack = labels.swapaxes(0, 1) if stated == "ZTYX" else labels
+    write_tiff(tmp_path / "s.tif", stack, stated)
+    images, scribbles = read_training_files(
+        [tmp_path / "a.tif"], [tmp_path / "s.tif"], Reading(axes=given)
+    )
+    (painted,) = (i for i, one in enumerate(scribbles) if one.labels.any())
+    assert position(images[painted]) == {"t": 1, "z": 0}
+    assert images[painted].channels[0, 0, 0] == image[0, 1, 0, 0]
+
+
+def test_as_many_planes_of_another_stack_are_told(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "a.tif", np.zeros((3, 2, 20, 30), np.uint8), "TZYX")
+    write_tiff(tmp_path / "s.tif", np.zeros((2, 3, 20, 30), np.uint8), "TZYX")
+    with pytest.raises(
+        ImPartialError, match=r"has 2 time points of 3 slices, .* has 3 time points of 2 slices"
+    ):
+        read_training_files([tmp_path / "a.tif"], [tmp_path / "s.tif"])

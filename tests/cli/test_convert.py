@@ -90,6 +90,19 @@ def test_tissuenet_nuclei_limit_and_one_file(tmp_path: Path) -> None:
     assert len(list((tmp_path / "b").rglob("*_truth.tif"))) == 2
 
 
+def test_tissuenet_files_that_do_not_say_their_part_keep_all_images(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, count, seed in (("more", 4, 0), ("test", 2, 10), ("train", 3, 20)):
+        tissuenet(source / f"{name}.npz", count, seed)
+    for seed in ("0", "1"):  # other images are drawn for the test
+        run("tissuenet", source, tmp_path / seed, "--seed", seed, "--test-percent", "50")
+        data = open_data_set(tmp_path / seed)
+        assert (len(data.train), len(data.test)) == (5, 4)
+        truths = [read_labels(s.truth).tobytes() for s in (*data.train, *data.test) if s.truth]
+        assert len(set(truths)) == 9
+
+
 def test_images_without_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for part in ("train", "test"):
         x = np.random.default_rng(0).random((2, 32, 32, 2), dtype=np.float32)
@@ -246,6 +259,56 @@ def test_cpdmfci(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             assert sample.truth is not None
             found = read_labels(sample.truth)
             assert evaluate([truth], [found]).map > 0.9
+
+
+def test_validation_parts_of_cpdmfci_are_left_out(tmp_path: Path) -> None:
+    made = {part: cells(seed) for seed, part in enumerate(("train", "val", "test"))}
+    for part, (image, truth) in made.items():
+        place = tmp_path / "source" / "Vectra" / part
+        write_tiff(place / "x.tif", image, "CYX")
+        outlines(place / "x.zip", truth)
+    run("cpdmfci", tmp_path / "source", tmp_path / "sets")
+    data = open_data_set(tmp_path / "sets" / "Vectra")
+    for part, (sample,) in (("train", data.train), ("test", data.test)):
+        (image,) = read_images(sample.image)
+        np.testing.assert_array_equal(image.channels, made[part][0])
+
+
+# An image that no part is named for may be drawn for the test.
+@pytest.mark.parametrize(
+    "names", [("train1/x", "train2/x"), ("x", "test/x"), ("a", "test/a"), ("a", "train/a")]
+)
+def test_images_of_one_name_are_told(
+    names: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "source"
+    for seed, name in enumerate(names):
+        image, truth = cells(seed)
+        write_tiff(source / "Vectra" / f"{name}.tif", image, "CYX")
+        outlines(source / "Vectra" / f"{name}.zip", truth)
+    assert main(["convert", "cpdmfci", str(source), str(tmp_path / "sets")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"Two images in {source} would be called {names[0][-1]}" in line
+    assert not (tmp_path / "sets").exists()
+
+
+@pytest.mark.parametrize("kind", ["tissuenet", "deepliif", "cpdmfci"])
+def test_what_macos_leaves_in_archives_is_no_image(kind: str, tmp_path: Path) -> None:
+    source = tmp_path / ".hidden" / "source"  # what lies above is nobody's concern
+    source.mkdir(parents=True)
+    if kind == "tissuenet":
+        for part in ("train", "test"):
+            tissuenet(source / f"{part}.npz", 1)
+    elif kind == "deepliif":
+        deepliif(source)
+    else:
+        cpdmfci(source, {"Vectra": 2})
+    for file in [file for file in source.rglob("*") if file.is_file()]:
+        (file.parent / f"._{file.name}").write_bytes(b"Mac OS X")
+        leftover = source / "__MACOSX" / file.relative_to(source)
+        leftover.parent.mkdir(parents=True, exist_ok=True)
+        leftover.write_bytes(b"Mac OS X")
+    run(kind, source, tmp_path / "sets")
 
 
 def test_cpdmfci_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

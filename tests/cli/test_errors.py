@@ -30,6 +30,7 @@ def bad(files: Files, tmp_path: Path) -> dict[str, str]:
         "small": tmp_path / "small.tif",
         "background": tmp_path / "background.tif",
         "blank": tmp_path / "blank.tif",
+        "zeros": tmp_path / "zeros.tif",
         "one_channel": tmp_path / "one_channel.tif",
         "text": tmp_path / "text.tif",
         "plain": tmp_path / "plain.impartial",
@@ -42,7 +43,8 @@ def bad(files: Files, tmp_path: Path) -> dict[str, str]:
     shape = files.train.image.shape
     write_tiff(paths["small"], np.ones((8, 8), np.uint8), "YX")
     write_tiff(paths["background"], np.ones(shape, np.uint8), "YX")
-    write_tiff(paths["blank"], np.zeros(shape, np.uint8), "YX")
+    for name in ("blank", "zeros"):
+        write_tiff(paths[name], np.zeros(shape, np.uint8), "YX")
     write_tiff(paths["one_channel"], files.train.image.channels[:1], "CYX")
     paths["text"].write_text("no image", encoding="utf-8")
     paths["plain"].write_text("no model", encoding="utf-8")
@@ -118,6 +120,19 @@ CASES = {
         [*TRAIN, "--init", "{trained}", "--base-features", "8"],
         "--base-features",
     ),
+    "first weights of a model": (
+        [*TRAIN, "--init", "{trained}", "--first-weights", "{trained}"],
+        "--first-weights are for networks that are new",
+    ),
+    "warm start of a model": (
+        [*TRAIN, "--init", "{trained}", "--no-warm-start"],
+        "train without --init",
+    ),
+    "partial masks of nothing": (
+        ["predict", "{test}", "--model", "{trained}", "--out", "{out}", "--partial-masks"],
+        "--scribbles",
+    ),
+    "seed too large": ([*TRAIN, "--seed", "4294967296"], "between 0 and 4294967295"),
     "not a model": (
         ["predict", "{test}", "--model", "{plain}", "--out", "{out}"],
         "not a model",
@@ -157,12 +172,21 @@ CASES = {
         "2 predictions but 1 truths",
     ),
     "fraction": (["simulate", "{small}", "--fraction", "2", "--out", "{out}"], "between"),
-    "no cells": (["simulate", "{blank}", "--out", "{out}"], "no cell"),
+    "no cells": (["simulate", "{blank}", "--out", "{out}"], "{blank} holds no cell, so"),
+    "no cells in any": (
+        ["simulate", "{blank}", "{zeros}", "--out", "{out}"],
+        "{blank} holds no cell, nor do the other truths",
+    ),
     "no set": (["benchmark", "{missing}"], "no folder"),
     "empty set": (["benchmark", "{empty_set}"], "holds no image"),
     "unknown method": (["benchmark", "{set}", "--methods", "magic"], "magic"),
     "bad percent": (["benchmark", "{set}", "--percent", "0"], "between 1 and 100"),
     "bad seeds": (["benchmark", "{set}", "--seeds", "a"], "'a'"),
+    "large seeds": (
+        ["benchmark", "{set}", "--seeds", "0,4294967296"],
+        "--seeds 4294967296 is not between 0 and 4294967295",
+    ),
+    "negative seeds": (["refine", "{set}", "--seeds", "-1"], "--seeds -1 is not between 0"),
     "unknown policy": (["refine", "{set}", "--policy", "best"], "best"),
 }  # fmt: skip
 

@@ -254,6 +254,21 @@ def test_going_on_from_a_model(cli: Cli, trained: Trained, files: Files, tmp_pat
     assert read_card(again).rounds == 3
 
 
+def test_going_on_keeps_the_names_of_the_models_channels(
+    trained: Trained, files: Files, tmp_path: Path
+) -> None:
+    for name, given, channels in (
+        ("nameless", [], ()),
+        ("picked", ["--channels", "CD8,DAPI"], ("DAPI", "CD8")),
+    ):
+        image, model = tmp_path / f"{name}.tif", tmp_path / f"{name}.impartial"
+        planes = files.train.image.channels[:: -1 if channels else 1]
+        write_tiff(image, planes, "CYX", channels or None)
+        arguments = ["train", str(image), "--scribbles", str(files.scribbles), "--max-steps", "1"]
+        assert main([*arguments, "--init", str(trained.path), "--model", str(model), *given]) == 0
+        assert read_card(model).channel_names == ("nucleus", "membrane")
+
+
 @pytest.mark.parametrize(
     ("given", "steps", "seconds"),
     [
@@ -314,6 +329,43 @@ def test_simulate(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[st
     # the last folder again, with the first seed
     assert main([*arguments, "--seed", "3", "--overwrite"]) == 0
     np.testing.assert_array_equal(tifffile.imread(out / "a_scribbles.tif"), found[0])
+
+
+def test_planes_without_a_cell_stay_blank(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = files.test.truth
+    write_tiff(tmp_path / "a.tif", 0 * truth, "YX")
+    write_tiff(tmp_path / "b.tif", np.stack([truth, 0 * truth]), "ZYX")
+    both = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
+    out = tmp_path / "out"
+    assert main(["simulate", *both, "--fraction", "0.3", "--out", str(out), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["cells"], report["annotated"]) == (truth.max(), round(0.3 * truth.max()))
+    assert not read_labels(out / "a_scribbles.tif").any()
+    painted, blank = read_labels(out / "b_scribbles.tif")
+    assert set(np.unique(painted)) == {0, 1, 2}
+    assert not blank.any()
+
+
+def test_time_points_and_slices_in_any_order(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = np.zeros((2, 3, 32, 32), np.int32)  # T, Z: two cells in each plane, all others
+    for t, z in np.ndindex(2, 3):
+        truth[t, z, 10 * t : 10 * t + 9, 10 * z : 10 * z + 9] = 1
+        truth[t, z, 20:29, 10 * z : 10 * z + 9] = 2
+    write_tiff(tmp_path / "ours.tif", truth, "TZYX")
+    write_tiff(tmp_path / "x_truth.tif", truth.swapaxes(0, 1), "ZTYX")
+    pair = ["--pred", str(tmp_path / "ours.tif"), "--truth", str(tmp_path / "x_truth.tif")]
+    assert main(["evaluate", *pair, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["map"] == 1
+    simulated = ["simulate", str(tmp_path / "x_truth.tif"), "--out", str(tmp_path)]
+    assert main([*simulated, "--fraction", "1"]) == 0
+    with tifffile.TiffFile(tmp_path / "x_scribbles.tif") as file:
+        assert (file.series[0].axes, file.series[0].shape) == ("TZYX", truth.shape)
+    painted = read_labels(tmp_path / "x_scribbles.tif").reshape(truth.shape)
+    assert ((painted == 2) <= (truth > 0)).all()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from napari_impartial.core import api
 from napari_impartial.core.config import (
+    LARGEST_SEED,
     PRESETS,
     InstanceConfig,
     ModelConfig,
@@ -18,6 +21,8 @@ from napari_impartial.core.config import (
     validate,
 )
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.scribbles import Scribbles
+from napari_impartial.core.tissue import Tissue
 
 ALL = [ModelConfig, TrainingConfig, PredictionConfig, InstanceConfig, SuggestionConfig]
 
@@ -45,6 +50,19 @@ def test_values_out_of_bounds_are_refused_by_name(config: type) -> None:
         if parameter.choices:
             with pytest.raises(ImPartialError, match=r"choose one of"):
                 validate(replace(config(), **{name: "nonsense"}))
+
+
+def test_the_largest_seed_trains_and_predicts(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    config = TrainingConfig(max_steps=2, patch_size=32, seed=LARGEST_SEED)
+    network = ModelConfig(base_features=4, depth=1)
+    model = api.train([tiny_tissue.image], [tiny_scribbles], config, network)
+    prediction = api.predict(tiny_tissue.image, model, PredictionConfig(seed=LARGEST_SEED))
+    assert np.isfinite(prediction.probability).all()
+    for settings in (TrainingConfig, PredictionConfig):
+        with pytest.raises(ImPartialError, match="between 0 and 4294967295"):
+            validate(settings(seed=LARGEST_SEED + 1))
 
 
 def test_not_a_number_is_refused() -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from napari_impartial.core import api
 from napari_impartial.core.config import ModelConfig, TrainingConfig
-from napari_impartial.core.errors import ModelFileError
+from napari_impartial.core.errors import ImPartialError, ModelFileError
 from napari_impartial.core.model_card import FORMAT, FORMAT_VERSION, ModelCard, read_card
 from napari_impartial.core.model_file import TrainedModel, load_model, save_model
 from napari_impartial.core.scribbles import Scribbles
@@ -69,9 +69,23 @@ def test_saving_replaces_whole_or_not_at_all(
     def broken(*args: object, **kwargs: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("napari_impartial.core.model_file.save_file", broken)
+    monkeypatch.setattr(Path, "write_bytes", broken)
     with pytest.raises(ValueError, match="disk full"):
         save_model(replace(model, card=replace(model.card, steps=99)), path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_disk_that_takes_no_more_is_told(model: TrainedModel, path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="of Unix")
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(ImPartialError, match=f"Cannot write {path}: file too large"):
+            save_model(model, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

@@ -516,6 +516,25 @@ def test_it_goes_on_from_a_model(tiny_tissue: Tissue, tiny_scribbles: Scribbles)
     assert continued < fresh.card.history[-1]["training"]["scribble"]
 
 
+def test_names_that_a_reader_made_up_do_not_take_the_place_of_a_models(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    image, scribbles = tiny_tissue.image, [tiny_scribbles]
+    first = api.train([image], scribbles, replace(QUICK, max_steps=1), SMALL)
+    for names, kept in (
+        (("channel 1", "channel 2"), image.channel_names),
+        (("DAPI", "CD8"), ("DAPI", "CD8")),
+    ):
+        renamed = replace(image, channel_names=names)
+        trainer = Trainer([renamed], scribbles, SMALL, QUICK, first)
+        assert trainer.result().card.channel_names == kept
+        # an image of the same source is looked at all the same
+        previewer = Previewer(trainer)
+        previewer.set_guest(GuestImage(-1, renamed))
+        previewer.ask(Preview(-1, (0, 0, 96, 96), within_share=False))
+        assert previewer.answer() is not None
+
+
 def test_the_best_weights_are_kept_not_the_last(
     tiny_tissue: Tissue, tiny_scribbles: Scribbles
 ) -> None:

@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image as Picture
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.io import read_images, read_labels, stem, write_tiff
+from napari_impartial.io import read_images, read_label_stack, read_labels, stem, write_tiff
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 60000, (3, 2, 20, 30)).astype(np.uint16)
@@ -295,6 +295,23 @@ def test_label_stacks_and_axes_of_length_one(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_labels(tmp_path / "x.npy"), labels)
     np.save(tmp_path / "x.npy", labels[:1, None])
     np.testing.assert_array_equal(read_labels(tmp_path / "x.npy"), labels[0])
+
+
+@pytest.mark.parametrize("axes", ["TZYX", "ZTYX"])
+def test_labels_come_in_the_order_of_images(tmp_path: Path, axes: str) -> None:
+    stack = RNG.integers(1, 99, (2, 3, 9, 11)).astype(np.uint8)  # T, Z
+    array = stack if axes == "TZYX" else stack.swapaxes(0, 1)
+    write_tiff(tmp_path / "x.tif", array, axes)
+    tifffile.imwrite(tmp_path / "ij.tif", stack, imagej=True, metadata={"axes": "TZYX"})
+    for name in ("x.tif", "ij.tif"):
+        labels = read_labels(tmp_path / name)
+        np.testing.assert_array_equal(labels, stack.reshape(6, 9, 11))
+        for image, plane in zip(read_images(tmp_path / name), labels, strict=True):
+            np.testing.assert_array_equal(image.channels[0], plane)
+        np.testing.assert_array_equal(read_label_stack(tmp_path / name), stack)
+    # of a file that says nothing nobody knows the order
+    np.save(tmp_path / "x.npy", array)
+    np.testing.assert_array_equal(read_labels(tmp_path / "x.npy"), array.reshape(6, 9, 11))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import socket
 import sys
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,41 @@ def test_small_images_are_mirrored_and_the_network_is_not_asked(
     raw = array(tmp_path / "a.zip", "test_input.npy")[0]
     assert raw.shape[1:] == (160, 160)
     np.testing.assert_array_equal(raw[:, 99], raw[:, 100])
+
+
+def test_intensities_in_small_units(
+    package: Path, model: TrainedModel, photograph: tuple[Image, Scribbles], tmp_path: Path
+) -> None:
+    assert _eps(package) == 1e-6
+    image = photograph[0]
+    channels = image.channels.copy()
+    channels[1] *= 1e-9
+    write_zoo_package(tmp_path / "a.zip", model, Image(channels, image.channel_names), ABOUT)
+    raw, expected = array(tmp_path / "a.zip", "test_input.npy"), array(package, "test_output.npy")
+    low, high = np.percentile(raw[0, 1], model.card.normalization)
+    assert _eps(tmp_path / "a.zip") == pytest.approx(1e-5 * (high - low))
+    np.testing.assert_allclose(array(tmp_path / "a.zip", "test_output.npy"), expected, atol=1e-3)
+
+
+def _eps(package: Path) -> float:
+    """Return what the package's preprocessing adds to the range of intensities."""
+    with zipfile.ZipFile(package) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".yaml"))
+        text = archive.read(name).decode()
+    return float(text.partition("eps:")[2].split()[0]) if "eps:" in text else 1e-6
+
+
+def test_the_text_says_at_which_sizes_the_network_looks(
+    package: Path, model: TrainedModel, photograph: tuple[Image, Scribbles], tmp_path: Path
+) -> None:
+    for heeded in (True, False):
+        card = replace(model.card, second_opinion=heeded)
+        path = tmp_path / f"{heeded}.zip"
+        write_zoo_package(path, replace(model, card=card), photograph[0], ABOUT)
+        with zipfile.ZipFile(path) as archive:
+            text = " ".join(archive.read("README.md").decode().split())
+        assert ("at full size, half and a quarter of it" in text) == heeded
+        assert "at the image at full size" in text
 
 
 def test_a_channel_without_content_is_told(

@@ -25,16 +25,16 @@ from pathlib import Path
 from typing import Any
 
 from napari_impartial.core.config import (
+    LARGEST_SEED,
     InstanceConfig,
     ModelConfig,
     PredictionConfig,
     TrainingConfig,
-    parameters,
 )
 from napari_impartial.core.errors import ImPartialError
 
 from .benchmark_report import summarize, tables, write_report
-from .dataset import check_files, open_data_set
+from .dataset import check_files, open_data_sets
 from .options import add_settings, comma_list, override, training_settings
 from .output import ProgressBar, ensure_folder, write_line
 from .runs import FinishedRuns, run_apart
@@ -149,17 +149,16 @@ def check_percents(percents: list[int]) -> None:
 
 
 def check_seeds(seeds: list[int]) -> None:
-    """Refuse negative seeds.
+    """Refuse seeds out of their bounds.
 
     Raises
     ------
     ImPartialError
         Naming the first.
     """
-    lowest = parameters(TrainingConfig)["seed"].minimum or 0
     for seed in seeds:
-        if seed < lowest:
-            raise ImPartialError(f"--seeds {seed} is negative; seeds are 0 and up.")
+        if not 0 <= seed <= LARGEST_SEED:
+            raise ImPartialError(f"--seeds {seed} is not between 0 and {LARGEST_SEED}.")
 
 
 def _methods(args: argparse.Namespace) -> list[str]:
@@ -198,9 +197,13 @@ def _weights(given: list[str], methods: list[str]) -> dict[str, str]:
 
 def _check(args: argparse.Namespace, methods: list[str], weights: dict[str, str]) -> None:
     """Check everything that can be before the first run."""
+    if args.weights_channels is not None and not weights:
+        raise ImPartialError("--weights-channels needs --weights, whose channels it names.")
+    if args.best_cut and "forest" not in methods:
+        raise ImPartialError("--best-cut needs forest among --methods.")
     check_percents(args.percent)
     check_seeds(args.seeds)
-    data_sets = [open_data_set(folder) for folder in args.sets]
+    data_sets = open_data_sets(args.sets)
     if "forest" in methods:
         from napari_impartial.peers.forest import check_available
 

@@ -36,11 +36,14 @@ def summarize(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def spread(runs: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Mean and standard deviation of some figures over runs, as in :func:`summarize`."""
+    """Mean and standard deviation of some figures over runs, as in :func:`summarize`.
+
+    A figure that no run has (the memory, on Windows) is None.
+    """
     row: dict[str, Any] = {}
     for name in names:
-        values = [run[name] for run in runs]
-        row[name] = statistics.fmean(values)
+        values = [run[name] for run in runs if run[name] is not None]
+        row[name] = statistics.fmean(values) if values else None
         row[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else None
     return row
 
@@ -60,7 +63,7 @@ def full_table(summary: list[dict[str, Any]]) -> str:
         cells = [entry["set"], str(entry["percent"]), entry["method"], str(entry["runs"])]
         cells += [spread_text(entry, figure) for figure in FIGURES]
         cells += [spread_text(entry, "train_s", 1), spread_text(entry, "predict_s", 1)]
-        cells.append(number_text(float(entry["peak_rss_mb"]), 0))
+        cells.append(number_text(entry["peak_rss_mb"], 0))
         rows.append(cells)
     return markdown_table(rows)
 

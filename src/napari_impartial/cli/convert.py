@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_impartial.core.config import LARGEST_SEED
 from napari_impartial.core.errors import ImPartialError
 
 from .benchmark import check_percents
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=number(0, 2**32 - 1, int),
+        type=number(0, LARGEST_SEED, int),
         default=0,
         metavar="N",
         help="Same seed, same scribbles and same parts (default 0).",
@@ -186,6 +187,13 @@ def _write(one: AnnotatedImage, folder: Path, written: Written, args: argparse.N
     if part == "train" and not n_cells:
         written.empty += 1  # nothing could be annotated
         return
+    # An image that no part is named for may be drawn for the test later on.
+    parts = (part,) if one.part else ("train", "test")
+    taken = any((folder / one.group / name / f"{one.name}.tif").exists() for name in parts)
+    if taken or one.name in written.undecided:
+        raise ImPartialError(
+            f"Two images in {args.source} would be called {one.name}; rename one, or leave it out."
+        )
     place = folder / one.group / part
     write_tiff(place / f"{one.name}.tif", one.channels, "CYX", one.channel_names)
     write_tiff(place / f"{one.name}_truth.tif", one.truth, "YX")

@@ -76,6 +76,26 @@ def open_data_set(folder: str | os.PathLike[str]) -> DataSet:
     return DataSet(path.resolve().name, path, parts["train"], parts["test"])
 
 
+def open_data_sets(folders: Sequence[Path]) -> list[DataSet]:
+    """List the files of the data sets of one experiment.
+
+    Raises
+    ------
+    ImPartialError
+        As :func:`open_data_set`, and if two have one name, by which results are told apart.
+    """
+    by_name: dict[str, DataSet] = {}
+    for folder in folders:
+        data = open_data_set(folder)
+        other = by_name.setdefault(data.name, data)
+        if other is not data:
+            raise ImPartialError(
+                f"{other.folder} and {folder} are both called {data.name}, and their results "
+                "would be taken for one data set's; rename one of the folders, or leave one out."
+            )
+    return list(by_name.values())
+
+
 def samples_in(folder: Path) -> tuple[Sample, ...]:
     """Return the images of a folder, in the order of their names."""
     if not folder.is_dir():
@@ -160,7 +180,8 @@ def check_files(data: DataSet, percents: Sequence[int], truths: bool = False) ->
     Raises
     ------
     ImPartialError
-        If a file is missing or cannot be read, or labels do not fit their image.
+        If a file is missing or cannot be read, labels do not fit their image, or no truth that
+        cells are taken from holds any.
     """
     from napari_impartial.core.scribbles import from_labels
     from napari_impartial.io import read_images
@@ -169,6 +190,8 @@ def check_files(data: DataSet, percents: Sequence[int], truths: bool = False) ->
         percent_available(data, percent)
     if truths:
         check_truths(data)
+    simulated = [p for p in percents if not any(p in sample.scribbles for sample in data.train)]
+    cells = False
     for sample in data.train:
         scribbles = {p: sample.scribbles[p] for p in percents if p in sample.scribbles}
         images = read_images(sample.image)
@@ -179,10 +202,19 @@ def check_files(data: DataSet, percents: Sequence[int], truths: bool = False) ->
                 except ImPartialError as error:
                     raise ImPartialError(f"{file}: {error}") from None
         if sample.truth is not None and (truths or len(scribbles) < len(percents)):
-            _with_labels(sample.image, images, sample.truth)
+            planes = _with_labels(sample.image, images, sample.truth)
+            cells = cells or any(truth.any() for _, truth in planes)
+    if (truths or simulated) and not cells:
+        raise no_cell([sample.truth for sample in data.train if sample.truth is not None])
     for sample in data.test:
         if sample.truth is not None:
             read_with_labels(sample.image, sample.truth)
+
+
+def no_cell(truths: Sequence[Path]) -> ImPartialError:
+    """Return the complaint that none of these truths holds a cell."""
+    others = ", nor do the other truths" if len(truths) > 1 else ""
+    return ImPartialError(f"{truths[0]} holds no cell{others}, so there is nothing to annotate.")
 
 
 def check_truths(data: DataSet) -> None:
@@ -205,11 +237,11 @@ def training_part(data: DataSet, percent: int, seed: int) -> tuple[list[Image], 
     """Read all training images with scribbles of so many percent of the cells.
 
     Scribbles are read where ``NAME_scribblesP.tif`` exists, and simulated from the truth
-    with `seed` elsewhere.
+    with `seed` elsewhere; planes without a cell stay blank.
     """
     import numpy as np
 
-    from napari_impartial.core.scribbles import from_labels, simulate
+    from napari_impartial.core.scribbles import Scribbles, from_labels, simulate
 
     percent_available(data, percent)
     images: list[Image] = []
@@ -223,8 +255,10 @@ def training_part(data: DataSet, percent: int, seed: int) -> tuple[list[Image], 
             images.append(image)
             if file is not None:
                 scribbles.append(from_labels(labels, image.shape))
-            else:
+            elif labels.any():
                 scribbles.append(simulate(labels, percent / 100, rng)[0])
+            else:
+                scribbles.append(Scribbles(np.zeros(image.shape, np.uint8)))
     return images, scribbles
 
 

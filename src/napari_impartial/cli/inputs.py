@@ -192,7 +192,8 @@ def read_scribbles(
     partial_masks : bool
         Label images hold some whole cells, each with an id of its own.
     axes : str, optional
-        Axes of the image as the user gave them; the labels' are in the same order.
+        Axes of the image as the user gave them; the labels' are in the same order, unless their
+        file says which are time points and slices.
 
     Raises
     ------
@@ -200,7 +201,7 @@ def read_scribbles(
         If it cannot be read or does not fit the image.
     """
     from napari_impartial.core.scribbles import from_instances, from_labels
-    from napari_impartial.io import read_labels
+    from napari_impartial.io import read_label_stack
     from napari_impartial.io.rois import read_roi_zip
 
     n_planes = len(image.planes)
@@ -212,14 +213,20 @@ def read_scribbles(
                 "give a label image with as many planes."
             )
         return [from_instances(read_roi_zip(path, shape))]
-    labels = read_labels(path)
-    planes = [labels] if labels.ndim == 2 else list(labels)
+    labels = read_label_stack(path)
+    in_order = labels.ndim == 4
+    planes = list(labels.reshape(-1, *labels.shape[-2:]))
     if len(planes) != n_planes:
         raise ImPartialError(
             f"{path} has {_count(len(planes), 'plane')}, {image.path} has "
             f"{_count(n_planes, 'plane')}; scribbles need the same planes as their image."
         )
-    planes = _in_our_order(planes, image, (axes or "").upper())
+    if in_order and image.stack_axes == "TZ" and labels.shape[:2] != image.stack_shape:
+        raise ImPartialError(
+            f"{path} has {_time_points(labels.shape)}, {image.path} has "
+            f"{_time_points(image.stack_shape)}; scribbles need the same planes as their image."
+        )
+    planes = _in_our_order(planes, image, (axes or "").upper(), in_order)
     try:
         if partial_masks:
             for plane in planes:
@@ -231,12 +238,15 @@ def read_scribbles(
 
 
 def _in_our_order(
-    planes: list[NDArray[np.int32]], image: ImageFile, axes: str
+    planes: list[NDArray[np.int32]], image: ImageFile, axes: str, in_order: bool
 ) -> list[NDArray[np.int32]]:
-    """Order label planes as the image's: by time point, then slice; rows before columns."""
+    """Order label planes as the image's: by time point, then slice; rows before columns.
+
+    They are `in_order` already where their own file says which are time points and slices.
+    """
     if 0 <= axes.find("X") < axes.find("Y"):
         planes = [plane.T for plane in planes]
-    if 0 <= axes.find("Z") < axes.find("T") and image.stack_axes == "TZ":
+    if not in_order and 0 <= axes.find("Z") < axes.find("T") and image.stack_axes == "TZ":
         n_t, n_z = image.stack_shape
         planes = [planes[z * n_t + t] for t in range(n_t) for z in range(n_z)]
     return planes
@@ -293,6 +303,10 @@ def check_one_each(images: Sequence[object], scribbles: Sequence[Path]) -> None:
             f"{_count(len(images), 'image')} but {_count(len(scribbles), 'scribble file')}; "
             "give one scribble file for each image, in the same order."
         )
+
+
+def _time_points(shape: tuple[int, ...]) -> str:
+    return f"{_count(shape[0], 'time point')} of {_count(shape[1], 'slice')}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.errors import ImPartialError
 
 from .inputs import (
     ImageFile,
@@ -120,6 +121,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Predict each image and write its five files."""
+    if args.partial_masks and args.scribbles is None:
+        raise ImPartialError("--partial-masks says how --scribbles are read; give these too.")
     settings = Settings(
         override(PredictionConfig(), args, skip=_UNUSED),
         override(InstanceConfig(), args),

@@ -23,7 +23,7 @@ from napari_impartial.core.errors import ImPartialError
 
 from .benchmark import add_experiment_settings, check_seeds
 from .benchmark_report import FIGURES, spread, spread_text
-from .dataset import check_files, open_data_set
+from .dataset import check_files, open_data_sets
 from .options import add_settings, comma_list, number, override, training_settings
 from .output import ProgressBar, ensure_folder, markdown_table, number_text, to_json, write_line
 from .refine_rounds import POLICIES, Amounts, Data, Rounds, Settings, read
@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do all rounds with each set, policy and seed."""
     settings, amounts = _settings(args)
-    data_sets = [open_data_set(folder) for folder in args.sets]
+    data_sets = open_data_sets(args.sets)
     for data in data_sets:
         check_files(data, (), truths=True)
     out = None if args.out is None else ensure_folder(args.out)

@@ -134,6 +134,8 @@ class Rounds:
         count = min(
             self._count(annotator, self.amounts.add_percent), annotator.n_all - annotator.n_cells
         )
+        if not count:
+            return  # all cells are annotated
         places: Iterable[Place]
         if policy == "random":
             places = annotator.random_places(rng, 100 * count)

@@ -70,12 +70,21 @@ class FinishedRuns:
         known = plain(spec)
         files = [*sorted(Path(spec["set"]).glob("t*/*")), *sorted(_SHIPPED.iterdir())]
         own = known.get("settings", {}).get("training", {}).get("first_weights")
-        known_by = [known, __version__, _fingerprint([*files, *([Path(own)] if own else [])])]
+        for weights in filter(None, (own, known.get("weights"))):
+            files += _files_of(Path(weights))
+        known_by = [known, __version__, _fingerprint(files)]
         digest = hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()
         words = [Path(spec["set"]).resolve().name]
         words += [str(spec[key]) for key in ("method", "percent", "seed") if key in spec]
         name = re.sub(r"[^\w.+-]+", "_", "-".join(words))
         return self._folder / f"{name}-{digest[:12]}.json"
+
+
+def _files_of(weights: Path) -> list[Path]:
+    """Return a file of weights itself, or all files of a folder of them (StarDist has such)."""
+    if not weights.is_dir():
+        return [weights]
+    return sorted(file for file in weights.rglob("*") if file.is_file())
 
 
 def _fingerprint(files: Iterable[Path]) -> list[list[Any]]:

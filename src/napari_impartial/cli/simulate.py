@@ -1,7 +1,7 @@
 """Make the scribbles that an annotator might paint, from complete instance labels.
 
 Whole cells in a few spots are annotated, the background round them too. Writes
-NAME_scribbles.tif for each truth NAME.tif or NAME_truth.tif.
+NAME_scribbles.tif for each truth NAME.tif or NAME_truth.tif; planes without a cell stay blank.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from napari_impartial.core.config import TrainingConfig, parameters
+from napari_impartial.core.config import LARGEST_SEED, TrainingConfig, parameters
 from napari_impartial.core.errors import ImPartialError
 
 from .options import number
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     seed = parameters(TrainingConfig)["seed"]
     parser.add_argument(
         "--seed",
-        type=number(0, 2**32 - 1, int),
+        type=number(0, LARGEST_SEED, int),
         default=seed.default,
         metavar="N",
         help=f"Same seed, same scribbles (default {seed.default}).",
@@ -56,8 +56,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
     from napari_impartial.core.scribbles import simulate
-    from napari_impartial.io import read_labels, write_tiff
+    from napari_impartial.io import read_label_stack, write_tiff
 
+    from .dataset import no_cell
     from .inputs import check_distinct, check_not_inputs, stem
 
     names = [stem(path).removesuffix("_truth") for path in args.truths]
@@ -69,21 +70,21 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             raise ImPartialError(
                 f"{file} exists; choose another --out, delete it, or replace it with --overwrite."
             )
-    truths = [read_labels(path) for path in args.truths]
+    truths = [read_label_stack(path) for path in args.truths]
+    if not any(truth.any() for truth in truths):
+        raise no_cell(args.truths)
     ensure_folder(args.out)
     rng = np.random.default_rng(args.seed)
     cells, annotated = 0, 0
     for file, truth in zip(files, truths, strict=True):
-        painted = []
-        for plane in truth if truth.ndim == 3 else [truth]:
-            scribbles, ids = simulate(plane, args.fraction, rng)
-            painted.append(scribbles.labels)
-            cells += int(np.count_nonzero(np.unique(plane)))
-            annotated += len(ids)
-        stacked = truth.ndim == 3
-        write_tiff(
-            file, np.stack(painted) if stacked else painted[0], axes="ZYX" if stacked else "YX"
-        )
+        painted = np.zeros(truth.shape, np.uint8)
+        for at in np.ndindex(truth.shape[:-2]):
+            if truth[at].any():
+                scribbles, ids = simulate(truth[at], args.fraction, rng)
+                painted[at] = scribbles.labels
+                cells += int(np.count_nonzero(np.unique(truth[at])))
+                annotated += len(ids)
+        write_tiff(file, painted, "TZYX"[-truth.ndim :])
     return {"files": files, "cells": cells, "annotated": annotated, "seed": args.seed}
 
 

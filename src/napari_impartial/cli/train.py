@@ -69,7 +69,7 @@ def settings(
     Raises
     ------
     ImPartialError
-        If the network of a trained model would be changed.
+        If the network of a trained model, or what it began with, would be changed.
     """
     if init is None:
         return training_settings(args)
@@ -77,6 +77,11 @@ def settings(
 
     network = [name for name in parameters(ModelConfig) if getattr(args, name) is not None]
     check_no_network_options([flag(name) for name in network])
+    if args.warm_start is not None or args.first_weights is not None:
+        raise ImPartialError(
+            "--warm-start and --first-weights are for networks that are new; leave them out, or "
+            "train without --init."
+        )
     if args.preset is not None:
         _, training = training_settings(args)
     else:
@@ -104,13 +109,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     )
     init = None
     if args.init is not None:
+        from napari_impartial.core.channels import is_generic
         from napari_impartial.core.model_file import load_model
 
         init = load_model(args.init)
-        images = [
-            fit_channels(image, init.card.channel_names, reading, f"{args.init} takes")
-            for image in images
-        ]
+        names = init.card.channel_names
+        images = [fit_channels(image, names, reading, f"{args.init} takes") for image in images]
+        if reading.chosen and not is_generic(names):
+            # Whatever the picked channels are called, they are those that the model knows.
+            images = [dataclasses.replace(image, channel_names=names) for image in images]
     model_config, training_config = settings(args, init)
 
     from napari_impartial.core.model_file import save_model

@@ -15,6 +15,7 @@ from .errors import ImPartialError
 from .setting import Parameter, parameters, setting, validate
 
 __all__ = [
+    "LARGEST_SEED",
     "PRESETS",
     "InstanceConfig",
     "ModelConfig",
@@ -27,6 +28,9 @@ __all__ = [
     "parameters",
     "validate",
 ]
+
+# Generators of random numbers take no larger ones (scikit-learn's and NumPy's older one).
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -242,7 +246,11 @@ class TrainingConfig:
         "program; empty for these.",
     )
     seed: int = setting(
-        0, "Seed", "Same seed and number of steps, on the same processor: same model.", minimum=0
+        0,
+        "Seed",
+        "Same seed and number of steps, on the same processor: same model.",
+        minimum=0,
+        maximum=LARGEST_SEED,
     )
     device: str = setting(
         "auto",
@@ -289,7 +297,9 @@ class PredictionConfig:
     reconstruction: bool = setting(
         False, "Reconstruction", "Also return the denoised, quantized image."
     )
-    seed: int = setting(0, "Seed", "Seed of the Monte-Carlo passes.", minimum=0)
+    seed: int = setting(
+        0, "Seed", "Seed of the Monte-Carlo passes.", minimum=0, maximum=LARGEST_SEED
+    )
     device: str = setting(
         "auto",
         "Device",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 from napari_impartial.io.atomic import atomic_path
@@ -49,8 +49,10 @@ def save_model(model: TrainedModel, path: str | Path) -> Path:
     """
     path = Path(path)
     weights = {name: value.contiguous() for name, value in model.weights.items()}
+    # The library's own way to write a file ends on a full disk in an error that is no OSError.
+    content = save(weights, metadata={FORMAT: model.card.to_json()})
     with atomic_path(path) as temporary:
-        save_file(weights, temporary, metadata={FORMAT: model.card.to_json()})
+        temporary.write_bytes(content)
     return path
 
 

@@ -51,7 +51,7 @@ class Previewer:
     def set_guest(self, guest: GuestImage) -> None:
         """Take an image in to be looked at; it takes the place of the last one."""
         trainer = self._trainer
-        if guest.image.channel_names != trainer.channel_names:
+        if guest.image.channel_names != trainer.images[0].channel_names:
             return
         began = trainer.clock.seconds()
         self._guest = guest.image_index, trainer.prepare(guest.image)

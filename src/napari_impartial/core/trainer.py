@@ -20,6 +20,7 @@ from napari_impartial import __version__
 
 from .averaging import WeightAverage, gather_statistics
 from .blind_spot import BlindSpotBatch, hide_pixels
+from .channels import is_generic
 from .config import ModelConfig, PredictionConfig, TrainingConfig
 from .device import computing_in, memory_format, resolve_device, resolve_precision
 from .errors import ImPartialError
@@ -98,7 +99,9 @@ class Trainer:
         n_classes = check_data(images, scribbles, init)
         check_settings(model, training)
         self.images, self.scribbles, self.n_classes = list(images), list(scribbles), n_classes
-        self.channel_names = images[0].channel_names
+        names = images[0].channel_names
+        # Names that a reader made up would take the place of those that the model has.
+        self.channel_names = init.card.channel_names if init and is_generic(names) else names
         self.device = resolve_device(training.device)
         self.precision = resolve_precision(training.precision, self.device)
         self.normalized = [self.prepare(image) for image in images]

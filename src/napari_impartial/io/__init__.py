@@ -1,13 +1,14 @@
 """Files that other programs read and write."""
 
 from .atomic import atomic_path
-from .images import SUFFIXES, read_images, read_labels, stem, write_tiff
+from .images import SUFFIXES, read_images, read_label_stack, read_labels, stem, write_tiff
 from .rois import read_roi_zip
 
 __all__ = [
     "SUFFIXES",
     "atomic_path",
     "read_images",
+    "read_label_stack",
     "read_labels",
     "read_roi_zip",
     "stem",

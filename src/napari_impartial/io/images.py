@@ -109,7 +109,8 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int32]:
     Returns
     -------
     ndarray
-        (Y, X) int32, or (N, Y, X) int32 if the file holds several planes, in its order.
+        (Y, X) int32, or (N, Y, X) int32 if the file holds several planes: by time point, then
+        slice, as images are, if it says which axes these are, and in its order otherwise.
 
     Raises
     ------
@@ -117,20 +118,45 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int32]:
         If the file cannot be read, or holds colours, fractions, negative numbers or more
         than five axes.
     """
+    labels = read_label_stack(path)
+    return labels.reshape(-1, *labels.shape[-2:]) if labels.ndim == 4 else labels
+
+
+def read_label_stack(path: str | os.PathLike[str]) -> NDArray[np.int32]:
+    """Read label images, time points and slices apart if the file says which axes these are.
+
+    Parameters
+    ----------
+    path
+        As for :func:`read_labels`.
+
+    Returns
+    -------
+    ndarray
+        int32: (Y, X), (N, Y, X), or (T, Z, Y, X) if the file says that it has both, whatever
+        their order in it.
+
+    Raises
+    ------
+    ImPartialError
+        As :func:`read_labels`.
+    """
     content = _read(path)
-    array = content.array
-    if content.axes is not None and content.axes.endswith("YXC"):
+    array, axes = content.array, content.axes or ""
+    if axes.endswith("YXC"):
         # a grey picture saved in colour is still a label image
         colours = array[..., :3] if array.shape[-1] > 2 else array[..., :1]  # less opacity
         if not (colours == colours[..., :1]).all():
             raise ImPartialError(f"{path} is a colour picture; labels have one value a pixel.")
-        array = array[..., 0]
+        array, axes = array[..., 0], axes[:-1]
+    if 0 <= axes.find("Z") < axes.find("T"):
+        array = array.swapaxes(axes.index("Z"), axes.index("T"))
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
-    if array.ndim in (4, 5):
-        # a stack of time points and slices, or one with a channel axis of length one
+    if array.ndim in (4, 5) and axes not in ("TZYX", "ZTYX"):
+        # axes that nothing is known of, or one of channels, of length one as a rule
         array = array.reshape(-1, *array.shape[-2:])
-    if array.ndim not in (2, 3) or array.size == 0:
+    if array.ndim not in (2, 3, 4) or array.size == 0:
         raise ImPartialError(
             f"{path} has the shape {array.shape}; labels have rows and columns, or are a "
             "stack of such."

@@ -11,6 +11,7 @@ Each reader yields one image at a time, so that memory does not grow with the se
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,26 @@ def part_of(name: str) -> str:
     return ""
 
 
+def _files_below(source: Path, pattern: str) -> list[Path]:
+    """List files by a pattern, in order, without what is hidden and what macOS leaves behind.
+
+    Archives that were packed there hold ``._NAME`` beside files, or a folder ``__MACOSX``.
+    """
+    return [
+        file
+        for file in sorted(source.glob(pattern))
+        if not any(
+            part.startswith(".") or part == "__MACOSX" for part in file.relative_to(source).parts
+        )
+    ]
+
+
+def _part_below(source: Path, file: Path) -> str:
+    """Tell from the folders between a set and a file which part the file belongs to."""
+    folders = file.relative_to(source).parts[:-1]
+    return next(filter(None, map(part_of, folders)), "")
+
+
 def read_tissuenet(source: Path, cells: str = "whole") -> Iterator[AnnotatedImage]:
     """Read TissueNet 1.0, image by image.
 
@@ -100,7 +121,7 @@ def read_tissuenet(source: Path, cells: str = "whole") -> Iterator[AnnotatedImag
     ImPartialError
         If no such file is found, or one is of another layout.
     """
-    files = sorted(source.glob("*.npz")) if source.is_dir() else [source]
+    files = _files_below(source, "*.npz") if source.is_dir() else [source]
     if cells not in TISSUENET_CELLS:
         raise ImPartialError(
             f"There are no cells {cells!r}; choose one of {', '.join(TISSUENET_CELLS)}."
@@ -108,12 +129,15 @@ def read_tissuenet(source: Path, cells: str = "whole") -> Iterator[AnnotatedImag
     files = [file for file in files if part_of(file.stem) != "validation"]
     if not files:
         raise ImPartialError(f"{source} holds no .npz file of TissueNet (train or test).")
-    read: dict[str, int] = {}  # a part may come in several files
+    # A part may come in several files, and what does not say its part may end up in either.
+    apart = all(part_of(file.stem) for file in files)
+    read = Counter[str]()
     for file in files:
         part = part_of(file.stem)
+        counted = part if apart else ""
         for channels, truth in _read_tissuenet_file(file, TISSUENET_CELLS.index(cells)):
-            name = f"{read.setdefault(part, 0):05d}"
-            read[part] += 1
+            name = f"{read[counted]:05d}"
+            read[counted] += 1
             yield AnnotatedImage(part, "", name, channels, TISSUENET_CHANNELS, truth)
 
 
@@ -157,14 +181,14 @@ def read_deepliif(source: Path, panels: Sequence[str] = ("ihc",)) -> Iterator[An
             f"There is no panel {unknown[0]!r}; choose from {', '.join(DEEPLIIF_PANELS[:-1])}."
         )
     found = False
-    for file in sorted(source.rglob("*.png")):
-        folders = file.relative_to(source).parts[:-1]
-        part = next(filter(None, map(part_of, folders)), "")
+    for file in _files_below(source, "**/*.png"):
+        part = _part_below(source, file)
         if part == "validation":
             continue
         found = True
         channels, names, truth = _read_strip(file, panels)
-        yield AnnotatedImage(part, "", "_".join([*folders, file.stem]), channels, names, truth)
+        name = "_".join([*file.relative_to(source).parts[:-1], file.stem])
+        yield AnnotatedImage(part, "", name, channels, names, truth)
     if not found:
         raise ImPartialError(f"{source} holds no PNG strip of DeepLIIF.")
 
@@ -228,17 +252,19 @@ def read_cpdmfci(source: Path) -> Iterator[AnnotatedImage]:
 
     A zip belongs to the image of its own name (also with ``_rois``, ``RoiSet_`` and the
     like) in the same folder of the set, or else to the only image of that name. Images of one
-    folder below `source` are a group, since platforms differ in their channels.
+    folder below `source` are a group, since platforms differ in their channels. Folders with val
+    in their names are left out.
 
     Raises
     ------
     ImPartialError
         If no image has a zip, or a name is ambiguous.
     """
-    zips = sorted(source.rglob("*.zip"))
+    files = [f for f in _files_below(source, "**/*") if _part_below(source, f) != "validation"]
+    zips = [file for file in files if file.suffix.lower() == ".zip"]
     found = False
-    for file in sorted(p for p in source.rglob("*") if p.suffix.lower() in TIFF_SUFFIXES):
-        outlines = _outlines_of(file, zips)
+    for file in files:
+        outlines = _outlines_of(file, zips) if file.suffix.lower() in TIFF_SUFFIXES else None
         if outlines is None:
             continue
         found = True
@@ -248,10 +274,9 @@ def read_cpdmfci(source: Path) -> Iterator[AnnotatedImage]:
             raise ImPartialError(
                 f"{file} is a stack of {len(images)} planes; CPDMFCI has single planes."
             )
-        part = next((p for p in map(part_of, folders) if p in ("train", "test")), "")
         kept = [folder for folder in folders if not part_of(folder)]
         yield AnnotatedImage(
-            part,
+            _part_below(source, file),
             kept[0] if kept else "",
             "_".join([*kept[1:], stem(file)]),
             images[0].channels,

@@ -38,6 +38,8 @@ TEST_SIDE_PX, LARGE_TEST_SIDE_PX = 256, 1024
 TOLERANCE = 1e-3
 #: What surrounds a tile, for programs that cut images into tiles.
 HALO_PX = 64
+#: What the zoo adds to a range of intensities, lest it is zero: at most, and as a share of it.
+MOST_EPS, EPS_SHARE = 1e-6, 1e-5
 
 _PAPER = (
     "ImPartial: Multi-channel Whole-Cell Segmentation using Partial Annotations",
@@ -140,20 +142,23 @@ def write_zoo_package(
         folder = Path(name)
         write_torchscript(network, folder / "weights.pt")
         np.save(folder / "test_input.npy", field[np.newaxis])
-        probability = _run(folder / "weights.pt", scale_range(field, card.normalization))
+        eps = _eps(field, card.normalization)
+        probability = _run(folder / "weights.pt", scale_range(field, card.normalization, eps))
         _check_same(probability, model, field, image)
         np.save(folder / "test_output.npy", probability[np.newaxis])
         (folder / "README.md").write_text(_documentation(card, about), encoding="utf-8")
         with warnings.catch_warnings():
             # The library's own; what it thinks of the package is asked for below.
             warnings.simplefilter("ignore")
-            description = _describe(v0_5, folder, card, about, (least, step), torch.__version__)
+            description = _describe(
+                v0_5, folder, card, about, (least, step), eps, torch.__version__
+            )
             with atomic_path(path) as temporary:
                 return _save(description, temporary)
 
 
 def scale_range(
-    channels: NDArray[np.float32], percentiles: tuple[float, float], eps: float = 1e-6
+    channels: NDArray[np.float32], percentiles: tuple[float, float], eps: float = MOST_EPS
 ) -> NDArray[np.float32]:
     """Do what the zoo's preprocessing of that name does with each channel.
 
@@ -170,6 +175,13 @@ def scale_range(
     """
     low, high = np.percentile(channels, percentiles, axis=(1, 2), keepdims=True)
     return np.asarray((channels - low) / (high - low + eps), dtype=np.float32)
+
+
+def _eps(channels: NDArray[np.float32], percentiles: tuple[float, float]) -> float:
+    """Choose what :func:`scale_range` adds: too little to be seen in the smallest range."""
+    low, high = np.percentile(channels, percentiles, axis=(1, 2))
+    ranges = (high - low)[high > low]
+    return min(MOST_EPS, EPS_SHARE * float(ranges.min(initial=np.inf)))
 
 
 def _specification() -> ModuleType:
@@ -264,13 +276,16 @@ def _describe(
     card: ModelCard,
     about: About,
     sizes: tuple[int, int],
+    eps: float,
     torch_version: str,
 ) -> Any:
     """Return the description of the package whose files lie in `folder`."""
     size = v0_5.ParameterizedSize(min=sizes[0], step=sizes[1])
     low, high = card.normalization
     scaling = v0_5.ScaleRangeDescr(
-        kwargs=v0_5.ScaleRangeKwargs(axes=("y", "x"), min_percentile=low, max_percentile=high)
+        kwargs=v0_5.ScaleRangeKwargs(
+            axes=("y", "x"), min_percentile=low, max_percentile=high, eps=eps
+        )
     )
     image_input = v0_5.InputTensorDescr(
         id="image",
@@ -344,6 +359,7 @@ def _documentation(card: ModelCard, about: About) -> str:
         if card.best_validation_loss is None
         else f"loss on held-out scribbles {card.best_validation_loss:.4g}"
     )
+    looks = "at full size, half and a quarter of it" if card.second_opinion else "at full size"
     return f"""\
 # {zoo_name(about.name)}
 
@@ -354,7 +370,7 @@ def _documentation(card: ModelCard, about: About) -> str:
 - Output: the probability of each class, {", ".join(card.class_names)}. Objects are cut from
   it by a threshold (0.5 is a start) and connected components or watershed.
 - Network: a U-Net of depth {card.model.depth} with {card.parameters} parameters that looks at
-  the image at full size, half and a quarter of it. It runs once, without dropout: the maps of
+  the image {looks}. It runs once, without dropout: the maps of
   uncertainty of napari-impartial, and its way of cutting objects, are not part of it.
 - A channel that is empty but for a few bright pixels, fewer than {100 - high:g} %, is scaled
   in another way by napari-impartial.
