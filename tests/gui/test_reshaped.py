@@ -286,3 +286,20 @@ def test_nothing_is_kept_of_an_image_that_is_gone_with_its_layers(
     assert not widget.workspace._followed
     assert not results._layers
     assert not widget.workspace.scribbles.all()
+
+
+def test_a_session_saved_in_training_has_the_objects_and_not_the_preview(
+    widget: Any, viewer: Any, predicted: Any, tiny_tissue: Any, prediction_of: Any, wait_for: Any,
+    save: Any, second_window: Any, open_in: Any, crash: Any,
+) -> None:  # fmt: skip
+    known = widget.session.plane.instances.copy()
+    preview = preview_of(prediction_of(tiny_tissue.truth), (10, 10, 40, 40))
+    widget.results.preview((widget.session.current, ()), preview)
+    wait_for(lambda: not widget.results._drawing._waiting)
+    assert (predicted.data != known).any()
+    folder = save(widget)
+    crash(widget)
+    _, again = second_window()
+    open_in(again, folder)
+    np.testing.assert_array_equal(again.session.plane.instances, known)
+    assert not again.session.plane.previewed

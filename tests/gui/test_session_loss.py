@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 from looking import layer_named, names, saved_in
+from qtpy.QtWidgets import QWidget
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.gui.layers import Source
 from napari_impartial.io import session_places
 from napari_impartial.io.session_folder import SessionFolder
 
@@ -310,3 +312,202 @@ def test_a_whole_session_goes_on_where_it_lies(
     (note,) = notes()
     assert "has changed since the session was saved" in note
     assert save(again) == folder
+
+
+@pytest.fixture
+def lost_disk(widget: Any, viewer: Any, open_and_paint: Any, wait_for: Any, tmp_path: Path) -> Path:
+    """Save a session on a disk that then goes away with its last stroke; returns its folder."""
+    open_and_paint("first")
+    folder = tmp_path / "disk" / "mine"
+    widget.store.save_as(folder)
+    wait_for(lambda: widget.store.folder == folder and not widget.store.busy)
+    layer_named(viewer, "scribbles [first]").paint((10, 10), 1)
+    folder.parent.rename(tmp_path / "unplugged")
+    # No folder can be made where the disk was.
+    folder.parent.write_text("")
+    return folder
+
+
+def first_elsewhere(sessions: Path) -> Path:
+    """Return the automatic folder that has the first image's session, to its last stroke."""
+    (folder,) = (
+        p.parent for p in sessions.glob("*/session.json") if images_in(p.parent) == ["first"]
+    )
+    scribbles = saved_in(folder).images[0].scribbles
+    assert scribbles is not None
+    assert scribbles.data.load()[10, 10] == 1
+    assert not session_places._is_locked(folder)
+    return folder
+
+
+def test_an_end_that_cannot_be_written_where_it_lay_is_written_elsewhere(
+    widget: Any,
+    viewer: Any,
+    find: Any,
+    lost_disk: Path,
+    open_and_paint: Any,
+    save: Any,
+    settled: Any,
+    notes: Any,
+    sessions: Path,
+    tmp_path: Path,
+) -> None:
+    take_out(viewer, "first")
+    open_and_paint("second")
+    settled()
+    second = save(widget)
+    folder = first_elsewhere(sessions)
+    (note,) = notes()
+    assert f"The session that ended has been saved in {folder} instead." in note
+    assert str(lost_disk) in note
+    assert session_places.unfinished()[0].path == folder
+    assert not find("restore_line").isHidden()
+    # The next session does not suffer from it.
+    assert images_in(second) == ["second"]
+    layer_named(viewer, "scribbles [second]").paint((20, 20), 1)
+    assert save(widget) == second
+    scribbles = saved_in(second).images[0].scribbles
+    assert scribbles is not None
+    assert scribbles.data.load()[20, 20] == 1
+    assert len(notes()) == 1
+    # What was saved on the disk is still there, and nobody has it open.
+    lost_disk.parent.unlink()
+    (tmp_path / "unplugged").rename(lost_disk.parent)
+    assert images_in(lost_disk) == ["first"]
+    assert not session_places._is_locked(lost_disk)
+
+
+def test_save_session_and_open_do_not_wait_for_a_lost_disk(
+    widget: Any,
+    viewer: Any,
+    lost_disk: Path,
+    open_and_paint: Any,
+    wait_for: Any,
+    open_in: Any,
+    qtbot: Any,
+    sessions: Path,
+    tmp_path: Path,
+) -> None:
+    take_out(viewer, "first")
+    qtbot.wait(300)
+    widget.store.save_as(tmp_path / "next")
+    wait_for(lambda: widget.store.folder == tmp_path / "next" and not widget.store.busy)
+    folder = first_elsewhere(sessions)
+    open_in(widget, folder)
+    assert widget.store.folder == folder
+    assert "first" in names(viewer)
+
+
+def test_a_lost_disk_does_not_keep_the_last_strokes_when_the_window_is_closed(
+    widget: Any, viewer: Any, lost_disk: Path, sessions: Path, wait_for: Any
+) -> None:
+    viewer.close()
+    wait_for(lambda: widget.store._closed)
+    folder = first_elsewhere(sessions)
+    assert [one.path for one in session_places.unfinished()] == [folder], "it is offered"
+
+
+def test_an_end_that_can_be_written_nowhere_does_not_keep_the_next_session(
+    widget: Any,
+    viewer: Any,
+    open_and_paint: Any,
+    save: Any,
+    settled: Any,
+    open_in: Any,
+    notes: Any,
+    wait_for: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    open_and_paint("first")
+    folder, mine = save(widget), tmp_path / "mine"
+    write = SessionFolder.write
+
+    def full(self: SessionFolder, content: dict[str, Any]) -> bool:
+        if [layer["name"] for layer in content["layers"]] == ["first"]:
+            raise ImPartialError("Cannot write session.json: no space left on device.")
+        return write(self, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SessionFolder, "write", full)
+        take_out(viewer, "first")
+        open_and_paint("second")
+        settled()
+        second = save(widget)
+        assert save(widget) == second
+        assert images_in(second) == ["second"]
+        (note,) = notes()
+        assert "no space left" in note
+        assert "tried again with each save" in note
+        widget.store.save_as(mine)
+        wait_for(lambda: widget.store.folder == mine and not widget.store.busy)
+        assert images_in(mine) == ["second"]
+        # Who opens another session is told first that there is one to be lost.
+        open_in(widget, folder)
+        assert notes() == [note] * 3
+        assert "second" in names(viewer)
+    save(widget)
+    assert not session_places._is_locked(folder)
+    assert save(widget) == mine
+    assert notes() == [note] * 3
+    open_in(widget, folder)
+    assert sorted(names(viewer)) == ["first", "scribbles [first]"]
+
+
+def test_the_image_that_is_open_stays_in_front_where_none_comes_back(
+    two_images: tuple[Path, Path],
+    second_window: Any,
+    open_in: Any,
+    tiny_tissue: Any,
+    wait_for: Any,
+) -> None:
+    folder, file = two_images
+    file.unlink()
+    image = saved_in(folder).layers[0].data.reference["$array"]
+    (folder / image).write_bytes(b"II*\x00")
+    other, again = second_window()
+    other.add_image(tiny_tissue.image.channels[0], name="plain")
+    wait_for(lambda: again.session.record is not None)
+    open_in(again, folder)
+    assert {"scribbles [tissue]", "scribbles [cells]"} < set(names(other))
+    assert again.session.record is not None
+    assert again.session.record.name == "plain"
+    assert again.image_panel.value() == again.workspace.source
+
+
+def test_names_go_with_a_channel_whose_file_is_gone(
+    widget: Any,
+    viewer: Any,
+    find: Any,
+    open_and_paint: Any,
+    tiny_tissue: Any,
+    wait_for: Any,
+    save: Any,
+    crash: Any,
+    second_window: Any,
+    open_in: Any,
+    tmp_path: Path,
+) -> None:
+    open_and_paint("first")
+    further = tmp_path / "images" / "further.tif"
+    tifffile.imwrite(further, tiny_tissue.image.channels[0] * 7)
+    viewer.open(further, plugin="napari")
+    wait_for(lambda: find("image_combo").findText("further") >= 0)
+    layers = (layer_named(viewer, "first"), layer_named(viewer, "further"))
+    widget.image_panel.setValue(Source(layers, "YX", (0,), ("DAPI", "CD3")))
+    assert widget.session.record.channel_names == ("DAPI", "CD3")
+    folder = save(widget)
+    open_and_paint("leading")
+    save(widget)
+    crash(widget)
+    further.unlink()
+    _, again = second_window()
+    open_in(again, folder)
+    sources = {source.name: source for source in again.workspace.sources.values()}
+    assert sources["first"].names == ("DAPI",)
+    assert again.workspace.source == sources["leading"]
+    # Nor does bringing it to the front bring the other name back.
+    combo = again.findChild(QWidget, "image_combo")
+    combo.setCurrentText("first")
+    assert again.session.record.channel_names == ("DAPI",)
+    assert again.workspace.source.read().channel_names == ("DAPI",)

@@ -322,3 +322,37 @@ def test_the_manifest_is_plain_text(tmp_path: Path) -> None:
     assert manifest["format_version"] == 1
     assert manifest["content"]["images"][0]["planes"][0]["at"] == [3]
     assert manifest["saved"].endswith("+00:00")
+
+
+def test_a_file_that_vanished_is_kept_by_its_copy(tmp_path: Path) -> None:
+    model = tmp_path / "round.impartial"
+    model.write_bytes(b"weights")
+    folder = SessionFolder(tmp_path / "s")
+    folder.write({"m": model})
+    before = files(tmp_path / "s" / "files")
+    model.unlink()
+    for n in range(2):
+        folder.write({"m": model, "more": n})
+        assert files(tmp_path / "s" / "files") == before
+        assert folder.lost == []
+    assert folder.read()["m"] == folder.copy_of(model)
+    # It counts as long as it is there.
+    shutil.rmtree(tmp_path / "s" / "files")
+    folder.write({"m": model})
+    assert folder.read()["m"] is None
+    assert folder.lost == [model]
+    assert folder.copy_of(model) is None
+
+
+def test_a_file_that_was_never_there_does_not_keep_the_rest_back(tmp_path: Path) -> None:
+    missing = tmp_path / "round.impartial"
+    folder = SessionFolder(tmp_path / "s")
+    folder.write({"m": missing, "strokes": Kept(np.eye(4))})
+    assert folder.lost == [missing]
+    read = folder.read()
+    assert read["m"] is None
+    np.testing.assert_array_equal(read["strokes"].load(), np.eye(4))
+    missing.write_bytes(b"weights")
+    folder.write({"m": missing})
+    assert folder.lost == []
+    assert folder.read()["m"].read_bytes() == b"weights"

@@ -171,3 +171,32 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(ImPartialError, match="cannot be written"):
         OpenSession(tmp_path / "x")
+
+
+def test_a_session_takes_copies_along_to_another_folder(tmp_path: Path) -> None:
+    model = tmp_path / "round.impartial"
+    model.write_bytes(b"weights")
+    state = SavedSession(model=model)
+    first = places.write(state, None, places.new_session_folder())
+    model.unlink()
+    second = places.write(state, None, tmp_path / "mine", first)
+    first.finish(remove=True)
+    copy = second.folder.read()["model"]
+    assert copy.is_relative_to(tmp_path / "mine")
+    assert copy.read_bytes() == b"weights"
+    second.finish()
+
+
+def test_a_folder_that_cannot_be_written_is_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ImPartialError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SessionFolder, "write", full)
+        with pytest.raises(ImPartialError, match="no space left"):
+            places.write(SavedSession(), None, tmp_path / "mine")
+    assert not places._is_locked(tmp_path / "mine")
+    assert places.unfinished() == []
+    places.write(SavedSession(), None, tmp_path / "mine").finish()

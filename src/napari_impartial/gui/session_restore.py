@@ -22,6 +22,7 @@ from napari_impartial.core.rounds import EARLIER, LOADED, PackedLabels
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.uncertainty import Suggestion
 from napari_impartial.io.session_folder import SessionFolder, Stored
+from napari_impartial.io.session_places import OpenSession, SessionInUseError
 from napari_impartial.io.session_state import (
     SavedDismissal,
     SavedImage,
@@ -40,6 +41,40 @@ from .layers.saved import make_labels, open_image, same_image
 from .layers.scribbles import scribble_name
 from .session import PlaneIndex, PlaneKey, Round
 from .workspace import Workspace
+
+
+def open_and_read(path: Path) -> tuple[SavedSession, OpenSession | None]:
+    """Read the session in a folder, which is opened first; may run on any thread.
+
+    Returns
+    -------
+    SavedSession, OpenSession or None
+        What was read with :func:`read`; its folder, None if that cannot be written.
+
+    Raises
+    ------
+    ImPartialError
+        If there is no session, or one that is damaged, of a newer format or in use.
+    """
+    # Before a lock is put there: a folder of somebody else's stays as it is.
+    folder = SessionFolder(path)
+    from_content(SavedSession, folder.read())
+    opened = None
+    try:
+        opened = OpenSession(path)
+        folder = opened.folder
+    except SessionInUseError:
+        raise
+    except ImPartialError:
+        # It cannot be written, but it can be read: the session goes on elsewhere.
+        pass
+    try:
+        # Anew: until it was locked, another window may have written it.
+        return read(folder), opened
+    except Exception:
+        if opened is not None:
+            opened.abandon()
+        raise
 
 
 def read(folder: SessionFolder) -> SavedSession:
@@ -63,6 +98,7 @@ def read(folder: SessionFolder) -> SavedSession:
         plane.prediction = _loaded(plane.prediction)
         plane.review = _loaded(plane.review, from_bytes)
         plane.suggested_on = _loaded(plane.suggested_on)
+        plane.objects = _loaded(plane.objects)
         for one in plane.dismissed:
             one.foreground = _loaded(one.foreground)
     for mask in (mask for one in saved.rounds for mask in one.masks):
@@ -196,7 +232,10 @@ class Restorer:
                     make_labels(scribbles, scribbles.data, "scribbles")
                 )
             return None
-        source = Source(present, image.axes, tuple(image.channels), tuple(image.names))
+        # As in the window's own sources, names stay with their channels.
+        named = zip((*image.channels, *own[1:]), image.names, strict=False)
+        names = tuple(name for channel, name in named if channel is not None)
+        source = Source(present, image.axes, tuple(image.channels), names)
         key = self._workspace.add(source)
         self._session.images[key].reviewed = image.reviewed
         if scribbles is not None and self._usable(scribbles):
@@ -219,6 +258,8 @@ class Restorer:
         current: Round | None = None
         for one in saved.rounds:
             if one.model is None:
+                # It was gone already when the session was saved.
+                self.losses.append(f"The model of round {one.number} is lost.")
                 continue
             try:
                 path = own(one.model)
@@ -279,8 +320,11 @@ class Restorer:
             self._put_back_stamp(key, index, plane)
             self._put_back_review(key, index, plane)
             self._put_back_dismissals(key, index, plane)
-            if fits:
-                part = np.array(Grid(source).plane(labels, index), dtype=np.int32)
+            part = plane.objects
+            if not plane.previewed:
+                part = Grid(source).plane(labels, index) if fits else None
+            if isinstance(part, np.ndarray) and part.shape == source.plane_shape:
+                part = part.astype(np.int32)
                 known = self._session.images[key].plane(index)
                 known.instances, known.n_objects = part, count_objects(part)
                 self._show_objects(key, index, part)

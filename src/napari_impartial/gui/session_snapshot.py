@@ -222,7 +222,7 @@ def _of_sample(layer: Labels | None) -> bool:
 
 
 def _describe_plane(index: PlaneIndex, plane: Plane, review: Review) -> SavedPlane:
-    prediction, scribbles = plane.prediction, plane.suggested_on
+    prediction, scribbles, objects = plane.prediction, plane.suggested_on, plane.instances
     return SavedPlane(
         at=list(index),
         prediction=None if prediction is None else Kept(prediction, convert=pack),
@@ -236,6 +236,8 @@ def _describe_plane(index: PlaneIndex, plane: Plane, review: Review) -> SavedPla
             for one in plane.dismissed
         ],
         review=Kept(review, convert=to_bytes) if review else None,
+        previewed=plane.previewed,
+        objects=Kept(objects, sparse=True) if plane.previewed and objects is not None else None,
     )
 
 

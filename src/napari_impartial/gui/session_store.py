@@ -10,43 +10,32 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io import session_places as places
-from napari_impartial.io.session_folder import MANIFEST, SessionFolder
-from napari_impartial.io.session_places import OpenSession, SessionInUseError, Unfinished
-from napari_impartial.io.session_state import SavedSession, from_content, to_content
+from napari_impartial.io.session_folder import MANIFEST
+from napari_impartial.io.session_places import OpenSession, Unfinished
+from napari_impartial.io.session_state import SavedSession
 
 from . import notify
 from .layers import Source
 from .result_control import ResultControl
-from .session_restore import Restorer, look_at, read
+from .session_end import Ended, LastWrite, SessionEnd, in_words, write_finally
+from .session_restore import Restorer, look_at, open_and_read
 from .session_snapshot import Snapshots
 from .workspace import Workspace
+
+Made = TypeVar("Made")
 
 # Saving what has changed takes some hundredths of a second of another thread's time, so
 # that a third of a minute's work is the most that a crash can take.
 SAVE_AFTER_MS = 20_000
-
-
-@dataclass
-class _Done:
-    """What a thread has done: the session that is open now, and what went wrong.
-
-    `ended`: the session has been written for the last time, and its folder let go of.
-    """
-
-    opened: OpenSession | None
-    error: str = ""
-    saved: SavedSession | None = None
-    source: Path | None = None
-    ended: bool = False
 
 
 class SessionStore(QObject):
@@ -55,7 +44,7 @@ class SessionStore(QObject):
     Signals
     -------
     saved
-        Folder that the session has been saved in.
+        Folder that the session has been saved in; None if that has failed.
     offered
         Words about a session that was not finished; empty when there is none.
     restored
@@ -65,7 +54,7 @@ class SessionStore(QObject):
     saved = Signal(object)
     offered = Signal(str)
     restored = Signal(object)
-    _done = Signal(object)
+    _done = Signal()
 
     def __init__(
         self,
@@ -81,32 +70,25 @@ class SessionStore(QObject):
         self._new_model_path = new_model_path
         self._parts: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {}
         self._snapshots = Snapshots(workspace)
+        self._end = SessionEnd(workspace, self._before_removal, self)
         self._open: OpenSession | None = None
         self._automatic = places.new_session_folder()
         self._thread: threading.Thread | None = None
+        # What the thread has left to be done on the window's thread.
+        self._outcome: Callable[[], None] | None = None
         self._again = self._closed = self._failed = self._restoring = False
         self._last_image: int | None = None
-        # The session before images were taken out, and which of them it still has.
-        self._before_removal: SavedSession | None = None
-        self._keys_before: set[int] = set()
-        # A session that is over and has yet to be written for the last time.
-        self._ended: SavedSession | None = None
+        self._told_lost: set[Path] = set()
         self._offer: Unfinished | None = None
         self.saves = 0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(SAVE_AFTER_MS)
         self._timer.timeout.connect(self.save)
-        # After a moment we know whether a layer was removed or the viewer is closing.
-        self._removal_timer = QTimer(self)
-        self._removal_timer.setSingleShot(True)
-        self._removal_timer.setInterval(100)
-        self._removal_timer.timeout.connect(self._forget_removal)
         self._done.connect(self._on_done)
         self._snapshots.changed.connect(self.note_change)
         self._session.changed.connect(self._on_session)
         self._session.result_changed.connect(self.note_change)
-        workspace.viewer.layers.events.removing.connect(self._on_removing)
 
     @property
     def folder(self) -> Path:
@@ -174,28 +156,28 @@ class SessionStore(QObject):
     def save(self) -> None:
         """Save in the background what has changed."""
         self._timer.stop()
-        if self._closed or not (self._is_over() or self._is_kept()):
+        if self._closed or not (self._end.is_pending or self._is_kept()):
             return
         if self.busy or self._restoring:
             self._again = True
             return
-        self._end_if_over()
-        opened, path, ended, self._again = self._open, self.folder, self._ended, False
-        if ended is not None:
-            self._start(lambda: _finish(ended, opened, path))
-            return
-        state = self._take(path)
-        self._start(lambda: _save(state, opened, path))
+        self._again = False
+        self._end.note_end()
+        self._leave_ended()
+        if self._end.is_waiting:
+            self._start(self._end.write, self._on_ends_written, self._on_save_failed)
+        else:
+            self._save_present()
 
     def save_as(self, path: Path) -> None:
         """Save in another folder, and keep the session there from now on."""
         if self.busy:
             notify.show_warning("The session is being saved; try again in a moment.")
             return
-        if self._cannot_end():
-            return
+        # What cannot be written of a session before is no reason not to save this one.
+        self._settle_end()
         if self._open is not None and path.absolute() == self._open.path:
-            self.save()
+            self._save_present(asked=True)
             return
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             kind = "another session" if (path / MANIFEST).is_file() else "other files"
@@ -203,28 +185,25 @@ class SessionStore(QObject):
             return
         state, before = self._take(path), self._open
 
-        def work() -> _Done:
-            done = _save(state, None, path)
-            if done.error:
-                return _Done(before, done.error)
+        def work() -> OpenSession:
+            opened = places.write(state, None, path, before)
             if before is not None:
                 before.finish(remove=True)
-            return done
+            return opened
 
-        self._start(work)
+        self._start(work, self._on_saved, self._on_failed)
 
     def open(self, path: Path) -> None:
         """Read a saved session and put it in the place of the present one."""
         if self._session.busy or self.busy:
             notify.show_warning("Wait until training, predicting or saving is over.")
             return
-        if self._cannot_end():
+        if not self._settle_end():
             return
         if self._open is not None and path.absolute() == self._open.path:
             notify.show_info("This session is open here already.")
             return
-        mine = self._open
-        self._start(lambda: _read(path, mine))
+        self._start(lambda: open_and_read(path), partial(self._put_back, path), self._on_failed)
 
     def close(self, offer: bool = False) -> None:
         """Save for the last time and let go of the folder in good order.
@@ -233,66 +212,25 @@ class SessionStore(QObject):
         """
         if self._closed:
             return
-        self._timer.stop()
-        self._removal_timer.stop()
-        if self._thread is not None:
-            self._thread.join()
         self._closed = True
+        self._timer.stop()
+        self._take_outcome()
         self._snapshots.changed.disconnect(self.note_change)
         self._session.changed.disconnect(self._on_session)
         self._session.result_changed.disconnect(self.note_change)
-        self._workspace.viewer.layers.events.removing.disconnect(self._on_removing)
-        if self._ended is not None:
-            self._write_ended()
-            if self._open is not None:
-                # It could not be written, but what was saved of it must not be written over.
-                self._open.abandon()
-            self._open, self._automatic = None, places.new_session_folder()
+        self._leave_ended()
         # Closing a viewer may take its layers out first.
-        state = self._before_removal if self._is_gone() else None
-        if state is not None or self._is_kept():
-            state = self._take(self.folder, last=True) if state is None else state
-            _finish(state, self._open, self.folder, offer)
+        state = self._end.before_removal()
+        self._end.close()
+        if state is None and self._is_kept():
+            state = self._take(self.folder, last=True)
+        if state is not None:
+            write_finally(Ended(state, self._open, self.folder), offer)
         self._snapshots.close()
 
     def _is_kept(self) -> bool:
         """Whether the session is on disk, or ought to be."""
         return self._open is not None or self._snapshots.worth_keeping()
-
-    def _is_gone(self) -> bool:
-        """Whether the last image was taken out of the viewer; the session may not know yet."""
-        if self._before_removal is None or not self._before_removal.images:
-            return False
-        return not any(self._is_in_viewer(key) for key in self._keys_before)
-
-    def _is_over(self) -> bool:
-        return self._ended is not None or self._is_gone()
-
-    def _end_if_over(self) -> None:
-        """With its last image the session ends; what was in it must not be written over."""
-        if self._ended is None and self._is_gone():
-            self._ended, self._before_removal = self._before_removal, None
-
-    def _write_ended(self) -> str:
-        """Write on this thread what has ended; return what went wrong."""
-        if self._ended is None:
-            return ""
-        done = _finish(self._ended, self._open, self.folder)
-        self._open = done.opened
-        if done.ended:
-            self._begin_anew()
-        return done.error
-
-    def _begin_anew(self) -> None:
-        self._ended, self._automatic = None, places.new_session_folder()
-
-    def _cannot_end(self) -> bool:
-        """Write what has ended before another folder is turned to; tell if that fails."""
-        self._end_if_over()
-        error = self._write_ended()
-        if error:
-            notify.show_error(error)
-        return bool(error)
 
     def _take(self, folder: Path, last: bool = False) -> SavedSession:
         """Describe the session; the `last` time, corrections of this moment count, too."""
@@ -301,63 +239,152 @@ class SessionStore(QObject):
         pending = self._results.review.pending() if last else {}
         return self._snapshots.take(folder, parts, pending)
 
-    def _start(self, work: Callable[[], _Done]) -> None:
+    def _before_removal(self) -> SavedSession | None:
+        """Describe the session as it is before a layer goes; None if it need not be kept."""
+        # A session that is opened takes the layers of the one before out, which is saved.
+        if self._closed or self._restoring or not self._is_kept():
+            return None
+        return self._take(self.folder, last=True)
+
+    def _save_present(self, asked: bool = False) -> None:
+        """Save the session in its folder; who has `asked` for it is told each time it fails."""
+        opened, path = self._open, self.folder
+        state = self._take(path)
+        failed = partial(self._on_save_failed, asked=asked)
+        self._start(lambda: places.write(state, opened, path), self._on_saved, failed)
+
+    def _start(
+        self,
+        work: Callable[[], Made],
+        then: Callable[[Made], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """Do `work` on a thread; with what came of it, `then` or `failed` goes on on this one."""
+
         def run() -> None:
             try:
-                done = work()
+                self._outcome = partial(then, work())
             except Exception as error:  # the window has to be told, whatever it was
-                done = _Done(self._open, f"The session could not be saved or read ({error!r}).")
-            # Known here, too, in case the window is closed before the signal arrives.
-            if done.ended:
-                self._begin_anew()
-            self._open = done.opened if done.saved is None else self._open
+                self._outcome = partial(failed, error)
             with contextlib.suppress(RuntimeError):
-                self._done.emit(done)
+                self._done.emit()
 
         self._thread = threading.Thread(target=run, name="napari-impartial session")
         self._thread.start()
 
-    def _on_done(self, done: _Done) -> None:
-        if self._thread is not None:
-            self._thread.join()
-        self._thread = None
-        if self._closed:
-            return
-        if done.error:
-            self._on_error(done)
-        elif done.saved is not None and done.source is not None:
-            self._put_back(done.saved, done.opened, done.source)
-        else:
-            if done.ended and self._session.current is not None:
-                # The next image was put in front before its session could begin.
-                self.note_change()
-            self._failed = False
-            self.saves += 1
-            self.saved.emit(self.folder)
+    def _on_done(self) -> None:
+        self._take_outcome()
         if self._again:
             self.save()
 
-    def _on_error(self, done: _Done) -> None:
+    def _take_outcome(self) -> None:
+        """Go on with what the thread has left, if it is not done already."""
+        if self._thread is None:
+            return
+        self._thread.join()
+        self._thread = None
+        outcome, self._outcome = self._outcome, None
+        assert outcome is not None
+        outcome()
+
+    def _on_saved(self, opened: OpenSession) -> None:
+        self._open = opened
+        lost = set(opened.folder.lost) - self._told_lost
+        self._told_lost |= lost
+        if lost and not self._closed:
+            names = " and ".join(sorted(str(file) for file in lost))
+            notify.show_warning(
+                f"The session is saved without a model whose file is gone: {names}."
+            )
+        self._note_saved()
+
+    def _note_saved(self) -> None:
+        if not self._closed:
+            self._failed = False
+            self.saves += 1
+            self.saved.emit(self.folder)
+
+    def _on_failed(self, error: Exception) -> None:
+        """Tell that what the user has asked for cannot be done; the session goes on as it was."""
+        if not self._closed:
+            notify.show_error(in_words(error))
+            self.look_for_unfinished()
+
+    def _on_save_failed(self, error: Exception, asked: bool = False) -> None:
+        if self._closed:
+            return
         # Told once, not at each try; it is tried again with the next change.
-        if done.source is not None or not self._failed:
-            notify.show_error(done.error)
-        self._failed = done.source is None
-        if self._failed:
-            self.note_change()
+        if asked or not self._failed:
+            notify.show_error(in_words(error))
+        self._failed = True
+        self.saved.emit(None)
+        self.note_change()
         self.look_for_unfinished()
 
-    def _put_back(self, saved: SavedSession, opened: OpenSession | None, path: Path) -> None:
-        self._end_if_over()
-        error = self._write_ended()
-        replace = self._open is not None or self._snapshots.has_content()
-        if replace and not error:
-            error = _finish(self._take(self.folder, last=True), self._open, self.folder).error
-        if error:
-            notify.show_error(error)
+    def _leave_ended(self) -> None:
+        """Begin in a folder of its own what comes after a session that is over."""
+        if self._end.take_over(self._open, self.folder):
+            self._open, self._automatic = None, places.new_session_folder()
+
+    def _settle_end(self) -> bool:
+        """Write what has ended before another folder is turned to; return whether that is done."""
+        self._end.note_end()
+        self._leave_ended()
+        return self._note_ends(self._end.write(), asked=True)
+
+    def _note_ends(self, writes: Iterable[LastWrite], asked: bool = False) -> bool:
+        """Take in and tell what came of what has ended; return whether all of it is written."""
+        said = self._end.note_written(writes, asked)
+        if said and not self._closed:
+            for sentence in said:
+                notify.show_error(sentence)
+            self.look_for_unfinished()
+        return not self._end.is_waiting
+
+    def _on_ends_written(self, writes: list[LastWrite]) -> None:
+        written = self._note_ends(writes)
+        if written:
+            self._note_saved()
+        elif self._is_kept() and not self._closed:
+            # The session in the window must not wait until there is room for the other.
+            self._save_present()
+        if not written or self._session.current is not None:
+            # To try again, or as the next image was there before its session could begin.
+            self.note_change()
+
+    def _can_be_left(self, path: Path) -> bool:
+        """Finish the session in the window, for the one in `path`; tell if that cannot be."""
+        if self._session.busy:
+            notify.show_warning(
+                f"Training or predicting began while the session in {path} was read; open it "
+                "again once that is over."
+            )
+            return False
+        if not self._settle_end():
+            return False
+        if self._has_content():
+            try:
+                state = self._take(self.folder, last=True)
+                places.write(state, self._open, self.folder).finish()
+            except Exception as error:  # then it has to stay in the window, whatever it was
+                notify.show_error(in_words(error))
+                return False
+        return True
+
+    def _has_content(self) -> bool:
+        """Whether there is anything that the session to be opened takes the place of."""
+        return self._open is not None or self._snapshots.has_content()
+
+    def _put_back(self, path: Path, found: tuple[SavedSession, OpenSession | None]) -> None:
+        saved, opened = found
+        if self._closed or not self._can_be_left(path):
             if opened is not None:
                 opened.abandon()
+            if not self._closed:
+                self.look_for_unfinished()
             return
-        self._before_removal = None
+        replace = self._has_content()
+        self._end.forget()
         # Until all of it is back, nothing is written where it lies.
         self._open, self._automatic = None, places.new_session_folder()
         restorer = Restorer(self._workspace, path, self._new_model_path, self._results.review.show)
@@ -412,79 +439,7 @@ class SessionStore(QObject):
         switched = current is not None and self._last_image not in (None, current)
         if current is not None:
             self._last_image = current
-        # An image that comes back later comes without its results.
-        self._keys_before.intersection_update(self._session.images)
-        if current is not None and self._is_in_viewer(current):
-            self._end_if_over()
         self.note_change()
         if switched:
             # Not now: the image is only just being put in front.
             QTimer.singleShot(0, self.save)
-
-    def _on_removing(self, _: Any = None) -> None:
-        # A session that is opened takes the layers of the one before out, which is saved.
-        if self._closed or self._restoring or not self._is_kept():
-            return
-        if self._before_removal is None:
-            self._before_removal = self._take(self.folder, last=True)
-            self._keys_before = {key for key in self._session.images if self._is_in_viewer(key)}
-            self._removal_timer.start()
-
-    def _forget_removal(self) -> None:
-        if not self._is_gone():
-            self._before_removal = None
-
-    def _is_in_viewer(self, key: int) -> bool:
-        source = self._workspace.sources.get(key)
-        return source is not None and source.primary in self._workspace.viewer.layers
-
-
-def _save(state: SavedSession, opened: OpenSession | None, path: Path) -> _Done:
-    """Write a state to `path`, which is opened first unless it is."""
-    begun = opened
-    try:
-        if begun is None:
-            begun = OpenSession(path)
-            places.remove_old()
-        begun.folder.write(to_content(state))
-    except ImPartialError as error:
-        if opened is None and begun is not None:
-            begun.finish()
-        return _Done(opened, str(error))
-    return _Done(begun)
-
-
-def _finish(
-    state: SavedSession, opened: OpenSession | None, path: Path, offer: bool = False
-) -> _Done:
-    """Write a state for the last time and let go of its folder."""
-    done = _save(state, opened, path)
-    if done.opened is not None and not done.error:
-        if offer:
-            done.opened.abandon()
-        else:
-            done.opened.finish()
-        return _Done(None, ended=True)
-    return done
-
-
-def _read(path: Path, mine: OpenSession | None) -> _Done:
-    """Read the session in `path`, and open its folder so that it is kept there."""
-    opened = None
-    try:
-        # Before a lock is put there: a folder of somebody else's stays as it is.
-        folder = SessionFolder(path)
-        from_content(SavedSession, folder.read())
-        try:
-            opened = OpenSession(path)
-            folder = opened.folder
-        except SessionInUseError:
-            raise
-        except ImPartialError:
-            # It cannot be written, but it can be read: the session goes on elsewhere.
-            opened = None
-        return _Done(opened, saved=read(folder), source=path)
-    except ImPartialError as error:
-        if opened is not None:
-            opened.abandon()
-        return _Done(mine, str(error), source=path)

@@ -105,6 +105,14 @@ class SessionFolder:
     ----------
     path
         Made with the first :meth:`write`.
+
+    Attributes
+    ----------
+    copies
+        Where the copy of each file lies that was kept last.
+    lost
+        Files that the last :meth:`write` found neither themselves nor a copy of; they are
+        None there.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -115,6 +123,8 @@ class SessionFolder:
         self._known: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}
         self._used: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}
         self._last: Any = None
+        self.copies: dict[Path, Path] = {}
+        self.lost: list[Path] = []
 
     def write(self, content: dict[str, Any]) -> bool:
         """Save a state, whole or not at all; return whether it differs from the last one.
@@ -132,7 +142,7 @@ class SessionFolder:
             still there then.
         """
         with self._writing:
-            self._used = {}
+            self._used, self.lost = {}, []
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 described = self._describe(content)
@@ -173,6 +183,8 @@ class SessionFolder:
         """Return where the copy of a file lies that was kept last; None if there is none."""
         try:
             known = self._known.get(_mark(source))
+        except FileNotFoundError:
+            return self._last_copy(source)
         except OSError:
             return None
         return None if known is None else self._inside(known[1]["$file"])
@@ -184,7 +196,7 @@ class SessionFolder:
                 (id(value.source), value.version), value.source, lambda: self._keep(value)
             )
         if isinstance(value, Path):
-            return self._once(_mark(value), None, lambda: self._keep_file(value))
+            return self._describe_file(value)
         if isinstance(value, dict):
             return {str(name): self._describe(part) for name, part in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
@@ -192,6 +204,20 @@ class SessionFolder:
         if isinstance(value, np.generic):
             return value.item()
         return value
+
+    def _describe_file(self, file: Path) -> dict[str, Any] | None:
+        # Models in use lie in a temporary folder, which systems clear of old files.
+        source = file if file.exists() else self._last_copy(file)
+        if source is None:
+            self.lost.append(file)
+            return None
+        described = self._once(_mark(source), None, lambda: self._keep_file(source))
+        self.copies[file] = self._inside(described["$file"])
+        return described
+
+    def _last_copy(self, file: Path) -> Path | None:
+        copy = self.copies.get(file)
+        return copy if copy is not None and copy.is_file() else None
 
     def _once(self, key: tuple[Any, ...], held: Any, keep: Any) -> dict[str, Any]:
         known = self._known.get(key)

@@ -23,7 +23,7 @@ from napari_impartial.core.errors import ImPartialError
 
 from .atomic import atomic_path
 from .session_folder import MANIFEST, SessionFolder, read_manifest
-from .session_state import SavedSession, from_content
+from .session_state import SavedSession, from_content, to_content
 
 VARIABLE = "NAPARI_IMPARTIAL_SESSIONS"
 """Environment variable that names another folder than the user's data directory."""
@@ -134,7 +134,7 @@ class OpenSession:
 
     def abandon(self) -> None:
         """Let go of the folder, as a killed program would: the session is offered again."""
-        self._lock.release()
+        self._let_go()
 
     def finish(self, remove: bool = False) -> None:
         """Let go of the folder in good order, or remove it; one without a session goes anyway."""
@@ -142,9 +142,48 @@ class OpenSession:
             self._note.unlink(missing_ok=True)
         if not self.is_automatic:
             _remember(self.path)
-        self._lock.release()
+        self._let_go()
         if self.is_automatic and (remove or not (self.path / MANIFEST).is_file()):
             shutil.rmtree(self.path, ignore_errors=True)
+
+    def _let_go(self) -> None:
+        # Of a disk that is gone there is nothing to let go of.
+        with contextlib.suppress(OSError):
+            self._lock.release()
+
+
+def write(
+    state: SavedSession, opened: OpenSession | None, path: Path, before: OpenSession | None = None
+) -> OpenSession:
+    """Write a session; return its folder, which stays open.
+
+    Parameters
+    ----------
+    state
+        All that is in it.
+    opened
+        Its folder; None to open `path`.
+    before
+        Folder that the session was kept in before, for files that are nowhere else by now.
+
+    Raises
+    ------
+    ImPartialError
+        If the folder cannot be opened or written; if it was opened here, it is let go of.
+    """
+    if opened is not None:
+        opened.folder.write(to_content(state))
+        return opened
+    opened = OpenSession(path)
+    try:
+        remove_old()
+        if before is not None:
+            opened.folder.copies.update(before.folder.copies)
+        opened.folder.write(to_content(state))
+    except Exception:
+        opened.finish()
+        raise
+    return opened
 
 
 def unfinished() -> list[Unfinished]:

@@ -109,6 +109,10 @@ class SavedPlane:
         Suggested places that looked fine.
     review
         Decisions about objects, in bytes (:func:`core.lessons.to_bytes`).
+    previewed
+        Whether the layer of objects showed what a training, not over yet, made of the plane.
+    objects
+        (Y, X) int32, the plane's objects where that is so; None if there are none.
     """
 
     at: list[int] = field(default_factory=list)
@@ -120,6 +124,8 @@ class SavedPlane:
     suggested_on: Any = None
     dismissed: list[SavedDismissal] = field(default_factory=list)
     review: Any = None
+    previewed: bool = False
+    objects: Any = None
 
 
 @dataclass
@@ -171,7 +177,10 @@ class SavedMask:
 
 @dataclass
 class SavedRound:
-    """One training, the model it left, and its objects if it is not the current one."""
+    """One training, the model it left, and its objects if it is not the current one.
+
+    The model is None if its file was gone, and no copy of it was there.
+    """
 
     number: int = 0
     model: Path | None = None

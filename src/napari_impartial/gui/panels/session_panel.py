@@ -33,7 +33,7 @@ _OPEN_TIP = (
 
 
 class SessionPanel(QWidget):
-    """Two buttons, and when the session was saved last.
+    """Two buttons, and when the session was saved last, or that it cannot be.
 
     Signals
     -------
@@ -46,7 +46,7 @@ class SessionPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._folder = ""
+        self._folder = self._last_time = ""
         self._save = _button("Save session...", "save_session_button", _SAVE_TIP)
         self._open = _button("Open session", "open_session_button", _OPEN_TIP)
         self._choices = QMenu(self)
@@ -75,11 +75,23 @@ class SessionPanel(QWidget):
         self._save.setEnabled(has_session)
         self._open.setEnabled(not busy)
 
-    def set_saved(self, folder: Path) -> None:
-        """Say when the session was saved, and where; dialogs begin beside it."""
-        self._folder = str(folder.parent)
-        self._saved.setText(f"Saved {datetime.now():%H:%M}")
+    def set_saved(self, folder: Path | None) -> None:
+        """Say when the session was saved, and where; dialogs begin beside it.
+
+        None says that it cannot be saved at present.
+        """
         self._saved.show()
+        if folder is None:
+            last = f" It was saved last at {self._last_time}." if self._last_time else ""
+            self._saved.setText("Not saved")
+            self._saved.setToolTip(
+                f"The session cannot be saved at present; this is tried again before long.{last} "
+                "Press Save session to keep it in another folder."
+            )
+            return
+        self._last_time = f"{datetime.now():%H:%M}"
+        self._folder = str(folder.parent)
+        self._saved.setText(f"Saved {self._last_time}")
         self._saved.setToolTip(f"The session is kept in {folder}")
 
     def _ask_where(self) -> None:
