@@ -446,7 +446,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 "best",
                 "Best",
-                "The most careful result; takes minutes.",
+                "Five minutes; for images with many annotated cells.",
                 ModelConfig(),
                 TrainingConfig(preset="best", time_budget_s=300.0),
             ),
