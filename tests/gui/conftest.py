@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import settled
 
 # A machine that is busy with other things may take its time; a very busy one, more.
 PATIENCE_MS = int(os.environ.get("IMPARTIAL_PATIENCE_MS", "60000"))
@@ -215,9 +216,7 @@ def predicted(
     """The scribbled tissue with a result, without a training; returns the instances layer."""
     results = widget.results
     results._keep(widget.session.current, (), prediction_of(tiny_tissue.truth))
-    wait_for(
-        lambda: not (results._pause.isActive() or results._cutting.busy or results._measuring.busy)
-    )
+    settled(widget, wait_for)
     return next(layer for layer in viewer.layers if layer.name == "instances [tissue]")
 
 
@@ -286,12 +285,7 @@ def close_and_open(
         wait_for(lambda: widget.store._closed)
         _, again = second_window()
         open_in(again, folder)
-        results = again.results
-        wait_for(
-            lambda: (
-                not (results._pause.isActive() or results._cutting.busy or results._measuring.busy)
-            )
-        )
+        settled(again, wait_for)
         return again, where
 
     return run

@@ -1,4 +1,4 @@
-"""What tests look at: layers by their names, and sessions on disk."""
+"""What tests look at: layers by their names, sessions on disk, and work that is over."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ def names(viewer: Any) -> list[str]:
 
 def saved_in(folder: Path) -> SavedSession:
     return from_content(SavedSession, SessionFolder(folder).read())
+
+
+def settled(widget: Any, wait_for: Any) -> None:
+    """Wait until what was asked for is cut and measured."""
+    results = widget.results
+    wait_for(
+        lambda: not (results._pause.isActive() or results._cutting.busy or results._measuring.busy)
+    )

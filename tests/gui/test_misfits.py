@@ -6,16 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import settled
 
 from napari_impartial.core.scribbles import Scribbles
 from napari_impartial.core.uncertainty import suggest
-
-
-def settled(widget: Any, wait_for: Any) -> None:
-    results = widget.results
-    wait_for(
-        lambda: not (results._pause.isActive() or results._cutting.busy or results._measuring.busy)
-    )
 
 
 def layer_of(viewer: Any, role: str) -> Any:

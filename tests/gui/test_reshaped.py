@@ -6,6 +6,7 @@ from typing import Any
 
 import dask
 import dask.array
+import looking
 import numpy as np
 import pytest
 from looking import layer_named, names
@@ -18,20 +19,11 @@ from napari_impartial.gui.layers import Source
 
 @pytest.fixture
 def settled(widget: Any, wait_for: Any) -> Any:
-    """Wait until what was asked for is cut and measured, and layers were looked at."""
-    results, workspace = widget.results, widget.workspace
+    """Wait until layers were looked at, and what was asked for is cut and measured."""
 
     def run() -> None:
-        wait_for(
-            lambda: (
-                not (
-                    workspace._layers_timer.isActive()
-                    or results._pause.isActive()
-                    or results._cutting.busy
-                    or results._measuring.busy
-                )
-            )
-        )
+        wait_for(lambda: not widget.workspace._layers_timer.isActive())
+        looking.settled(widget, wait_for)
 
     return run
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import settled
 from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
@@ -27,13 +28,6 @@ from napari_impartial.io.session_state import SavedPlane, SavedSession, from_con
 @pytest.fixture
 def layer_named(viewer: Any) -> Callable[[str], Any]:
     return lambda name: next(layer for layer in viewer.layers if layer.name == name)
-
-
-def settled(widget: Any, wait_for: Any) -> None:
-    results = widget.results
-    wait_for(
-        lambda: not (results._pause.isActive() or results._cutting.busy or results._measuring.busy)
-    )
 
 
 def plane(widget: Any) -> Any:

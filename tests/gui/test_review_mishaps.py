@@ -14,13 +14,6 @@ from napari_impartial.gui import mask_import
 ASCENDING = Qt.SortOrder.AscendingOrder
 
 
-def settled(widget: Any, wait_for: Any) -> None:
-    results = widget.results
-    wait_for(
-        lambda: not (results._pause.isActive() or results._cutting.busy or results._measuring.busy)
-    )
-
-
 @pytest.fixture
 def rejected(widget: Any, find: Any, predicted: Any) -> Any:
     """Reject two objects; returns the plane."""

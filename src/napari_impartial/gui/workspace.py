@@ -461,7 +461,8 @@ class Workspace(QObject):
 
     def _may_lead(self, layer: ImageLayer) -> bool:
         """Whether no image of which anything is known is led by this layer already."""
-        record = self.session.images.get(-1 if (key := self.key_of(layer)) is None else key)
+        key = self.key_of(layer)
+        record = None if key is None else self.session.images.get(key)
         return record is None or not (
             record.annotated or any(map(knows_anything, record.planes.values()))
         )
@@ -490,8 +491,8 @@ class Workspace(QObject):
         for key, source in list(self.sources.items()):
             if key not in self.session.images and not self._layers_of(source):
                 del self.sources[key]
-                self.scribbles.let_go(source)
-                self.results.let_go(source)
+                self.scribbles.forget(source)
+                self.results.remove_all(source)
         used = {layer for source in self.sources.values() for layer in source.layers}
         for layer in self._followed - used:
             self._unfollow(layer)

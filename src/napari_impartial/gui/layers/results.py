@@ -193,11 +193,6 @@ class ResultLayers:
             if layer is not None:
                 self._layers[heir.primary, role] = layer
 
-    def let_go(self, source: Source) -> None:
-        """Keep nothing of an image that is gone with all its results."""
-        for role in Role:
-            self._layers.pop((source.primary, role), None)
-
     def _remove(self, source: Source, role: Role) -> None:
         self._viewer.layers.remove(self._layers.pop((source.primary, role)))
 

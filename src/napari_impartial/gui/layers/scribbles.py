@@ -256,10 +256,6 @@ class ScribbleLayers:
         if layer is not None:
             self._layers[heir.primary] = layer
 
-    def let_go(self, source: Source) -> None:
-        """Keep nothing of an image that is gone with its scribbles."""
-        self._layers.pop(source.primary, None)
-
     def removed(self, layer: Labels) -> bool:
         """Whether this layer is one of ours that is no longer in the viewer."""
         return layer in self._layers.values() and layer not in self._viewer.layers
