@@ -13,10 +13,10 @@ from napari_impartial.core.config import InstanceConfig
 
 def after_prediction(side: int, n_cells: int) -> list[Row]:
     """Everything that follows on a cached probability."""
-    from napari_impartial.core.instances import Cutter, to_instances
-    from napari_impartial.core.measurements import measure
-    from napari_impartial.core.metrics import evaluate
-    from napari_impartial.core.uncertainty import entropy, suggest
+    from napari_impartial.core.instances.cutter import Cutter, to_instances
+    from napari_impartial.core.instances.measurements import measure
+    from napari_impartial.core.instances.metrics import evaluate
+    from napari_impartial.core.prediction.suggestions import entropy, suggest
 
     made, foreground = cells(side, n_cells)
     probability = np.stack([1 - foreground, foreground])
@@ -47,7 +47,7 @@ def after_prediction(side: int, n_cells: int) -> list[Row]:
 
 def large_metrics(side: int, n_cells: int) -> list[Row]:
     """All figures of merit on one very large label image."""
-    from napari_impartial.core.metrics import evaluate
+    from napari_impartial.core.instances.metrics import evaluate
 
     per_side = round(n_cells**0.5)
     pitch = side // per_side

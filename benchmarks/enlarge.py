@@ -18,7 +18,7 @@ import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_impartial.core.images import Image
+from napari_impartial.core.data.image import Image
 
 from .real import Pair, pairs_of
 

@@ -29,20 +29,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_impartial.core import objectness
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, TrainingConfig
-from napari_impartial.core.instances import Cutter
-from napari_impartial.core.metrics import evaluate
-from napari_impartial.core.object_tree import LEVELS, ObjectTree, build_tree
-from napari_impartial.core.objectness import Tables
-from napari_impartial.core.prediction import predict, predict_normalized
-from napari_impartial.core.scribbles import simulate
-from napari_impartial.core.warm_start import shipped
+from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.instances import scoring
+from napari_impartial.core.instances.component_tree import LEVELS, ObjectTree, build_tree
+from napari_impartial.core.instances.cutter import Cutter
+from napari_impartial.core.instances.metrics import evaluate
+from napari_impartial.core.instances.scoring import Tables
+from napari_impartial.core.network.warm_start import shipped
+from napari_impartial.core.prediction.predict import predict, predict_normalized
 
 from .procedural import mixtures_of, picture
 from .real import Pair, parts_of
 
-_OUT = Path(objectness.__file__).parents[1] / "data" / "objectness.json"
+_OUT = Path(scoring.__file__).parents[1] / "data" / "objectness.json"
 _STUMPS, _RATE, _LEAST_ROWS = 400, 0.08, 200
 # More than three are no better on images of new kinds.
 _LOOKS = 3
@@ -122,7 +122,7 @@ def candidates(one: Map) -> Candidates | None:
     tree = build_tree(ndimage.gaussian_filter(one.foreground, InstanceConfig().smooth_px))
     if tree is None:
         return None
-    return Candidates(tree, objectness.measure(tree), best_overlap(tree, one.truth))
+    return Candidates(tree, scoring.measure(tree), best_overlap(tree, one.truth))
 
 
 def best_overlap(tree: ObjectTree, truth: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
@@ -154,16 +154,16 @@ def best_overlap(tree: ObjectTree, truth: npt.NDArray[np.int32]) -> npt.NDArray[
 
 def fit_card(found: Sequence[Candidates], maps_a_part: Sequence[int]) -> dict[str, Any]:
     """Fit a scorecard: tables for a first look, and for others that compare candidates."""
-    names, without, features = objectness.FEATURES, _NOT_AT_FIRST, [one.features for one in found]
+    names, without, features = scoring.FEATURES, _NOT_AT_FIRST, [one.features for one in found]
     looks: list[dict[str, Any]] = []
     for _ in range(_LOOKS):
         shown = [replace(one, features=f) for one, f in zip(found, features, strict=True)]
         looks.append(fit_tables(shown, maps_a_part, names, without))
         tables = Tables.from_json(looks[-1], names)
         for number, one in enumerate(found):
-            scores = objectness.probability(one.tree, tables.log_odds(features[number]))
-            features[number] = objectness.with_comparisons(one.tree, one.features, scores)
-        names, without = objectness.COMPARED, ()
+            scores = scoring.probability(one.tree, tables.log_odds(features[number]))
+            features[number] = scoring.with_comparisons(one.tree, one.features, scores)
+        names, without = scoring.COMPARED, ()
     return {"looks": looks}
 
 
@@ -180,7 +180,7 @@ def fit_tables(
     rng = np.random.default_rng(0)
     rows, hits, weights = [], [], []
     for one, share in zip(found, maps_a_part, strict=True):
-        chosen = np.argwhere(one.tree.area >= objectness.SMALLEST_PX)
+        chosen = np.argwhere(one.tree.area >= scoring.SMALLEST_PX)
         if len(chosen) > _ROWS_A_MAP:
             chosen = rng.choice(chosen, _ROWS_A_MAP, replace=False)
         rows.append(one.features[tuple(chosen.T)][:, used])
@@ -290,7 +290,7 @@ def judge(
         others = [part for part in known if family.get(part) != name]
         if all(part not in family for part in others):
             return
-        card = objectness.Scorecard.from_json(card_of(others, known))
+        card = scoring.Scorecard.from_json(card_of(others, known))
         for part in (part for part in maps if family[part] == name):
             row = []
             for way in ("watershed", "automatic"):

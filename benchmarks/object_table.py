@@ -15,9 +15,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 from skimage.measure import regionprops_table
 
-from napari_impartial.core.images import Image
-from napari_impartial.core.measurements import measure
-from napari_impartial.gui.panels.review_panel import ReviewPanel
+from napari_impartial.core.data.image import Image
+from napari_impartial.core.instances.measurements import measure
+from napari_impartial.gui.review.review_panel import ReviewPanel
 
 SIDE, GAP = 12, 2
 SHAPE = (

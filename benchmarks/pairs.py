@@ -23,11 +23,15 @@ import numpy as np
 
 from napari_impartial.core.api import train as train_network
 from napari_impartial.core.config import TrainingConfig
-from napari_impartial.core.instances import to_instances
-from napari_impartial.core.metrics import evaluate
-from napari_impartial.core.prediction import predict
-from napari_impartial.core.scribbles import simulate
-from napari_impartial.peers.forest import best_cut, forest_probability, train_forest
+from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.instances.cutter import to_instances
+from napari_impartial.core.instances.metrics import evaluate
+from napari_impartial.core.prediction.predict import predict
+from napari_impartial.experiments.baselines.random_forest import (
+    best_cut,
+    forest_probability,
+    train_forest,
+)
 
 from .enlarge import enlarged
 from .real import Pair, parts_of

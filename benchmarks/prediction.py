@@ -15,13 +15,13 @@ import numpy as np
 
 from benchmarks.rows import ROOT, Row, fastest, operations
 from napari_impartial.core.config import PredictionConfig, get_preset
-from napari_impartial.core.tissue import tissue
+from napari_impartial.core.data.synthetic_tissue import tissue
 
 
 def model_of(preset: str) -> Any:
     """Return a model of that preset after one step."""
-    from napari_impartial.core.scribbles import simulate
-    from napari_impartial.core.training import fit
+    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.training.fit import fit
 
     settings = get_preset(preset)
     made = tissue((256, 256), 2)
@@ -37,7 +37,7 @@ def model_of(preset: str) -> Any:
 
 def monte_carlo(preset: str, side: int, samples: int = 8) -> list[Row]:
     """Time of several passes against one."""
-    from napari_impartial.core.prediction import predict
+    from napari_impartial.core.prediction.predict import predict
 
     model = model_of(preset)
     image = tissue((side, side), 2).image
@@ -57,8 +57,8 @@ import json, sys, time
 import numpy as np
 from benchmarks.prediction import model_of, resident_mb
 from napari_impartial.core.config import PredictionConfig
-from napari_impartial.core.images import Image
-from napari_impartial.core.prediction import predict
+from napari_impartial.core.data.image import Image
+from napari_impartial.core.prediction.predict import predict
 preset, side = sys.argv[1], int(sys.argv[2])
 model = model_of(preset)
 rng = np.random.default_rng(0)

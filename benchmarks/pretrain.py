@@ -1,4 +1,4 @@
-"""Make the weights that a training starts from (:mod:`napari_impartial.core.warm_start`).
+"""Make the weights that a training starts from (:mod:`napari_impartial.core.network.warm_start`).
 
 ``python -m benchmarks.pretrain [--images N] [--seconds S] [--init FILE] [--out FILE]``
 
@@ -23,12 +23,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_impartial.core import trainer as core_trainer
-from napari_impartial.core import warm_start
 from napari_impartial.core.config import ModelConfig, TrainingConfig
-from napari_impartial.core.images import Image
-from napari_impartial.core.model_file import TrainedModel, load_model, save_model
-from napari_impartial.core.scribbles import Scribbles
+from napari_impartial.core.data.image import Image
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.network import warm_start
+from napari_impartial.core.network.model_file import TrainedModel, load_model, save_model
+from napari_impartial.core.training import trainer as core_trainer
 
 from .procedural import Example, example
 from .real import crops, pairs_of
@@ -75,7 +75,7 @@ def pretrain(
     Returns
     -------
     TrainedModel
-        Of :data:`~napari_impartial.core.warm_start.MIXTURES` channels; its weights in half
+        Of :data:`~napari_impartial.core.network.warm_start.MIXTURES` channels; its weights in half
         precision, the statistics of normalization layers, which half precision may not
         reach, in single.
     """

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_impartial.core.images import Image, normalize
-from napari_impartial.core.scribbles import simulate
-from napari_impartial.core.tissue import (
+from napari_impartial.core.data.image import Image, normalize
+from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.synthetic_tissue import (
     Cells,
     consecutive,
     debris,
@@ -27,7 +27,7 @@ from napari_impartial.core.tissue import (
     lay_out,
     smooth_noise,
 )
-from napari_impartial.core.warm_start import mix
+from napari_impartial.core.network.warm_start import mix
 
 Float = NDArray[np.float32]
 

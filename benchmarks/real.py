@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_impartial.cli.dataset import read_with_labels, samples_in
+from napari_impartial.core.data.image import Image, normalize
+from napari_impartial.core.data.synthetic_tissue import consecutive
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.images import Image, normalize
-from napari_impartial.core.tissue import consecutive
+from napari_impartial.experiments.dataset import read_with_labels, samples_in
 
 from .procedural import Example, example_of
 

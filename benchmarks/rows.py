@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_impartial.core.config import ModelConfig, PredictionConfig, TrainingConfig
-from napari_impartial.core.tissue import Tissue, tissue
+from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,7 +54,7 @@ def fastest(call: Callable[[], Any], repeats: int = 3) -> float:
 
 def precision_of(config: TrainingConfig | PredictionConfig) -> tuple[Any, Any]:
     """Device and number type that the settings resolve to here."""
-    from napari_impartial.core.device import resolve_device, resolve_precision
+    from napari_impartial.core.network.device import resolve_device, resolve_precision
 
     device = resolve_device(config.device)
     return device, resolve_precision(config.precision, device)
@@ -82,7 +82,7 @@ def operations(model: ModelConfig, n_channels: int, side: int, backward: bool) -
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from napari_impartial.core.unet import UNet
+    from napari_impartial.core.network.unet import UNet
 
     network = UNet(n_channels, 2, model)
     network.train(backward)

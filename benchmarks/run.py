@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from benchmarks import after, prediction, rows, training
 from benchmarks.rows import Row
-from napari_impartial.core.threads import wait_passively
+from napari_impartial.core.torch_env import wait_passively
 
 SUBJECTS = ("training", "preview", "passes", "large", "growth", "after", "metrics")
 LONG = ("paper",)

@@ -25,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.window import Window, live, of_its_own, wait
-from napari_impartial.cli.annotator import Annotator
-from napari_impartial.cli.dataset import samples_in, samples_with_truth
 from napari_impartial.core.config import PRESETS, SuggestionConfig
+from napari_impartial.core.data.image import Image
+from napari_impartial.core.data.scribbles import BACKGROUND, annotate_cells, simulate
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.images import Image
-from napari_impartial.core.metrics import evaluate
-from napari_impartial.core.scribbles import BACKGROUND, annotate_cells, simulate
+from napari_impartial.core.instances.metrics import evaluate
+from napari_impartial.experiments.dataset import samples_in, samples_with_truth
+from napari_impartial.experiments.simulated_annotator import Annotator
 
 Pair = tuple[Image, NDArray[Any]]
 
@@ -189,9 +189,9 @@ class User:
 
         Opened in the window they would be suggested from, too.
         """
-        from napari_impartial.core.instances import to_instances
-        from napari_impartial.core.model_file import load_model
-        from napari_impartial.core.prediction import predict
+        from napari_impartial.core.instances.cutter import to_instances
+        from napari_impartial.core.network.model_file import load_model
+        from napari_impartial.core.prediction.predict import predict
 
         session = self.window.widget.session
         model, config = load_model(session.model_path), session.instance_config

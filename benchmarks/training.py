@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.rows import ROOT, Row, operations
 from napari_impartial.core.config import ModelConfig, Preset, TrainingConfig, get_preset
-from napari_impartial.core.tissue import Tissue, tissue
+from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
 
 # Previews asked for along a training of which the F1 is followed.
 _LOOKS = 20
@@ -24,8 +24,8 @@ _LOOKS = 20
 
 def rate(peak: Row, preset: str, seconds: float) -> list[Row]:
     """Rate of the training loop, data and validation included."""
-    from napari_impartial.core.scribbles import simulate
-    from napari_impartial.core.training import fit
+    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.training.fit import fit
 
     settings = get_preset(preset)
     made = tissue((512, 512), 2)
@@ -57,12 +57,12 @@ import json, sys, time
 started, wanted, budget = (float(v) for v in sys.argv[2:5])
 import numpy as np
 from napari_impartial.core.config import get_preset
-from napari_impartial.core.images import Image
-from napari_impartial.core.instances import to_instances
-from napari_impartial.core.metrics import evaluate
-from napari_impartial.core.results import Preview
-from napari_impartial.core.scribbles import Scribbles
-from napari_impartial.core.training import fit
+from napari_impartial.core.data.image import Image
+from napari_impartial.core.instances.cutter import to_instances
+from napari_impartial.core.instances.metrics import evaluate
+from napari_impartial.core.training.messages import Preview
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.training.fit import fit
 with np.load(sys.argv[1], allow_pickle=False) as data:
     image, painted, truth = (data[name] for name in ("image", "painted", "truth"))
 names = tuple(f"channel {i}" for i in range(len(image)))
@@ -94,9 +94,12 @@ def first_preview(preset: str, side: int, budget: float) -> list[Row]:
     Useful is an F1 of the forest's on the same strokes less 0.1; judged on the annotated
     image itself, which is what a preview shows. Judging is not counted.
     """
-    from napari_impartial.core.instances import to_instances
-    from napari_impartial.core.metrics import evaluate
-    from napari_impartial.peers.forest import forest_probability, train_forest
+    from napari_impartial.core.instances.cutter import to_instances
+    from napari_impartial.core.instances.metrics import evaluate
+    from napari_impartial.experiments.baselines.random_forest import (
+        forest_probability,
+        train_forest,
+    )
 
     made = tissue((side, side), 2, seed=5)
     painted = made.scribbles(0.1, seed=0)
@@ -173,11 +176,11 @@ def _shrunk(preset: Preset, seconds: float) -> Preset:
 
 def _f1_over_time(preset: Preset, train: Tissue, test: Tissue) -> list[tuple[float, float]]:
     """Follow a training: seconds of it, and the F1 on the test image then."""
-    from napari_impartial.core.images import normalize
-    from napari_impartial.core.instances import to_instances
-    from napari_impartial.core.metrics import evaluate
-    from napari_impartial.core.results import Preview
-    from napari_impartial.core.training import fit
+    from napari_impartial.core.data.image import normalize
+    from napari_impartial.core.instances.cutter import to_instances
+    from napari_impartial.core.instances.metrics import evaluate
+    from napari_impartial.core.training.fit import fit
+    from napari_impartial.core.training.messages import Preview
 
     training: TrainingConfig = preset.training
     network: ModelConfig = preset.model

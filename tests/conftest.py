@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_impartial.core.threads import wait_passively
+from napari_impartial.core.torch_env import wait_passively
 
 if TYPE_CHECKING:
-    from napari_impartial.core.scribbles import Scribbles
-    from napari_impartial.core.tissue import Tissue
+    from napari_impartial.core.data.scribbles import Scribbles
+    from napari_impartial.core.data.synthetic_tissue import Tissue
 
 # As the program's own processes do, or a busy machine makes timed trainings many times as long.
 wait_passively(os.environ)
@@ -33,7 +33,7 @@ LASTING_THREADS = ("TMonitor", "tqdm", "_DummyThread")
 @pytest.fixture(scope="session")
 def tiny_tissue() -> Tissue:
     """Two channels of 96 x 96 px with a handful of cells, and their truth."""
-    from napari_impartial.core.tissue import tissue
+    from napari_impartial.core.data.synthetic_tissue import tissue
 
     return tissue(shape=(96, 96), n_channels=2, seed=1)
 
@@ -41,7 +41,7 @@ def tiny_tissue() -> Tissue:
 @pytest.fixture(scope="session")
 def tiny_scribbles(tiny_tissue: Tissue) -> Scribbles:
     """Strokes in about a third of the tiny tissue's cells."""
-    from napari_impartial.core.scribbles import simulate
+    from napari_impartial.core.data.scribbles import simulate
 
     scribbles, _ = simulate(tiny_tissue.truth, 0.34, np.random.default_rng(1))
     return scribbles

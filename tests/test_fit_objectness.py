@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_impartial.core import objectness
-from napari_impartial.core.object_tree import LEVELS, build_tree
-from napari_impartial.core.objectness import Scorecard
-from napari_impartial.core.tissue import tissue
+from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.core.instances import scoring
+from napari_impartial.core.instances.component_tree import LEVELS, build_tree
+from napari_impartial.core.instances.scoring import Scorecard
 
 pytest.importorskip("sklearn")
 from benchmarks import fit_objectness
@@ -23,7 +23,7 @@ def candidates() -> tuple[Candidates, np.ndarray]:
     p = ndimage.gaussian_filter((truth > 0) * 0.8 + rng.normal(0, 0.8, truth.shape), 1.5)
     tree = build_tree(np.clip(p, 0, 1).astype(np.float32))
     assert tree is not None
-    return Candidates(tree, objectness.measure(tree), best_overlap(tree, truth)), truth
+    return Candidates(tree, scoring.measure(tree), best_overlap(tree, truth)), truth
 
 
 def test_overlaps_are_those_of_the_pixels(candidates: tuple[Candidates, np.ndarray]) -> None:
@@ -58,21 +58,21 @@ def test_the_card_says_what_the_fitted_models_say(
     found, _ = candidates
     card = Scorecard.from_json(fit_objectness.fit_card([found], [1]))
     assert len(card.looks) == len(fitted) == 3
-    large = found.tree.area >= objectness.SMALLEST_PX
-    features, names = found.features, objectness.FEATURES
+    large = found.tree.area >= scoring.SMALLEST_PX
+    features, names = found.features, scoring.FEATURES
     for look, (model, used) in zip(card.looks, fitted, strict=True):
-        got = objectness.probability(found.tree, look.log_odds(features))
+        got = scoring.probability(found.tree, look.log_odds(features))
         columns = [names.index(name) for name in used]
         expected = model.predict_proba(features[large][:, columns])[:, 1]
         # Steps are written with seven figures, so a few rows fall on the other side of one.
         close = np.abs(got[large] - expected) < 1e-3
         assert close.mean() > 0.97
         assert 0.02 < expected.mean() < 0.98
-        features = objectness.with_comparisons(found.tree, found.features, got)
-        names = objectness.COMPARED
-    np.testing.assert_array_equal(objectness.score(found.tree, card), got)
+        features = scoring.with_comparisons(found.tree, found.features, got)
+        names = scoring.COMPARED
+    np.testing.assert_array_equal(scoring.score(found.tree, card), got)
     assert "relative_size" not in fitted[0][1]
-    assert set(fitted[1][1]) == set(objectness.COMPARED)
+    assert set(fitted[1][1]) == set(scoring.COMPARED)
 
 
 def test_procedural_maps_show_most_of_what_is_there_and_are_the_same_each_time() -> None:

@@ -12,9 +12,9 @@ import torch
 from benchmarks import pairs
 from benchmarks.real import pairs_of, parts_of
 
-from napari_impartial.core.model_file import TrainedModel, save_model
-from napari_impartial.core.tissue import tissue
-from napari_impartial.core.warm_start import shipped
+from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.core.network.model_file import TrainedModel, save_model
+from napari_impartial.core.network.warm_start import shipped
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from benchmarks.real import crops, pairs_of
 from scipy.ndimage import zoom
 from skimage.measure import label
 
-from napari_impartial.core.model_file import load_model, save_model
-from napari_impartial.core.tissue import tissue
-from napari_impartial.core.warm_start import MIXTURES
+from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.core.network.model_file import load_model, save_model
+from napari_impartial.core.network.warm_start import MIXTURES
 
 
 def test_pictures_are_repeatable_and_varied() -> None:

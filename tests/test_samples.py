@@ -10,8 +10,8 @@ import pytest
 from scipy import ndimage
 
 from napari_impartial import samples
+from napari_impartial.core.data.scribbles import check_trainable
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.scribbles import check_trainable
 
 
 def test_immunohistochemistry() -> None:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from napari_impartial.core.threads import wait_passively
+from napari_impartial.core.torch_env import wait_passively
 
 # What the environment holds at the moment at which torch is asked for.
 PROBE = """
@@ -21,7 +21,7 @@ class Probe:
 sys.meta_path.insert(0, Probe())
 from napari_impartial.cli.main import main
 main(["info", "missing.impartial"])
-from napari_impartial.core import training
+from napari_impartial.core.training import fit as training
 """
 
 

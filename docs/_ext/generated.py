@@ -9,7 +9,7 @@
 ``keys``
     The keys of the window.
 ``columns``
-    The columns of the table of objects, from ``core.measurements.COLUMNS``.
+    The columns of the table of objects, from ``core.instances.measurements.COLUMNS``.
 ``modules``
     A section for each public module of a part of the package, for autodoc to fill.
 
@@ -31,8 +31,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from napari_impartial.cli.main import build_parser
-from napari_impartial.core import config, measurements
-from napari_impartial.gui.keys import KEYS
+from napari_impartial.core import config
+from napari_impartial.core.instances import measurements
+from napari_impartial.gui.keybindings import KEYS
 
 
 class Generated(SphinxDirective):

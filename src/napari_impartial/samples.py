@@ -9,9 +9,9 @@ import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
-from .core.images import Image, from_array
-from .core.scribbles import Scribbles, from_labels
-from .core.tissue import tissue
+from .core.data.image import Image, from_array
+from .core.data.scribbles import Scribbles, from_labels
+from .core.data.synthetic_tissue import tissue
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -54,7 +54,7 @@ def multiplex_tissue(
     shape
         Rows and columns.
     n_channels
-        1 or more; see :func:`napari_impartial.core.tissue.tissue`.
+        1 or more; see :func:`napari_impartial.core.data.synthetic_tissue.tissue`.
     seed
         The same arguments give the same tissue and scribbles.
     fraction

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_impartial.core.scribbles import simulate
-from napari_impartial.core.tissue import Tissue, tissue
+from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
 from napari_impartial.io import write_tiff
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"

@@ -12,17 +12,17 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from napari_impartial.cli import refine
-from napari_impartial.cli.annotator import Annotator
-from napari_impartial.cli.benchmark import describe, summarize
-from napari_impartial.cli.benchmark_report import pivot_table
-from napari_impartial.cli.dataset import check_files, open_data_set, training_part
 from napari_impartial.cli.main import main
-from napari_impartial.cli.refine_rounds import POLICIES
-from napari_impartial.cli.runs import FinishedRuns
 from napari_impartial.core.config import TrainingConfig
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.metrics import evaluate
+from napari_impartial.core.instances.metrics import evaluate
+from napari_impartial.experiments import refine
+from napari_impartial.experiments.benchmark import describe, summarize
+from napari_impartial.experiments.benchmark_report import pivot_table
+from napari_impartial.experiments.dataset import check_files, open_data_set, training_part
+from napari_impartial.experiments.refine_rounds import POLICIES
+from napari_impartial.experiments.run_cache import FinishedRuns
+from napari_impartial.experiments.simulated_annotator import Annotator
 from napari_impartial.io import read_labels, write_tiff
 
 from .conftest import FEW, Cli, Files
@@ -120,7 +120,7 @@ def test_all_files_are_looked_at_before_the_first_run(
     def run_apart(*_: object) -> None:
         raise AssertionError("a run began")
 
-    monkeypatch.setattr("napari_impartial.cli.benchmark.run_apart", run_apart)
+    monkeypatch.setattr("napari_impartial.experiments.benchmark.run_apart", run_apart)
     folder = tmp_path / "set"
     shutil.copytree(files.folder, folder)
     if content is None:
@@ -315,8 +315,8 @@ def test_benchmark_options_that_do_not_fit(
 
 def test_forest_learns_and_repeats(files: Files) -> None:
     pytest.importorskip("sklearn")
-    from napari_impartial.core.instances import to_instances
-    from napari_impartial.peers.forest import (
+    from napari_impartial.core.instances.cutter import to_instances
+    from napari_impartial.experiments.baselines.random_forest import (
         best_cut,
         cuts,
         features,
@@ -350,7 +350,7 @@ def test_forest_learns_and_repeats(files: Files) -> None:
 
 def test_filter_responses_of_a_parabola() -> None:
     pytest.importorskip("sklearn")
-    from napari_impartial.peers.forest import _responses
+    from napari_impartial.experiments.baselines.random_forest import _responses
 
     y, _ = np.mgrid[:41, :41].astype(np.float32)
     sigma = 1.6
@@ -366,7 +366,7 @@ def test_filter_responses_of_a_parabola() -> None:
 def test_forest_without_scikit_learn(monkeypatch: pytest.MonkeyPatch, files: Files) -> None:
     import sys
 
-    from napari_impartial.peers.forest import check_available
+    from napari_impartial.experiments.baselines.random_forest import check_available
 
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
     with pytest.raises(ImPartialError, match=r"napari-impartial\[bench\]"):

@@ -16,7 +16,7 @@ from napari_impartial.cli.inputs import (
 )
 from napari_impartial.cli.main import main
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.model_card import read_card
+from napari_impartial.core.network.model_card import read_card
 from napari_impartial.io import write_tiff
 
 from .conftest import FEW, Files, Trained

@@ -14,14 +14,14 @@ import roifile
 from numpy.typing import NDArray
 from skimage.measure import find_contours
 
-from napari_impartial.cli import convert
-from napari_impartial.cli.dataset import open_data_set, training_part
 from napari_impartial.cli.main import main
+from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.metrics import evaluate
-from napari_impartial.core.tissue import tissue
-from napari_impartial.io import public_sets, read_images, read_labels, write_tiff
-from napari_impartial.io.npz import ArrayStream
+from napari_impartial.core.instances.metrics import evaluate
+from napari_impartial.experiments import convert, public_datasets
+from napari_impartial.experiments.dataset import open_data_set, training_part
+from napari_impartial.experiments.npz import ArrayStream
+from napari_impartial.io import read_images, read_labels, write_tiff
 
 SIDE = 96
 
@@ -349,8 +349,8 @@ def test_only_one_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_names_of_options_are_those_of_the_readers() -> None:
-    assert convert.CELLS == public_sets.TISSUENET_CELLS
-    assert public_sets.DEEPLIIF_PANELS[:-1] == convert.PANELS
+    assert convert.CELLS == public_datasets.TISSUENET_CELLS
+    assert public_datasets.DEEPLIIF_PANELS[:-1] == convert.PANELS
 
 
 @pytest.mark.parametrize(
@@ -363,4 +363,4 @@ def test_names_of_options_are_those_of_the_readers() -> None:
     ],
 )
 def test_parts_by_name(name: str, part: str) -> None:
-    assert public_sets.part_of(name) == part
+    assert public_datasets.part_of(name) == part

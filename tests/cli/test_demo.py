@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from napari_impartial.cli import pictures, report, screen
-from napari_impartial.core.images import from_array
-from napari_impartial.core.uncertainty import Suggestion
+from napari_impartial.cli import demo_report, pictures, screen
+from napari_impartial.core.data.image import from_array
+from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.io import read_images
 
 from .conftest import Cli
@@ -109,12 +109,12 @@ def test_overlays_are_where_they_belong() -> None:
 
 
 def test_report_escapes_what_it_shows() -> None:
-    chapter = report.Chapter("<b>", "a & b", {"x": "<1"}, [], [(1, "<i>", 0.5)], [], "cat < a")
-    page = report.page("T", "I", [chapter])
+    chapter = demo_report.Chapter("<b>", "a & b", {"x": "<1"}, [], [(1, "<i>", 0.5)], [], "cat < a")
+    page = demo_report.page("T", "I", [chapter])
     for raw in ("<b>", "a & b", "<1", "<i>", "cat < a"):
         assert raw not in page
     assert "&lt;i&gt;" in page
-    assert report.loss_curve([]) == ""
+    assert demo_report.loss_curve([]) == ""
 
 
 def test_a_window_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def test_help_loads_no_heavy_library(environment: dict[str, str]) -> None:
         check=True,
     )
     loaded = set(json.loads(done.stdout))
-    assert "napari_impartial.cli.benchmark" in loaded
+    assert "napari_impartial.experiments.benchmark" in loaded
     assert not loaded & {"torch", "numpy", "scipy", "skimage", "napari", "qtpy", "sklearn"}
 
 

@@ -7,11 +7,11 @@ import argparse
 import pytest
 
 from napari_impartial.cli import train
-from napari_impartial.cli.benchmark import experiment_settings
 from napari_impartial.cli.main import build_parser
 from napari_impartial.cli.options import comma_list
 from napari_impartial.core.config import PRESETS, ModelConfig, TrainingConfig, parameters
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.experiments.benchmark import experiment_settings
 
 BASE = ["train", "a.tif", "--scribbles", "s.tif", "--model", "m"]
 

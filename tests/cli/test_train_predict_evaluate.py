@@ -18,11 +18,11 @@ import tifffile
 
 from napari_impartial.cli import train
 from napari_impartial.cli.main import build_parser, main
-from napari_impartial.core.metrics import evaluate
-from napari_impartial.core.model_card import read_card
-from napari_impartial.core.model_file import load_model
-from napari_impartial.core.scribbles import simulate
-from napari_impartial.core.tissue import tissue
+from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.core.instances.metrics import evaluate
+from napari_impartial.core.network.model_card import read_card
+from napari_impartial.core.network.model_file import load_model
 from napari_impartial.io import read_images, read_labels, write_tiff
 
 from .conftest import FEW, Cli, Files, Trained

@@ -20,9 +20,9 @@ from napari_impartial.core.config import (
     parameters,
     validate,
 )
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.data.synthetic_tissue import Tissue
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.scribbles import Scribbles
-from napari_impartial.core.tissue import Tissue
 
 ALL = [ModelConfig, TrainingConfig, PredictionConfig, InstanceConfig, SuggestionConfig]
 

@@ -15,11 +15,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_impartial.core.config import ModelConfig, PredictionConfig, TrainingConfig
-from napari_impartial.core.prediction import predict
-from napari_impartial.core.scribbles import Scribbles
-from napari_impartial.core.tissue import Tissue
-from napari_impartial.core.trainer import Trainer, _laid_out_like
-from napari_impartial.core.warm_start import mix
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.data.synthetic_tissue import Tissue
+from napari_impartial.core.network.warm_start import mix
+from napari_impartial.core.prediction.predict import predict
+from napari_impartial.core.training.trainer import Trainer, _laid_out_like
 
 # Of so few patches, one thread computes the gradient, as on a GPU: modes hold for one.
 FEW = TrainingConfig(batch_size=3, patch_size=64, max_steps=4, validation_fraction=0.0)

@@ -48,7 +48,7 @@ def sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Record the child processes; those that outlive the viewer fail the test."""
-    from napari_impartial.gui.process import TrainingProcess
+    from napari_impartial.worker.client import TrainingProcess
 
     started: list[subprocess.Popen[bytes]] = []
     spawn = TrainingProcess._spawn
@@ -103,9 +103,9 @@ def widget(
 ) -> Any:
     """Return the dock widget; its presets train a network that is quick on a busy machine."""
     from napari_impartial.core import config
-    from napari_impartial.gui import training_control
     from napari_impartial.gui.dock_widget import ImPartialWidget
-    from napari_impartial.gui.speed_control import SpeedControl
+    from napari_impartial.gui.train import training
+    from napari_impartial.gui.train.speed_control import SpeedControl
 
     def small(name: str) -> config.Preset:
         return replace(
@@ -120,7 +120,7 @@ def widget(
             ),
         )
 
-    monkeypatch.setattr(training_control, "get_preset", small)
+    monkeypatch.setattr(training, "get_preset", small)
     if not measures_speed:
         monkeypatch.setattr(SpeedControl, "measure", lambda *_: None)
 
@@ -196,8 +196,8 @@ def prediction_of() -> Callable[[Any], Any]:
     """Return what a good model would say of a truth: sure in cells, unsure at their borders."""
     from scipy import ndimage
 
-    from napari_impartial.core.results import Prediction
-    from napari_impartial.core.uncertainty import entropy
+    from napari_impartial.core.prediction.suggestions import entropy
+    from napari_impartial.core.training.messages import Prediction
 
     def made(truth: Any) -> Prediction:
         inside, outside = (ndimage.distance_transform_edt(x) for x in (truth > 0, truth == 0))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from napari_impartial.io.session_folder import SessionFolder
-from napari_impartial.io.session_state import SavedSession, from_content
+from napari_impartial.session.folder import SessionFolder
+from napari_impartial.session.saved_state import SavedSession, from_content
 
 
 def layer_named(viewer: Any, name: str) -> Any:

@@ -22,7 +22,7 @@ from typing import Any
 import napari
 import numpy as np
 
-from napari_impartial.core.model_card import read_card
+from napari_impartial.core.network.model_card import read_card
 from napari_impartial.gui.dock_widget import ImPartialWidget
 
 SIZE, STEP = 512, 4

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_impartial.gui.panels.plain_plot import PlainPlot
+from napari_impartial.gui.widgets.plots import PlainPlot
 
 CONTROLS = (
     QAbstractButton,

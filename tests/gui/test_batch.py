@@ -13,15 +13,15 @@ import pytest
 from looking import layer_named
 from qtpy.QtWidgets import QProgressBar, QPushButton
 
+from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.model_card import ModelCard
-from napari_impartial.core.results import Prediction
-from napari_impartial.core.scribbles import Scribbles
-from napari_impartial.gui import scratch as scratch_module
-from napari_impartial.gui.panels.batch_panel import BatchChoice, BatchPanel
-from napari_impartial.gui.scratch import Scratch
-from napari_impartial.gui.session import ImageRecord, Session
-from napari_impartial.gui.tally import Counter, Tally
+from napari_impartial.core.network.model_card import ModelCard
+from napari_impartial.core.training.messages import Prediction
+from napari_impartial.gui.result.batch_panel import BatchChoice, BatchPanel
+from napari_impartial.io import memory_mapped as scratch_module
+from napari_impartial.io.memory_mapped import Scratch
+from napari_impartial.session.session import ImageRecord, Session
+from napari_impartial.session.tally import Counter, Tally
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, tiny_tissue: Any, tiny_scrib
     """Train a small model on the two channels of the tiny tissue, by their names."""
     from napari_impartial.core import api
     from napari_impartial.core.config import ModelConfig, TrainingConfig
-    from napari_impartial.core.model_file import save_model
+    from napari_impartial.core.network.model_file import save_model
 
     training = TrainingConfig(max_steps=60, patch_size=48, batch_size=4, precision="float32")
     made = api.train([tiny_tissue.image], [tiny_scribbles], training, ModelConfig(base_features=16))
@@ -255,6 +255,6 @@ def test_a_batch_is_cancelled_in_the_activity_dock(
 
 
 def _card(path: Path) -> ModelCard:
-    from napari_impartial.core.model_card import read_card
+    from napari_impartial.core.network.model_card import read_card
 
     return read_card(path)

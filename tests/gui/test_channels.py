@@ -10,13 +10,13 @@ from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Qt
 
-from napari_impartial.core.channels import preview_channel
-from napari_impartial.core.images import Image, intensity_range, normalize
-from napari_impartial.gui.axes_text import explain_axes, other_readings
-from napari_impartial.gui.image_set import other_images
+from napari_impartial.core.data.channels import preview_channel
+from napari_impartial.core.data.image import Image, intensity_range, normalize
+from napari_impartial.gui.image.axes_text import explain_axes, other_readings
+from napari_impartial.gui.image.channel_table import range_text
+from napari_impartial.gui.image.image_panel import ImagePanel
 from napari_impartial.gui.layers import Source
-from napari_impartial.gui.panels.channel_table import range_text
-from napari_impartial.gui.panels.image_panel import ImagePanel
+from napari_impartial.gui.layers.image_discovery import other_images
 
 CHECKED, UNCHECKED = Qt.CheckState.Checked, Qt.CheckState.Unchecked
 

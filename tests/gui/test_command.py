@@ -18,9 +18,13 @@ from napari.layers import Image as ImageLayer
 from napari_impartial.cli.main import build_parser
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, get_preset
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.model_card import read_card
-from napari_impartial.gui.command import Training, prediction_command, training_command
+from napari_impartial.core.network.model_card import read_card
 from napari_impartial.gui.layers import Source
+from napari_impartial.gui.session.headless_command import (
+    Training,
+    prediction_command,
+    training_command,
+)
 
 
 def run(text: str, folder: Path) -> None:

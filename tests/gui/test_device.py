@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from napari_impartial.core.api import train
 from napari_impartial.core.config import ModelConfig, TrainingConfig
-from napari_impartial.core.model_card import read_card
-from napari_impartial.core.model_file import save_model
+from napari_impartial.core.network.model_card import read_card
+from napari_impartial.core.network.model_file import save_model
 
 
 @pytest.fixture
@@ -56,16 +56,16 @@ def test_the_device_box_says_what_predicts(
 ) -> None:
     from qtpy.QtWidgets import QApplication
 
-    from napari_impartial.gui import result_control
+    from napari_impartial.gui.result import prediction
 
     used: list[str] = []
 
-    class Noted(result_control.Job):
+    class Noted(prediction.Job):
         def __init__(self, process: Any, make_job: Any, *args: Any) -> None:
             used.append(make_job.keywords["config"].device)
             super().__init__(process, make_job, *args)
 
-    monkeypatch.setattr(result_control, "Job", Noted)
+    monkeypatch.setattr(prediction, "Job", Noted)
     add_tissue()
     box = find("device_combo")
     wait_for(lambda: box.itemText(0) != "auto")

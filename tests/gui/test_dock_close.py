@@ -15,9 +15,9 @@ from qtpy.QtCore import QCoreApplication
 from qtpy.QtWidgets import QDockWidget, QPushButton, QWidget
 
 from napari_impartial.gui.layers import Role
-from napari_impartial.io import session_places
-from napari_impartial.io.session_folder import SessionFolder
-from napari_impartial.io.session_state import SavedSession, from_content
+from napari_impartial.session import locations
+from napari_impartial.session.folder import SessionFolder
+from napari_impartial.session.saved_state import SavedSession, from_content
 
 
 def dock_of(widget: QWidget) -> QDockWidget:
@@ -61,7 +61,7 @@ def test_the_x_ends_the_dock_while_training_runs(
     assert children[-1].poll() is not None, "nothing trains unseen"
     assert not viewer.keymap
     assert not list(progress._all_instances), "napari shows no training that goes on"
-    assert not session_places._is_locked(folder)
+    assert not locations._is_locked(folder)
     saved = from_content(SavedSession, SessionFolder(folder).read())
     assert saved.images[0].scribbles is not None
     np.testing.assert_array_equal(saved.images[0].scribbles.data.load(), strokes)
@@ -140,7 +140,7 @@ def test_nothing_keeps_a_closed_dock(
     add_tissue: Any,
     qtbot: Any,
 ) -> None:
-    from napari_impartial.gui.speed_control import SpeedControl
+    from napari_impartial.gui.train.speed_control import SpeedControl
 
     monkeypatch.setattr(SpeedControl, "measure", lambda *_: None)
     add_tissue()

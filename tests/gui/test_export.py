@@ -14,8 +14,8 @@ import pytest
 import tifffile
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_impartial.core.measurements import measure
-from napari_impartial.gui.panels.save_dialog import ask_where
+from napari_impartial.core.instances.measurements import measure
+from napari_impartial.gui.widgets.save_dialog import ask_where
 from napari_impartial.io import read_images
 from napari_impartial.io.rois import read_roi_zip
 
@@ -227,7 +227,7 @@ def test_the_model_goes_to_the_zoo(
     pytest.importorskip("bioimageio.spec", reason="of the extra zoo")
     from napari_impartial.core import api
     from napari_impartial.core.config import ModelConfig, TrainingConfig
-    from napari_impartial.core.model_file import save_model
+    from napari_impartial.core.network.model_file import save_model
 
     model = find("export_button")._actions["model"]
     assert not model.isEnabled()

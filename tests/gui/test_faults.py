@@ -92,7 +92,7 @@ def test_out_of_memory(
     import resource
     from dataclasses import replace
 
-    from napari_impartial.gui import training_control
+    from napari_impartial.gui.train import training as training_control
 
     wait_for(lambda: find("device_combo").itemText(0) != "auto")
     pid = widget.process.pid

@@ -36,9 +36,9 @@ def test_the_dock_widget_brings_no_torch() -> None:
     assert not modules & {"torch", "sklearn", "pandas"}
 
 
-@pytest.mark.parametrize("more", ["", "; import napari_impartial.core.training"])
+@pytest.mark.parametrize("more", ["", "; import napari_impartial.core.training.fit"])
 def test_the_training_process_brings_no_window(more: str) -> None:
-    modules = loaded("import napari_impartial.gui.training_process" + more)
+    modules = loaded("import napari_impartial.worker.server" + more)
     assert not modules & {"napari", "qtpy", "superqt", "pyqtgraph", "PyQt6", "PySide6", "vispy"}
 
 

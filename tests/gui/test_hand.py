@@ -12,8 +12,8 @@ from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
-from napari_impartial.gui.jobs import Job
-from napari_impartial.gui.messages import GiveWay
+from napari_impartial.gui.background import Job
+from napari_impartial.worker.messages import GiveWay
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from qtpy.QtCore import QThreadPool, QTimer
 from qtpy.QtWidgets import QProgressBar, QPushButton
 
-from napari_impartial.gui.jobs import Job, Latest
-from napari_impartial.gui.messages import Cancel, Failed, Predicting
+from napari_impartial.gui.background import Job, Latest
+from napari_impartial.worker.messages import Cancel, Failed, Predicting
 
 
 class Quick:

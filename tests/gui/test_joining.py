@@ -10,8 +10,8 @@ import pytest
 from looking import layer_named
 from qtpy.QtCore import QObject, Signal
 
-from napari_impartial.core.results import NewScribbles, Stop
-from napari_impartial.gui import messages
+from napari_impartial.core.training.messages import NewScribbles, Stop
+from napari_impartial.worker import messages
 
 
 class SilentJob(QObject):
@@ -52,7 +52,7 @@ def train(
     widget: Any, find: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Callable[..., SilentJob]:
     """Press Train, with nobody at work."""
-    monkeypatch.setattr("napari_impartial.gui.training_control.Job", SilentJob)
+    monkeypatch.setattr("napari_impartial.gui.train.training.Job", SilentJob)
 
     def run(button: str = "train_button") -> SilentJob:
         find(button).click()

@@ -136,7 +136,7 @@ def test_a_channel_of_an_image_at_the_back_is_told_too(
 def test_a_model_says_what_it_misses_before_anything_runs(
     widget: Any, viewer: Any, find: Any, stains: list[Any], settle: Any
 ) -> None:
-    from napari_impartial.core.warm_start import shipped
+    from napari_impartial.core.network.warm_start import shipped
 
     card = replace(shipped().card, channel_names=STAINS)
     widget.session.set_model(Path("unread.impartial"), card)

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_impartial.io import session_places
-from napari_impartial.io.session_folder import MANIFEST, SessionFolder
-from napari_impartial.io.session_state import SavedSession, from_content
+from napari_impartial.session import locations
+from napari_impartial.session.folder import MANIFEST, SessionFolder
+from napari_impartial.session.saved_state import SavedSession, from_content
 
 KILLS = int(os.environ.get("NAPARI_IMPARTIAL_KILLS", "3"))
 LONGEST_S = 3.0
@@ -64,8 +64,8 @@ def model(tmp_path: Path, tiny_tissue: Any) -> Path:
     """Train a real, tiny model, to be the model of each round."""
     from napari_impartial.core.api import train
     from napari_impartial.core.config import ModelConfig, TrainingConfig
-    from napari_impartial.core.model_file import save_model
-    from napari_impartial.core.scribbles import simulate
+    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.network.model_file import save_model
 
     scribbles, _ = simulate(tiny_tissue.truth, 0.3, np.random.default_rng(0))
     trained = train(
@@ -126,7 +126,7 @@ def test_no_saved_stroke_is_lost_however_often_napari_is_killed(
     first, saves, lost = 0, 0, []
     for number in range(KILLS):
         log = tmp_path / f"log {number}.txt"
-        offered = session_places.unfinished()
+        offered = locations.unfinished()
         assert bool(offered) == bool(required), "after each kill the session is offered"
         base = painted(offered[0].path) if offered else set()
         task = {
@@ -154,7 +154,7 @@ def test_no_saved_stroke_is_lost_however_often_napari_is_killed(
         required = base | ({int(n) for n in complete[-1]} if complete else set())
         first = max([first - 1, *strokes]) + 1
         saves += len(complete)
-        (session,) = session_places.unfinished()
+        (session,) = locations.unfinished()
         there = painted(session.path)
         assert required <= there, f"kill {number}: lost {sorted(required - there)}"
         lost.append(len((base | set(strokes)) - there))

@@ -11,11 +11,11 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.uncertainty import Suggestion
+from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.gui.layers import ResultLayers, Role, ScribbleLayers, Source, image_layers
+from napari_impartial.gui.layers.camera import field_in_view, go_to
 from napari_impartial.gui.layers.grid import Grid
-from napari_impartial.gui.layers.source import axes_of, companions
-from napari_impartial.gui.layers.view import field_in_view, go_to
+from napari_impartial.gui.layers.image_source import axes_of, companions
 
 
 @pytest.fixture

@@ -13,12 +13,18 @@ import pytest
 from looking import layer_named
 
 from napari_impartial.core.config import PRESETS, InstanceConfig
-from napari_impartial.core.model_card import ModelCard
-from napari_impartial.core.results import Losses, NoPreview, Preview, Previewed, TrainingProgress
-from napari_impartial.core.speed import Speed
+from napari_impartial.core.network.model_card import ModelCard
+from napari_impartial.core.training.messages import (
+    Losses,
+    NoPreview,
+    Preview,
+    Previewed,
+    TrainingProgress,
+)
+from napari_impartial.core.training.speed import Speed
 from napari_impartial.gui.layers import Role
-from napari_impartial.gui.preview_control import Shown
-from napari_impartial.gui.session import Activity
+from napari_impartial.gui.train.previews import Shown
+from napari_impartial.session.session import Activity
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_impartial.core.uncertainty import Suggestion
+from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.gui.layers import Source
-from napari_impartial.gui.layers.results import ResultLayers
+from napari_impartial.gui.layers.result_layers import ResultLayers
 
 SIDE, BOX = 240, 48
 # Corners, and places half way along the edges; all boxes lie at an edge of the image.

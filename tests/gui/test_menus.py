@@ -13,7 +13,7 @@ from looking import names
 
 import napari_impartial
 from napari_impartial.gui.key_actions import KeyActions
-from napari_impartial.gui.keys import KEYS
+from napari_impartial.gui.keybindings import KEYS
 
 MANIFEST = Path(napari_impartial.__file__).parent / "napari.yaml"
 
@@ -31,7 +31,7 @@ def run(plugin: Any, npe2pm: Any) -> Any:
 
 
 def dock_of(viewer: Any) -> Any:
-    from napari_impartial.gui.menus import find_dock
+    from napari_impartial.gui.plugin.commands import find_dock
 
     return find_dock(viewer)
 
@@ -92,7 +92,7 @@ def test_objects_of_any_labels_are_measured(
     labels = viewer.add_labels(data, name="cells")
     viewer.layers.selection = {labels}
     run("measure_selected")
-    from napari_impartial.gui.measure_widget import MeasureWidget
+    from napari_impartial.gui.plugin.measure_widget import MeasureWidget
 
     (widget,) = (
         made for made in viewer.window.dock_widgets.values() if isinstance(made, MeasureWidget)
@@ -109,18 +109,18 @@ def test_objects_of_any_labels_are_measured(
 
 
 def test_rois_go_out_and_come_back(viewer: Any, plugin: Any, notes: Any, tmp_path: Path) -> None:
-    from napari_impartial.gui import menus
+    from napari_impartial.gui.plugin import commands
 
     data = np.zeros((40, 50), np.int32)
     data[3:7, 5:10], data[20:30, 20:30] = 1, 2
     labels = viewer.add_labels(data, name="cells")
     viewer.layers.selection = {labels}
     path = tmp_path / "cells.zip"
-    menus.export_objects(str(path))
+    commands.export_objects(str(path))
     assert "2 outlines were saved" in notes()[-1]
     image = viewer.add_image(np.zeros((40, 50)), name="x", scale=(0.5, 0.5), translate=(3, 4))
     viewer.layers.selection.active = image
-    menus.import_rois(str(path))
+    commands.import_rois(str(path))
     made = viewer.layers[-1]
     np.testing.assert_array_equal(made.data, data)
     np.testing.assert_allclose(made.scale, (0.5, 0.5))
@@ -132,14 +132,14 @@ def test_rois_go_out_and_come_back(viewer: Any, plugin: Any, notes: Any, tmp_pat
     assert opened.data.shape == (30, 30), "as many pixels as they need"
     assert labels.save(str(tmp_path / "b.geojson"), plugin="napari-impartial")
     assert (tmp_path / "b.geojson").read_text().count('"Feature"') == 2
-    menus.export_objects(str(tmp_path / "c.txt"))
+    commands.export_objects(str(tmp_path / "c.txt"))
     assert "neither .zip" in notes()[-1]
 
 
 def test_other_zip_files_are_left_alone(tmp_path: Path) -> None:
     import zipfile
 
-    from napari_impartial.gui.roi_files import get_reader
+    from napari_impartial.gui.plugin.readers_writers import get_reader
 
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("x.txt", "no roi")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from looking import settled
 
-from napari_impartial.core.scribbles import Scribbles
-from napari_impartial.core.uncertainty import suggest
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.prediction.suggestions import suggest
 
 
 def layer_of(viewer: Any, role: str) -> Any:

@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
-from napari_impartial.gui.object_marks import MARGIN_PX, MOST_MARKS
+from napari_impartial.gui.layers.object_marks import MARGIN_PX, MOST_MARKS
 
 
 def test_chosen_objects_are_marked(

@@ -13,26 +13,26 @@ from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton, QWidget
 
 from napari_impartial.core.config import PRESETS, InstanceConfig, parameters
+from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.results import Losses, TrainingProgress
-from napari_impartial.core.scribbles import Scribbles
-from napari_impartial.core.speed import Speed
+from napari_impartial.core.training.messages import Losses, TrainingProgress
+from napari_impartial.core.training.speed import Speed
+from napari_impartial.gui.image.image_panel import ImagePanel
 from napari_impartial.gui.layers import Source
-from napari_impartial.gui.panels.focus import set_enabled
-from napari_impartial.gui.panels.forms import ConfigForm, NumberSlider
-from napari_impartial.gui.panels.image_panel import ImagePanel
-from napari_impartial.gui.panels.loss_plot import MOST_POINTS, LossPlot
-from napari_impartial.gui.panels.object_table import ObjectTable, ObjectTableModel
-from napari_impartial.gui.panels.refine_panel import RefinePanel
-from napari_impartial.gui.panels.result_panel import ResultPanel
-from napari_impartial.gui.panels.review_panel import ReviewPanel
-from napari_impartial.gui.panels.rounds_panel import RoundRow, RoundsPanel
-from napari_impartial.gui.panels.scribble_panel import ScribblePanel
-from napari_impartial.gui.panels.session_panel import SessionPanel
-from napari_impartial.gui.panels.step import Step, VerticalScrollArea, stacked
-from napari_impartial.gui.panels.train_panel import TrainingChoice, TrainPanel
-from napari_impartial.gui.session import Activity
+from napari_impartial.gui.refine.rounds_panel import RoundRow, RoundsPanel
+from napari_impartial.gui.refine.suggestions_panel import RefinePanel
+from napari_impartial.gui.result.result_panel import ResultPanel
+from napari_impartial.gui.review.object_table import ObjectTable, ObjectTableModel
+from napari_impartial.gui.review.review_panel import ReviewPanel
+from napari_impartial.gui.scribble.scribble_panel import ScribblePanel
+from napari_impartial.gui.session.session_panel import SessionPanel
 from napari_impartial.gui.shortcuts import key_hint
+from napari_impartial.gui.train.train_panel import TrainingChoice, TrainPanel
+from napari_impartial.gui.widgets.collapsible_step import Step, VerticalScrollArea, stacked
+from napari_impartial.gui.widgets.config_form import ConfigForm, NumberSlider
+from napari_impartial.gui.widgets.keyboard_focus import set_enabled
+from napari_impartial.gui.widgets.loss_plot import MOST_POINTS, LossPlot
+from napari_impartial.session.session import Activity
 
 
 @pytest.fixture

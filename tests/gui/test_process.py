@@ -26,19 +26,20 @@ from napari_impartial.core.config import (
     PredictionConfig,
     TrainingConfig,
 )
-from napari_impartial.core.images import Image
-from napari_impartial.core.model_file import load_model
-from napari_impartial.core.results import Losses, NewScribbles, Preview, Stop, TrainingProgress
-from napari_impartial.core.scribbles import Scribbles
-from napari_impartial.gui import messages
-from napari_impartial.gui.messages import Failed, Predicted, Progressed, Ready, Trained
-from napari_impartial.gui.process import TrainingProcess
-from napari_impartial.gui.training_process import (
-    REST_SHARE,
-    REST_SHARE_OF_MANY_CORES,
-    Pace,
-    rest_share,
+from napari_impartial.core.data.image import Image
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.network.model_file import load_model
+from napari_impartial.core.training.messages import (
+    Losses,
+    NewScribbles,
+    Preview,
+    Stop,
+    TrainingProgress,
 )
+from napari_impartial.worker import messages
+from napari_impartial.worker.client import TrainingProcess
+from napari_impartial.worker.messages import Failed, Predicted, Progressed, Ready, Trained
+from napari_impartial.worker.server import REST_SHARE, REST_SHARE_OF_MANY_CORES, Pace, rest_share
 
 SMALL = ModelConfig(base_features=4, depth=2)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="uses /proc or prlimit")
@@ -197,10 +198,10 @@ import math
 import threading
 import time
 from multiprocessing import Pipe
-from napari_impartial.core.results import NewScribbles, Preview
-from napari_impartial.gui import messages
-from napari_impartial.gui import training_process
-from napari_impartial.gui.training_process import (
+from napari_impartial.core.training.messages import NewScribbles, Preview
+from napari_impartial.worker import messages
+from napari_impartial.worker import server as training_process
+from napari_impartial.worker.server import (
     REST_SHARE,
     REST_SHARE_OF_MANY_CORES,
     Inbox,
@@ -288,8 +289,9 @@ MANY_CORES = """
 import sys
 from multiprocessing import Pipe
 from napari_impartial.core.config import ModelConfig, TrainingConfig
-from napari_impartial.core.tissue import tissue
-from napari_impartial.gui import messages, training_process
+from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.worker import messages
+from napari_impartial.worker import server as training_process
 
 training_process.cores = lambda: int(sys.argv[1])
 ours, theirs = Pipe()
@@ -460,7 +462,7 @@ def test_the_child_yields_and_offers_itself(process: TrainingProcess) -> None:
 def test_the_child_ends_when_its_parent_is_killed() -> None:
     program = """
 import os, signal, sys
-from napari_impartial.gui.process import TrainingProcess
+from napari_impartial.worker.client import TrainingProcess
 process = TrainingProcess()
 steps = process.warm_up()
 try:

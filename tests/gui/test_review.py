@@ -17,12 +17,12 @@ from looking import settled
 from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
-from napari_impartial.core.lessons import annotation
-from napari_impartial.core.measurements import measure
-from napari_impartial.core.review import Verdict
-from napari_impartial.gui.suggestion_control import PlaceState
-from napari_impartial.io.session_folder import SessionFolder
-from napari_impartial.io.session_state import SavedPlane, SavedSession, from_content
+from napari_impartial.core.instances.measurements import measure
+from napari_impartial.core.review.annotation import annotation
+from napari_impartial.core.review.review import Verdict
+from napari_impartial.gui.refine.suggestions import PlaceState
+from napari_impartial.session.folder import SessionFolder
+from napari_impartial.session.saved_state import SavedPlane, SavedSession, from_content
 
 
 @pytest.fixture
@@ -520,7 +520,7 @@ def test_undo_shows_what_it_undoes(
 
 
 def test_undo_goes_to_the_plane(widget: Any, viewer: Any, find: Any, qtbot: Any) -> None:
-    from napari_impartial.gui.decisions import Decision
+    from napari_impartial.session.undo import Decision
 
     viewer.add_image(np.zeros((3, 96, 96)), name="stack", axis_labels=("z", "y", "x"))
     qtbot.waitUntil(lambda: widget.workspace.source is not None)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_impartial.core.review import Verdict
-from napari_impartial.gui import mask_import
+from napari_impartial.core.review.review import Verdict
+from napari_impartial.gui.scribble import mask_import
 
 ASCENDING = Qt.SortOrder.AscendingOrder
 

@@ -14,18 +14,18 @@ from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
 from napari_impartial.core.config import ModelConfig, TrainingConfig
-from napari_impartial.core.results import Prediction
-from napari_impartial.core.review import Verdict, compose
-from napari_impartial.core.rounds import CHANGED, GAINED, LOST, UNKNOWN, PackedLabels
-from napari_impartial.core.uncertainty import entropy
-from napari_impartial.gui import round_control
+from napari_impartial.core.prediction.suggestions import entropy
+from napari_impartial.core.review.review import Verdict, compose
+from napari_impartial.core.review.round_changes import CHANGED, GAINED, LOST, UNKNOWN, PackedLabels
+from napari_impartial.core.training.messages import Prediction
+from napari_impartial.gui.refine import rounds as round_control
 
 
 @pytest.fixture
 def models(tiny_tissue: Any, tiny_scribbles: Any, tmp_path: Path) -> list[tuple[Path, Any]]:
     """Two real models, trained for a step or two."""
-    from napari_impartial.core.model_file import save_model
-    from napari_impartial.core.training import fit
+    from napari_impartial.core.network.model_file import save_model
+    from napari_impartial.core.training.fit import fit
 
     made = []
     for steps in (1, 2):

@@ -9,10 +9,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from napari_impartial.core.model_card import ModelCard
-from napari_impartial.core.results import Prediction
-from napari_impartial.core.scribbles import Scribbles
-from napari_impartial.gui.session import Activity, Session
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.network.model_card import ModelCard
+from napari_impartial.core.training.messages import Prediction
+from napari_impartial.session.session import Activity, Session
 
 TWO = ("channel 1", "channel 2")
 

@@ -12,10 +12,10 @@ import pytest
 from looking import layer_named, names, saved_in
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.gui import session_store
-from napari_impartial.gui.session import Activity
-from napari_impartial.io import session_places
-from napari_impartial.io.session_folder import SessionFolder
+from napari_impartial.gui.session import autosave
+from napari_impartial.session import locations
+from napari_impartial.session.folder import SessionFolder
+from napari_impartial.session.session import Activity
 
 
 def full_disk(*_: Any) -> None:
@@ -83,9 +83,9 @@ def trained(widget: Any, scribbled: Any, tiny_tissue: Any) -> Path:
     """Finish a round with a real, tiny model; returns the model's file."""
     from napari_impartial.core.api import train
     from napari_impartial.core.config import ModelConfig, TrainingConfig
-    from napari_impartial.core.model_card import read_card
-    from napari_impartial.core.model_file import save_model
-    from napari_impartial.core.scribbles import simulate
+    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.network.model_card import read_card
+    from napari_impartial.core.network.model_file import save_model
 
     scribbles, _ = simulate(tiny_tissue.truth, 0.3, np.random.default_rng(0))
     model = train(
@@ -164,7 +164,7 @@ def slowly_read(
     """Return a session beside the one in the window, and what its reading waits for."""
     path, may_end = tmp_path / "large", threading.Event()
     shutil.copytree(save(widget), path)
-    read, held = session_store.open_and_read, []
+    read, held = autosave.open_and_read, []
 
     def slow(path: Path) -> Any:
         found = read(path)
@@ -173,7 +173,7 @@ def slowly_read(
         assert may_end.wait(60)
         return found
 
-    monkeypatch.setattr(session_store, "open_and_read", slow)
+    monkeypatch.setattr(autosave, "open_and_read", slow)
     return path, may_end
 
 
@@ -196,7 +196,7 @@ def test_a_session_does_not_come_back_into_a_training(
     assert names(viewer) == before
     assert layer_named(viewer, "tissue") is image
     assert widget.store.folder == folder
-    assert not session_places._is_locked(path)
+    assert not locations._is_locked(path)
     widget.session.activity = Activity.IDLE
     open_in(widget, path)
     assert widget.store.folder == path
@@ -211,4 +211,4 @@ def test_a_window_that_is_closed_lets_go_of_what_it_was_reading(
     threading.Timer(0.3, may_end.set).start()
     widget.store.close()
     for one in (path, folder):
-        assert not session_places._is_locked(one)
+        assert not locations._is_locked(one)

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QWidget
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.layers import Source
-from napari_impartial.io import session_places
-from napari_impartial.io.session_folder import SessionFolder
+from napari_impartial.session import locations
+from napari_impartial.session.folder import SessionFolder
 
 
 def images_in(folder: Path) -> list[str]:
@@ -98,7 +98,7 @@ def test_the_next_image_is_not_written_over_the_last_session(
     assert second != folder
     assert images_in(folder) == ["first"]
     assert content(folder).keys() >= before.keys() - {"session.json"}
-    assert not session_places._is_locked(folder)
+    assert not locations._is_locked(folder)
     assert images_in(second) == ["second"]
     # Nor does the first come back over the second.
     take_out(viewer, "second")
@@ -121,7 +121,7 @@ def test_the_next_image_is_saved_when_the_window_is_closed(
     wait_for(lambda: widget.store._closed)
     assert images_in(folder) == ["first"]
     assert images_in(second) == ["second"]
-    assert session_places.unfinished() == []
+    assert locations.unfinished() == []
 
 
 def test_an_end_that_cannot_be_written_is_tried_again(
@@ -225,7 +225,7 @@ def test_a_session_without_one_of_its_files_is_left_alone(
     assert images_in(copy) == ["tissue"]
     assert [one.name for one in saved_in(copy).loose] == ["scribbles [cells]"]
     assert content(folder) == before
-    assert [one.path for one in session_places.unfinished()] == [folder]
+    assert [one.path for one in locations.unfinished()] == [folder]
 
     # The file is back, and so is the whole session.
     shutil.move(hidden, file)
@@ -251,7 +251,7 @@ def test_closing_leaves_a_session_without_its_file_alone(
     other.close()
     wait_for(lambda: again.store._closed)
     assert content(folder) == before
-    assert not session_places._is_locked(folder)
+    assert not locations._is_locked(folder)
 
 
 def test_an_opened_session_without_images_is_not_written_over_by_the_one_before(
@@ -336,7 +336,7 @@ def first_elsewhere(sessions: Path) -> Path:
     scribbles = saved_in(folder).images[0].scribbles
     assert scribbles is not None
     assert scribbles.data.load()[10, 10] == 1
-    assert not session_places._is_locked(folder)
+    assert not locations._is_locked(folder)
     return folder
 
 
@@ -360,7 +360,7 @@ def test_an_end_that_cannot_be_written_where_it_lay_is_written_elsewhere(
     (note,) = notes()
     assert f"The session that ended has been saved in {folder} instead." in note
     assert str(lost_disk) in note
-    assert session_places.unfinished()[0].path == folder
+    assert locations.unfinished()[0].path == folder
     assert not find("restore_line").isHidden()
     # The next session does not suffer from it.
     assert images_in(second) == ["second"]
@@ -374,7 +374,7 @@ def test_an_end_that_cannot_be_written_where_it_lay_is_written_elsewhere(
     lost_disk.parent.unlink()
     (tmp_path / "unplugged").rename(lost_disk.parent)
     assert images_in(lost_disk) == ["first"]
-    assert not session_places._is_locked(lost_disk)
+    assert not locations._is_locked(lost_disk)
 
 
 def test_save_session_and_open_do_not_wait_for_a_lost_disk(
@@ -404,7 +404,7 @@ def test_a_lost_disk_does_not_keep_the_last_strokes_when_the_window_is_closed(
     viewer.close()
     wait_for(lambda: widget.store._closed)
     folder = first_elsewhere(sessions)
-    assert [one.path for one in session_places.unfinished()] == [folder], "it is offered"
+    assert [one.path for one in locations.unfinished()] == [folder], "it is offered"
 
 
 def test_an_end_that_can_be_written_nowhere_does_not_keep_the_next_session(
@@ -447,7 +447,7 @@ def test_an_end_that_can_be_written_nowhere_does_not_keep_the_next_session(
         assert notes() == [note] * 3
         assert "second" in names(viewer)
     save(widget)
-    assert not session_places._is_locked(folder)
+    assert not locations._is_locked(folder)
     assert save(widget) == mine
     assert notes() == [note] * 3
     open_in(widget, folder)

@@ -15,11 +15,11 @@ from looking import layer_named, names, saved_in
 from qtpy.QtWidgets import QMainWindow, QMenu, QWidget
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.gui import session_store
-from napari_impartial.io import session_places
-from napari_impartial.io.session_folder import SessionFolder
-from napari_impartial.io.session_places import OpenSession
-from napari_impartial.io.session_state import SavedSession
+from napari_impartial.gui.session import autosave
+from napari_impartial.session import locations
+from napari_impartial.session.folder import SessionFolder
+from napari_impartial.session.locations import OpenSession
+from napari_impartial.session.saved_state import SavedSession
 
 
 def strokes_in(folder: Path, image: int = 0) -> np.ndarray:
@@ -164,8 +164,8 @@ def test_nothing_is_written_before_there_is_something_to_lose(
 def test_a_change_is_saved_before_long(
     widget: Any, scribbled: Any, wait_for: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert session_store.SAVE_AFTER_MS <= 60_000
-    assert widget.store._timer.interval() == session_store.SAVE_AFTER_MS
+    assert autosave.SAVE_AFTER_MS <= 60_000
+    assert widget.store._timer.interval() == autosave.SAVE_AFTER_MS
     assert widget.store._timer.isActive(), "the strokes of the fixture wait to be saved"
     widget.store._timer.start(10)
     wait_for(lambda: widget.store.saves == 1)
@@ -370,7 +370,7 @@ def test_save_session_as(
     assert "other files" in notes()[-1]
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.tex"]
     crash(widget)
-    assert [one.path for one in session_places.unfinished()] == [tmp_path / "mine"]
+    assert [one.path for one in locations.unfinished()] == [tmp_path / "mine"]
 
 
 def test_what_is_no_session_is_refused(
@@ -425,14 +425,14 @@ def test_opening_takes_the_place_of_the_present_session(
     # The first one is complete, and was let go of.
     open_in(widget, first)
     np.testing.assert_array_equal(layer_named(viewer, "scribbles [tissue]").data, scribbled.data)
-    assert [one.path for one in session_places.unfinished()] == []
+    assert [one.path for one in locations.unfinished()] == []
 
 
 @pytest.fixture
 def painted_elsewhere(tmp_path: Path) -> Path:
     """Return a session that another program run has saved."""
-    from napari_impartial.io.session_folder import Kept
-    from napari_impartial.io.session_state import SavedImage, SavedLayer, to_content
+    from napari_impartial.session.folder import Kept
+    from napari_impartial.session.saved_state import SavedImage, SavedLayer, to_content
 
     opened = OpenSession(tmp_path / "elsewhere")
     image, strokes = np.random.default_rng(0).random((30, 40)), np.zeros((30, 40), np.uint8)
@@ -474,7 +474,7 @@ def test_two_windows_have_sessions_of_their_own(
     assert first != second
     np.testing.assert_array_equal(strokes_in(first), scribbled.data)
     np.testing.assert_array_equal(strokes_in(second), beside.data)
-    assert session_places.unfinished() == []
+    assert locations.unfinished() == []
     open_in(again, first)
     assert "open in another window" in notes()[-1]
     assert names(other) == ["tissue", "scribbles [tissue]"]
@@ -489,7 +489,7 @@ def test_closing_the_viewer_saves_the_last_strokes(
     viewer.close()
     wait_for(lambda: widget.store._closed)
     np.testing.assert_array_equal(strokes_in(folder), strokes)
-    assert session_places.unfinished() == [], "closed in good order: not offered"
+    assert locations.unfinished() == [], "closed in good order: not offered"
     OpenSession(folder).finish()
 
 
@@ -500,7 +500,7 @@ def test_closing_the_dock_saves_the_last_strokes(
     folder = widget.store.folder
     viewer.window.remove_dock_widget(widget)
     wait_for(lambda: not viewer.keymap)
-    assert not session_places._is_locked(folder)
+    assert not locations._is_locked(folder)
     np.testing.assert_array_equal(strokes_in(folder), strokes)
 
 
@@ -529,7 +529,7 @@ def test_the_offer_is_declined(
     assert not line.isHidden()
     again.findChild(QWidget, "discard_button").click()
     assert line.isHidden()
-    assert session_places.unfinished() == []
+    assert locations.unfinished() == []
     assert strokes_in(folder).any(), "it can still be opened"
 
 
@@ -563,14 +563,14 @@ def test_sessions_in_folders_of_their_own_are_in_the_menu(
     widget.store.save_as(tmp_path / "liver study")
     wait_for(lambda: not widget.store.busy)
     widget.store.close()
-    (known,) = session_places.closed()
+    (known,) = locations.closed()
     assert (known.path, known.named) == (tmp_path / "liver study", True)
     _, dock = second_window()
     menu = dock.findChild(QMenu, "open_session_menu")
     menu.aboutToShow.emit()
     assert menu.actions()[0].text().startswith("'liver study', ")
     shutil.rmtree(known.path)
-    assert session_places.closed() == []
+    assert locations.closed() == []
 
 
 def test_removed_scribbles_are_kept_and_brought_back(
@@ -743,7 +743,7 @@ def test_windows_are_closed_by_their_x_while_training(
     close_by_x(again, other)
     wait_for(lambda: again.store._closed)
     np.testing.assert_array_equal(strokes_in(second), strokes)
-    assert session_places.unfinished() == [], "both were closed in good order"
+    assert locations.unfinished() == [], "both were closed in good order"
     assert notes() == []
 
 

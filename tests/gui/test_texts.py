@@ -15,17 +15,17 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_impartial.core.config import InstanceConfig, TrainingConfig, parameters
-from napari_impartial.core.model_card import ModelCard
-from napari_impartial.core.results import Prediction
-from napari_impartial.core.scribbles import Scribbles
-from napari_impartial.gui.panels.histogram import Histogram
-from napari_impartial.gui.panels.image_panel import ImagePanel
-from napari_impartial.gui.panels.images_panel import ImagesPanel
-from napari_impartial.gui.panels.object_table import ObjectTable
-from napari_impartial.gui.panels.review_panel import ReviewPanel
-from napari_impartial.gui.panels.rounds_panel import RoundRow, RoundsPanel
-from napari_impartial.gui.session import Activity, Session
-from napari_impartial.gui.status import no_suggestions, stale_results
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.network.model_card import ModelCard
+from napari_impartial.core.training.messages import Prediction
+from napari_impartial.gui.image.image_list import ImagesPanel
+from napari_impartial.gui.image.image_panel import ImagePanel
+from napari_impartial.gui.refine.rounds_panel import RoundRow, RoundsPanel
+from napari_impartial.gui.review.object_table import ObjectTable
+from napari_impartial.gui.review.review_panel import ReviewPanel
+from napari_impartial.gui.widgets.histogram import Histogram
+from napari_impartial.session.session import Activity, Session
+from napari_impartial.session.status_text import no_suggestions, stale_results
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_impartial.gui.time_left import TimeLeft
+from napari_impartial.gui.train.time_left import TimeLeft
 
 
 def told(pace: float, seconds: float, left: TimeLeft, begun: float = 0.0, at: float = 0.0) -> float:

@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QOpenGLWidget
 
-from napari_impartial.gui.panels import status_line
+from napari_impartial.gui.widgets import status_line
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 
@@ -324,7 +324,7 @@ def test_a_changed_key_undoes(
 def test_an_imported_mask_is_the_newest_step(
     widget: Any, viewer: Any, scribbled: Any, predicted: Any, press: Any, decide: Any
 ) -> None:
-    from napari_impartial.gui import mask_import
+    from napari_impartial.gui.scribble import mask_import
 
     painted = scribbled.data.copy()
     viewer.add_labels(predicted.data.copy(), name="masks")

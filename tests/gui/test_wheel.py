@@ -23,12 +23,12 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
-from napari_impartial.gui.panels.batch_panel import BatchPanel
-from napari_impartial.gui.panels.image_panel import ImagePanel
-from napari_impartial.gui.panels.loss_plot import LossPlot
-from napari_impartial.gui.panels.result_panel import ResultPanel
-from napari_impartial.gui.panels.step import VerticalScrollArea, stacked
-from napari_impartial.gui.panels.train_panel import TrainPanel
+from napari_impartial.gui.image.image_panel import ImagePanel
+from napari_impartial.gui.result.batch_panel import BatchPanel
+from napari_impartial.gui.result.result_panel import ResultPanel
+from napari_impartial.gui.train.train_panel import TrainPanel
+from napari_impartial.gui.widgets.collapsible_step import VerticalScrollArea, stacked
+from napari_impartial.gui.widgets.loss_plot import LossPlot
 
 CONTROLS = (QAbstractSpinBox, QComboBox, QAbstractSlider, QTabBar)
 

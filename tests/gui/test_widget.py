@@ -14,7 +14,7 @@ from looking import layer_named, names
 from scipy import ndimage
 
 from napari_impartial.core.config import InstanceConfig
-from napari_impartial.core.model_card import read_card
+from napari_impartial.core.network.model_card import read_card
 
 RESULTS = ["probability [tissue]", "uncertainty [tissue]", "instances [tissue]"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_impartial.core.speed import Speed
+from napari_impartial.core.training.speed import Speed
 from napari_impartial.io import speed_cache
 from napari_impartial.io.speed_cache import cache_key, load_speed, save_speed, save_trained
 

@@ -33,12 +33,12 @@ from .screen import open_window, why_headless
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_impartial.core.images import Image
-    from napari_impartial.core.model_file import TrainedModel
-    from napari_impartial.core.scribbles import Scribbles
+    from napari_impartial.core.data.image import Image
+    from napari_impartial.core.data.scribbles import Scribbles
+    from napari_impartial.core.network.model_file import TrainedModel
 
+    from .demo_report import Chapter, Figure
     from .predict import Result
-    from .report import Chapter, Figure
 
 EPILOG = """\
 example:
@@ -131,7 +131,7 @@ def write_report(out: Path, model: ModelConfig, training: TrainingConfig) -> dic
     from napari_impartial import __version__
     from napari_impartial.io import atomic_path
 
-    from .report import page
+    from .demo_report import page
 
     chapters, entries = [], []
     started = time.perf_counter()
@@ -182,13 +182,13 @@ def _run_sample(
     report: Callable[[float, str], None],
 ) -> tuple[Chapter, dict[str, Any]]:
     """Train, predict, score and draw one sample; write its files."""
-    from napari_impartial.core.metrics import evaluate
-    from napari_impartial.core.model_file import save_model
-    from napari_impartial.core.training import fit
+    from napari_impartial.core.instances.metrics import evaluate
+    from napari_impartial.core.network.model_file import save_model
+    from napari_impartial.core.training.fit import fit
 
     from .inputs import ImageFile
     from .predict import Settings, predict_file, write
-    from .running import drive, progress_note
+    from .progress import drive, progress_note
 
     image_path = _write_inputs(sample, out)
     model, stopped = drive(
@@ -238,7 +238,7 @@ def _write_inputs(sample: Sample, out: Path) -> Path:
 def _figures(sample: Sample, result: Result) -> Iterator[Figure]:
     """Draw the pictures of one sample."""
     from . import pictures
-    from .report import Figure
+    from .demo_report import Figure
 
     factor = pictures.zoom_factor(sample.image.shape)
     base = pictures.composite(sample.image)
@@ -319,7 +319,7 @@ def _chapter(
     figures: list[Figure],
 ) -> Chapter:
     """Put together what the report says of one sample."""
-    from .report import Chapter
+    from .demo_report import Chapter
 
     facts = {
         "Training": f"{model.card.seconds:.0f} s",

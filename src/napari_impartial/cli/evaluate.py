@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Read all label images and compare them."""
-    from napari_impartial.core.metrics import evaluate
+    from napari_impartial.core.instances.metrics import evaluate
     from napari_impartial.io import read_labels
 
     if len(args.pred) != len(args.truth):

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Write the package."""
-    from napari_impartial.io.zoo import About, check_about, write_zoo_package
+    from napari_impartial.io.model_zoo import About, check_about, write_zoo_package
 
     about = About(args.name or args.model.stem, tuple(args.author), args.license)
     check_about(args.out, about)
@@ -72,14 +72,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "--files-per-image how many files are its channels."
         )
     check_not_inputs([args.out], [*args.images, args.model], "--out")
-    from napari_impartial.core.model_card import read_card
+    from napari_impartial.core.network.model_card import read_card
 
     card = read_card(args.model)
     planes = read_image_file(groups[0], reading).planes
     image = fit_channels(
         planes[len(planes) // 2], card.channel_names, reading, f"{args.model} takes"
     )
-    from napari_impartial.core.model_file import load_model
+    from napari_impartial.core.network.model_file import load_model
 
     started = time.perf_counter()
     advice = write_zoo_package(args.out, load_model(args.model), image, about)

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Return the card's content."""
-    from napari_impartial.core.model_card import read_card
+    from napari_impartial.core.network.model_card import read_card
 
     card = read_card(args.model)
     content = {f.name: getattr(card, f.name) for f in dataclasses.fields(card)}

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_impartial.core.images import Image
-    from napari_impartial.core.scribbles import Scribbles
+    from napari_impartial.core.data.image import Image
+    from napari_impartial.core.data.scribbles import Scribbles
 
 _PLANE = re.compile(r" \[((?:[tz]=\d+)(?:, [tz]=\d+)*)\]$")
 
@@ -122,7 +122,7 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
     ImPartialError
         If it is no image, a channel does not exist, or the files do not fit together.
     """
-    from napari_impartial.core.channels import join_channels
+    from napari_impartial.core.data.channels import join_channels
     from napari_impartial.io import read_images
 
     reading = reading or Reading()
@@ -164,7 +164,7 @@ def fit_channels(image: Image, names: Sequence[str], reading: Reading, other: st
     ImPartialError
         If number or names of the channels do not fit.
     """
-    from napari_impartial.core.channels import match_channels
+    from napari_impartial.core.data.channels import match_channels
 
     places = match_channels(
         image.channel_names,
@@ -200,7 +200,7 @@ def read_scribbles(
     ImPartialError
         If it cannot be read or does not fit the image.
     """
-    from napari_impartial.core.scribbles import from_instances, from_labels
+    from napari_impartial.core.data.scribbles import from_instances, from_labels
     from napari_impartial.io import read_label_stack
     from napari_impartial.io.rois import read_roi_zip
 
@@ -270,7 +270,7 @@ def read_training_files(
     ImPartialError
         If their numbers, shapes or channels do not fit, or a class is missing.
     """
-    from napari_impartial.core.scribbles import check_trainable
+    from napari_impartial.core.data.scribbles import check_trainable
 
     reading = reading or Reading()
     groups = reading.groups(images)

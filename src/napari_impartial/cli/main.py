@@ -14,7 +14,7 @@ from types import ModuleType
 
 from napari_impartial import __version__
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.threads import wait_passively
+from napari_impartial.core.torch_env import wait_passively
 
 from .options import Parser, add_json
 from .output import to_json, write_line

@@ -23,8 +23,8 @@ from napari_impartial.core.config import (
     parameters,
     validate,
 )
+from napari_impartial.core.config_fields import bounds_text
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.setting import bounds_text
 
 Config = TypeVar(
     "Config", ModelConfig, TrainingConfig, PredictionConfig, InstanceConfig, SuggestionConfig

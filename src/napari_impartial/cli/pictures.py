@@ -10,8 +10,8 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 from skimage.segmentation import find_boundaries
 
-from napari_impartial.core.images import Image, normalize
-from napari_impartial.core.uncertainty import Suggestion
+from napari_impartial.core.data.image import Image, normalize
+from napari_impartial.core.prediction.suggestions import Suggestion
 
 Rgb = NDArray[np.uint8]
 """(Y, X, 3)."""

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_impartial.core.model_file import TrainedModel
-    from napari_impartial.core.scribbles import Scribbles
-    from napari_impartial.core.uncertainty import Suggestion
+    from napari_impartial.core.data.scribbles import Scribbles
+    from napari_impartial.core.network.model_file import TrainedModel
+    from napari_impartial.core.prediction.suggestions import Suggestion
 
 EPILOG = """\
 example:
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     results = [path for name in names for path in result_files(name, args.out).values()]
     check_not_inputs(results, [*args.images, *(args.scribbles or ()), args.model], "--out")
     annotations = _annotations(args, len(groups))
-    from napari_impartial.core.model_card import read_card
+    from napari_impartial.core.network.model_card import read_card
 
     card = read_card(args.model)
     takes = f"{args.model} takes"
@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         _annotated(only, drawn, args)
     out = ensure_folder(args.out)
 
-    from napari_impartial.core.model_file import load_model
+    from napari_impartial.core.network.model_file import load_model
 
     model = load_model(args.model)
     entries = []
@@ -221,10 +221,10 @@ def predict_file(
     annotated : list of Scribbles, optional
         One for each plane; suggestions stay clear of it.
     """
-    from napari_impartial.core.instances import to_instances
-    from napari_impartial.core.measurements import measure
-    from napari_impartial.core.prediction import predict
-    from napari_impartial.core.uncertainty import rank_all, suggest
+    from napari_impartial.core.instances.cutter import to_instances
+    from napari_impartial.core.instances.measurements import measure
+    from napari_impartial.core.prediction.predict import predict
+    from napari_impartial.core.prediction.suggestions import rank_all, suggest
     from napari_impartial.io.object_files import join_tables
 
     instances, probabilities, entropies, tables, suggestions = [], [], [], [], []
@@ -292,8 +292,8 @@ def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
     dict of str to Path
         See :func:`result_files`.
     """
+    from napari_impartial.core.atomic_write import atomic_path
     from napari_impartial.io import write_tiff
-    from napari_impartial.io.atomic import atomic_path
     from napari_impartial.io.object_files import write_table
 
     paths = result_files(file.name, out)

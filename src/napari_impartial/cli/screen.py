@@ -12,7 +12,9 @@ import time
 # A Qt that finds no screen aborts its whole process, so it is tried in another one.
 _PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
 _PROBE_SECONDS = 60
-_LAUNCH = "import sys; from napari_impartial.gui.launch import main; sys.exit(main(sample={!r}))"
+_LAUNCH = (
+    "import sys; from napari_impartial.gui.plugin.launch import main; sys.exit(main(sample={!r}))"
+)
 # A window that was open for so long has been seen, however its process ended.
 _SEEN_SECONDS = 60
 

@@ -19,7 +19,7 @@ from .options import add_reading, add_settings, flag, override, training_setting
 from .output import ProgressBar, ensure_folder, number_text, write_line
 
 if TYPE_CHECKING:
-    from napari_impartial.core.model_file import TrainedModel
+    from napari_impartial.core.network.model_file import TrainedModel
 
 EPILOG = """\
 example:
@@ -73,7 +73,7 @@ def settings(
     """
     if init is None:
         return training_settings(args)
-    from .running import check_no_network_options
+    from .progress import check_no_network_options
 
     network = [name for name in parameters(ModelConfig) if getattr(args, name) is not None]
     check_no_network_options([flag(name) for name in network])
@@ -109,8 +109,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     )
     init = None
     if args.init is not None:
-        from napari_impartial.core.channels import is_generic
-        from napari_impartial.core.model_file import load_model
+        from napari_impartial.core.data.channels import is_generic
+        from napari_impartial.core.network.model_file import load_model
 
         init = load_model(args.init)
         names = init.card.channel_names
@@ -120,10 +120,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             images = [dataclasses.replace(image, channel_names=names) for image in images]
     model_config, training_config = settings(args, init)
 
-    from napari_impartial.core.model_file import save_model
-    from napari_impartial.core.training import fit
+    from napari_impartial.core.network.model_file import save_model
+    from napari_impartial.core.training.fit import fit
 
-    from .running import drive, progress_note
+    from .progress import drive, progress_note
 
     with ProgressBar("training") as bar:
         model, stopped = drive(

@@ -1,7 +1,7 @@
 """The three steps of the program for scripts: train, predict, cut into objects.
 
-:func:`train` is here; :func:`~napari_impartial.core.prediction.predict` and
-:func:`~napari_impartial.core.instances.to_instances` are handed on.
+:func:`train` is here; :func:`~napari_impartial.core.prediction.predict.predict` and
+:func:`~napari_impartial.core.instances.cutter.to_instances` are handed on.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .config import ModelConfig, TrainingConfig
-from .images import Image
-from .instances import to_instances
-from .model_file import TrainedModel
-from .prediction import predict
-from .results import Command, TrainingProgress
-from .scribbles import Scribbles
-from .training import fit
+from .data.image import Image
+from .data.scribbles import Scribbles
+from .instances.cutter import to_instances
+from .network.model_file import TrainedModel
+from .prediction.predict import predict
+from .training.fit import fit
+from .training.messages import Command, TrainingProgress
 
 __all__ = ["predict", "to_instances", "train"]
 
@@ -44,7 +44,7 @@ def train(
         Continue from this model.
     on_progress : callable, optional
         Called several times a second; what it returns is handed to
-        :func:`~napari_impartial.core.training.fit`, so that returning ``Stop()`` ends
+        :func:`~napari_impartial.core.training.fit.fit`, so that returning ``Stop()`` ends
         training and keeps the best weights.
 
     Returns

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from .config_fields import Parameter, parameters, setting, validate
 from .errors import ImPartialError
-from .setting import Parameter, parameters, setting, validate
 
 __all__ = [
     "LARGEST_SEED",
@@ -35,7 +35,7 @@ LARGEST_SEED = 2**32 - 1
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Shape of the network (see :mod:`napari_impartial.core.unet`)."""
+    """Shape of the network (see :mod:`napari_impartial.core.network.unet`)."""
 
     base_features: int = setting(
         16,
@@ -77,7 +77,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a network is fitted (see :mod:`napari_impartial.core.training`)."""
+    """How a network is fitted (see :mod:`napari_impartial.core.training.fit`)."""
 
     preset: str = setting(
         "balanced",
@@ -269,7 +269,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class PredictionConfig:
-    """How an image is predicted (see :mod:`napari_impartial.core.prediction`)."""
+    """How an image is predicted (see :mod:`napari_impartial.core.prediction.predict`)."""
 
     samples: int = setting(
         4,
@@ -317,7 +317,7 @@ class PredictionConfig:
 
 @dataclass(frozen=True)
 class InstanceConfig:
-    """How probabilities are cut into objects (see :mod:`napari_impartial.core.instances`)."""
+    """How probabilities are cut into objects (see :mod:`napari_impartial.core.instances.cutter`)."""
 
     split: str = setting(
         "automatic",
@@ -369,7 +369,7 @@ class InstanceConfig:
 
 @dataclass(frozen=True)
 class SuggestionConfig:
-    """How the places to scribble next are picked (:mod:`napari_impartial.core.uncertainty`)."""
+    """How the places to scribble next are picked (:mod:`napari_impartial.core.prediction.suggestions`)."""
 
     count: int = setting(
         10, "Suggestions", "How many places are suggested.", minimum=1, maximum=500

@@ -12,48 +12,48 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
-from napari_impartial.core.results import TrainingProgress
+from napari_impartial.core.training.messages import TrainingProgress
+from napari_impartial.session.session import Activity, Round
+from napari_impartial.session.status_text import no_suggestions, stale_results, status
+from napari_impartial.session.tally import Counter
+from napari_impartial.worker.client import TrainingProcess
 
-from . import mask_import
-from .batch_control import BatchControl, BatchProgress
-from .dock_close import DockClose
-from .export_control import ExportControl
+from .background import supervise
 from .garbage import RestingCollector
-from .hand import Hand
-from .jobs import supervise
+from .image.image_list import ImageRow, ImagesPanel
+from .image.image_panel import ImagePanel
 from .key_actions import KeyActions
 from .layers import Role, Source
-from .layers.view import on_click
+from .layers.camera import on_click
+from .layers.object_marks import MOST_MARKS, ObjectMarks
+from .layers.user_activity import Hand
+from .layers.workspace import Workspace
 from .list_keys import ListKeys
-from .model_control import ModelControl
-from .object_marks import MOST_MARKS, ObjectMarks
-from .panels.batch_panel import BatchChoice, BatchPanel
-from .panels.focus import FOCUS_STYLE
-from .panels.image_panel import ImagePanel
-from .panels.images_panel import ImageRow, ImagesPanel
-from .panels.labels import count
-from .panels.model_row import ModelRow
-from .panels.refine_panel import RefinePanel
-from .panels.result_panel import ResultPanel
-from .panels.rounds_panel import RoundsPanel
-from .panels.scribble_panel import ScribblePanel
-from .panels.session_panel import RestoreLine, SessionPanel
-from .panels.status_line import StatusLine
-from .panels.step import Step, VerticalScrollArea, stacked
-from .panels.train_panel import TrainingChoice, TrainPanel
-from .process import TrainingProcess
-from .refinement import Refinement
-from .result_control import ResultControl
+from .refine.rounds_panel import RoundsPanel
+from .refine.suggestions_panel import RefinePanel
+from .result.batch import BatchControl, BatchProgress
+from .result.batch_panel import BatchChoice, BatchPanel
+from .result.export import ExportControl
+from .result.prediction import ResultControl
+from .result.result_panel import ResultPanel
 from .screen_fit import ScreenFit
-from .session import Activity, Round
-from .session_looks import Looks
-from .session_store import SessionStore
+from .scribble import mask_import
+from .scribble.scribble_panel import ScribblePanel
+from .session.autosave import SessionStore
+from .session.dock_close import DockClose
+from .session.looks import Looks
+from .session.model_files import ModelControl
+from .session.model_row import ModelRow
+from .session.session_panel import RestoreLine, SessionPanel
 from .shortcuts import BoundKeys
-from .speed_control import SpeedControl
-from .status import no_suggestions, stale_results, status
-from .tally import Counter
-from .training_control import TrainingControl
-from .workspace import Workspace
+from .train.speed_control import SpeedControl
+from .train.train_panel import TrainingChoice, TrainPanel
+from .train.training import TrainingControl
+from .widgets.collapsible_step import Step, VerticalScrollArea, stacked
+from .widgets.keyboard_focus import FOCUS_STYLE
+from .widgets.status_line import StatusLine
+from .widgets.text_labels import count
+from .wiring import Refinement
 
 
 class ImPartialWidget(QWidget):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from napari.layers import Labels, Layer
 
-from napari_impartial.core.scribbles import BACKGROUND, FOREGROUND
+from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND
 
+from .image.image_panel import ImagePanel
 from .layers import Role
-from .panels.image_panel import ImagePanel
-from .panels.refine_panel import RefinePanel
-from .panels.review_panel import ReviewPanel
-from .review_control import ReviewControl
-from .workspace import Workspace
+from .layers.workspace import Workspace
+from .refine.suggestions_panel import RefinePanel
+from .review.review import ReviewControl
+from .review.review_panel import ReviewPanel
 
 _RESULTS = (Role.INSTANCES, Role.UNCERTAINTY, Role.PROBABILITY)
 

@@ -20,8 +20,8 @@ from napari.utils.key_bindings import KeymapProvider, coerce_keybinding
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io.kept_keys import load_keys, save_keys
 
-from . import notify
-from .keys import KEYS
+from . import notifications
+from .keybindings import KEYS
 
 if TYPE_CHECKING:
     import napari
@@ -82,7 +82,7 @@ class Shortcuts:
         try:
             save_keys({action: keys for action, keys in now.items() if keys != shipped[action]})
         except ImPartialError as error:
-            notify.show_warning(str(error))
+            notifications.show_warning(str(error))
         settings.shortcuts = others
 
 
@@ -163,7 +163,7 @@ def _in_front(action: str) -> Callable[[], None]:
     """Return a command that does what a key does, in the viewer in front."""
 
     def command() -> None:
-        from .menus import act
+        from .plugin.commands import act
 
         act(action)
 

@@ -1,6 +1,7 @@
 """Files that other programs read and write."""
 
-from .atomic import atomic_path
+from napari_impartial.core.atomic_write import atomic_path
+
 from .images import SUFFIXES, read_images, read_label_stack, read_labels, stem, write_tiff
 from .rois import read_roi_zip
 

@@ -19,11 +19,10 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_impartial.core.axes import AXES, check_axes
+from napari_impartial.core.atomic_write import atomic_path
+from napari_impartial.core.data.axes import AXES, check_axes
+from napari_impartial.core.data.image import Image, planes
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.images import Image, planes
-
-from .atomic import atomic_path
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -61,7 +60,7 @@ def read_images(
         NumPy file without pickled objects.
     axes
         Letters of ``TZCYX``, one an axis. By default what the file says, otherwise what
-        :func:`napari_impartial.core.images.guess_axes` makes of its shape.
+        :func:`napari_impartial.core.data.image.guess_axes` makes of its shape.
     channels
         Names, or positions from 0, of the channels to keep; by default all.
 

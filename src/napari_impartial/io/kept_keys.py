@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-from .atomic import atomic_path
+from napari_impartial.core.atomic_write import atomic_path
 
 
 def keys_path() -> Path:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_impartial.core.measurements import to_csv
+from napari_impartial.core.atomic_write import atomic_path
+from napari_impartial.core.instances.measurements import to_csv
 
-from .atomic import atomic_path
 from .images import write_tiff
 from .outlines import write_geojson, write_roi_zip
 
@@ -43,7 +43,7 @@ class Objects:
     stack_axes : str
         A letter, T or Z, for each leading axis.
     pixel_size, pixel_unit
-        As in :class:`core.images.Image`.
+        As in :class:`core.data.image.Image`.
     """
 
     labels: NDArray[Any]

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import find_contours, points_in_poly
 
+from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.errors import ImPartialError
-
-from .atomic import atomic_path
 
 Ring = NDArray[np.float64]
 """(N, 2) points x, y; the last is the first again."""

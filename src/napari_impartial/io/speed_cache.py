@@ -12,10 +12,9 @@ from typing import Any
 import platformdirs
 
 from napari_impartial import __version__
+from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.speed import Speed
-
-from .atomic import atomic_path
+from napari_impartial.core.training.speed import Speed
 
 
 def cache_path() -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Layer
 from napari.utils.transforms import Affine
 
-from .source import PlaneIndex, Source, data_of
+from .image_source import PlaneIndex, Source, data_of
 
 
 @dataclass(frozen=True)

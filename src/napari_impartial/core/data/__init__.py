@@ -1,0 +1,1 @@
+"""Images, channels and scribbles."""

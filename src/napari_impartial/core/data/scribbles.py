@@ -1,0 +1,417 @@
+"""Scribbles: a few pixels that say "background" or "class k".
+
+Labels everywhere in the program: 0 not annotated, 1 background, 2 foreground, 3, 4 ...
+further foreground classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.draw import line
+from skimage.morphology import skeletonize
+
+from napari_impartial.core.errors import ImPartialError
+
+NOT_ANNOTATED, BACKGROUND, FOREGROUND = 0, 1, 2
+
+# The simulated annotator, after the annotated images the methods are compared on
+_CELLS_PER_SPOT = 10
+_STROKE_PX = (15, 40)
+_EIGHT = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Scribbles:
+    """The annotation of one image.
+
+    Attributes
+    ----------
+    labels
+        (Y, X) uint8: 0 not annotated, 1 background, 2 and up foreground classes.
+    """
+
+    labels: NDArray[np.uint8]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.labels.shape[0], self.labels.shape[1]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes K, the background included; 2 or more."""
+        return max(2, int(self.labels.max(initial=0)))
+
+    def counts(self) -> dict[int, int]:
+        """Return the number of annotated pixels of each class label, 1 to K."""
+        return dict(self._counts)
+
+    def strokes(self) -> dict[int, int]:
+        """Return the number of connected pieces of each class label, 1 to K."""
+        return {label: strokes for label, (strokes, _) in self._pieces.items()}
+
+    def cells(self) -> dict[int, int]:
+        """Return the number of annotated cells of each foreground class label, 2 to K.
+
+        Each connected piece is one; those that another encloses, such as strokes inside an
+        outline, belong to its cell.
+        """
+        return {label: cells for label, (_, cells) in self._pieces.items() if label != BACKGROUND}
+
+    # Worked out once: a window asks for them at each of its updates.
+    @cached_property
+    def _counts(self) -> dict[int, int]:
+        totals = np.bincount(self.labels.ravel(), minlength=self.n_classes + 1)
+        return {label: int(totals[label]) for label in range(1, self.n_classes + 1)}
+
+    @cached_property
+    def _pieces(self) -> dict[int, tuple[int, int]]:
+        """Connected pieces of each class label, and how many of them no other encloses."""
+        found = {}
+        for label in range(1, self.n_classes + 1):
+            pieces, n = ndimage.label(self.labels == label, structure=_EIGHT)
+            found[label] = n, n if label == BACKGROUND else n - _n_enclosed(pieces)
+        return found
+
+
+def _n_enclosed(pieces: NDArray[np.int32]) -> int:
+    """Return how many of the pieces 1 ... N lie inside of another."""
+    enclosed: set[int] = set()
+    for piece, window in enumerate(ndimage.find_objects(pieces), start=1):
+        inside = pieces[window]
+        own = inside == piece
+        others = (inside > 0) & ~own
+        # Filling costs much more than looking, and few pieces have another in their box.
+        if others.any():
+            enclosed.update(np.unique(inside[others & ndimage.binary_fill_holes(own)]).tolist())
+    return len(enclosed)
+
+
+def from_labels(labels: Any, image_shape: tuple[int, int]) -> Scribbles:
+    """Check a painted label image and copy it.
+
+    Parameters
+    ----------
+    labels
+        Integers 0 to 255 of the image's shape; leading axes of length 1 are dropped.
+    image_shape
+        Rows and columns of the image.
+
+    Raises
+    ------
+    ImPartialError
+        If the shape differs from the image's, or the labels are not integers 0 to 255.
+    """
+    array = np.asarray(labels)
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    if array.shape != tuple(image_shape):
+        raise ImPartialError(
+            f"The scribbles are {_size(array.shape)} and the image is {_size(image_shape)}; "
+            "they have to lie on the same grid."
+        )
+    if array.dtype.kind not in "iu":
+        raise ImPartialError(
+            f"Scribbles are whole numbers (1 background, 2 foreground), not {array.dtype}."
+        )
+    if array.size and (array.min() < 0 or array.max() > 255):
+        raise ImPartialError(
+            f"Scribble labels go from 0 to 255, these from {array.min()} to {array.max()}."
+        )
+    return Scribbles(array.astype(np.uint8))
+
+
+def check_trainable(scribbles: Sequence[Scribbles]) -> int:
+    """Return the number of classes K if there is something of each to learn from.
+
+    Parameters
+    ----------
+    scribbles
+        Those of all images together; single images may lack a class, or be blank.
+
+    Raises
+    ------
+    ImPartialError
+        If nothing, only background or only foreground is painted, or a class in between
+        is missing.
+    """
+    painted: set[int] = set()
+    for one in scribbles:
+        painted |= {label for label, count in one.counts().items() if count}
+    if not painted:
+        raise ImPartialError(
+            "Nothing is painted yet; paint a few strokes in cells and in the background."
+        )
+    if painted == {BACKGROUND}:
+        raise ImPartialError("Only background is painted; paint a few strokes in cells too.")
+    if BACKGROUND not in painted:
+        raise ImPartialError(
+            "Only cells are painted; paint a few strokes in the background (label 1) too."
+        )
+    n_classes = max(painted)
+    missing = sorted(set(range(1, n_classes + 1)) - painted)
+    if missing:
+        raise ImPartialError(
+            f"Class {n_classes} is painted but class {missing[0]} is not; paint it, or use "
+            "the labels without gaps."
+        )
+    return n_classes
+
+
+def merge(base: Scribbles, added: Scribbles) -> Scribbles:
+    """Return both annotations in one; where they disagree, `added` wins.
+
+    Raises
+    ------
+    ImPartialError
+        If their shapes differ.
+    """
+    if base.shape != added.shape:
+        raise ImPartialError(
+            f"The scribbles to merge are {_size(base.shape)} and {_size(added.shape)}."
+        )
+    return Scribbles(np.where(added.labels != NOT_ANNOTATED, added.labels, base.labels))
+
+
+def from_instances(partial_masks: Any) -> Scribbles:
+    """Turn some whole cells, drawn with one id each, into scribbles.
+
+    Foreground is the outline of each cell, eroded by two pixels, and its skeleton.
+    Background is a ring of two pixels round each cell, where no other annotated cell
+    lies, and the line between annotated cells that touch. The ring is no wider because a
+    neighbour that nobody has annotated may begin right there.
+
+    Parameters
+    ----------
+    partial_masks
+        (Y, X) integers; 0 is not annotated, any other value is a cell's id.
+
+    Raises
+    ------
+    ImPartialError
+        If the masks are not two-dimensional integers, or negative.
+    """
+    cells, _ = _consecutive(partial_masks)
+    out = np.zeros(cells.shape, dtype=np.uint8)
+    if cells.any():
+        distance = ndimage.distance_transform_edt(cells == 0)
+        out[(distance > 0) & (distance <= 2)] = BACKGROUND
+        out[_touching(cells)] = BACKGROUND
+        out[_foreground_strokes(cells)] = FOREGROUND
+    return Scribbles(out)
+
+
+def simulate(
+    truth: Any, fraction: float, rng: np.random.Generator
+) -> tuple[Scribbles, NDArray[np.int64]]:
+    """Annotate as a person would: whole cells in a few spots, and some background.
+
+    Spots are grown from random cells to their nearest neighbours. Each cell gets its
+    eroded outline and its skeleton as foreground and a ring in the background outside;
+    some straight background strokes lie elsewhere. Generators in the same state give
+    nested annotations: the larger fraction holds the cells of the smaller one.
+
+    Parameters
+    ----------
+    truth
+        (Y, X) integers; 0 is background, any other value is a cell's id.
+    fraction
+        Share of the cells to annotate, over 0 to 1; at least one cell is.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    scribbles : Scribbles
+    ids : (n,) int64
+        The annotated cells' values in `truth`, ascending.
+
+    Raises
+    ------
+    ImPartialError
+        If the truth is not two-dimensional integers or holds no cell, or the fraction is
+        out of bounds.
+    """
+    if not 0 < fraction <= 1:
+        raise ImPartialError(f"The fraction of cells is {fraction:g}; it lies over 0, up to 1.")
+    cells, ids = _consecutive(truth)
+    if not ids.size:
+        raise ImPartialError("The truth holds no cell, so there is nothing to annotate.")
+    # one stream each, so that more cells do not change the strokes
+    picking, stroking = (np.random.default_rng(seed) for seed in rng.integers(2**63, size=2))
+    count = max(1, round(fraction * ids.size))
+    chosen = _pick_cells(cells, ids.size, count, picking)
+
+    scribbles = _annotate(cells, chosen)
+    # These keep two pixels away from any cell, and so off what is painted already.
+    _stroke_background(scribbles.labels, cells == 0, 2 + round(count / 8), stroking)
+    return scribbles, ids[np.sort(chosen) - 1]
+
+
+def annotate_cells(truth: Any, ids: Iterable[int]) -> Scribbles:
+    """Paint cells as :func:`simulate` does: the strokes inside, and a ring in the background.
+
+    Unlike :func:`from_instances` this sees the cells that are not annotated, so that no
+    background comes to lie on them.
+
+    Parameters
+    ----------
+    truth
+        (Y, X) integers; 0 is background, any other value is a cell's id.
+    ids
+        Which cells.
+
+    Raises
+    ------
+    ImPartialError
+        If the truth is not two-dimensional integers, or negative.
+    """
+    cells, values = _consecutive(truth)
+    return _annotate(cells, 1 + np.flatnonzero(np.isin(values, list(ids))))
+
+
+def _annotate(cells: NDArray[np.int32], chosen: NDArray[np.int64]) -> Scribbles:
+    """Paint the `chosen` of the cells 1 ... N."""
+    out = np.zeros(cells.shape, dtype=np.uint8)
+    annotated = np.where(np.isin(cells, chosen), cells, 0)
+    if annotated.any():
+        distance = ndimage.distance_transform_edt(annotated == 0)
+        ring = (distance > 1) & (distance <= 3) | _gaps(cells) & (distance > 0) & (distance <= 1)
+        out[ring & (cells == 0)] = BACKGROUND
+        out[_touching(cells) & (distance <= 1)] = BACKGROUND
+        out[_foreground_strokes(annotated)] = FOREGROUND
+    return Scribbles(out)
+
+
+def _consecutive(masks: Any) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Renumber instance masks 1 ... N; also return the N values they had."""
+    array = np.asarray(masks)
+    if array.ndim != 2 or array.dtype.kind not in "iu":
+        raise ImPartialError(
+            f"Instance masks are a two-dimensional array of whole numbers, not {array.dtype} "
+            f"of shape {array.shape}."
+        )
+    if array.size == 0 or array.min() < 0:
+        raise ImPartialError("Instance masks need at least one pixel and no negative value.")
+    values, inverse = np.unique(array, return_inverse=True)
+    if values[0] == 0:
+        return inverse.reshape(array.shape).astype(np.int32), values[1:].astype(np.int64)
+    return (inverse.reshape(array.shape) + 1).astype(np.int32), values.astype(np.int64)
+
+
+def _pick_cells(
+    cells: NDArray[np.int32], n_cells: int, count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Choose `count` of the cells 1 ... `n_cells`, spot by spot."""
+    centres = np.asarray(ndimage.center_of_mass(cells > 0, cells, np.arange(1, n_cells + 1)))
+    # few cells are spread over some spots nevertheless; the size may not depend on `count`,
+    # lest the cells chosen for a smaller fraction are others
+    per_spot = int(np.clip(round(n_cells / 40), 1, _CELLS_PER_SPOT))
+    free = np.ones(n_cells, dtype=bool)
+    chosen: list[int] = []
+    for seed in rng.permutation(n_cells):
+        if len(chosen) >= count:
+            break
+        if not free[seed]:
+            continue
+        squared = ((centres - centres[seed]) ** 2).sum(axis=1)
+        squared[~free] = np.inf
+        # an annotator goes on with the nearest cells and does not cross the image for more
+        spot = np.argsort(squared, kind="stable")[: min(per_spot, int(free.sum()))]
+        free[spot] = False
+        chosen.extend(int(i) + 1 for i in spot)
+    return np.asarray(chosen[:count], dtype=np.int64)
+
+
+def _foreground_strokes(cells: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return each cell's outline, eroded by two pixels or what it bears, and its skeleton."""
+    edge = _edges(cells) & (cells > 0)
+    if not (cells > 0).any():
+        return edge
+    # Distance from the cell's own edge: a neighbour's is always farther. A cell without
+    # an edge fills the image.
+    depth = ndimage.distance_transform_edt(~edge) if edge.any() else np.full(cells.shape, 2.0)
+    depth[cells == 0] = 0
+    deepest = ndimage.maximum(depth, cells, np.arange(cells.max() + 1))
+    eroded = (cells > 0) & (depth >= np.minimum(2.0, deepest)[cells])
+    kept = np.where(eroded, cells, 0)
+    return (_edges(kept) & eroded) | skeletonize(eroded)
+
+
+def _edges(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return pixels of which a neighbour above, below, left or right is labelled otherwise."""
+    out = np.zeros(labels.shape, dtype=bool)
+    for axis in (0, 1):
+        ahead, behind = _shifted(labels, axis)
+        _mark(out, ahead != behind, axis)
+    return out
+
+
+def _touching(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return the pixels of either side where two cells touch."""
+    out = np.zeros(labels.shape, dtype=bool)
+    for axis in (0, 1):
+        ahead, behind = _shifted(labels, axis)
+        _mark(out, (ahead != behind) & (ahead > 0) & (behind > 0), axis)
+    return out
+
+
+def _gaps(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return background pixels of which the eight neighbours hold two cells or more."""
+    highest = ndimage.maximum_filter(labels, size=3)
+    padded = np.where(labels > 0, labels, np.iinfo(np.int32).max)
+    lowest = ndimage.minimum_filter(padded, size=3)
+    return (labels == 0) & (highest > 0) & (lowest != highest)
+
+
+def _shifted(labels: NDArray[np.int32], axis: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the array less its first and less its last row or column."""
+    if axis == 0:
+        return labels[1:], labels[:-1]
+    return labels[:, 1:], labels[:, :-1]
+
+
+def _mark(out: NDArray[np.bool_], between: NDArray[np.bool_], axis: int) -> None:
+    """Mark the pixels on both sides of the borders `between`."""
+    if axis == 0:
+        out[1:] |= between
+        out[:-1] |= between
+    else:
+        out[:, 1:] |= between
+        out[:, :-1] |= between
+
+
+def _stroke_background(
+    out: NDArray[np.uint8], background: NDArray[np.bool_], count: int, rng: np.random.Generator
+) -> None:
+    """Draw straight strokes into `out`, within the background and off the cells' edges."""
+    # a pixel's distance to the nearest cell; without a cell there is no edge to avoid
+    room = ndimage.distance_transform_edt(background)
+    clear = np.asarray(room > 2) if not background.all() else background
+    starts = np.argwhere(clear)
+    if not len(starts):
+        return
+    height, width = out.shape
+    for _ in range(count):
+        y, x = starts[rng.integers(len(starts))]
+        angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(*_STROKE_PX)
+        end = round(y + length * np.sin(angle)), round(x + length * np.cos(angle))
+        rows, columns = line(int(y), int(x), *end)
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        rows, columns = rows[inside], columns[inside]
+        blocked = ~clear[rows, columns]
+        # the pen is lifted at the first cell that it comes to
+        reach = int(np.argmax(blocked)) if blocked.any() else len(rows)
+        out[rows[:reach], columns[:reach]] = BACKGROUND
+
+
+def _size(shape: Sequence[int]) -> str:
+    """Write a shape as people do."""
+    return " x ".join(str(n) for n in shape)

@@ -1,0 +1,1 @@
+"""From a probability to objects, their measurements and their scores."""

@@ -1,0 +1,317 @@
+"""From foreground probability to one label for each object.
+
+``automatic`` chooses from candidates (:mod:`napari_impartial.core.instances.component_tree`): which
+hills of the map are one object and at which level its outline runs is decided object by
+object, by what looks most like one whole thing (:mod:`napari_impartial.core.instances.scoring`).
+
+``components`` is the recipe of the paper's authors: threshold, connected components, drop
+the small ones, grow without merging. ``watershed`` also splits touching cells, and asks
+for no size: its landscape is the distance to the outline averaged over several
+thresholds, so that a waist in the shape and a dip in the probability both make a valley;
+it is smoothed in proportion to the picture's own typical radius; and hills are joined by
+how deep the valley is relative to the lower hill, whatever their size.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.measure import label
+from skimage.segmentation import expand_labels
+
+from napari_impartial.core.config import InstanceConfig, validate
+from napari_impartial.core.errors import ImPartialError
+
+from . import scoring
+from .component_tree import LEVELS, ObjectTree, build_tree
+from .distances import distance_inside, mean_distance_inside
+from .selection import choose
+from .watershed import find_hills, find_passes, join_hills
+
+Probability = npt.NDArray[np.float32]
+Instances = npt.NDArray[np.int32]
+
+# Where between the threshold (0) and certainty (1) outlines are drawn for the landscape.
+# On real training images one level misses dips, more than three add time
+# only.
+_LEVELS = (0.0, 0.33, 0.67)
+# Smoothing of the landscape over the typical radius, and its bounds in px: below the
+# first, steps of single pixels make summits; the second bounds the time.
+_SMOOTHING, _LEAST_SMOOTHING, _MOST_SMOOTHING = 0.25, 0.7, 4.0
+# From this typical radius in px on, half the resolution is enough for distances.
+_LARGE_RADIUS = 14.0
+# So that split_strength 0.5 joins hills whose pass reaches 0.8 of the lower summit, and
+# 0 and 1 join all and none.
+_STRENGTH_POWER = 0.322
+
+# A hole larger than this share of its object is taken for a hole.
+_FILLED_SHARE = 0.25
+
+
+class Cutter:
+    """Cuts one probability map into objects, again and again with other settings.
+
+    What does not depend on threshold, smallest size, split and growth is kept, so that a
+    slider's every position costs milliseconds.
+
+    Parameters
+    ----------
+    foreground : (Y, X) array
+        Probability of any foreground class, 0 to 1. NaN counts as 0.
+    card : Scorecard, optional
+        What the automatic cut judges by; defaults to the one that is shipped.
+
+    Raises
+    ------
+    ImPartialError
+        If the map does not have two axes.
+    """
+
+    def __init__(
+        self,
+        foreground: npt.NDArray[np.floating],
+        card: scoring.Scorecard | None = None,
+    ) -> None:
+        self._card = card
+        p = np.asarray(foreground, dtype=np.float32)
+        if p.ndim != 2:
+            raise ImPartialError(
+                f"Objects are cut from a (Y, X) map; this one has shape {p.shape}."
+            )
+        self._p = np.nan_to_num(p, nan=0.0, posinf=1.0, neginf=0.0)
+        self._smoothed: tuple[float, Probability] | None = None
+        self._scored: tuple[float, ObjectTree | None, npt.NDArray[np.float64]] | None = None
+
+    def cut(self, config: InstanceConfig | None = None) -> Instances:
+        """Return (Y, X) int32 labels, 1 to N without gaps; see :func:`to_instances`."""
+        config = validate(config or InstanceConfig())
+        if config.split == "automatic":
+            labels = self._automatic(config)
+        else:
+            labels = _at_one_level(self._smooth(config.smooth_px), config)
+        if config.grow_px > 0:
+            labels = expand_labels(labels, config.grow_px)
+        return np.asarray(labels, dtype=np.int32)
+
+    def _smooth(self, sigma: float) -> Probability:
+        if self._smoothed is None or self._smoothed[0] != sigma:
+            p = ndimage.gaussian_filter(self._p, sigma) if sigma > 0 else self._p
+            self._smoothed = sigma, p
+        return self._smoothed[1]
+
+    def _automatic(self, config: InstanceConfig) -> Instances:
+        if self._scored is None or self._scored[0] != config.smooth_px:
+            tree = build_tree(self._smooth(config.smooth_px))
+            scores = np.zeros((0, 0)) if tree is None else scoring.score(tree, self._card)
+            self._scored = config.smooth_px, tree, scores
+        _, tree, scores = self._scored
+        if tree is None:
+            return np.zeros(self._p.shape, np.int32)
+        return _drop_small(_paint(tree, *choose(tree, scores, config)), config.min_size_px)
+
+
+@runtime_checkable
+class HasForeground(Protocol):
+    """What a :class:`~napari_impartial.core.training.messages.Prediction` is to this module.
+
+    That one keeps a :class:`Cutter`, so its module cannot be imported here.
+    """
+
+    @property
+    def foreground(self) -> Probability:
+        """Probability of any foreground class, (Y, X) float32."""
+
+
+def to_instances(
+    prediction: HasForeground | npt.NDArray[np.floating], config: InstanceConfig | None = None
+) -> Instances:
+    """Cut a prediction, or a map of foreground probability, into objects.
+
+    Parameters
+    ----------
+    prediction : Prediction or (Y, X) array
+        What :func:`~napari_impartial.core.prediction.predict.predict` returns, or the probability
+        of any foreground class, 0 to 1. NaN counts as 0.
+    config : InstanceConfig, optional
+        Threshold, way of splitting, smallest size, smoothing, growth.
+
+    Returns
+    -------
+    (Y, X) int32
+        Labels 1 to N without gaps, 0 for background.
+
+    Raises
+    ------
+    ImPartialError
+        If the map does not have two axes, or a setting is out of bounds.
+    """
+    foreground = prediction.foreground if isinstance(prediction, HasForeground) else prediction
+    return Cutter(foreground).cut(config)
+
+
+def count_objects(labels: npt.NDArray[np.integer]) -> int:
+    """Return how many ids but 0 occur in (Y, X) labels."""
+    if int(labels.max(initial=0)) > labels.size:
+        return int(np.count_nonzero(np.unique(labels)))
+    return int(np.count_nonzero(np.bincount(labels.reshape(-1))[1:]))
+
+
+def classes_of(
+    labels: npt.NDArray[np.integer], probability: npt.NDArray[np.floating]
+) -> npt.NDArray[np.int64]:
+    """Return each object's foreground class.
+
+    Parameters
+    ----------
+    labels : (Y, X) integer array
+        Instance ids, 0 for background.
+    probability : (K, Y, X) array
+        Class probabilities, class 0 the background.
+
+    Returns
+    -------
+    (N,) int64
+        For each id that occurs, ascending, the foreground class (1 to K - 1) of the
+        largest mean probability over the object.
+    """
+    labels = np.asarray(labels)
+    if probability.ndim != 3 or probability.shape[1:] != labels.shape or len(probability) < 2:
+        raise ImPartialError(
+            f"The probabilities have shape {probability.shape}; for labels of shape "
+            f"{labels.shape} they need (K, Y, X) with at least two classes."
+        )
+    inside = np.flatnonzero(labels)
+    ids, of = np.unique(labels.reshape(-1)[inside], return_inverse=True)
+    sums = [np.bincount(of, p.reshape(-1)[inside], len(ids)) for p in probability[1:]]
+    return np.asarray(np.argmax(sums, axis=0) + 1, dtype=np.int64)
+
+
+def _paint(
+    tree: ObjectTree, owner: npt.NDArray[np.int64], level: npt.NDArray[np.int64]
+) -> Instances:
+    """Draw each chosen candidate: its largest piece, with small holes filled."""
+    lowest = np.full(len(owner) + 1, len(LEVELS), np.uint8)
+    lowest[1:][owner >= 0] = level[owner[owner >= 0]]
+    number = np.zeros(len(owner) + 1, np.int32)
+    number[1:] = owner + 1
+    labels = np.where(tree.levels > lowest[tree.hills], number[tree.hills], 0)
+    return _fill_holes(_largest_pieces(labels))
+
+
+def _largest_pieces(labels: Instances) -> Instances:
+    """Keep the largest connected piece of each object."""
+    pieces = label(labels, background=0, connectivity=1)
+    sizes = np.bincount(pieces.reshape(-1))
+    sizes[0] = 0
+    first = np.zeros(len(sizes), np.int32)
+    first[pieces.reshape(-1)] = labels.reshape(-1)
+    order = np.lexsort((sizes, first))
+    last = np.append(first[order][1:] != first[order][:-1], True)
+    keep = np.zeros(len(sizes), bool)
+    keep[order[last]] = True
+    keep[0] = False
+    return np.asarray(np.where(keep[pieces], labels, 0), dtype=np.int32)
+
+
+def _fill_holes(labels: Instances) -> Instances:
+    """Give background that one object alone encloses, and that is small, to this object."""
+    holes, count = ndimage.label(labels == 0)
+    if count < 2:
+        return labels
+    sizes = np.bincount(holes.reshape(-1))
+    areas = np.bincount(labels.reshape(-1))
+    least, most = np.full(count + 1, np.iinfo(np.int32).max), np.zeros(count + 1, np.int64)
+    for one, two in (
+        ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
+        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
+    ):
+        for hole, other in ((holes[one], labels[two]), (holes[two], labels[one])):
+            border = (hole > 0) & (other > 0)
+            np.minimum.at(least, hole[border], other[border])
+            np.maximum.at(most, hole[border], other[border])
+    enclosed = least == most
+    for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
+        enclosed[edge] = False
+    fill = np.zeros(count + 1, np.int32)
+    alone = np.flatnonzero(enclosed)
+    alone = alone[sizes[alone] <= _FILLED_SHARE * areas[most[alone]]]
+    fill[alone] = most[alone]
+    return np.asarray(np.where(labels > 0, labels, fill[holes]), dtype=np.int32)
+
+
+def _at_one_level(p: Probability, config: InstanceConfig) -> Instances:
+    """Cut at the threshold alone, and split what touches where that is asked for."""
+    mask = p >= config.threshold
+    labels = np.zeros(p.shape, np.int32)
+    window = _bounding_window(mask)
+    if window is None:
+        return labels
+    if config.split == "components":
+        labels[window] = ndimage.label(mask[window], output=np.int32)[0]
+    else:
+        labels[window] = _watershed(p[window], config.threshold, config.split_strength)
+    return _drop_small(labels, config.min_size_px)
+
+
+def _bounding_window(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """Rows and columns that hold the foreground and a rim of 1 px, or None without any."""
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    y0, x0 = max(rows[0] - 1, 0), max(cols[0] - 1, 0)
+    return slice(y0, rows[-1] + 2), slice(x0, cols[-1] + 2)
+
+
+def _watershed(p: Probability, threshold: float, strength: float) -> Instances:
+    """Split the foreground at waists and dips; at least one pixel of it exists."""
+    mask = p >= threshold
+    height, radius = _heights(p, mask, threshold)
+    sigma = min(max(_SMOOTHING * radius, _LEAST_SMOOTHING), _MOST_SMOOTHING)
+    height = ndimage.gaussian_filter(height, sigma, truncate=3.0)
+    regions, summits = find_hills(height, mask)
+    pairs, passes = find_passes(regions, height)
+    number = join_hills(pairs, passes, summits, strength**_STRENGTH_POWER)
+    return np.asarray(number[regions])
+
+
+def _heights(
+    p: Probability, mask: npt.NDArray[np.bool_], threshold: float
+) -> tuple[npt.NDArray[np.float32], float]:
+    """Distance in px to the outline, averaged over the levels, and the typical radius.
+
+    Where objects are large, distances are taken on blocks of 2 x 2 px: that is four times
+    as quick, and the blocks vanish in the smoothing that such objects get.
+    """
+    levels = [threshold + level * (1.0 - threshold) for level in _LEVELS]
+    halved = _halve(p)
+    coarse = distance_inside(halved >= threshold)
+    radius = _mean_radius(2.0 * coarse[coarse > 0]) if coarse.any() else 0.0
+    if radius < _LARGE_RADIUS or min(p.shape) < 4:
+        height = mean_distance_inside(p, levels)
+    else:
+        coarse = 2 * mean_distance_inside(halved, levels)
+        height = coarse.repeat(2, axis=0).repeat(2, axis=1)[: p.shape[0], : p.shape[1]]
+    return height, _mean_radius(height[mask])
+
+
+def _mean_radius(distances: npt.NDArray[np.float32]) -> float:
+    """Radius in px: over a disc the mean distance to the outline is a third of it."""
+    return 3.0 * float(distances.mean(dtype=np.float64))
+
+
+def _halve(p: Probability) -> Probability:
+    """Mean of each block of 2 x 2 px; an odd last row or column is doubled first."""
+    even = np.pad(p, [(0, n % 2) for n in p.shape], mode="edge")
+    total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+    return np.asarray(total / np.float32(4.0))
+
+
+def _drop_small(labels: Instances, min_size_px: int) -> Instances:
+    """Remove smaller objects and number the rest without gaps."""
+    keep = np.bincount(labels.reshape(-1)) >= max(min_size_px, 1)
+    keep[0] = False
+    number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    return np.asarray(number[labels])

@@ -1,0 +1,243 @@
+"""How much a candidate looks like one whole object, whatever its size, as a probability.
+
+A scorecard: each measurement of a candidate is looked up in a table of its own, and the
+entries add up to log-odds; then candidates are compared with each other
+(:mod:`napari_impartial.core.instances.comparisons`), and judged again by further tables. Only ratios are
+measured, and the sizes among them are relative to the picture's own objects, so that the
+card knows no size, stain or magnification. It was fitted to candidates from real and procedural
+images (docs, *Instances*).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .comparisons import COMPARISONS, compare
+from .component_tree import AREA, LEVELS, SUM_P, SUM_X, SUM_XX, SUM_Y, SUM_YX, SUM_YY, ObjectTree
+
+Floats = npt.NDArray[np.float64]
+
+SMALLEST_PX = 20
+"""Candidates of fewer pixels have no shape to speak of, and are not scored."""
+
+FEATURES = (
+    "fullness",
+    "roundness",
+    "compactness",
+    "touching",
+    "mean_probability",
+    "share_at_next_level",
+    "share_of_last_level",
+    "separation",
+    "cohesion",
+    "inner_neck",
+    "outer_neck",
+    "inscribed_radius",
+    "share_of_parent",
+    "level",
+    "has_parent",
+    "greatest_probability",
+    "mean_from_lowest_level",
+    "contrast",
+    "share_of_lowest_level",
+    "relative_size",
+    "parts",
+)
+"""What is measured, in the order of the last axis of :func:`measure`."""
+
+COMPARED = (*FEATURES, *COMPARISONS)
+"""What all looks but the first judge by, in the order of :func:`with_comparisons`."""
+
+# Hills whose pass reaches this share of the lower summit count as one object where the
+# typical size is taken, and the level of outlines there.
+_TYPICAL_RATIO, _TYPICAL_LEVEL = 0.85, 3
+
+
+def measure(tree: ObjectTree) -> Floats:
+    """Measure all candidates of a tree.
+
+    Returns
+    -------
+    (N, levels, features) float64
+        See :data:`FEATURES`; finite.
+    """
+    sums = tree.sums
+    area = np.maximum(sums[..., AREA], 1e-9)
+    mean_p = sums[..., SUM_P] / area
+    lowest = np.maximum(area[:, :1], 1.0)
+    lowest_p = sums[:, :1, SUM_P] / lowest
+    rim = lowest - area
+    rim_p = np.where(
+        rim > 0, (sums[:, :1, SUM_P] - sums[..., SUM_P]) / np.maximum(rim, 1), LEVELS[0]
+    )
+    fullness, roundness = _ellipse(sums, area)
+    outline = tree.free + tree.shared
+    side = np.sqrt(area)
+    has_parent = tree.parent >= 0
+    parent = np.maximum(tree.parent, 0)
+    none = np.zeros((len(tree), 1))
+    per_node = [
+        np.where(has_parent, tree.ratio[parent], 0.0),
+        tree.ratio,
+    ]
+    separation, cohesion = (np.broadcast_to(v[:, None], area.shape) for v in per_node)
+    outer_neck = np.where(has_parent[:, None], tree.neck[parent], 0.0)
+    columns = (
+        np.minimum(fullness, 1.2),
+        roundness,
+        # A circle's outline in pixel sides is 4 / pi times its length.
+        np.minimum(4 * np.pi * area / np.maximum(outline * np.pi / 4, 1) ** 2, 1.5),
+        tree.shared / np.maximum(outline, 1),
+        mean_p,
+        np.concatenate([area[:, 1:], none], axis=1) / area,
+        area / np.concatenate([area[:, :1], area[:, :-1]], axis=1),
+        separation,
+        cohesion,
+        np.minimum(tree.neck / side, 3),
+        np.minimum(outer_neck / side, 3),
+        np.minimum(tree.summit[:, None] / (side / np.sqrt(np.pi)), 1.5),
+        area / np.where(has_parent[:, None], np.maximum(area[parent], 1e-9), area),
+        np.broadcast_to(LEVELS.astype(np.float64), area.shape),
+        np.broadcast_to(has_parent[:, None].astype(np.float64), area.shape),
+        np.broadcast_to(tree.brightest[:, None], area.shape),
+        np.broadcast_to(lowest_p, area.shape),
+        mean_p - rim_p,
+        area / lowest,
+        np.log(np.maximum(area, 1.0)) - np.log(typical_area(tree)),
+        np.broadcast_to(np.log(tree.n_hills)[:, None], area.shape),
+    )
+    return np.stack(columns, axis=-1)
+
+
+def _ellipse(sums: Floats, area: Floats) -> tuple[Floats, Floats]:
+    """Compare candidates with the ellipse of the same second moments.
+
+    Returns
+    -------
+    fullness : (N, levels)
+        Area over that of the ellipse: 1 for an ellipse, less for anything with a waist,
+        a bend or a hole.
+    roundness : (N, levels)
+        Short over long axis, 0 to 1.
+    """
+    y, x = sums[..., SUM_Y] / area, sums[..., SUM_X] / area
+    # A pixel is a square, and has moments of its own.
+    yy = sums[..., SUM_YY] / area - y * y + 1 / 12
+    xx = sums[..., SUM_XX] / area - x * x + 1 / 12
+    yx = sums[..., SUM_YX] / area - y * x
+    root = np.sqrt(np.maximum(yy * xx - yx * yx, 1e-9))
+    half = (yy + xx) / 2
+    long = half + np.sqrt(np.maximum(half * half - root * root, 0.0))
+    return area / (4 * np.pi * root), root / np.maximum(long, 1e-9)
+
+
+def typical_area(tree: ObjectTree) -> float:
+    """Area in px of the object that the middle pixel of the foreground belongs to."""
+    whole = tree.ratio >= _TYPICAL_RATIO
+    for c in range(int((tree.children[:, 0] < 0).sum()), len(tree)):
+        a, b = tree.children[c]
+        whole[c] &= whole[a] and whole[b]
+    outermost = whole & ~((tree.parent >= 0) & whole[np.maximum(tree.parent, 0)])
+    for level in (_TYPICAL_LEVEL, 0):
+        areas = np.sort(tree.area[outermost, level])
+        areas = areas[areas >= SMALLEST_PX]
+        if len(areas):
+            total = areas.cumsum()
+            return float(areas[np.searchsorted(total, total[-1] / 2)])
+    return float(SMALLEST_PX)
+
+
+@cache
+def _scorecard() -> Scorecard:
+    """Read the card that is shipped."""
+    text = (resources.files("napari_impartial") / "data" / "objectness.json").read_text("utf-8")
+    return Scorecard.from_json(json.loads(text))
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A constant, and for each measurement the steps and the log-odds between."""
+
+    constant: float
+    tables: tuple[tuple[Floats, Floats], ...]
+
+    @classmethod
+    def from_json(cls, card: dict[str, Any], names: Sequence[str]) -> Tables:
+        """Take ``{"constant": c, "features": {NAME: {"steps": [...], "log_odds": [...]}}}``.
+
+        A step belongs to the side below it; of n steps there are n + 1 entries.
+        """
+        blank: dict[str, list[float]] = {"steps": [], "log_odds": [0.0]}
+        tables = (card["features"].get(name, blank) for name in names)
+        return cls(
+            float(card["constant"]),
+            tuple((np.array(t["steps"]), np.array(t["log_odds"])) for t in tables),
+        )
+
+    def log_odds(self, features: Floats) -> Floats:
+        """Add up the entries for (..., features) measurements."""
+        total = np.full(features.shape[:-1], self.constant)
+        for number, (steps, entries) in enumerate(self.tables):
+            if len(steps):
+                total += entries[np.searchsorted(steps, features[..., number], side="left")]
+        return total
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """Tables for each candidate by itself, then for further looks that compare candidates.
+
+    Attributes
+    ----------
+    looks : tuple of Tables
+        The first of :data:`FEATURES`, the others of :data:`COMPARED`.
+    """
+
+    looks: tuple[Tables, ...]
+
+    @classmethod
+    def from_json(cls, card: dict[str, Any]) -> Scorecard:
+        """Take ``{"looks": [...]}``, each as :meth:`Tables.from_json` takes it."""
+        first, *others = card["looks"]
+        others = [Tables.from_json(look, COMPARED) for look in others]
+        return cls((Tables.from_json(first, FEATURES), *others))
+
+
+def score(tree: ObjectTree, card: Scorecard | None = None) -> Floats:
+    """Probability that each candidate covers an object with an IoU over 0.5.
+
+    Parameters
+    ----------
+    tree : ObjectTree
+    card : Scorecard, optional
+        Defaults to the one that is shipped.
+
+    Returns
+    -------
+    (N, levels) float64
+        0 for candidates of fewer than :data:`SMALLEST_PX`.
+    """
+    first, *others = (card or _scorecard()).looks
+    features = measure(tree)
+    scores = probability(tree, first.log_odds(features))
+    for look in others:
+        scores = probability(tree, look.log_odds(with_comparisons(tree, features, scores)))
+    return scores
+
+
+def with_comparisons(tree: ObjectTree, features: Floats, scores: Floats) -> Floats:
+    """Return :data:`COMPARED`, of features from :func:`measure` and scores so far."""
+    return np.concatenate([features, compare(tree, scores)], axis=-1)
+
+
+def probability(tree: ObjectTree, log_odds: Floats) -> Floats:
+    """Turn (N, levels) log-odds into probabilities, 0 for what is too small to be judged."""
+    return np.where(tree.area >= SMALLEST_PX, 1.0 / (1.0 + np.exp(-log_odds)), 0.0)

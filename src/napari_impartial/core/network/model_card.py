@@ -1,0 +1,268 @@
+"""The model card: what a trained model is, as text anybody can read.
+
+It travels in the metadata of the model file, which is in the safetensors format: a JSON
+header and raw numbers. Opening one runs no code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from napari_impartial.core.config import ModelConfig, TrainingConfig, parameters, validate
+from napari_impartial.core.errors import ImPartialError, ModelFileError
+
+FORMAT = "napari-impartial"
+FORMAT_VERSION = 1
+EXTENSION = ".impartial"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Description of a trained model.
+
+    Attributes
+    ----------
+    channel_names : tuple of str
+        The C input channels, in order.
+    class_names : tuple of str
+        The K classes; the first is background.
+    normalization : (float, float)
+        Percentiles of each image's channels that become 0 and 1.
+    model, training : ModelConfig, TrainingConfig
+        Settings the network was made and fitted with.
+    created : str
+        Date and time of the end of training, ISO 8601, UTC.
+    device : str
+        Where it was trained, such as ``cpu (bfloat16)``.
+    seconds, steps, rounds : float, int, int
+        Training time and steps over all rounds; a round is one call of training.
+    parameters : int
+        Number of trained numbers.
+    best_validation_loss : float or None
+        Of the weights in the file; None where nothing was held out.
+    history : tuple of dict
+        Losses over time: ``step``, ``elapsed_s``, ``training`` and ``validation``.
+    second_opinion : bool
+        Whether views at smaller sizes are heeded in prediction: not where they contradicted
+        strokes.
+    """
+
+    channel_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    normalization: tuple[float, float]
+    model: ModelConfig
+    training: TrainingConfig
+    created: str
+    program_version: str
+    device: str
+    seconds: float
+    steps: int
+    rounds: int
+    parameters: int
+    best_validation_loss: float | None
+    history: tuple[dict[str, Any], ...] = ()
+    second_opinion: bool = True
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def n_channels(self) -> int:
+        """Number of input channels, C."""
+        return len(self.channel_names)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, K, background included."""
+        return len(self.class_names)
+
+    def to_json(self) -> str:
+        """Return the card as a JSON object."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Return the card that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ModelFileError
+            If a newer version of the program wrote it, or anything in it is missing, not
+            known, or not what it has to be.
+        """
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError):
+            raise _unreadable("it is no JSON") from None
+        if not isinstance(values, dict):
+            raise _unreadable("it is no JSON object")
+        # First of all: what else a newer version writes, this one cannot judge.
+        _check("format_version", values)
+        if values["format_version"] > FORMAT_VERSION:
+            raise ModelFileError(
+                f"This model was saved by a newer version of the program "
+                f"({values.get('program_version')}); update napari-impartial to open it."
+            )
+        values.setdefault("history", [])
+        values.setdefault("second_opinion", True)
+        for name in values:
+            if name not in _ENTRIES:
+                raise _unreadable(f"{name} is not known")
+        for name in _ENTRIES:
+            _check(name, values)
+        values["model"] = _settings(ModelConfig, "model", values["model"])
+        values["training"] = _settings(TrainingConfig, "training", values["training"])
+        for name in ("channel_names", "class_names", "normalization", "history"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)  # True is an int to isinstance
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int
+
+
+def _are_names(value: Any, least: int) -> bool:
+    return isinstance(value, list) and len(value) >= least and all(map(_is_text, value))
+
+
+def _are_percentiles(value: Any) -> bool:
+    if not (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))):
+        return False
+    return bool(0 <= value[0] < value[1] <= 100)
+
+
+def _is_look(value: Any) -> bool:
+    """Tell an entry of the history; its losses may be NaN, of a training that diverged."""
+    if not (isinstance(value, dict) and _is_number(value.get("elapsed_s"))):
+        return False
+    losses = [value[name] for name in ("training", "validation") if value.get(name) is not None]
+    return all(
+        isinstance(loss, dict) and all(_is_number(loss.get(n)) for n in ("total", "scribble"))
+        for loss in losses
+    )
+
+
+_Check = tuple[str, Callable[[Any], bool]]
+_TEXT: _Check = ("text", _is_text)
+_FLAG: _Check = ("true or false", lambda value: isinstance(value, bool))
+_COUNT: _Check = ("a whole number from 1", lambda value: _is_whole(value) and value >= 1)
+
+# What each entry of a card has to be, in words and as a function. Settings are also held
+# against their own descriptions, see _settings.
+_ENTRIES: dict[str, _Check] = {
+    "format_version": _COUNT,
+    "channel_names": ("a list of names", lambda value: _are_names(value, 1)),
+    "class_names": ("a list of two names or more", lambda value: _are_names(value, 2)),
+    "normalization": ("two percentiles from 0 to 100, in order", _are_percentiles),
+    "model": ("a JSON object", lambda value: isinstance(value, dict)),
+    "training": ("a JSON object", lambda value: isinstance(value, dict)),
+    "created": _TEXT,
+    "program_version": _TEXT,
+    "device": _TEXT,
+    "seconds": ("a number from 0", lambda value: _is_number(value) and value >= 0),
+    "steps": ("a whole number from 0", lambda value: _is_whole(value) and value >= 0),
+    "rounds": _COUNT,
+    "parameters": _COUNT,
+    "best_validation_loss": ("a number or null", lambda value: value is None or _is_number(value)),
+    "history": (
+        "a list of objects with elapsed_s and losses",
+        lambda value: isinstance(value, list) and all(map(_is_look, value)),
+    ),
+    "second_opinion": _FLAG,
+}
+
+# What a setting has to be, by the type of its default.
+_KINDS: dict[type, _Check] = {
+    str: _TEXT,
+    bool: _FLAG,
+    int: ("a whole number", _is_whole),
+    float: ("a number", _is_number),
+}
+
+
+def _unreadable(reason: str) -> ModelFileError:
+    return ModelFileError(
+        f"The model's description cannot be read: {reason}; use another copy of the file."
+    )
+
+
+def _check(name: str, values: dict[str, Any], check: _Check | None = None) -> None:
+    """Refuse an entry that is missing, or not what it has to be.
+
+    Raises
+    ------
+    ModelFileError
+        Naming it.
+    """
+    key = name.rpartition(".")[2]
+    if key not in values:
+        raise _unreadable(f"{name} is missing")
+    words, fits = check or _ENTRIES[name]
+    if not fits(values[key]):
+        shown = repr(values[key])
+        shown = shown if len(shown) <= 40 else shown[:37] + "..."
+        raise _unreadable(f"{name} is {shown}; it has to be {words}")
+
+
+_Settings = TypeVar("_Settings", ModelConfig, TrainingConfig)
+
+
+def _settings(config: type[_Settings], section: str, values: dict[str, Any]) -> _Settings:
+    """Return checked settings; those that older versions did not have get their defaults.
+
+    Raises
+    ------
+    ModelFileError
+        Naming the first that is not known, of another type, or out of its bounds.
+    """
+    known = parameters(config)
+    for name in values:
+        if name not in known:
+            raise _unreadable(f"{section}.{name} is not known")
+        _check(f"{section}.{name}", values, _KINDS[type(known[name].default)])
+    try:
+        return validate(config(**values))
+    except ImPartialError as error:
+        raise _unreadable(f"{section}.{str(error).rstrip('.')}") from None
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """Read a model's card without its weights, and without torch.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, truncated, not a model, of a newer format, or its card is
+        damaged; the message names the file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if path.is_dir():
+        raise ModelFileError(f"{path} is a folder; name a model file in it.")
+    if not path.is_file():
+        raise ModelFileError(f"There is no model file {path}.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"{path} is not a model of napari-impartial, or it is damaged ({error})."
+        ) from error
+    if FORMAT not in metadata:
+        raise ModelFileError(f"{path} holds weights, but no model of napari-impartial.")
+    try:
+        return ModelCard.from_json(metadata[FORMAT])
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None

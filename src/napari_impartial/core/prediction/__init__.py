@@ -1,0 +1,1 @@
+"""Prediction, its uncertainty, and the places to scribble next."""

@@ -1,0 +1,1 @@
+"""Verdicts on objects, and the changes from one round to the next."""

@@ -1,0 +1,1 @@
+"""Commands of the experiments: benchmarks, simulated annotators, data sets."""

@@ -1,0 +1,278 @@
+"""Turn a public annotated set into the data-set layout of benchmark and refine.
+
+KIND and what SRC is:
+  tissuenet   TissueNet 1.0: an .npz file (X and y), or a folder of them
+  deepliif    DeepLIIF: a folder of PNG strips of six pictures
+  cpdmfci     CPDMFCI: a folder of TIFF images with ImageJ ROI zips
+Writes DST/train/NAME.tif, NAME_truth.tif and NAME_scribblesP.tif, and the same without
+scribbles in DST/test; sets of several platforms get a folder each, DST/PLATFORM.
+Validation parts are left out. Images are read one at a time: memory does not grow with
+the set. DST appears when all is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_impartial.cli.options import comma_list, number
+from napari_impartial.cli.output import ProgressBar, markdown_table
+from napari_impartial.core.config import LARGEST_SEED
+from napari_impartial.core.errors import ImPartialError
+
+from .benchmark import check_percents
+
+if TYPE_CHECKING:
+    from .public_datasets import AnnotatedImage
+
+EPILOG = """\
+example:
+  napari-impartial convert tissuenet tissuenet_v1.0 data/tissuenet --percent 10,20
+  napari-impartial convert deepliif DeepLIIF data/ihc --panels ihc
+  napari-impartial convert cpdmfci CPDMFCI data/cpdmfci --test-percent 30"""
+
+KINDS = ("tissuenet", "deepliif", "cpdmfci")
+CELLS = ("whole", "nucleus")
+PANELS = ("ihc", "hematoxylin", "dapi", "lap2", "marker")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("source", type=Path, metavar="SRC", help="What was downloaded, unpacked.")
+    parser.add_argument("out", type=Path, metavar="DST", help="Folder to make.")
+    parser.add_argument(
+        "--percent",
+        type=comma_list(int),
+        default=[10],
+        metavar="P,..",
+        help="Simulate scribbles in so many percent of the cells of each training image "
+        "(default 10). Benchmark simulates those that are not there.",
+    )
+    parser.add_argument(
+        "--seed",
+        type=number(0, LARGEST_SEED, int),
+        default=0,
+        metavar="N",
+        help="Same seed, same scribbles and same parts (default 0).",
+    )
+    parser.add_argument(
+        "--test-percent",
+        type=number(1, 99, int),
+        default=30,
+        metavar="P",
+        help="Percent of the images that go to the test part, drawn at random, where the "
+        "distribution does not say which do (default 30).",
+    )
+    parser.add_argument(
+        "--limit",
+        type=number(0, 10**9, int),
+        default=0,
+        metavar="N",
+        help="Take the first N images of each part only; 0 takes all (default 0).",
+    )
+    parser.add_argument(
+        "--cells",
+        choices=CELLS,
+        default=CELLS[0],
+        help="tissuenet: which labels are the truth (default whole).",
+    )
+    parser.add_argument(
+        "--panels",
+        type=comma_list(str),
+        default=[PANELS[0]],
+        metavar="A,..",
+        help=f"deepliif: pictures of the strip to use, of {', '.join(PANELS)} (default ihc).",
+    )
+
+
+@dataclass
+class Written:
+    """What was written of one group.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        Images of each part.
+    undecided : list of str
+        Names of images that lie in the training part until the test part is drawn.
+    cells, empty : int
+        Cells, and images left out since they hold none.
+    channel_names : tuple of str
+        Of all images.
+    """
+
+    counts: dict[str, int] = field(default_factory=lambda: {"train": 0, "test": 0})
+    undecided: list[str] = field(default_factory=list)
+    cells: int = 0
+    empty: int = 0
+    channel_names: tuple[str, ...] = ()
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Read, split, simulate and write."""
+    check_percents(args.percent)
+    if not args.source.exists():
+        raise ImPartialError(f"{args.source} does not exist; name what was downloaded.")
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise ImPartialError(f"{args.out} exists already; name a new folder.")
+    groups: dict[str, Written] = {}
+    with whole_folder(args.out) as folder, ProgressBar("converting") as bar:
+        for done, one in enumerate(_limited(_images(args), args)):
+            bar.update(0.0, f"{done} images, {one.name}")
+            _write(one, folder, groups.setdefault(one.group, Written()), args)
+        for group, written in groups.items():
+            _draw_test(folder / group, written, args)
+        _check(groups, args)
+    sets = [
+        {
+            "set": args.out / group,
+            "channels": written.channel_names,
+            **written.counts,
+            "cells": written.cells,
+            "left_out_without_cells": written.empty,
+        }
+        for group, written in sorted(groups.items())
+    ]
+    return {"sets": sets, "percent": args.percent, "seed": args.seed}
+
+
+def _images(args: argparse.Namespace) -> Iterator[AnnotatedImage]:
+    """Return the reader of the set."""
+    from . import public_datasets
+
+    if args.kind == "tissuenet":
+        return public_datasets.read_tissuenet(args.source, args.cells)
+    if args.kind == "deepliif":
+        return public_datasets.read_deepliif(args.source, args.panels)
+    return public_datasets.read_cpdmfci(args.source)
+
+
+def _limited(
+    images: Iterable[AnnotatedImage], args: argparse.Namespace
+) -> Iterator[AnnotatedImage]:
+    """Leave out what is over the limit of each part."""
+    seen: dict[tuple[str, str], int] = {}
+    for one in images:
+        key = (one.group, one.part)
+        seen[key] = seen.get(key, 0) + 1
+        if not args.limit or seen[key] <= args.limit:
+            yield one
+
+
+def _write(one: AnnotatedImage, folder: Path, written: Written, args: argparse.Namespace) -> None:
+    """Write one image with its truth, and the scribbles of a training image."""
+    import numpy as np
+
+    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.io import write_tiff
+
+    if written.channel_names and written.channel_names != one.channel_names:
+        raise ImPartialError(
+            f"{one.name} has the channels {', '.join(one.channel_names)}, the images before it "
+            f"{', '.join(written.channel_names)}; put images of different channels into "
+            "different folders."
+        )
+    written.channel_names = one.channel_names
+    ids = np.unique(one.truth)
+    n_cells = int((ids > 0).sum())
+    part = one.part or "train"
+    if part == "train" and not n_cells:
+        written.empty += 1  # nothing could be annotated
+        return
+    # An image that no part is named for may be drawn for the test later on.
+    parts = (part,) if one.part else ("train", "test")
+    taken = any((folder / one.group / name / f"{one.name}.tif").exists() for name in parts)
+    if taken or one.name in written.undecided:
+        raise ImPartialError(
+            f"Two images in {args.source} would be called {one.name}; rename one, or leave it out."
+        )
+    place = folder / one.group / part
+    write_tiff(place / f"{one.name}.tif", one.channels, "CYX", one.channel_names)
+    write_tiff(place / f"{one.name}_truth.tif", one.truth, "YX")
+    if part == "train":
+        for percent in args.percent:
+            rng = np.random.default_rng([args.seed, written.counts["train"]])
+            painted, _ = simulate(one.truth, percent / 100, rng)
+            write_tiff(place / f"{one.name}_scribbles{percent}.tif", painted.labels, "YX")
+    if not one.part:
+        written.undecided.append(one.name)
+    written.counts[part] += 1
+    written.cells += n_cells
+
+
+def _draw_test(folder: Path, written: Written, args: argparse.Namespace) -> None:
+    """Move a random share of the undecided images to the test part."""
+    import numpy as np
+
+    if len(written.undecided) < 2:
+        return
+    count = round(args.test_percent / 100 * len(written.undecided))
+    count = min(max(count, 1), len(written.undecided) - 1)
+    order = np.random.default_rng(args.seed).permutation(len(written.undecided))
+    (folder / "test").mkdir(exist_ok=True)
+    for index in order[:count]:
+        name = written.undecided[index]
+        for file in (f"{name}.tif", f"{name}_truth.tif"):
+            (folder / "train" / file).replace(folder / "test" / file)
+        for percent in args.percent:
+            (folder / "train" / f"{name}_scribbles{percent}.tif").unlink()
+    written.counts["train"] -= count
+    written.counts["test"] += count
+
+
+def _check(groups: dict[str, Written], args: argparse.Namespace) -> None:
+    """Refuse a set that benchmark could not use."""
+    for group, written in groups.items():
+        for part, count in written.counts.items():
+            if not count:
+                name = f" of {group}" if group else ""
+                raise ImPartialError(
+                    f"No {part} image{name} was found in {args.source}; give a folder that "
+                    "holds both parts."
+                )
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yield a folder beside `target` that takes its place if the block succeeds.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made there.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}~"))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        with suppress(FileNotFoundError):
+            target.rmdir()  # an empty folder may stand there
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Return what was written as a table."""
+    rows = [["set", "channels", "train", "test", "cells", "left out (no cells)"]]
+    for one in result["sets"]:
+        rows.append(
+            [
+                str(one["set"]),
+                str(len(one["channels"])),
+                str(one["train"]),
+                str(one["test"]),
+                str(one["cells"]),
+                str(one["left_out_without_cells"]),
+            ]
+        )
+    return markdown_table(rows)

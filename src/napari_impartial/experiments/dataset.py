@@ -1,0 +1,285 @@
+"""Data sets on disk: ``SET/{train,test}/NAME.tif`` with scribbles and truth beside them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_impartial.core.errors import ImPartialError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_impartial.core.data.image import Image
+    from napari_impartial.core.data.scribbles import Scribbles
+
+_COMPANION = re.compile(r"_(truth|scribbles\d+)$")
+_SUFFIXES = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Files of one image: the image, its truth and its scribbles by percent."""
+
+    name: str
+    image: Path
+    truth: Path | None
+    scribbles: dict[int, Path]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A folder with training and test images."""
+
+    name: str
+    folder: Path
+    train: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+
+
+def open_data_set(folder: str | os.PathLike[str]) -> DataSet:
+    """List the files of a data set and check that they are complete.
+
+    Raises
+    ------
+    ImPartialError
+        If the folder, its training or its test images are missing, a training image has
+        neither scribbles nor truth, or a test image no truth.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise ImPartialError(f"There is no folder {folder}; name a data set's folder.")
+    parts = {part: samples_in(path / part) for part in ("train", "test")}
+    for part, samples in parts.items():
+        if not samples:
+            raise ImPartialError(
+                f"{path / part} holds no image; a data set is a folder with "
+                "train/NAME.tif and test/NAME.tif, and NAME_truth.tif beside them."
+            )
+    for sample in parts["train"]:
+        if not sample.scribbles and sample.truth is None:
+            raise ImPartialError(
+                f"{sample.image} has neither scribbles ({sample.name}_scribbles10.tif) nor "
+                f"truth ({sample.name}_truth.tif) beside it."
+            )
+    for sample in parts["test"]:
+        if sample.truth is None:
+            raise ImPartialError(
+                f"{sample.image} has no truth ({sample.name}_truth.tif) beside it."
+            )
+    # resolve() gives "." and ".." a name
+    return DataSet(path.resolve().name, path, parts["train"], parts["test"])
+
+
+def open_data_sets(folders: Sequence[Path]) -> list[DataSet]:
+    """List the files of the data sets of one experiment.
+
+    Raises
+    ------
+    ImPartialError
+        As :func:`open_data_set`, and if two have one name, by which results are told apart.
+    """
+    by_name: dict[str, DataSet] = {}
+    for folder in folders:
+        data = open_data_set(folder)
+        other = by_name.setdefault(data.name, data)
+        if other is not data:
+            raise ImPartialError(
+                f"{other.folder} and {folder} are both called {data.name}, and their results "
+                "would be taken for one data set's; rename one of the folders, or leave one out."
+            )
+    return list(by_name.values())
+
+
+def samples_in(folder: Path) -> tuple[Sample, ...]:
+    """Return the images of a folder, in the order of their names."""
+    if not folder.is_dir():
+        return ()
+    files = {
+        file.stem: file
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
+    }
+    samples = []
+    for stem, file in files.items():
+        if _COMPANION.search(stem):
+            continue
+        pattern = re.compile(re.escape(stem) + r"_scribbles(\d+)")
+        scribbles = {
+            int(match[1]): other
+            for other_stem, other in files.items()
+            if (match := pattern.fullmatch(other_stem))
+        }
+        samples.append(Sample(stem, file, files.get(f"{stem}_truth"), scribbles))
+    return tuple(samples)
+
+
+def percent_available(data: DataSet, percent: int) -> None:
+    """Check that scribbles of so many percent exist or can be simulated.
+
+    Raises
+    ------
+    ImPartialError
+        If a training image has neither scribbles of that percentage nor truth.
+    """
+    for sample in data.train:
+        if percent not in sample.scribbles and sample.truth is None:
+            raise ImPartialError(
+                f"{sample.image} has no {sample.name}_scribbles{percent}.tif and no truth to "
+                "simulate scribbles from."
+            )
+
+
+def read_with_labels(image_file: Path, label_file: Path) -> list[tuple[Image, NDArray[np.int32]]]:
+    """Read an image and a label image on the same grid, plane by plane.
+
+    Raises
+    ------
+    ImPartialError
+        If a file cannot be read or the two do not fit.
+    """
+    from napari_impartial.io import read_images
+
+    return _with_labels(image_file, read_images(image_file), label_file)
+
+
+def _with_labels(
+    image_file: Path, images: list[Image], label_file: Path
+) -> list[tuple[Image, NDArray[np.int32]]]:
+    """Read the labels of an image that is read already."""
+    from napari_impartial.io import read_labels
+
+    labels = read_labels(label_file)
+    label_planes = list(labels) if labels.ndim == 3 else [labels]
+    if len(images) != len(label_planes) or any(
+        image.shape != plane.shape for image, plane in zip(images, label_planes, strict=True)
+    ):
+        raise ImPartialError(f"{image_file} and {label_file} do not lie on the same grid.")
+    return list(zip(images, label_planes, strict=True))
+
+
+def check_files(data: DataSet, percents: Sequence[int], truths: bool = False) -> None:
+    """Read every file that runs will read, so that none fails hours later.
+
+    Whole files, one image at a time: pixels that are missing show in no header, and a set is
+    read in less time than a single run takes.
+
+    Parameters
+    ----------
+    data : DataSet
+    percents : sequence of int
+        Percentages of scribbles that are trained with.
+    truths : bool
+        Whether the truth of training images is needed besides.
+
+    Raises
+    ------
+    ImPartialError
+        If a file is missing or cannot be read, labels do not fit their image, or no truth that
+        cells are taken from holds any.
+    """
+    from napari_impartial.core.data.scribbles import from_labels
+    from napari_impartial.io import read_images
+
+    for percent in percents:
+        percent_available(data, percent)
+    if truths:
+        check_truths(data)
+    simulated = [p for p in percents if not any(p in sample.scribbles for sample in data.train)]
+    cells = False
+    for sample in data.train:
+        scribbles = {p: sample.scribbles[p] for p in percents if p in sample.scribbles}
+        images = read_images(sample.image)
+        for file in scribbles.values():
+            for image, labels in _with_labels(sample.image, images, file):
+                try:
+                    from_labels(labels, image.shape)
+                except ImPartialError as error:
+                    raise ImPartialError(f"{file}: {error}") from None
+        if sample.truth is not None and (truths or len(scribbles) < len(percents)):
+            planes = _with_labels(sample.image, images, sample.truth)
+            cells = cells or any(truth.any() for _, truth in planes)
+    if (truths or simulated) and not cells:
+        raise no_cell([sample.truth for sample in data.train if sample.truth is not None])
+    for sample in data.test:
+        if sample.truth is not None:
+            read_with_labels(sample.image, sample.truth)
+
+
+def no_cell(truths: Sequence[Path]) -> ImPartialError:
+    """Return the complaint that none of these truths holds a cell."""
+    others = ", nor do the other truths" if len(truths) > 1 else ""
+    return ImPartialError(f"{truths[0]} holds no cell{others}, so there is nothing to annotate.")
+
+
+def check_truths(data: DataSet) -> None:
+    """Refuse a data set without the truth of its training images.
+
+    Raises
+    ------
+    ImPartialError
+        Naming the first image without.
+    """
+    for sample in data.train:
+        if sample.truth is None:
+            raise ImPartialError(
+                f"{sample.image} has no truth ({sample.name}_truth.tif) beside it, from which "
+                "the annotated cells are taken."
+            )
+
+
+def training_part(data: DataSet, percent: int, seed: int) -> tuple[list[Image], list[Scribbles]]:
+    """Read all training images with scribbles of so many percent of the cells.
+
+    Scribbles are read where ``NAME_scribblesP.tif`` exists, and simulated from the truth
+    with `seed` elsewhere; planes without a cell stay blank.
+    """
+    import numpy as np
+
+    from napari_impartial.core.data.scribbles import Scribbles, from_labels, simulate
+
+    percent_available(data, percent)
+    images: list[Image] = []
+    scribbles: list[Scribbles] = []
+    for index, sample in enumerate(data.train):
+        file = sample.scribbles.get(percent)
+        rng = np.random.default_rng([seed, percent, index])
+        source = file or sample.truth
+        assert source is not None  # percent_available has seen to it
+        for image, labels in read_with_labels(sample.image, source):
+            images.append(image)
+            if file is not None:
+                scribbles.append(from_labels(labels, image.shape))
+            elif labels.any():
+                scribbles.append(simulate(labels, percent / 100, rng)[0])
+            else:
+                scribbles.append(Scribbles(np.zeros(image.shape, np.uint8)))
+    return images, scribbles
+
+
+def training_truths(data: DataSet) -> list[NDArray[Any]]:
+    """Read the truth of all training images, plane by plane.
+
+    Raises
+    ------
+    ImPartialError
+        If a training image has none.
+    """
+    check_truths(data)
+    return [truth for _, truth in samples_with_truth(data.train)]
+
+
+def samples_with_truth(
+    samples: Sequence[Sample],
+) -> list[tuple[Image, NDArray[Any]]]:
+    """Read images with their truth; samples without truth are left out."""
+    pairs: list[tuple[Image, NDArray[Any]]] = []
+    for sample in samples:
+        if sample.truth is not None:
+            pairs.extend(read_with_labels(sample.image, sample.truth))
+    return pairs

@@ -1,0 +1,248 @@
+"""Compare where to scribble next: at the model's suggestions, or at random places.
+
+Starts from a few annotated cells, and in each round annotates as many more cells of the
+training images with each policy, trains on from the last round's model, and scores the
+test images. The annotator is simulated from the truth. Policies:
+  entropy              where the prediction is least sure (the heatmap, as in the window)
+  mutual-information   where the Monte-Carlo passes contradict each other
+  diverse              least sure, and unlike the other places of the round
+  random               anywhere
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_impartial.cli.options import (
+    add_settings,
+    comma_list,
+    number,
+    override,
+    training_settings,
+)
+from napari_impartial.cli.output import (
+    ProgressBar,
+    ensure_folder,
+    markdown_table,
+    number_text,
+    to_json,
+    write_line,
+)
+from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.errors import ImPartialError
+
+from .benchmark import add_experiment_settings, check_seeds
+from .benchmark_report import FIGURES, spread, spread_text
+from .dataset import check_files, open_data_sets
+from .refine_rounds import POLICIES, Amounts, Data, Rounds, Settings, read
+from .run_cache import FinishedRuns
+
+EPILOG = """\
+example:
+  napari-impartial refine data/nuclei --rounds 3 --start-percent 2 --add-percent 1 \\
+      --preset fast --seeds 0,1,2
+  napari-impartial refine data/nuclei data/tissue data/ihc --seeds 0,1,2 \\
+      --policy entropy,diverse,random --out results/refine"""
+
+ALWAYS_DESCRIBE = True
+DEFAULT_POLICIES = ("entropy", "random")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "sets",
+        nargs="+",
+        type=Path,
+        metavar="SET",
+        help="Folders of data sets; see benchmark --help.",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=number(1, 100, int),
+        default=3,
+        metavar="N",
+        help="Rounds after the first training (default 3).",
+    )
+    parser.add_argument(
+        "--policy",
+        type=comma_list(str),
+        default=list(DEFAULT_POLICIES),
+        metavar="P,..",
+        help=f"Of {', '.join(POLICIES)} (default {','.join(DEFAULT_POLICIES)}).",
+    )
+    parser.add_argument(
+        "--start-percent",
+        type=number(0.01, 99.0),
+        default=2.0,
+        metavar="X",
+        help="Percent of the cells annotated at the start, at random (default 2).",
+    )
+    parser.add_argument(
+        "--add-percent",
+        type=number(0.01, 99.0),
+        default=1.0,
+        metavar="X",
+        help="Percent of the cells annotated in each round, at least one cell (default 1).",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=comma_list(int),
+        default=[0],
+        metavar="N,..",
+        help="Repeat with these seeds (default 0).",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="Write table.md and results.json there, and keep finished runs (all rounds of a "
+        "set, seed and policies): the same command goes on after an interruption.",
+    )
+    add_experiment_settings(parser)
+    add_settings(parser, SuggestionConfig, "suggestions", only=("box_px",))
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Do all rounds with each set, policy and seed."""
+    settings, amounts = _settings(args)
+    data_sets = open_data_sets(args.sets)
+    for data in data_sets:
+        check_files(data, (), truths=True)
+    out = None if args.out is None else ensure_folder(args.out)
+    finished = FinishedRuns(None if out is None else out / "runs")
+    results: list[dict[str, Any]] = []
+    status = 0
+    try:
+        for data in data_sets:
+            loaded = None
+            for seed in args.seeds:
+                spec = {
+                    "set": str(data.folder.resolve()),
+                    "policies": args.policy,
+                    "seed": seed,
+                    "amounts": amounts,
+                    "settings": settings,
+                }
+                found = finished.get(spec)
+                if found is None:
+                    loaded = loaded or read(data)
+                    found = _refine(loaded, settings, amounts, seed, args.policy)
+                    finished.put(spec, found)
+                results += found
+    except KeyboardInterrupt:
+        write_line("Stopped by Ctrl-C; the table has what was finished.")
+        status = 130
+    report = {
+        "results": results,
+        "summary": summarize(results),
+        "settings": dataclasses.asdict(settings),
+    }
+    if out is not None:
+        _write(out, report)
+    return {**report, "exit_status": status}
+
+
+def _refine(
+    data: Data, settings: Settings, amounts: Amounts, seed: int, policies: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Do all rounds of one set and seed, with a progress bar."""
+    trainings = 1 + amounts.rounds * len(policies)
+    with ProgressBar(f"refining {data.name}, seed {seed}") as bar:
+
+        def report(done: int, share: float, note: str) -> None:
+            bar.update((done + share) / trainings, note)
+
+        return Rounds(data, settings, amounts, report).run(seed, policies)
+
+
+def _settings(args: argparse.Namespace) -> tuple[Settings, Amounts]:
+    """Check the options, and put the settings together."""
+    unknown = [policy for policy in args.policy if policy not in POLICIES]
+    if unknown:
+        raise ImPartialError(
+            f"There is no policy {unknown[0]!r}; choose from {', '.join(POLICIES)}."
+        )
+    check_seeds(args.seeds)
+    # A training for each round, policy and seed: the quick preset unless asked otherwise.
+    model, training = training_settings(args, preset="fast")
+    prediction = override(PredictionConfig(), args, skip=("reconstruction",))
+    if "mutual-information" in args.policy and prediction.samples < 2:
+        raise ImPartialError("The policy mutual-information needs --samples 2 or more.")
+    settings = Settings(
+        model,
+        training,
+        prediction,
+        override(InstanceConfig(), args),
+        override(SuggestionConfig(), args),
+    )
+    return settings, Amounts(args.rounds, args.start_percent, args.add_percent)
+
+
+def _write(out: Path, report: dict[str, Any]) -> None:
+    """Write the table and all results."""
+    from napari_impartial.core.atomic_write import atomic_path
+
+    for name, text in (("table.md", describe(report)), ("results.json", to_json(report, indent=1))):
+        with atomic_path(out / name) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def summarize(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds, for each set, round and policy."""
+    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+    for result in results:
+        key = (result["set"], result["round"], result["policy"])
+        groups.setdefault(key, []).append(result)
+    return [
+        {
+            "set": name,
+            "round": round_,
+            "policy": policy,
+            "runs": len(runs),
+            **spread(runs, ("cells", "percent", "background_strokes", *FIGURES)),
+        }
+        for (name, round_, policy), runs in groups.items()
+    ]
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Return F1 by set, round and policy as a Markdown table.
+
+    With several sets, the last rows are the means over the sets. Each guided policy is also
+    held against random, at the same number of cells.
+    """
+    summary = result["summary"]
+    if not summary:
+        return "No run was completed."
+    policies = list(dict.fromkeys(entry["policy"] for entry in summary))
+    guided = [p for p in policies if p != "random"] if "random" in policies else []
+    heading = ["set", "round", "cells", "%", *(f"F1 {policy}" for policy in policies)]
+    rows = [heading + [f"{policy} - random" for policy in guided]]
+    by_round: dict[int, list[dict[str, dict[str, Any]]]] = {}
+    places = list(dict.fromkeys((e["set"], e["round"]) for e in summary))
+    for name, round_ in sorted(places, key=lambda place: (places.index((place[0], 0)), place[1])):
+        entries = {e["policy"]: e for e in summary if (e["set"], e["round"]) == (name, round_)}
+        by_round.setdefault(round_, []).append(entries)
+        first = entries[policies[0]]
+        cells = [name, str(round_), f"{first['cells']:.0f}", number_text(first["percent"], 1)]
+        cells += [spread_text(entries[policy], "f1") for policy in policies]
+        rows.append(cells + _gains({p: entries[p]["f1"] for p in policies}, guided))
+    if len({name for name, _ in places}) > 1:
+        for round_, of_sets in sorted(by_round.items()):
+            means = {p: statistics.fmean(e[p]["f1"] for e in of_sets) for p in policies}
+            percent = statistics.fmean(e[policies[0]]["percent"] for e in of_sets)
+            cells = ["mean", str(round_), "", number_text(percent, 1)]
+            cells += [number_text(means[policy]) for policy in policies]
+            rows.append(cells + _gains(means, guided))
+    return markdown_table(rows)
+
+
+def _gains(f1: dict[str, float], guided: Sequence[str]) -> list[str]:
+    """Write what each guided policy has over random."""
+    return [f"{f1[policy] - f1['random']:+.3f}" for policy in guided]

@@ -1,0 +1,252 @@
+"""The rounds of `refine`: annotate where a policy says, train on, score."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from napari_impartial.core.config import (
+    InstanceConfig,
+    ModelConfig,
+    PredictionConfig,
+    SuggestionConfig,
+    TrainingConfig,
+)
+
+from .dataset import DataSet, check_truths, samples_with_truth
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_impartial.core.data.image import Image
+    from napari_impartial.core.network.model_file import TrainedModel
+    from napari_impartial.core.prediction.suggestions import Suggestion
+    from napari_impartial.core.training.messages import Prediction
+
+    from .simulated_annotator import Annotator, Place
+
+POLICIES = ("entropy", "mutual-information", "diverse", "random")
+# Suggestions to look through for each cell to annotate: at some there is none left, and
+# the diverse choice needs something to choose from.
+_SUGGESTIONS_PER_CELL = 4
+_MOST_SUGGESTIONS = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of all stages."""
+
+    model: ModelConfig
+    training: TrainingConfig
+    prediction: PredictionConfig
+    instances: InstanceConfig
+    suggestions: SuggestionConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Amounts:
+    """How much is annotated: rounds, and percent of the cells at the start and in each."""
+
+    rounds: int
+    start_percent: float
+    add_percent: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Images and truths of a data set, read once."""
+
+    name: str
+    train: list[tuple[Image, NDArray[Any]]]
+    test: list[tuple[Image, NDArray[Any]]]
+
+
+def read(data: DataSet) -> Data:
+    """Read a data set; each training image needs its truth.
+
+    Raises
+    ------
+    ImPartialError
+        If one has none.
+    """
+    check_truths(data)
+    return Data(data.name, samples_with_truth(data.train), samples_with_truth(data.test))
+
+
+class Rounds:
+    """The rounds of one data set with one seed, and what came out of them.
+
+    Parameters
+    ----------
+    data : Data
+    settings : Settings
+    amounts : Amounts
+    report : callable
+        Gets how many trainings are done, the share of the running one, and a note.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        settings: Settings,
+        amounts: Amounts,
+        report: Callable[[int, float, str], None],
+    ) -> None:
+        self.data, self.settings, self.amounts, self.report = data, settings, amounts, report
+        self.results: list[dict[str, Any]] = []
+        self._trainings = 0
+
+    def run(self, seed: int, policies: Iterable[str]) -> list[dict[str, Any]]:
+        """Do the first training and then the rounds of each policy."""
+        import numpy as np
+
+        from .simulated_annotator import Annotator
+
+        policies = list(policies)
+        truths = [truth for _, truth in self.data.train]
+        start = Annotator(truths, self.settings.suggestions.box_px)
+        rng = np.random.default_rng(seed)
+        first = self._count(start, self.amounts.start_percent)
+        start.annotate(start.random_cells(rng), first)
+        model = self._train(start, seed, None)
+        score = self._score(model)
+        for policy in policies:
+            self._note(seed, policy, 0, start, score)
+        for policy in policies:
+            annotator, current = start.copy(), model
+            # the same stream for each policy
+            rng = np.random.default_rng([seed, 1])
+            for number in range(1, self.amounts.rounds + 1):
+                self._annotate(annotator, current, policy, rng)
+                current = self._train(annotator, seed, current)
+                self._note(seed, policy, number, annotator, self._score(current))
+        return self.results
+
+    def _count(self, annotator: Annotator, percent: float) -> int:
+        return max(1, round(percent / 100 * annotator.n_all))
+
+    def _annotate(
+        self, annotator: Annotator, model: TrainedModel, policy: str, rng: np.random.Generator
+    ) -> None:
+        """Annotate one round's cells."""
+        count = min(
+            self._count(annotator, self.amounts.add_percent), annotator.n_all - annotator.n_cells
+        )
+        if not count:
+            return  # all cells are annotated
+        places: Iterable[Place]
+        if policy == "random":
+            places = annotator.random_places(rng, 100 * count)
+        else:
+            places = self._suggested(annotator, model, policy, count)
+        done = annotator.annotate(places, count)
+        # Policies are compared at equal numbers of cells, so any that lack are made up for.
+        annotator.annotate(annotator.random_cells(rng), count - done)
+
+    def _suggested(
+        self, annotator: Annotator, model: TrainedModel, policy: str, count: int
+    ) -> list[Place]:
+        """Return where a policy would have all training images annotated, best first."""
+        from napari_impartial.core.data.image import normalize
+        from napari_impartial.core.prediction.predict import predict
+        from napari_impartial.core.prediction.suggestions import rank_all
+
+        from .diversity import appearance, diverse
+
+        lists: list[list[Suggestion]] = []
+        looks = {}
+        wanted = min(_MOST_SUGGESTIONS, _SUGGESTIONS_PER_CELL * count)
+        for index, ((image, _), painted) in enumerate(
+            zip(self.data.train, annotator.scribbles(), strict=True)
+        ):
+            prediction = predict(image, model, self.settings.prediction)
+            found = self._suggest(prediction, painted.labels > 0, policy, wanted, str(index))
+            lists.append(found)
+            if policy == "diverse":
+                channels = normalize(image, *model.card.normalization)
+                for one in found:
+                    look = appearance(channels, prediction.foreground, one.box)
+                    looks[one.image, one.y, one.x] = look
+        ranked = rank_all(lists)[:wanted]
+        if policy == "diverse":
+            ranked = diverse(ranked, [looks[s.image, s.y, s.x] for s in ranked], len(ranked))
+        return [(int(s.image), s.y, s.x) for s in ranked]
+
+    def _suggest(
+        self,
+        prediction: Prediction,
+        annotated: NDArray[np.bool_],
+        policy: str,
+        count: int,
+        name: str,
+    ) -> list[Suggestion]:
+        """Return one image's suggestions."""
+        from napari_impartial.core.instances.cutter import to_instances
+        from napari_impartial.core.prediction.suggestions import suggest
+
+        by_information = policy == "mutual-information"
+        return suggest(
+            prediction.mutual_information if by_information else prediction.entropy,
+            annotated,
+            dataclasses.replace(self.settings.suggestions, count=count),
+            probability=prediction.probability,
+            mutual_information=prediction.mutual_information,
+            instances=to_instances(prediction.foreground, self.settings.instances),
+            image=name,
+        )
+
+    def _train(self, annotator: Annotator, seed: int, init: TrainedModel | None) -> TrainedModel:
+        """Train on all that is annotated, from the last model on."""
+        from napari_impartial.cli.progress import drive, progress_note
+        from napari_impartial.core.training.fit import fit
+
+        done = self._trainings
+        config = dataclasses.replace(self.settings.training, seed=seed)
+        model, stopped = drive(
+            fit(
+                [image for image, _ in self.data.train],
+                annotator.scribbles(),
+                self.settings.model,
+                config,
+                init,
+            ),
+            lambda progress: self.report(done, progress.fraction, progress_note(progress)),
+        )
+        if stopped:
+            raise KeyboardInterrupt
+        self._trainings += 1
+        return model
+
+    def _score(self, model: TrainedModel) -> dict[str, Any]:
+        """Score a model on the test images."""
+        from napari_impartial.core.instances.cutter import to_instances
+        from napari_impartial.core.instances.metrics import evaluate
+        from napari_impartial.core.prediction.predict import predict
+
+        labels = [
+            to_instances(
+                predict(image, model, self.settings.prediction).foreground,
+                self.settings.instances,
+            )
+            for image, _ in self.data.test
+        ]
+        return dataclasses.asdict(evaluate([truth for _, truth in self.data.test], labels))
+
+    def _note(
+        self, seed: int, policy: str, round_: int, annotator: Annotator, score: dict[str, Any]
+    ) -> None:
+        """Keep one result."""
+        self.results.append(
+            {
+                "set": self.data.name,
+                "policy": policy,
+                "seed": seed,
+                "round": round_,
+                "cells": annotator.n_cells,
+                "percent": 100 * annotator.n_cells / annotator.n_all,
+                "background_strokes": annotator.n_strokes,
+                **score,
+            }
+        )

@@ -1,0 +1,151 @@
+"""An annotator who looks at places, simulated from the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_impartial.core.data.scribbles import (
+    BACKGROUND,
+    NOT_ANNOTATED,
+    Scribbles,
+    from_instances,
+)
+
+Place = tuple[int, int, int]
+"""Index of an image, row and column."""
+
+
+@dataclass
+class Annotator:
+    """Annotates whole cells at places, and background where a place holds no cell.
+
+    Parameters
+    ----------
+    truths : sequence of (Y, X) integer arrays
+        What the annotator sees; an id a cell.
+    box_px : int
+        Side of the box round a place in which a cell is looked for.
+    """
+
+    truths: Sequence[NDArray[np.integer]]
+    box_px: int
+    cells: list[set[int]] = field(init=False)
+    strokes: list[list[tuple[int, int]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cells = [set() for _ in self.truths]
+        self.strokes = [[] for _ in self.truths]
+        self._all = [[int(i) for i in np.unique(truth) if i] for truth in self.truths]
+        self._centres = [
+            dict(zip(ids, ndimage.center_of_mass(truth > 0, truth, ids), strict=True))
+            for truth, ids in zip(self.truths, self._all, strict=True)
+        ]
+
+    @property
+    def n_cells(self) -> int:
+        """Cells annotated so far."""
+        return sum(len(cells) for cells in self.cells)
+
+    @property
+    def n_strokes(self) -> int:
+        """Background strokes so far."""
+        return sum(len(strokes) for strokes in self.strokes)
+
+    @property
+    def n_all(self) -> int:
+        """Cells in all images."""
+        return sum(len(ids) for ids in self._all)
+
+    def copy(self) -> Annotator:
+        """Return an annotator who has annotated the same and goes on alone."""
+        other = Annotator(self.truths, self.box_px)
+        other.cells = [set(cells) for cells in self.cells]
+        other.strokes = [list(strokes) for strokes in self.strokes]
+        return other
+
+    def cell_at(self, place: Place) -> int | None:
+        """Return the cell to annotate at a place: the one there, else the nearest in the box.
+
+        Cells that are annotated already do not count.
+        """
+        index, y, x = place
+        truth, half = self.truths[index], self.box_px // 2
+        here = int(truth[y, x])
+        if here and here not in self.cells[index]:
+            return here
+        window = truth[max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1]
+        near = [int(i) for i in np.unique(window) if i and int(i) not in self.cells[index]]
+        centres = self._centres[index]
+        return min(
+            near, key=lambda i: (centres[i][0] - y) ** 2 + (centres[i][1] - x) ** 2, default=None
+        )
+
+    def annotate(self, places: Iterable[Place], count: int) -> int:
+        """Go from place to place until `count` more cells are annotated.
+
+        At a place without a cell to annotate, a background stroke is painted if it lies in
+        the background; at most `count` such strokes in all, so that places in empty parts
+        of the image cannot make up for cells.
+
+        Returns
+        -------
+        int
+            How many cells were annotated; fewer if the places run out.
+        """
+        done, strokes = 0, 0
+        for place in places:
+            if done >= count:
+                break
+            index, y, x = place
+            cell = self.cell_at(place)
+            if cell is not None:
+                self.cells[index].add(cell)
+                done += 1
+            elif self.truths[index][y, x] == 0 and strokes < count:
+                self.strokes[index].append((y, x))
+                strokes += 1
+        return done
+
+    def random_cells(self, rng: np.random.Generator) -> Iterator[Place]:
+        """Yield the centres of the cells that are left, in random order."""
+        left = [
+            (index, i)
+            for index, ids in enumerate(self._all)
+            for i in ids
+            if i not in self.cells[index]
+        ]
+        for at in rng.permutation(len(left)):
+            index, i = left[at]
+            inside = np.argwhere(self.truths[index] == i)
+            y, x = inside[len(inside) // 2]
+            yield index, int(y), int(x)
+
+    def random_places(self, rng: np.random.Generator, count: int) -> Iterator[Place]:
+        """Yield random pixels of all images, each pixel equally likely."""
+        sizes = np.array([truth.size for truth in self.truths], dtype=np.float64)
+        for index in rng.choice(len(sizes), size=count, p=sizes / sizes.sum()):
+            height, width = self.truths[index].shape
+            yield int(index), int(rng.integers(height)), int(rng.integers(width))
+
+    def scribbles(self) -> list[Scribbles]:
+        """Return what is annotated so far, one for each image."""
+        return [self._paint(index) for index in range(len(self.truths))]
+
+    def _paint(self, index: int) -> Scribbles:
+        """Paint the annotated cells with the ring round them, and the background strokes."""
+        truth, chosen = self.truths[index], self.cells[index]
+        mine = np.isin(truth, list(chosen))
+        labels = from_instances(np.where(mine, truth, 0)).labels
+        # Whoever sees the cells does not paint background over a neighbour.
+        labels[(labels == BACKGROUND) & (truth > 0) & ~mine] = NOT_ANNOTATED
+        half = self.box_px // 4
+        for y, x in self.strokes[index]:
+            row = slice(y, y + 1), slice(max(0, x - half), x + half + 1)
+            free = (truth[row] == 0) & (labels[row] == NOT_ANNOTATED)
+            labels[row][free] = BACKGROUND
+        return Scribbles(labels)

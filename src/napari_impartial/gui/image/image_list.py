@@ -1,0 +1,214 @@
+"""The list of the session's images: state, counts, switching."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QHeaderView,
+    QPushButton,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_impartial.gui.widgets.text_labels import REVIEWED, REVIEWED_TIP, STALE_TIP, explained
+from napari_impartial.session.tally import Tally
+
+_ROWS = 5
+_ROOM_FOR_ALL_PX = 400
+_ROOT = QModelIndex()
+_HEADINGS = ("Image", "State", "Strokes", "Cells", "Objects")
+_TIPS = (
+    "Click to work on it.",
+    "new, scribbled, predicted (by a round that is not the present one: by round 1), reviewed",
+    "Strokes of all kinds",
+    "Annotated cells: strokes in cells, those inside of an outline counted with it",
+    "Objects found",
+)
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """An image as the list shows it."""
+
+    key: int
+    name: str
+    status: str
+    tally: Tally
+    reviewed: bool
+    stale: bool = False
+
+
+class ImageListModel(QAbstractTableModel):
+    """Rows of :class:`ImageRow`."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows: list[ImageRow] = []
+
+    def set_rows(self, rows: Sequence[ImageRow]) -> None:
+        """Show other rows; what is selected stays so while there are as many."""
+        if len(rows) == len(self.rows):
+            self.rows = list(rows)
+            if rows:
+                last = self.index(len(rows) - 1, len(_HEADINGS) - 1)
+                self.dataChanged.emit(self.index(0, 0), last)
+            return
+        self.beginResetModel()
+        self.rows = list(rows)
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex = _ROOT) -> int:
+        """Return the number of images."""
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: QModelIndex = _ROOT) -> int:
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(_HEADINGS)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return a heading and what it means."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return _HEADINGS[section]
+        return _TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return a name, a state or a count."""
+        if not index.isValid():
+            return None
+        row = self.rows[index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            tally = row.tally
+            objects = "" if tally.objects is None else tally.objects
+            # How far it has come; all of it is in the tooltip. There is no room for more: "by
+            # round 1" leaves the name as much as "predicted" does.
+            state = row.status.split(", ")[-1].replace("predicted by", "by")
+            return (row.name, state, tally.strokes, tally.cells, objects)[index.column()]
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"{row.name}: {row.status}{STALE_TIP if row.stale else ''}"
+        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() > 1:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return None
+
+
+class ImagesPanel(QWidget):
+    """Lists the images; a single one needs no list.
+
+    Signals
+    -------
+    image_chosen
+        Key of the image that should be brought to the front.
+    reviewed_changed
+        Whether the image in front has been looked through.
+    add_wanted
+        The other open images should become part of the session.
+    """
+
+    image_chosen = Signal(int)
+    reviewed_changed = Signal(bool)
+    add_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = ImageListModel(self)
+        self._table = QTableView()
+        self._table.setObjectName("image_list")
+        self._table.setAccessibleName("Images of this session")
+        self._table.setToolTip(
+            "Images of this session; click one to work on it. Delete its layer in napari's list to "
+            "take it out."
+        )
+        self._table.setModel(self._model)
+        self._table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self._table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self._table.setShowGrid(False)
+        self._table.setWordWrap(False)
+        # Names of images of one experiment differ at their ends.
+        self._table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self._table.setMinimumWidth(200)
+        self._table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        rows = QHeaderView(Qt.Orientation.Vertical, self._table)
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setDefaultSectionSize(self.fontMetrics().height() + 6)
+        self._table.setVerticalHeader(rows)
+        rows.hide()
+        columns = QHeaderView(Qt.Orientation.Horizontal, self._table)
+        self._table.setHorizontalHeader(columns)
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self._reviewed = QCheckBox(REVIEWED)
+        self._reviewed.setObjectName("reviewed_check")
+        self._reviewed.setToolTip(REVIEWED_TIP)
+        self._add = QPushButton()
+        self._add.setObjectName("add_images_button")
+        self._add.setToolTip(
+            "Make the other images that are open in napari part of this session, to train on "
+            "and to predict; axes and channels are taken as in the image in front."
+        )
+        self._filling = False
+        self._title = explained("Images of this session", self._table.toolTip())
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 0, 4, 0)
+        for part in (self._title, self._table, self._reviewed, self._add):
+            layout.addWidget(part)
+        self._add.clicked.connect(self.add_wanted)
+        selection = self._table.selectionModel()
+        assert selection is not None
+        selection.currentRowChanged.connect(self._on_row)
+        self._reviewed.toggled.connect(self._on_reviewed)
+        self.set_images([], None)
+
+    def set_images(self, rows: Sequence[ImageRow], current: int | None, others: int = 0) -> None:
+        """Show the images.
+
+        Parameters
+        ----------
+        rows
+            One for each image.
+        current
+            Key of the one in front.
+        others
+            Number of open images that are not among them.
+        """
+        self._filling = True
+        self._model.set_rows(rows)
+        place = next((i for i, row in enumerate(rows) if row.key == current), None)
+        if place is None:
+            self._table.clearSelection()
+        elif self._table.currentIndex().row() != place:
+            self._table.selectRow(place)
+        self._reviewed.setChecked(place is not None and rows[place].reviewed)
+        self._reviewed.setEnabled(place is not None)
+        self._filling = False
+        self._add.setText(f"Add {others} other open image{'' if others == 1 else 's'}")
+        self._add.setVisible(others > 0 and current is not None)
+        for part in (self._title, self._table, self._reviewed):
+            part.setVisible(len(rows) > 1)
+        header = self._table.horizontalHeader()
+        shown = min(max(len(rows), 1), _ROWS)
+        height = 0 if header is None else header.sizeHint().height()
+        row_height = self.fontMetrics().height() + 6
+        self._table.setFixedHeight(shown * row_height + height + 2 * self._table.frameWidth() + 2)
+
+    def resizeEvent(self, event: Any) -> None:
+        """Leave room for the names where there is little: strokes can be counted by cells."""
+        super().resizeEvent(event)
+        self._table.setColumnHidden(_HEADINGS.index("Strokes"), self.width() < _ROOM_FOR_ALL_PX)
+
+    def _on_row(self, current: QModelIndex, _: QModelIndex) -> None:
+        if current.isValid() and not self._filling:
+            self.image_chosen.emit(self._model.rows[current.row()].key)
+
+    def _on_reviewed(self, reviewed: bool) -> None:
+        if not self._filling:
+            self.reviewed_changed.emit(reviewed)

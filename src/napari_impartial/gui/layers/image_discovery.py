@@ -1,0 +1,61 @@
+"""Images that are open in napari and not yet part of the session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import napari
+from napari.layers import Image as ImageLayer
+
+from . import Source, image_layers, preselected
+from .image_source import axes_are_guessed, axes_of, companions, data_of, names_of_channels
+
+
+def other_images(
+    viewer: napari.Viewer, sources: Iterable[Source], like: Source | None
+) -> list[Source]:
+    """Return the open images of which no layer is part of `sources`.
+
+    Layers of one file are channels of one image. What the user said of the axes and
+    channels of `like` is taken over by images of the same make.
+    """
+    taken = {layer for source in sources for layer in source.layers}
+    found: list[Source] = []
+    for layer in image_layers(viewer):
+        if layer not in taken:
+            source = _source(viewer, layer, like)
+            found.append(source)
+            taken.update(source.layers)
+    return found
+
+
+def count_others(viewer: napari.Viewer, sources: Iterable[Source]) -> int:
+    """Return the number of open images that are no part of `sources`, at little cost."""
+    taken = {layer for source in sources for layer in source.layers}
+    groups: set[object] = set()
+    for layer in image_layers(viewer):
+        if layer not in taken:
+            origin = (layer.source.path, layer.source.sample)
+            alone = origin == (None, None)
+            groups.add(id(layer) if alone else (*origin, data_of(layer).shape))
+    return len(groups)
+
+
+def _source(viewer: napari.Viewer, layer: ImageLayer, like: Source | None) -> Source:
+    axes = axes_of(layer)
+    ndim = data_of(layer).ndim
+    alike = like is not None and len(like.axes) == ndim and like.primary.rgb == layer.rgb
+    if like is not None and alike and axes_are_guessed(layer):
+        axes = like.axes
+    own = names_of_channels(layer, axes)
+    further = tuple(preselected(layer, companions(viewer, layer, axes)))
+    if (
+        like is not None
+        and alike
+        and axes == like.axes
+        and len(like.layers) == 1
+        and not further
+        and len(own) == len(names_of_channels(like.primary, like.axes))
+    ):
+        return Source((layer,), axes, like.channels, like.names)
+    return Source((layer, *further), axes, tuple(range(len(own))))

@@ -1,0 +1,353 @@
+"""What the user picked as the image: which layers, axes and channels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import napari
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Layer
+
+from napari_impartial.core.data.channels import join_channels, select_channels
+from napari_impartial.core.data.image import (
+    Image,
+    check_axes,
+    distinct_names,
+    from_array,
+    guess_axes,
+)
+from napari_impartial.core.errors import ImPartialError
+
+PlaneIndex = tuple[int, ...]
+"""Positions along the T and Z axes, in the order of the source's axes; () in 2D."""
+
+OURS = "napari_impartial"
+"""Key in the metadata of the layers that we make."""
+
+# What napari appends where a layer of that name is there already.
+_COPY = re.compile(r" \[\d+\]$")
+
+_LETTERS = {"channel": "C", "time": "T", "frame": "T", "depth": "Z", "plane": "Z"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image as it lies in the viewer: one layer with channels, or one layer a channel.
+
+    Attributes
+    ----------
+    layers : tuple of Image layers
+        The first names the image and gives the grid; further ones are channels more.
+    axes : str
+        Letters of the axes of the first layer's data, an RGB axis included.
+    channels : tuple of int
+        Channels of the first layer that are used; (0,) where it has no channel axis.
+    names : tuple of str
+        What the user calls the channels in use; () for the names that the layers give.
+    """
+
+    layers: tuple[ImageLayer, ...]
+    axes: str
+    channels: tuple[int, ...]
+    names: tuple[str, ...] = ()
+
+    @property
+    def primary(self) -> ImageLayer:
+        """The layer that the image is named after."""
+        return self.layers[0]
+
+    @property
+    def name(self) -> str:
+        """Name of the image, and in square brackets of its result layers."""
+        return str(self.primary.name)
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels in use, all different.
+
+        They go into the model, which finds its channels in other images by them. The
+        name of a lone layer without a channel axis is that of the image and not of a
+        stain, so such a channel has none of its own.
+        """
+        if self.names:
+            return distinct_names(self.names)
+        own = names_of_channels(self.primary, self.axes)
+        if len(self.layers) == 1 and "C" not in self.axes and not _named(self.primary, 1):
+            return ("channel 1",)
+        further = (channel_name(layer) for layer in self.layers[1:])
+        return distinct_names([*(own[i] for i in self.channels), *further])
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        shape = data_of(self.primary).shape
+        return int(shape[self.axes.index("Y")]), int(shape[self.axes.index("X")])
+
+    @property
+    def stack_shape(self) -> tuple[int, ...]:
+        """Lengths of the T and Z axes; () in 2D."""
+        shape = data_of(self.primary).shape
+        return tuple(int(shape[i]) for i in self.stack_axes)
+
+    @property
+    def stack_axes(self) -> tuple[int, ...]:
+        """Positions of T and Z among the axes."""
+        return tuple(i for i, letter in enumerate(self.axes) if letter in "TZ")
+
+    @property
+    def stack(self) -> tuple[tuple[str, int], ...]:
+        """Letter and length of the T and Z axes, in their order; () in 2D."""
+        letters = (self.axes[i] for i in self.stack_axes)
+        return tuple(zip(letters, self.stack_shape, strict=True))
+
+    def has_plane(self, index: Sequence[int]) -> bool:
+        """Whether there is such a place along the T and Z axes."""
+        lengths = self.stack_shape
+        return len(index) == len(lengths) and all(
+            0 <= i < n for i, n in zip(index, lengths, strict=True)
+        )
+
+    @property
+    def pixel(self) -> tuple[tuple[float, float], str]:
+        """Height and width of a pixel, and their unit."""
+        return _pixel(self.primary, self.axes)
+
+    def fits(self) -> bool:
+        """Whether the layers still have these axes and channels; their data may be replaced."""
+        shape = data_of(self.primary).shape
+        n = int(shape[self.axes.index("C")]) if "C" in self.axes and len(shape) > 2 else 1
+        return len(shape) == len(self.axes) and max(self.channels) < n
+
+    def lost(self, present: Collection[Layer]) -> list[ImageLayer]:
+        """Return the further layers that are not `present` or have other pixels by now."""
+        return [
+            layer
+            for layer in self.layers[1:]
+            if layer not in present or not _same_pixels(layer, self.primary, self.axes)
+        ]
+
+    def heir(self, present: Collection[Layer]) -> Source | None:
+        """Return the image as led by the next layer, for when the first one is gone.
+
+        None if there is none, or the first one held several channels: the others have no
+        such axis.
+        """
+        left = [layer for layer in self.layers[1:] if layer not in self.lost(present)]
+        if not left or "C" in self.axes:
+            return None
+        names = self.without([x for x in self.layers[1:] if x not in left]).names[1:]
+        return replace(self, layers=tuple(left), channels=(0,), names=names)
+
+    def without(self, layers: Collection[Layer]) -> Source:
+        """Return the image without these of its further layers; names stay with their channels."""
+        kept = tuple(layer for layer in self.layers[1:] if layer not in layers)
+        named = zip((*self.channels, *self.layers[1:]), self.names, strict=False)
+        names = tuple(name for channel, name in named if channel not in layers)
+        return replace(self, layers=(self.primary, *kept), names=names)
+
+    def plane_name(self, plane: PlaneIndex) -> str:
+        """Name of one plane, such as ``embryo [z=3]``."""
+        letters = [self.axes[i].lower() for i in self.stack_axes]
+        places = ", ".join(f"{a}={n}" for a, n in zip(letters, plane, strict=True))
+        return f"{self.name} [{places}]" if places else self.name
+
+    def plane_in_view(self, viewer: napari.Viewer) -> PlaneIndex:
+        """Return the plane that the viewer's sliders stand at."""
+        if not self.stack_axes:
+            return ()
+        place = self.primary.world_to_data(viewer.dims.point)
+        return tuple(
+            int(np.clip(round(place[i]), 0, n - 1))
+            for i, n in zip(self.stack_axes, self.stack_shape, strict=True)
+        )
+
+    def read(self, plane: PlaneIndex = ()) -> Image:
+        """Copy one plane out of the layers.
+
+        Raises
+        ------
+        ImPartialError
+            If the layers do not fit together or hold no numbers.
+        """
+        parts = [read_channels(self.primary, self.axes, plane, run) for run in _runs(self.channels)]
+        axes = "".join(letter for letter in self.axes if letter != "C")
+        parts += [read_channels(layer, axes, plane, range(1)) for layer in self.layers[1:]]
+        return replace(join_channels(parts, self.channel_names), name=self.plane_name(plane))
+
+
+def read_named(
+    source: Source, plane: PlaneIndex, channel_names: Iterable[str], advice: str
+) -> Image:
+    """Copy the channels that a model was trained on out of the layers, in its order.
+
+    Raises
+    ------
+    ImPartialError
+        If one is not there, the layers do not fit together or hold no numbers.
+    """
+    want = tuple(channel_names)
+    name = f"'{source.name}'"
+    return select_channels(source.read(plane), want, name, "the model was trained on", advice)
+
+
+def read_channels(layer: ImageLayer, axes: str, plane: PlaneIndex, channels: range) -> Image:
+    """Copy neighbouring channels of one plane of one layer, and read nothing else of it.
+
+    Raises
+    ------
+    ImPartialError
+        If the axes do not fit the layer, or it holds no numbers.
+    """
+    data = data_of(layer)
+    axes = check_axes(axes, data.ndim)
+    places = iter(plane)
+    part = slice(channels.start, channels.stop)
+    index = tuple(
+        next(places) if letter in "TZ" else part if letter == "C" else slice(None)
+        for letter in axes
+    )
+    pixel_size, pixel_unit = _pixel(layer, axes)
+    return from_array(
+        np.asarray(data[index]),
+        axes="".join(letter for letter in axes if letter not in "TZ"),
+        channel_names=[names_of_channels(layer, axes)[i] for i in channels],
+        name=str(layer.name),
+        pixel_size=pixel_size,
+        pixel_unit=pixel_unit,
+    )
+
+
+def _pixel(layer: ImageLayer, axes: str) -> tuple[tuple[float, float], str]:
+    """Return height and width of a layer's pixel, and their unit as OME writes it."""
+    scale = dict(zip(_layer_axes(layer, axes), layer.scale, strict=False))
+    unit = dict(zip(_layer_axes(layer, axes), layer.units, strict=False))["Y"]
+    # Files have "µm" where napari says "micrometer", but "pixel" for pixels.
+    short = "pixel" if str(unit) == "pixel" else f"{unit:~P}"
+    return (float(scale["Y"]), float(scale["X"])), short
+
+
+def data_of(layer: ImageLayer) -> Any:
+    """Return the layer's array, at full resolution where it has several."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def axes_of(layer: ImageLayer) -> str:
+    """Return the axes that the layer names, or a guess from its shape."""
+    named = _named_axes(layer)
+    if named is not None:
+        return named
+    shape = data_of(layer).shape
+    if layer.rgb:
+        # The guess is made without the colours: a stack of RGB slices is no "CYXC".
+        return {2: "YX", 3: "ZYX", 4: "TZYX"}.get(len(shape) - 1, "YX") + "C"
+    return guess_axes(shape, data_of(layer).dtype)
+
+
+def axes_are_guessed(layer: ImageLayer) -> bool:
+    """Whether nothing but its shape says what the layer's axes are, and it might mislead."""
+    return data_of(layer).ndim - layer.rgb > 2 and _named_axes(layer) is None
+
+
+def _named_axes(layer: ImageLayer) -> str | None:
+    labels = [_LETTERS.get(label.lower(), label.upper()) for label in layer.axis_labels]
+    try:
+        return check_axes("".join(labels) + ("C" if layer.rgb else ""), data_of(layer).ndim)
+    except ImPartialError:
+        return None
+
+
+def names_of_channels(layer: ImageLayer, axes: str) -> tuple[str, ...]:
+    """Return the names of all channels that a layer has."""
+    if "C" not in axes:
+        return (_named(layer, 1) or (channel_name(layer),))[:1]
+    n = int(data_of(layer).shape[axes.index("C")])
+    if named := _named(layer, n):
+        return named
+    if layer.rgb or (axes.endswith("C") and n == 3):
+        # Alpha says where the picture is, not what it shows; it is dropped on reading.
+        return ("red", "green", "blue")
+    return tuple(f"channel {i + 1}" for i in range(n))
+
+
+def channel_name(layer: ImageLayer) -> str:
+    """Return the name of a layer that is a channel, as the file or the user gave it."""
+    return _COPY.sub("", str(layer.name)) or str(layer.name)
+
+
+def _named(layer: ImageLayer, n: int) -> tuple[str, ...]:
+    """Names of `n` channels that whoever made the layer has left with it; () if none."""
+    named = layer.metadata.get("channel_names")
+    if isinstance(named, (str, bytes)) or named is None or len(named) != n:
+        return ()
+    return tuple(str(name) for name in named)
+
+
+def is_ours(layer: Layer) -> bool:
+    """Whether we made this layer."""
+    return OURS in layer.metadata
+
+
+def image_layers(viewer: napari.Viewer) -> list[ImageLayer]:
+    """Return the layers that can be an image to segment, in the order of the list."""
+    return [
+        layer for layer in viewer.layers if isinstance(layer, ImageLayer) and not is_ours(layer)
+    ]
+
+
+def companions(
+    viewer: napari.Viewer, primary: ImageLayer, axes: str, chosen: Collection[Layer] = ()
+) -> list[ImageLayer]:
+    """Return the layers that could be further channels of `primary`.
+
+    These lie on its pixels; of those already `chosen` only as many pixels are asked. A
+    scale or shift says where pixels are shown, and layers are scaled one by one.
+    """
+    found = []
+    for layer in image_layers(viewer):
+        if layer is primary or not _same_pixels(layer, primary, axes):
+            continue
+        if layer in chosen or (
+            np.allclose(layer.scale[-2:], primary.scale[-2:])
+            and np.allclose(layer.translate[-2:], primary.translate[-2:])
+        ):
+            found.append(layer)
+    return found
+
+
+def _same_pixels(layer: ImageLayer, primary: ImageLayer, axes: str) -> bool:
+    """Whether a layer has one value for each pixel of `primary`, which has these axes."""
+    lengths = zip(data_of(primary).shape, axes, strict=False)
+    shape = tuple(n for n, letter in lengths if letter != "C")
+    return not layer.rgb and data_of(layer).shape == shape
+
+
+def preselected(primary: ImageLayer, others: list[ImageLayer]) -> list[ImageLayer]:
+    """Return those of `others` that were opened together with `primary`.
+
+    A file with several channels often becomes one layer a channel; such layers know
+    that they come from the same file or sample.
+    """
+    origin = (primary.source.path, primary.source.sample)
+    if origin == (None, None):
+        return []
+    return [layer for layer in others if (layer.source.path, layer.source.sample) == origin]
+
+
+def _layer_axes(layer: ImageLayer, axes: str) -> str:
+    """Axes that napari counts as dimensions: all but the colours of an RGB layer."""
+    return axes[:-1] if layer.rgb else axes
+
+
+def _runs(channels: Iterable[int]) -> list[range]:
+    """Group channels into runs of neighbours, in their order: each is read at one go."""
+    runs: list[range] = []
+    for channel in channels:
+        if runs and runs[-1].stop == channel:
+            runs[-1] = range(runs[-1].start, channel + 1)
+        else:
+            runs.append(range(channel, channel + 1))
+    return runs

@@ -1,0 +1,1 @@
+"""Commands, readers and writers that the manifest points to."""

@@ -1,0 +1,1 @@
+"""The dock's step *Refine*."""

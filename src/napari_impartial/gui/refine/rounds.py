@@ -1,0 +1,298 @@
+"""Rounds of training: their masks, what changed between them, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, Signal
+
+from napari_impartial.core.instances.cutter import count_objects
+from napari_impartial.core.review.review import compose
+from napari_impartial.core.review.round_changes import (
+    Changes,
+    PackedLabels,
+    agreement,
+    compare,
+    judge,
+    picture,
+    unpacked,
+)
+from napari_impartial.gui import notifications
+from napari_impartial.gui.background import Latest
+from napari_impartial.gui.layers import Role
+from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.gui.result.prediction import ResultControl
+from napari_impartial.session.session import Plane, PlaneKey, Round
+
+# Compressed masks of all rounds together; beyond that the oldest are given up.
+MOST_MASK_BYTES = 256 << 20
+# Objects are compared once the slider that cut them rests, and they have been measured.
+_PAUSE_MS = 600
+
+Labels = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """What a thread is given to compare two rounds, and what it found."""
+
+    since: Round
+    before: dict[PlaneKey, Labels | PackedLabels]
+    now: dict[PlaneKey, Labels]
+    shown: PlaneKey | None
+    judged: bool
+    found: tuple[Changes, ...] = ()
+    words: str = ""
+    picture: npt.NDArray[np.uint8] | None = None
+
+    def work_out(self) -> _Comparison:
+        found, drawn, words = [], None, ""
+        for place, after in self.now.items():
+            kept = self.before.get(place)
+            before = None if kept is None else unpacked(kept)
+            if before is None or before.shape != after.shape:
+                continue
+            changes = compare(before, after)
+            found.append(changes)
+            if place == self.shown:
+                drawn, words = picture(changes, before, after), _describe(changes)
+        return _Comparison(
+            self.since, self.before, self.now, self.shown, self.judged, tuple(found), words, drawn
+        )
+
+
+class RoundControl(QObject):
+    """Keeps rounds, compares them and goes back to them.
+
+    Changes are shown of one image. The comparison ends when another image comes to the front,
+    and when a round is gone back to.
+
+    Signals
+    -------
+    changed
+        The list of rounds.
+    compared
+        What changed since another round, in words.
+    judged
+        Whether more scribbles still help, in words.
+    comparison_ended
+        Changes are no longer shown, without anybody having asked for that.
+    """
+
+    changed = Signal()
+    compared = Signal(str)
+    judged = Signal(str)
+    comparison_ended = Signal()
+
+    def __init__(
+        self, workspace: Workspace, results: ResultControl, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._workspace = workspace
+        self._session = workspace.session
+        self._results = results
+        self._chosen: int | None = None
+        # The image whose changes are shown.
+        self._showing: int | None = None
+        self._comparing = Latest(self, _PAUSE_MS)
+        self._comparing.done.connect(self._on_compared)
+        self._packing = Latest(self)
+        self._packing.done.connect(self._on_packed)
+        self._session.result_changed.connect(self._on_result)
+        self._session.changed.connect(self._on_session)
+        workspace.plane_changed.connect(self.compare)
+
+    def close(self) -> None:
+        """Stop listening to the session; the dock is going."""
+        self._session.result_changed.disconnect(self._on_result)
+        self._session.changed.disconnect(self._on_session)
+
+    def on_trained(self) -> None:
+        """Take note of a new round."""
+        self._pack()
+        # What is suggested is an earlier round's now, and has to say so.
+        self._results.suggestions.refresh()
+        self.judged.emit("")
+        self.compared.emit("")
+        self.changed.emit()
+
+    def objects(self, one: Round) -> int | None:
+        """Return how many objects a round has in the planes that it predicted."""
+        if one is not self._session.round:
+            return one.objects
+        counts = [p.n_objects for _, p in self._predicted() if p.instances is not None]
+        return sum(counts) if counts else None
+
+    def choose(self, number: int | None) -> None:
+        """Compare with this round from now on; None: with the one before."""
+        self._chosen = number
+        self.compare()
+
+    def show(self, shown: bool) -> None:
+        """Show or hide the layer of changes."""
+        self._showing = self._session.current if shown else None
+        if shown:
+            self.compare()
+        else:
+            self._hide()
+
+    def compare(self) -> None:
+        """Work out what changed since the chosen round.
+
+        Only planes that the present round predicted are compared: what an earlier one left
+        has not changed, and says nothing of the training.
+        """
+        since = self._since(self._chosen)
+        last = self._since(None)
+        if since is None or last is None:
+            return
+        now = {
+            place: plane.instances
+            for place, plane in self._predicted()
+            if plane.instances is not None
+        }
+        current = self._session.current
+        shown = None if current is None else (current, self._session.plane_index)
+        request = _Comparison(since, dict(since.masks), now, shown, since is last)
+        self._comparing.request(request.work_out)
+
+    def roll_back(self, number: int) -> None:
+        """Make an old round's model and masks the current ones."""
+        session = self._session
+        rounds = [one for one in session.rounds if one.number == number]
+        if not rounds or session.busy or rounds[0] is session.round:
+            return
+        if not rounds[0].model_path.is_file():
+            notifications.show_error(f"The model of round {number} is no longer there.")
+            return
+        self._results.review.collect_all()
+        self._end()
+        replaced = session.go_back(rounds[0])
+        # An image may be of another size than it was then.
+        self._workspace.settle_all()
+        for key, index in replaced:
+            # What the later round saw there is not to be taken for this one's.
+            for role in (Role.PROBABILITY, Role.UNCERTAINTY):
+                self._workspace.results.blank(self._workspace.sources[key], index, role)
+            if session.images[key].plane(index).cut is None:
+                self._results.review.show_none(key, index)
+        for key, record in session.images.items():
+            for index, plane in record.planes.items():
+                if plane.cut is not None:
+                    plane.instances = compose(plane.cut, plane.review)
+                    plane.n_objects = count_objects(plane.instances)
+                    self._results.review.show(key, index, plane.instances)
+        self._results.suggestions.refresh()
+        self._pack()
+        self.judged.emit("")
+        self.compared.emit("")
+        self.changed.emit()
+        # For the heatmap, the suggestions and the sliders; the objects are there already.
+        if not session.missing_for_prediction():
+            self._results.predict()
+
+    def _since(self, number: int | None) -> Round | None:
+        """Return the round to compare with: that number, or the one before the current."""
+        now = self._session.round
+        if now is None:
+            return None
+        if number is not None and number != now.number:
+            found = [one for one in self._session.rounds if one.number == number]
+            if found:
+                return found[0]
+        earlier = [one for one in self._session.rounds if one.number < now.number]
+        return earlier[-1] if earlier else None
+
+    def _predicted(self) -> Iterator[tuple[PlaneKey, Plane]]:
+        """Go through the planes that the present round predicted."""
+        for key, record in self._session.images.items():
+            for index, plane in record.planes.items():
+                if self._session.is_current(plane):
+                    yield (key, index), plane
+
+    def _on_result(self, _: int) -> None:
+        self.changed.emit()
+        self.compare()
+
+    def _on_compared(self, done: _Comparison) -> None:
+        if done.judged:
+            share = agreement(done.found)
+            now = self._session.round
+            scores = [
+                one.held_out
+                for one in self._session.rounds
+                if now is not None and one.number <= now.number
+            ]
+            # Until the first of its predictions is there, half of what tells is not known.
+            self.judged.emit(judge(scores, share) if done.now else "")
+        since = f"Since round {done.since.number}: "
+        self.compared.emit(since + done.words + "." if done.words else "")
+        if done.shown is None or done.shown[0] != self._showing:
+            return
+        source = self._workspace.sources[done.shown[0]]
+        if done.picture is None:
+            self._hide()
+            missing = f"The objects of round {done.since.number} are not known here."
+            now = self._session.round
+            if done.shown not in done.now and now is not None:
+                missing = f"Round {now.number} has not predicted this yet: press Predict."
+            notifications.show_info(missing)
+            return
+        results = self._workspace.results
+        results.write(source, done.shown[1], Role.CHANGES, done.picture).visible = True
+
+    def _on_session(self) -> None:
+        if self._showing != self._session.current:
+            self._end()
+
+    def _end(self) -> None:
+        if self._showing is not None:
+            self._showing = None
+            self._hide()
+            self.comparison_ended.emit()
+
+    def _hide(self) -> None:
+        # Of images that have left the session, too: their results are still in the viewer.
+        for source in self._workspace.sources.values():
+            layer = self._workspace.results.find(source, Role.CHANGES)
+            if layer is not None:
+                layer.visible = False
+
+    def _pack(self) -> None:
+        """Compress masks on a thread; an afternoon's rounds would fill the memory."""
+        loose: list[tuple[Round, PlaneKey, Labels]] = [
+            (one, place, labels)
+            for one in self._session.rounds
+            for place, labels in one.masks.items()
+            if not isinstance(labels, PackedLabels)
+        ]
+
+        def work_out() -> Any:
+            return [(one, place, arr, PackedLabels.pack(arr)) for one, place, arr in loose]
+
+        if loose:
+            self._packing.request(work_out)
+
+    def _on_packed(self, packed: list[tuple[Round, PlaneKey, Labels, PackedLabels]]) -> None:
+        for one, place, labels, small in packed:
+            if one.masks.get(place) is labels:
+                one.masks[place] = small
+        total = 0
+        for one in reversed(self._session.rounds):
+            total += sum(
+                len(m.data) if isinstance(m, PackedLabels) else m.nbytes for m in one.masks.values()
+            )
+            if total > MOST_MASK_BYTES:
+                one.masks.clear()
+
+
+def _describe(changes: Changes) -> str:
+    """Say what changed, with the colours that it has in the layer of changes."""
+    return (
+        f"{len(changes.gained)} new (green), {len(changes.lost)} gone (pink), "
+        f"{len(changes.changed)} changed (orange), {changes.n_same} the same"
+    )

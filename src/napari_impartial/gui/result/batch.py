@@ -1,0 +1,349 @@
+"""Predict many planes and images, one after the other, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.utils import cancelable_progress
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import create_worker
+
+from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.data.image import Image
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.cutter import count_objects, to_instances
+from napari_impartial.core.prediction.dismissed import Dismissal, standing
+from napari_impartial.core.prediction.suggestions import Suggestion, suggest
+from napari_impartial.core.review.review import compose
+from napari_impartial.core.training.messages import Prediction
+from napari_impartial.gui import notifications
+from napari_impartial.gui.background import Job
+from napari_impartial.gui.layers import Role
+from napari_impartial.gui.layers.image_source import read_named
+from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.gui.review.review import ReviewControl
+from napari_impartial.io.memory_mapped import Scratch
+from napari_impartial.session.misfits import fits
+from napari_impartial.session.session import CHANNEL_ADVICE, Activity, PlaneIndex
+from napari_impartial.worker import messages
+from napari_impartial.worker.client import TrainingProcess
+
+Target = tuple[int, PlaneIndex]
+"""Key of an image, and one of its planes."""
+
+
+@dataclass(frozen=True)
+class BatchProgress:
+    """How far a batch has come.
+
+    Attributes
+    ----------
+    done, total : int
+        Planes.
+    name : str
+        Of the plane at work.
+    share : float
+        Of all pixels, that are done, 0 to 1: planes may be of very different sizes.
+    pixels : int
+        In all.
+    elapsed_s : float
+        Since it began.
+    """
+
+    done: int
+    total: int
+    name: str
+    share: float
+    pixels: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a thread makes of a prediction."""
+
+    prediction: Prediction
+    config: InstanceConfig
+    labels: npt.NDArray[np.int32]
+    suggestions: list[Suggestion]
+
+
+# A plane that ends in one of these is left out, with the reason, and the next one's turn comes.
+_LEFT_OUT = (ImPartialError, OSError, MemoryError)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a plane is left out."""
+
+    error: BaseException
+
+    @property
+    def reason(self) -> str:
+        return str(self.error) or "there is not enough memory"
+
+
+class BatchControl(QObject):
+    """Predicts a list of planes; the results of each appear as its layers.
+
+    Of each plane the pixels are read when its turn comes, on a thread, and let go of
+    afterwards; the predictions are kept in files (:class:`Scratch`).
+
+    Signals
+    -------
+    progressed
+        :class:`BatchProgress`.
+    timed
+        Pixels of a plane that was predicted, and seconds that it took to compute.
+    ended
+        What became of it, in a sentence; whatever happens.
+    """
+
+    progressed = Signal(object)
+    timed = Signal(int, float)
+    ended = Signal(str)
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        process: TrainingProcess,
+        review: ReviewControl,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._workspace = workspace
+        self._session = workspace.session
+        self._process = process
+        self._scratch = workspace.scratch
+        self._review = review
+        self._waiting: list[Target] = []
+        self._total = self._pixels = 0
+        self._began = 0.0
+        self._failed: list[str] = []
+        self._done = 0
+        self._cancelled = False
+        self._job: Job | None = None
+        self._worker: Any = None
+        self._then: Any = None
+        self._target: Target = (0, ())
+        self._bar: Any = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a batch is under way."""
+        return self._bar is not None
+
+    def all_planes(self, keys: Sequence[int] | None = None) -> list[Target]:
+        """Return all planes of some images, by default of all."""
+        return [
+            (key, plane)
+            for key in (self._session.images if keys is None else keys)
+            for plane in np.ndindex(*self._workspace.sources[key].stack_shape)
+        ]
+
+    def start(self, targets: Sequence[Target]) -> None:
+        """Predict these planes; images that do not fit the model are named and left out."""
+        if self._session.busy or not targets:
+            return
+        misfits = {
+            key: missing
+            for key in dict.fromkeys(key for key, _ in targets)
+            if (missing := self._session.missing_for_prediction(key))
+        }
+        for missing in dict.fromkeys(misfits.values()):
+            notifications.show_warning(missing)
+        self._waiting = [target for target in targets if target[0] not in misfits]
+        self._total, self._done, self._failed = len(self._waiting), 0, []
+        self._cancelled = False
+        self._pixels, self._began = self._pixels_of(self._waiting), time.monotonic()
+        if not self._waiting:
+            return
+        # First of all: making the bar runs the event loop, and a second click waits there.
+        self._session.activity = Activity.PREDICTING
+        self._bar = cancelable_progress(total=self._total, desc="ImPartial: predicting all")
+        self._session.changed.emit()
+        self._next()
+
+    def cancel(self) -> None:
+        """Give the rest up; what is done stays."""
+        if not self.running:
+            return
+        self._cancelled = True
+        self._waiting = []
+        if self._job is not None:
+            self._job.send(messages.Cancel)
+
+    def _next(self) -> None:
+        if self._bar.is_canceled:
+            self._cancelled = True
+        while self._waiting and self._waiting[0][0] not in self._session.images:
+            self._waiting.pop(0)  # the image has been removed meanwhile
+        if self._cancelled or not self._waiting:
+            self._end()
+            return
+        target = self._waiting.pop(0)
+        self._tell(target, 0.0)
+        card = self._session.card
+        assert card is not None
+        source = self._workspace.sources[target[0]]
+        read = partial(read_named, source, target[1], card.channel_names, CHANNEL_ADVICE)
+        self._run(read, partial(self._predict, target), target)
+
+    def _run(self, function: Any, then: Any, target: Target) -> None:
+        """Run a function on a thread; its result goes to `then`."""
+
+        def safe() -> Any:
+            try:
+                return function()
+            except _LEFT_OUT as error:
+                # In something else, since an exception that is returned is raised.
+                return _Failure(error)
+
+        self._then, self._target = then, target
+        self._worker = create_worker(safe)
+        # Methods of ours, so that nobody is called when the dock is gone.
+        self._worker.returned.connect(self._on_returned)
+        self._worker.errored.connect(self._on_errored)
+        self._worker.start()
+
+    def _on_returned(self, result: Any) -> None:
+        self._worker = None
+        if isinstance(result, _Failure):
+            self._skip(self._target, result.reason)
+        else:
+            self._then(result)
+
+    def _on_errored(self, error: Exception) -> None:
+        # A fault of the program: it has been raised and shown; the rest is given up.
+        self._worker = None
+        self._waiting = []
+        self._skip(self._target, f"{type(error).__name__}: {error}")
+
+    def _predict(self, target: Target, image: Image) -> None:
+        if self._cancelled or target[0] not in self._session.images:
+            self._next()
+            return
+        config = PredictionConfig(device=self._session.device)
+        make = partial(
+            messages.Predict, image=image, model_path=str(self._session.model_path), config=config
+        )
+        self._job = Job(self._process, make, "ImPartial: predicting", self, shown=False)
+        self._job.progressed.connect(partial(self._tell, target))
+        self._job.ended.connect(partial(self._on_predicted, target, image.name))
+
+    def _on_predicted(self, target: Target, name: str, reply: messages.Final) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
+        self._job = None
+        if isinstance(reply, messages.Predicted):
+            self.timed.emit(reply.prediction.entropy.size, reply.seconds)
+            record = self._session.images.get(target[0])
+            scribbles = None if record is None else record.plane(target[1]).annotation
+            annotated = None if scribbles is None else scribbles.labels > 0
+            work = partial(
+                _work_out,
+                reply.prediction,
+                self._session.instance_config,
+                annotated,
+                [] if record is None else record.plane(target[1]).dismissed,
+                name,
+                self._scratch,
+            )
+            self._run(work, partial(self._keep, target), target)
+        elif isinstance(reply, messages.Failed):
+            if reply.kind == "input":
+                self._skip(target, reply.message)
+                return
+            self._waiting = []
+            notifications.show_failure(reply, "predicting")
+            self._end()
+
+    def _keep(self, target: Target, work: _Work) -> None:
+        try:
+            self._show(target, work)
+        except _LEFT_OUT as error:  # layers of large stacks lie in files, too
+            self._skip(target, _Failure(error).reason)
+            return
+        self._done += 1
+        self._bar.update(1)
+        self._next()
+
+    def _show(self, target: Target, work: _Work) -> None:
+        key, plane = target
+        if key not in self._session.images:
+            return
+        source, results = self._workspace.sources[key], self._workspace.results
+        if not fits(source, plane, work.labels):
+            raise ImPartialError("it was changed while it was being predicted")
+        self._workspace.forget_misfits(key)
+        results.write(source, plane, Role.PROBABILITY, work.prediction.foreground)
+        results.write(source, plane, Role.UNCERTAINTY, work.prediction.entropy)
+        self._session.set_prediction(key, plane, work.prediction)
+        self._review.collect(key, plane)
+        known = self._session.images[key].plane(plane)
+        known.cut, known.instances = work.labels, compose(work.labels, known.review)
+        known.n_objects, known.cut_by = count_objects(known.instances), work.config
+        known.suggestions, known.suggested_on = work.suggestions, known.scribbles
+        self._review.show(key, plane, known.instances)
+        self._session.result_changed.emit(key)
+
+    def _skip(self, target: Target, reason: str) -> None:
+        self._failed.append(f"{self._workspace.sources[target[0]].name}: {reason}")
+        self._next()
+
+    def _tell(self, target: Target, fraction: float) -> None:
+        if self._bar.is_canceled:
+            self.cancel()
+        name = self._workspace.sources[target[0]].plane_name(target[1])
+        left = self._pixels_of(self._waiting) + (1 - fraction) * self._pixels_of([target])
+        share, elapsed_s = 1 - left / self._pixels, time.monotonic() - self._began
+        self.progressed.emit(
+            BatchProgress(self._done, self._total, name, share, self._pixels, elapsed_s)
+        )
+
+    def _pixels_of(self, targets: Sequence[Target]) -> int:
+        return sum(math.prod(self._workspace.sources[key].plane_shape) for key, _ in targets)
+
+    def _end(self) -> None:
+        self._bar.close()
+        self._bar = None
+        self._session.activity = Activity.IDLE
+        text = f"Predicted {self._done} of {self._total}."
+        if self._cancelled:
+            text += " Cancelled; what was done stays."
+        if self._failed:
+            more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
+            text += f" Left out: {self._failed[0]}{more}"
+            notifications.show_warning(text)
+        self.ended.emit(text)
+
+
+def _work_out(
+    prediction: Prediction,
+    config: InstanceConfig,
+    annotated: npt.NDArray[np.bool_] | None,
+    dismissed: Sequence[Dismissal],
+    name: str,
+    scratch: Scratch,
+) -> _Work:
+    """Cut a prediction into objects and rank places; what is kept lies in files."""
+    labels = to_instances(prediction.foreground, config)
+    found = suggest(
+        prediction.entropy,
+        annotated,
+        SuggestionConfig(),
+        probability=prediction.probability,
+        mutual_information=prediction.mutual_information,
+        instances=labels,
+        image=name,
+        dismissed=[(one.y, one.x) for one in standing(dismissed, prediction.foreground)],
+    )
+    kept = scratch.keep(replace(prediction, reconstruction=None))
+    return _Work(kept, config, scratch.copy(labels), found)

@@ -1,0 +1,199 @@
+"""Predict all images, or a range of planes, with progress and cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_impartial.gui.widgets.keyboard_focus import set_enabled
+from napari_impartial.gui.widgets.text_labels import explained, line
+
+_WORDS = {"Z": "Slices", "T": "Time points"}
+_ALL, _PLANES = "All images", "Planes of this image"
+
+
+@dataclass(frozen=True)
+class BatchChoice:
+    """What should be predicted.
+
+    Attributes
+    ----------
+    all_images : bool
+        All planes of all images of the session.
+    ranges : tuple of (first, last)
+        Otherwise these planes of the image in front, along each of its stack axes; both
+        ends included, counted from 0 as by napari's sliders.
+    """
+
+    all_images: bool
+    ranges: tuple[tuple[int, int], ...] = ()
+
+    def planes(self) -> list[tuple[int, ...]]:
+        """Return the planes of the image in front."""
+        found: list[tuple[int, ...]] = [()]
+        for first, last in self.ranges:
+            found = [(*plane, i) for plane in found for i in range(first, last + 1)]
+        return found
+
+
+class BatchPanel(QWidget):
+    """Hidden while there is but one plane.
+
+    Signals
+    -------
+    predict_wanted
+        :class:`BatchChoice`.
+    cancel_wanted
+        The rest should be given up.
+    """
+
+    predict_wanted = Signal(object)
+    cancel_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._stack: tuple[tuple[str, int], ...] = ()
+        self._boxes: list[tuple[QSpinBox, QSpinBox]] = []
+        self._scope = QComboBox()
+        self._scope.setObjectName("batch_scope_combo")
+        self._scope.setAccessibleName("What to predict")
+        self._scope.setToolTip("What the button beside it predicts.")
+        self._predict = QPushButton("Predict all")
+        self._predict.setObjectName("predict_all_button")
+        self._predict.setToolTip(
+            "Segment one plane after the other with the current model; the results of each "
+            "appear as its layers."
+        )
+        self._cancel = QPushButton("Cancel")
+        self._cancel.setObjectName("cancel_batch_button")
+        self._cancel.setToolTip("Give the rest up; what is done stays.")
+        self._progress = QProgressBar()
+        self._progress.setObjectName("batch_progress")
+        self._progress.setAccessibleName("Planes predicted")
+        self._progress.setToolTip("How many of the planes have been predicted.")
+        self._progress.setRange(0, 1000)
+        self._said = line("batch_label", "Which plane is being predicted; then, how it went.")
+        self._ranges = QWidget()
+        self._grid = QGridLayout(self._ranges)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
+        row.addWidget(self._scope, 1)
+        row.addWidget(self._predict)
+        row.addWidget(self._cancel)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 0, 4, 0)
+        layout.addLayout(row)
+        for part in (self._ranges, self._progress, self._said):
+            layout.addWidget(part)
+        self._predict.clicked.connect(lambda: self.predict_wanted.emit(self.value()))
+        self._cancel.clicked.connect(self.cancel_wanted)
+        self._scope.currentTextChanged.connect(self._follow_scope)
+        self._progress.hide()
+        self._said.hide()
+        self.set_state(0, (), False, False)
+
+    def value(self) -> BatchChoice:
+        """Return what should be predicted."""
+        if self._scope.currentText() == _ALL:
+            return BatchChoice(True)
+        ends = [sorted((first.value(), last.value())) for first, last in self._boxes]
+        return BatchChoice(False, tuple((first, last) for first, last in ends))
+
+    def setValue(self, choice: BatchChoice) -> None:
+        """Show what should be predicted."""
+        self._scope.setCurrentText(_ALL if choice.all_images else _PLANES)
+        for (first, last), (low, high) in zip(self._boxes, choice.ranges, strict=False):
+            first.setValue(low)
+            last.setValue(high)
+
+    def set_state(
+        self, n_images: int, stack: Sequence[tuple[str, int]], ready: bool, running: bool
+    ) -> None:
+        """Offer what there is.
+
+        Parameters
+        ----------
+        n_images
+            Images of the session.
+        stack
+            Letter and length of the stack axes of the image in front.
+        ready
+            Whether a model is there and nothing is going on.
+        running
+            Whether a batch is.
+        """
+        offers = ([_ALL] if n_images > 1 else []) + ([_PLANES] if stack else [])
+        if offers != [self._scope.itemText(i) for i in range(self._scope.count())]:
+            before = self._scope.currentText()
+            with QSignalBlocker(self._scope):
+                self._scope.clear()
+                self._scope.addItems(offers)
+                if before in offers:
+                    self._scope.setCurrentText(before)
+        if tuple(stack) != self._stack:
+            self._stack = tuple(stack)
+            self._make_boxes()
+        self._follow_scope()
+        self._scope.setEnabled(not running)
+        set_enabled(self._predict, ready and bool(offers))
+        self._cancel.setVisible(running)
+        self._predict.setVisible(not running)
+        self.setVisible(bool(offers) or running)
+
+    def show_progress(self, share: float, text: str) -> None:
+        """Show how far it has come, 0 to 1."""
+        self._progress.show()
+        self._progress.setValue(round(1000 * share))
+        self.say(text)
+
+    def end(self, text: str) -> None:
+        """Say what became of it."""
+        self._progress.hide()
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Show a line."""
+        self._said.setText(text)
+        self._said.setVisible(bool(text))
+
+    def _follow_scope(self, _: str = "") -> None:
+        self._ranges.setVisible(bool(self._stack) and self._scope.currentText() == _PLANES)
+
+    def _make_boxes(self) -> None:
+        while (item := self._grid.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        self._boxes = []
+        for row, (letter, length) in enumerate(self._stack):
+            word = _WORDS[letter]
+            boxes = []
+            for name, start in (("first", 0), ("last", length - 1)):
+                box = QSpinBox()
+                box.setObjectName(f"{name}_{letter.lower()}_spin")
+                box.setAccessibleName(f"{word}: {name}")
+                box.setToolTip(f"The {name} to predict, counted from 0 as by napari's sliders.")
+                box.setRange(0, length - 1)
+                box.setValue(start)
+                boxes.append(box)
+            for column, (text, box) in enumerate(
+                zip((f"{word} ({letter})", "to"), boxes, strict=True)
+            ):
+                self._grid.addWidget(explained(text, box.toolTip()), row, 2 * column)
+            self._grid.addWidget(boxes[0], row, 1)
+            self._grid.addWidget(boxes[1], row, 3)
+            self._boxes.append((boxes[0], boxes[1]))
+        self._grid.setColumnStretch(1, 1)
+        self._grid.setColumnStretch(3, 1)

@@ -1,0 +1,397 @@
+"""Predict, cut into objects, measure, suggest: what follows from a model."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.data.image import Image
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.cutter import count_objects
+from napari_impartial.core.instances.measurements import measure
+from napari_impartial.core.prediction.dismissed import Dismissal, standing
+from napari_impartial.core.prediction.suggestions import Suggestion, suggest
+from napari_impartial.core.review.review import Review, compose
+from napari_impartial.core.training.messages import Box, Prediction, Previewed
+from napari_impartial.gui import notifications
+from napari_impartial.gui.background import Job, Latest, OneByOne
+from napari_impartial.gui.layers import Role
+from napari_impartial.gui.layers.camera import extent_in_view, go_to
+from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.gui.refine.suggestions import Place, SuggestionControl
+from napari_impartial.gui.review.review import ReviewControl
+from napari_impartial.session.misfits import fits
+from napari_impartial.session.session import Activity, PlaneIndex, PlaneKey
+from napari_impartial.worker import messages
+from napari_impartial.worker.client import TrainingProcess
+
+# Between how many times its own side the canvas may be high for an object to be seen well.
+_NEAREST, _FARTHEST = 2.0, 16.0
+
+SLIDER_PAUSE_MS = 40
+# Nobody reads the table while a slider moves.
+_TABLE_PAUSE_MS = 300
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What a thread is given to cut a prediction into objects, and what it found."""
+
+    key: int
+    plane: PlaneIndex
+    prediction: Prediction
+    config: InstanceConfig
+    image: Image
+    scribbles: Scribbles | None
+    annotated: npt.NDArray[np.bool_] | None
+    suggest: bool
+    review: Review
+    dismissed: tuple[Dismissal, ...] = ()
+    standing: tuple[Dismissal, ...] = ()
+    cut: npt.NDArray[np.int32] | None = None
+    labels: npt.NDArray[np.int32] | None = None
+    n_objects: int = 0
+    suggestions: tuple[Suggestion, ...] = ()
+
+    def work_out(self) -> _Cut:
+        cut = self.prediction.cutter.cut(self.config)
+        labels = compose(cut, self.review)
+        n_objects = count_objects(labels)
+        done = replace(self, cut=cut, labels=labels, n_objects=n_objects)
+        if not self.suggest:
+            return done
+        stand = standing(self.dismissed, self.prediction.foreground)
+        found = suggest(
+            self.prediction.entropy,
+            self.annotated,
+            SuggestionConfig(),
+            probability=self.prediction.probability,
+            mutual_information=self.prediction.mutual_information,
+            instances=labels,
+            image=self.image.name,
+            dismissed=[(one.y, one.x) for one in stand],
+        )
+        return replace(done, suggestions=tuple(found), standing=tuple(stand))
+
+    def measure(self) -> tuple[_Cut, dict[str, npt.NDArray[Any]]]:
+        assert self.labels is not None
+        table = measure(
+            self.labels, self.image, self.prediction.probability, self.prediction.entropy
+        )
+        return self, table
+
+
+class ResultControl(QObject):
+    """Keeps the results of each plane up to date.
+
+    Signals
+    -------
+    predicting
+        Share of the running prediction that is done, and seconds since it was asked for.
+    timed
+        Pixels of a prediction that is over, and seconds that it took to compute.
+    ended
+        The prediction is over, one way or another.
+    counted
+        Number of objects in the plane in view; None where nothing is predicted.
+    measured
+        Table of these objects (:func:`measure`).
+    """
+
+    predicting = Signal(float, float)
+    timed = Signal(int, float)
+    ended = Signal()
+    counted = Signal(object)
+    measured = Signal(object)
+
+    def __init__(
+        self, workspace: Workspace, process: TrainingProcess, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._workspace = workspace
+        self._session = workspace.session
+        self._process = process
+        self._job: Job | None = None
+        self._target: PlaneKey | None = None
+        # What the table is of.
+        self._table_of: PlaneKey | None = None
+        self._table: dict[str, npt.NDArray[Any]] = {}
+        self.review = ReviewControl(workspace, self)
+        self.review.corrected.connect(self._on_corrected)
+        self.review.removed.connect(self._on_removed)
+        self.suggestions = SuggestionControl(workspace, self.review.log, self)
+        self._cutting = Latest(self)
+        self._cutting.done.connect(self._on_cut)
+        self._measuring = Latest(self, _TABLE_PAUSE_MS)
+        self._measuring.done.connect(self._on_measured)
+        self._drawing = OneByOne(self)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(SLIDER_PAUSE_MS)
+        self._pause.timeout.connect(self._cut)
+        workspace.plane_changed.connect(self._show_plane)
+
+    def predict(self, samples: int | None = None) -> None:
+        """Predict the plane in view with the current model."""
+        if self._session.busy:
+            return
+        missing = self._session.missing_for_prediction()
+        if missing:
+            notifications.show_warning(missing)
+            return
+        key, plane = self._session.current, self._session.plane_index
+        assert key is not None
+        assert self._session.card is not None
+        try:
+            image = self._workspace.image_for(
+                key, plane, self._session.card.channel_names, "the model was trained on"
+            )
+        except ImPartialError as error:
+            notifications.show_warning(str(error))
+            return
+        config = PredictionConfig(device=self._session.device)
+        if samples is not None:
+            config = replace(config, samples=samples)
+        make = partial(
+            messages.Predict, image=image, model_path=str(self._session.model_path), config=config
+        )
+        # First of all: making the job runs the event loop, and a second click waits there.
+        self._session.activity = Activity.PREDICTING
+        self._target = key, plane
+        self._job = Job(self._process, make, "ImPartial: predicting", self)
+        self._job.when_cancelled(self.cancel)
+        self._job.progressed.connect(partial(self._on_progress, time.monotonic()))
+        self._job.ended.connect(partial(self._on_end, key, plane, samples is None))
+
+    def cancel(self) -> None:
+        """Give the running prediction up."""
+        if self._job is not None:
+            self._job.send(messages.Cancel)
+
+    def set_config(self, config: InstanceConfig) -> None:
+        """Cut the plane in view anew, once the slider rests for a moment."""
+        self._session.instance_config = config
+        self._pause.start()
+
+    def preview(self, place: PlaneKey, preview: Previewed) -> None:
+        """Show what a running training makes of a field of a plane."""
+        values = {
+            Role.PROBABILITY: preview.prediction.foreground,
+            Role.UNCERTAINTY: preview.prediction.entropy,
+            Role.INSTANCES: preview.instances,
+        }
+        self._drawing.clear()
+        for role, array in values.items():
+            if array is not None:
+                self._drawing.add(partial(self._draw_box, place, role, array, preview.box))
+
+    def end_previews(self) -> None:
+        """Show again what is known where a training, now over, drew what it made of a field.
+
+        But for the plane that is being predicted: its results are about to come.
+        """
+        self._drawing.clear()
+        for key, record in self._session.images.items():
+            for index, plane in record.planes.items():
+                if plane.previewed and (self._job is None or (key, index) != self._target):
+                    self._show_known(key, index)
+
+    @property
+    def places(self) -> list[Place]:
+        """The suggested places of all images, best first."""
+        return self.suggestions.places
+
+    def go_to_object(self, y: float, x: float, area_px: float) -> None:
+        """Centre an object of the plane in view."""
+        source = self._workspace.source
+        if source is not None:
+            side = float(np.sqrt(area_px))
+            # As near as it was, unless the object would be a speck or fill the window.
+            here = extent_in_view(self._workspace.viewer, source)
+            wanted = None if _NEAREST <= here / side <= _FARTHEST else max(60.0, 6 * side)
+            go_to(self._workspace.viewer, source, self._session.plane_index, y, x, wanted)
+
+    def select_object(self, label: int) -> None:
+        """Make a label the selected one of the instances layer."""
+        source = self._workspace.source
+        layer = None if source is None else self._workspace.results.find(source, Role.INSTANCES)
+        if layer is not None:
+            layer.selected_label = label
+
+    def show_all(self) -> None:
+        """Show suggestions, counts and table anew."""
+        self.suggestions.refresh()
+        self._show_plane()
+
+    def _on_progress(self, began: float, share: float) -> None:
+        self.predicting.emit(share, time.monotonic() - began)
+
+    def _on_end(self, key: int, plane: PlaneIndex, usual: bool, reply: messages.Final) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
+        self._job = None
+        self._session.activity = Activity.IDLE
+        self.ended.emit()
+        if isinstance(reply, messages.Predicted):
+            if usual:
+                self.timed.emit(reply.prediction.entropy.size, reply.seconds)
+            self._keep(key, plane, reply.prediction)
+        elif isinstance(reply, messages.Failed):
+            notifications.show_failure(reply, "predicting")
+        self.end_previews()
+
+    def _keep(self, key: int, plane: PlaneIndex, prediction: Prediction) -> None:
+        if key not in self._session.images:
+            notifications.show_warning("The image was removed while it was being predicted.")
+            return
+        source = self._workspace.sources[key]
+        if not fits(source, plane, prediction.foreground):
+            notifications.show_warning(f"{source.name} was changed while it was being predicted.")
+            return
+        self._workspace.forget_misfits(key)
+        self._session.set_prediction(key, plane, prediction)
+        # A preview that was still to be drawn is older.
+        self._drawing.clear()
+        results = self._workspace.results
+        results.write(source, plane, Role.PROBABILITY, prediction.foreground)
+        results.write(source, plane, Role.UNCERTAINTY, prediction.entropy)
+        self._request_cut(key, plane, suggesting=True)
+
+    def _cut(self) -> None:
+        if self._session.plane is not None and self._session.current is not None:
+            self._request_cut(self._session.current, self._session.plane_index, suggesting=False)
+
+    def _request_cut(self, key: int, plane: PlaneIndex, suggesting: bool) -> None:
+        known = self._session.images[key].plane(plane)
+        if known.prediction is None:
+            return
+        try:
+            image = self._workspace.image(key, plane)
+        except ImPartialError as error:
+            notifications.show_warning(str(error))
+            return
+        # A slider that is moved before the first cut is done must not drop the suggestions.
+        suggesting = suggesting or (not known.suggestions and known.instances is None)
+        annotation = known.annotation if suggesting else None
+        cut = _Cut(
+            key,
+            plane,
+            known.prediction,
+            self._session.instance_config,
+            image,
+            known.scribbles,
+            None if annotation is None else annotation.labels > 0,
+            suggesting,
+            known.review,
+            tuple(known.dismissed),
+        )
+        # Each plane by itself: who goes on to the next does not lose what the last one became.
+        self._cutting.request(cut.work_out, (key, plane))
+
+    def _on_cut(self, cut: _Cut) -> None:
+        record = self._session.images.get(cut.key)
+        plane = None if record is None else record.planes.get(cut.plane)
+        if plane is None or plane.prediction is not cut.prediction:
+            return
+        self.review.collect(cut.key, cut.plane)
+        if plane.review is not cut.review or tuple(plane.dismissed) != cut.dismissed:
+            # Something was decided while this was being cut.
+            self._request_cut(cut.key, cut.plane, cut.suggest)
+            return
+        assert cut.labels is not None
+        plane.cut, plane.instances, plane.n_objects = cut.cut, cut.labels, cut.n_objects
+        plane.cut_by = cut.config
+        self.review.show(cut.key, cut.plane, cut.labels)
+        if cut.suggest:
+            plane.suggestions, plane.suggested_on = list(cut.suggestions), cut.scribbles
+            plane.dismissed = list(cut.standing)
+            self.suggestions.refresh()
+        if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
+            self.counted.emit(cut.n_objects)
+            self._measuring.request(cut.measure)
+        self._session.result_changed.emit(cut.key)
+
+    def _on_corrected(self, key: int, plane: PlaneIndex) -> None:
+        """Measure objects that hands have changed."""
+        if (key, plane) != (self._session.current, self._session.plane_index):
+            return
+        known = self._session.images[key].plane(plane)
+        if known.instances is None or known.prediction is None:
+            return
+        known.n_objects = count_objects(known.instances)
+        self.counted.emit(known.n_objects)
+        try:
+            image, config = self._workspace.image(key, plane), self._session.instance_config
+        except ImPartialError as error:
+            notifications.show_warning(str(error))
+            return
+        cut = _Cut(key, plane, known.prediction, config, image, None, None, False, known.review)
+        self._measuring.request(replace(cut, labels=known.instances).measure)
+        self._session.result_changed.emit(key)
+
+    def _on_removed(self, labels: list[int]) -> None:
+        """Take rejected objects out of the table at once."""
+        known = self._session.plane
+        if known is None or not self._table:
+            return
+        left = ~np.isin(self._table["label"], labels)
+        self._table = {name: column[left] for name, column in self._table.items()}
+        self.counted.emit(known.n_objects)
+        self.measured.emit(self._table)
+
+    def _on_measured(self, result: tuple[_Cut, dict[str, npt.NDArray[Any]]]) -> None:
+        cut, table = result
+        if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
+            self._table, self._table_of = table, (cut.key, cut.plane)
+            self.measured.emit(table)
+
+    def _draw_box(self, place: PlaneKey, role: Role, values: npt.NDArray[Any], box: Box) -> None:
+        key, plane = place
+        if key not in self._session.images:
+            return
+        source = self._workspace.sources[key]
+        height, width = source.plane_shape
+        if not source.has_plane(plane) or box[2] > height or box[3] > width:
+            return  # the image has other axes, or another size, since it was asked for
+        self._session.images[key].plane(plane).previewed = True
+        if role is Role.INSTANCES:
+            self.review.show_preview(key, plane, values, box)
+            return
+        self._workspace.results.write_box(source, plane, role, values, box)
+
+    def _show_plane(self) -> None:
+        """Show counts and table of the plane that is now in view."""
+        plane, place = self._session.plane, (self._session.current, self._session.plane_index)
+        unknown = plane is None or plane.prediction is None
+        if unknown or place != self._table_of:
+            # A row of another plane must not be taken for the object of its number here.
+            self._table, self._table_of = {}, None
+            self.counted.emit(None)
+            self.measured.emit({})
+        if not unknown:
+            self._cut()
+
+    def _show_known(self, key: int, index: PlaneIndex) -> None:
+        """Draw the results of a plane anew, over what a preview left."""
+        self.review.collect(key, index)
+        plane, results = self._session.images[key].plane(index), self._workspace.results
+        plane.previewed = False
+        source, prediction = self._workspace.sources[key], plane.prediction
+        if prediction is None:
+            results.blank(source, index, Role.PROBABILITY)
+            results.blank(source, index, Role.UNCERTAINTY)
+        else:
+            results.write(source, index, Role.PROBABILITY, prediction.foreground)
+            results.write(source, index, Role.UNCERTAINTY, prediction.entropy)
+        if plane.instances is None:
+            self.review.show_none(key, index)
+        else:
+            self.review.show(key, index, plane.instances)

@@ -1,0 +1,131 @@
+"""Step 4: predict, and cut the probability into objects."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import fields, replace
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_impartial.core.config import InstanceConfig, validate
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.training.speed import duration
+from napari_impartial.gui.review.object_table import Table
+from napari_impartial.gui.review.review_panel import ReviewPanel
+from napari_impartial.gui.widgets.config_form import ConfigForm
+from napari_impartial.gui.widgets.keyboard_focus import set_enabled
+from napari_impartial.gui.widgets.text_labels import line
+
+_PREDICT_TIP = "Segment what is in view with the current model."
+_SHOWN = ("threshold", "min_size_px", "split", "split_strength", "smooth_px")
+_NAMES = {
+    "threshold": "threshold_slider",
+    "min_size_px": "min_size_slider",
+    "split": "split_combo",
+    "split_strength": "split_strength_slider",
+    "smooth_px": "smooth_slider",
+}
+
+
+class ResultPanel(QWidget):
+    """Predict button, the sliders that cut objects, their number, and their review.
+
+    Signals
+    -------
+    valueChanged
+        :class:`InstanceConfig`.
+    predict_wanted
+        The image in view should be predicted.
+    cancel_wanted
+        The prediction should be given up.
+    """
+
+    valueChanged = Signal(object)
+    predict_wanted = Signal()
+    cancel_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._predict = QPushButton("Predict")
+        self._predict.setObjectName("predict_button")
+        self._predict.setToolTip(_PREDICT_TIP)
+        # Beside the other, not in its place: a double click would cancel what it began.
+        self._cancel = QPushButton("Cancel")
+        self._cancel.setObjectName("cancel_predict_button")
+        self._cancel.setToolTip("Give this prediction up; what there was before stays.")
+        self._count = line("count_label", "How many objects there are in this plane.", False)
+        self._form = ConfigForm(InstanceConfig(), _SHOWN, _NAMES)
+        self.review = ReviewPanel()
+        self.table = self.review.table
+        top = QHBoxLayout()
+        top.addWidget(self._predict)
+        top.addWidget(self._cancel)
+        top.addWidget(self._count, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 0, 4, 0)
+        layout.addLayout(top)
+        layout.addWidget(self._form)
+        layout.addWidget(self.review, 1)
+        # Before there is a table, what room is left over must not tear the form apart.
+        layout.addStretch(0)
+        self._predict.clicked.connect(self.predict_wanted)
+        self._cancel.clicked.connect(self.cancel_wanted)
+        self._form.valueChanged.connect(self._on_form)
+        self._follow_split()
+        self.set_ready(False)
+        self.set_count(None)
+
+    def value(self) -> InstanceConfig:
+        """Return how objects are cut."""
+        config: InstanceConfig = self._form.value()
+        return config
+
+    def setValue(self, config: InstanceConfig) -> None:
+        """Show how objects are cut."""
+        self._form.setValue(config)
+
+    def set_expected(self, seconds: float | None) -> None:
+        """Say how long predicting the image in view takes, where that is known."""
+        told = "" if seconds is None else f" Takes about {duration(max(1.0, seconds))}."
+        self._predict.setToolTip(_PREDICT_TIP + told)
+
+    def restore(self, values: dict[str, Any]) -> None:
+        """Show what a saved session has; values that are not valid are left as they are."""
+        known = {f.name: values[f.name] for f in fields(InstanceConfig) if f.name in values}
+        with contextlib.suppress(ImPartialError):
+            self.setValue(validate(replace(self.value(), **known)))
+
+    def set_ready(self, can_predict: bool, what: str = "image", predicting: bool = False) -> None:
+        """Enable what can work.
+
+        Parameters
+        ----------
+        can_predict
+            Whether what is in view can be predicted now.
+        what
+            What that is: an image, or one plane of a stack.
+        predicting
+            Whether a prediction is under way that can be given up.
+        """
+        set_enabled(self._predict, can_predict)
+        self._predict.setText(f"Predict this {what}")
+        self._cancel.setVisible(predicting)
+
+    def set_count(self, n: int | None) -> None:
+        """Show how many objects there are; None: nothing is predicted yet."""
+        self._count.setText("" if n is None else "1 object" if n == 1 else f"{n} objects")
+        self._form.setEnabled(n is not None)
+
+    def set_table(self, table: Table) -> None:
+        """Show the measurements of the objects."""
+        self.review.set_table(table)
+
+    def _on_form(self, config: Any) -> None:
+        self._follow_split()
+        self.valueChanged.emit(config)
+
+    def _follow_split(self) -> None:
+        """How strongly to split matters only where there is splitting."""
+        self._form.editors["split_strength"].setEnabled(self.value().split != "components")

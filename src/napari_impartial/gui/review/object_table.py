@@ -1,0 +1,412 @@
+"""The table of objects: a model over arrays, quick with tens of thousands of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QSize,
+    Qt,
+    Signal,
+)
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableView, QWidget
+
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.measurements import describe
+from napari_impartial.core.instances.table_filter import matching_rows
+
+Table = dict[str, npt.NDArray[Any]]
+
+VERDICT = "review"
+"""Column of the verdicts; shown, but not a measurement."""
+
+_VERDICT_TIP = "Whether you accepted or corrected the object; empty if neither."
+
+_PLACES = ("centroid", "bbox")
+_ROOT = QModelIndex()
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+
+class ObjectTableModel(QAbstractTableModel):
+    """Columns of equal length; which rows are shown, and how sorted, is an index array."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._table: Table = {}
+        self._names: list[str] = []
+        self._order: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
+        self._row_of: dict[int, int] | None = None
+        self._sorting: tuple[str, bool] | None = None
+        self._filter = ""
+        self._verdicts: Mapping[int, str] = {}
+
+    def set_table(self, table: Table) -> None:
+        """Show other measurements, sorted and filtered as the last ones were."""
+        self.beginResetModel()
+        self._table = {}
+        for name, column in table.items():
+            self._table[name] = column
+            if name == "label":
+                self._table[VERDICT] = self._words(column)
+        # What is looked at most comes first; where an object lies, the picture shows.
+        names = [name for name in self._table if name not in self._constant()]
+        self._names = sorted(names, key=lambda name: name.startswith(_PLACES))
+        self._put_in_order()
+        self.endResetModel()
+
+    def set_verdicts(self, verdicts: Mapping[int, str]) -> None:
+        """Show what was decided about objects, by label."""
+        if verdicts == self._verdicts:
+            return
+        self._verdicts = dict(verdicts)
+        if "label" not in self._table:
+            return
+        self.beginResetModel()
+        self._table[VERDICT] = self._words(self._table["label"])
+        self._put_in_order()
+        self.endResetModel()
+
+    def set_filter(self, text: str) -> None:
+        """Show only rows that fulfil a filter (:mod:`core.instances.table_filter`); all if blank.
+
+        Raises
+        ------
+        ImPartialError
+            If it cannot be understood; what is shown stays as it is.
+        """
+        if self._table:
+            matching_rows(self._table, text)
+        self.beginResetModel()
+        self._filter = text
+        self._put_in_order()
+        self.endResetModel()
+
+    def shown(self) -> Table:
+        """Return the measurements as shown, filtered and sorted; verdicts if there are any."""
+        hidden = set() if self._verdicts else {VERDICT}
+        return {n: c[self._order] for n, c in self._table.items() if n not in hidden}
+
+    def columns(self) -> list[str]:
+        """Return the names of the columns that hold numbers, the label aside."""
+        hidden = {"label", *self._constant()}
+        return [n for n, c in self._table.items() if c.dtype.kind != "U" and n not in hidden]
+
+    def _constant(self) -> set[str]:
+        """Return the column of classes where all objects are of one: it says nothing then."""
+        classes = self._table.get("class")
+        return set() if classes is None or (classes != classes[:1]).any() else {"class"}
+
+    def total(self) -> int:
+        """Return the number of objects, hidden ones included."""
+        return len(self._table["label"]) if "label" in self._table else 0
+
+    def value(self, row: int, name: str) -> Any:
+        """Return an entry by row, as shown, and column name."""
+        return self._table[name][self._order[row]]
+
+    def labels(self, rows: Iterable[int]) -> list[int]:
+        """Return the labels of rows, as shown."""
+        if "label" not in self._table:
+            return []
+        return [int(i) for i in self._table["label"][self._order[list(rows)]]]
+
+    def row_of(self, label: int) -> int | None:
+        """Return the row, as shown, of the object with that label."""
+        if self._row_of is None:
+            shown = self._table["label"][self._order].tolist() if "label" in self._table else []
+            self._row_of = {value: row for row, value in enumerate(shown)}
+        return self._row_of.get(label)
+
+    def rowCount(self, parent: QModelIndex = _ROOT) -> int:
+        """Return the number of objects that are shown."""
+        return 0 if parent.isValid() else len(self._order)
+
+    def columnCount(self, parent: QModelIndex = _ROOT) -> int:
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(self._names)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return a number or verdict as text."""
+        if role == Qt.ItemDataRole.DisplayRole and index.isValid():
+            value = self.value(index.row(), self._names[index.column()])
+            if isinstance(value, (np.integer, int, str)):
+                return str(value)
+            return f"{value:.4g}"
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT
+        return None
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return the name of a column and what it means."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        name = self._names[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return name.replace("_", " ")
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return _VERDICT_TIP if name == VERDICT else describe(name)
+        return None
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column."""
+        if not 0 <= column < len(self._names):
+            return
+        self.layoutAboutToBeChanged.emit()
+        before = self._order
+        self._sorting = (self._names[column], order == Qt.SortOrder.DescendingOrder)
+        self._put_in_order()
+        # What is selected stays selected, at its new row.
+        place = np.zeros(self.total(), dtype=np.intp)
+        place[self._order] = np.arange(len(self._order))
+        old = self.persistentIndexList()
+        new = [self.index(int(place[before[i.row()]]), i.column()) for i in old]
+        self.changePersistentIndexList(old, new)
+        self.layoutChanged.emit()
+
+    def _put_in_order(self) -> None:
+        self._row_of = None
+        order = np.arange(self.total(), dtype=np.intp)
+        if self._sorting is not None and self._sorting[0] in self._table:
+            name, descending = self._sorting
+            order = np.argsort(self._table[name], kind="stable")
+            order = order[::-1] if descending else order
+        try:
+            rows = matching_rows(self._table, self._filter) if self._table else None
+        except ImPartialError:
+            rows = None  # another image may lack the column that the filter names
+        self._order = order if rows is None else order[rows[order]]
+
+    def _words(self, labels: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+        words = np.zeros(len(labels), dtype="U9")
+        for word in set(self._verdicts.values()):
+            these = [label for label, verdict in self._verdicts.items() if verdict == word]
+            words[np.isin(labels, these)] = word
+        return words
+
+
+class ObjectTable(QTableView):
+    """Shows the objects; going to a row asks to be taken there.
+
+    Signals
+    -------
+    object_chosen
+        ``(label, y, x, area_px)`` of the row that became the current one.
+    reject_wanted
+        The selected rows are no objects.
+    selection_changed
+        Other rows are selected, or none.
+    """
+
+    object_chosen = Signal(int, float, float, float)
+    reject_wanted = Signal()
+    selection_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("object_table")
+        self.setAccessibleName("Objects")
+        self.setToolTip("Click a row to go to the object. Click a heading to sort.")
+        self._model = ObjectTableModel(self)
+        self.setModel(self._model)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setSortingEnabled(True)
+        # Who sorts wants the first rows; Qt keeps to the row that was on top.
+        self._model.layoutChanged.connect(self.scrollToTop)
+        self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
+        rows = QHeaderView(Qt.Orientation.Vertical, self)
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setDefaultSectionSize(self.fontMetrics().height() + 6)
+        self.setVerticalHeader(rows)
+        columns = self.horizontalHeader()
+        if columns is not None:
+            # Bold headings of what is selected would be cut off.
+            columns.setHighlightSections(False)
+        rows.hide()
+        self.setMinimumHeight(max(150, 7 * (self.fontMetrics().height() + 6)))
+        # More rows where the screen has room for them.
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self._from_outside = False
+        self._in_picture = False
+        # Objects to be selected as soon as they are measured.
+        self._awaited: list[int] = []
+        self.pressed.connect(self._on_pressed)
+        # A model that is reset loses its selection without a word of that.
+        self._model.modelReset.connect(self.selection_changed)
+        selection = self.selectionModel()
+        if selection is not None:
+            selection.selectionChanged.connect(lambda *_: self.selection_changed.emit())
+
+    def sizeHint(self) -> QSize:
+        """Return the least size: what is more has to be there."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
+
+    def table_model(self) -> ObjectTableModel:
+        """Return the model."""
+        return self._model
+
+    def set_table(self, table: Table) -> None:
+        """Show other measurements; objects that are still there stay selected."""
+        before = list(self._model._names)
+        with _SelectionKept(self):
+            self._model.set_table(table)
+        if self._awaited:
+            self.select_once_there(self._awaited)
+        if table and self._model._names != before:
+            # From the first rows only: all of them would take a while.
+            columns = self.horizontalHeader()
+            if columns is not None:
+                columns.setResizeContentsPrecision(20)
+            self.resizeColumnsToContents()
+
+    def set_verdicts(self, verdicts: Mapping[int, str]) -> None:
+        """Show what was decided about objects, by label."""
+        with _SelectionKept(self):
+            self._model.set_verdicts(verdicts)
+
+    def set_filter(self, text: str) -> None:
+        """Show only rows that fulfil a filter; raises ImPartialError if it is none."""
+        with _SelectionKept(self):
+            self._model.set_filter(text)
+
+    def selected(self) -> list[int]:
+        """Return the labels of the selected objects."""
+        selection = self.selectionModel()
+        if selection is None:
+            return []
+        # By ranges: a list of 50 000 model indices takes a second.
+        rows: set[int] = set()
+        chosen = selection.selection()
+        for part in (chosen[i] for i in range(chosen.count())):
+            rows.update(range(part.top(), part.bottom() + 1))
+        return self._model.labels(sorted(rows))
+
+    def selected_boxes(self, most: int) -> list[tuple[int, int, int, int]]:
+        """Return the boxes (y0, x0, y1, x1) of selected objects, of so many at most."""
+        rows = [self._model.row_of(label) for label in self.selected()[:most]]
+        names = ("bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1")
+        value = self._model.value
+        return [
+            (int(y0), int(x0), int(y1), int(x1))
+            for y0, x0, y1, x1 in (
+                [value(row, name) for name in names] for row in rows if row is not None
+            )
+        ]
+
+    def select(self, label: int) -> None:
+        """Show the row of an object that was chosen in the picture, without going there.
+
+        Nothing is selected if it has no row.
+        """
+        row = self._model.row_of(label)
+        self._awaited = []
+        if row is None:
+            # What is done next would be done to an object that was chosen before.
+            chosen = self.selectionModel()
+            if chosen is not None:
+                chosen.clear()
+            return
+        # selectRow would add to the selection while Ctrl is held, as it is for clicks on objects.
+        self.select_labels([label], label)
+        self._in_picture = True
+        self.scrollTo(self._model.index(row, 0))
+
+    def select_labels(self, labels: Iterable[int], current: int | None = None) -> None:
+        """Select the rows of objects, without going anywhere."""
+        rows = sorted(r for r in (self._model.row_of(i) for i in labels) if r is not None)
+        selection, last = QItemSelection(), self._model.columnCount() - 1
+        for start, stop in _runs(rows):
+            selection.select(self._model.index(start, 0), self._model.index(stop, last))
+        chosen = self.selectionModel()
+        if chosen is None:
+            return
+        self._from_outside = True
+        chosen.select(selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        row = None if current is None else self._model.row_of(current)
+        if row is not None:
+            index = self._model.index(row, 0)
+            chosen.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
+        self._from_outside = False
+
+    def select_once_there(self, labels: Sequence[int]) -> None:
+        """Select objects without going anywhere; those that have no row yet when they have."""
+        self.select_labels(labels, labels[0] if labels else None)
+        missing = any(self._model.row_of(label) is None for label in labels)
+        self._awaited = list(labels) if missing else []
+
+    def chosen_in_picture(self) -> bool:
+        """Whether what was chosen last was chosen in the picture: there it is looked at."""
+        return self._in_picture
+
+    def current_label(self) -> int | None:
+        """Return the label of the current row."""
+        row = self.currentIndex().row()
+        return self._model.labels([row])[0] if 0 <= row < self._model.rowCount() else None
+
+    def go_to_row(self, row: int) -> None:
+        """Make a row the selected one, and ask to be taken to its object."""
+        chosen = self.selectionModel()
+        if chosen is not None and 0 <= row < self._model.rowCount():
+            # selectRow would do something else while a key such as Ctrl is held.
+            flag = QItemSelectionModel.SelectionFlag
+            chosen.setCurrentIndex(self._model.index(row, 0), flag.ClearAndSelect | flag.Rows)
+
+    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
+        """Ask to be taken to the object of the row that became the current one."""
+        super().currentChanged(current, previous)
+        if current.isValid() and current.row() != previous.row() and not self._from_outside:
+            self._in_picture = False
+            self._awaited = []
+            value = self._model.value
+            row = current.row()
+            self.object_chosen.emit(
+                int(value(row, "label")),
+                float(value(row, "centroid_y")),
+                float(value(row, "centroid_x")),
+                float(value(row, "area_px")),
+            )
+
+    def _on_pressed(self, _: QModelIndex) -> None:
+        self._in_picture = False
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Reject with the key that elsewhere takes rows out of tables."""
+        if event is not None and event.key() == Qt.Key.Key_Delete and not event.modifiers().value:
+            self.reject_wanted.emit()
+            return
+        super().keyPressEvent(event)
+
+
+class _SelectionKept:
+    """Selects the same objects again after the model was reset."""
+
+    def __init__(self, view: ObjectTable) -> None:
+        self._view = view
+
+    def __enter__(self) -> None:
+        self._labels, self._current = self._view.selected(), self._view.current_label()
+
+    def __exit__(self, *_: object) -> None:
+        if self._labels or self._current is not None:
+            self._view.select_labels(self._labels, self._current)
+
+
+def _runs(rows: list[int]) -> list[tuple[int, int]]:
+    """Return first and last of each run of consecutive numbers."""
+    runs: list[tuple[int, int]] = []
+    for row in rows:
+        if runs and row == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], row)
+        else:
+            runs.append((row, row))
+    return runs

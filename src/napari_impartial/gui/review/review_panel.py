@@ -1,0 +1,282 @@
+"""Go through the objects: filter, accept, reject, look at their spread, export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, QTimer, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.gui.result.export_button import ExportButton
+from napari_impartial.gui.shortcuts import key_hint, with_key
+from napari_impartial.gui.widgets.histogram import Histogram
+from napari_impartial.gui.widgets.keyboard_focus import set_enabled
+from napari_impartial.gui.widgets.text_labels import REVIEWED, REVIEWED_TIP, line
+
+from .object_table import ObjectTable, Table
+
+
+class ReviewPanel(QWidget):
+    """The table of objects and what can be done with them.
+
+    Signals
+    -------
+    accept_wanted, reject_wanted
+        List of labels.
+    undo_wanted
+        The latest decision should be undone.
+    reviewed_changed
+        The user says that the plane in view is done, or is not.
+    export_wanted
+        Path and table to write. What else can be exported, :attr:`export` tells.
+    """
+
+    accept_wanted = Signal(object)
+    reject_wanted = Signal(object)
+    undo_wanted = Signal()
+    reviewed_changed = Signal(bool)
+    export_wanted = Signal(object, object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.table = ObjectTable()
+        self.table.setToolTip(
+            "Click a row to go to the object. To find the row of an object, click the object; "
+            "with a brush or another tool in hand, hold Ctrl (on a Mac: Cmd) and click. Click a "
+            "heading to sort."
+        )
+        self._make_filter()
+        self._make_buttons()
+        self._make_histogram()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
+        row.addWidget(self._filter, 1)
+        row.addWidget(self._shown)
+        layout.addLayout(row)
+        layout.addWidget(self._note)
+        layout.addWidget(self.table)
+        layout.addLayout(self._button_rows)
+        layout.addWidget(self._histogram_box)
+        self.table.reject_wanted.connect(self.reject)
+        selection = self.table.selectionModel()
+        if selection is not None:
+            selection.selectionChanged.connect(self._update_buttons)
+        self.table.table_model().modelReset.connect(self._on_reset)
+        self.set_undo("")
+        self._on_reset()
+
+    def set_table(self, table: Table) -> None:
+        """Show measurements."""
+        before = self._column.currentText()
+        self.table.set_table(table)
+        names = self.table.table_model().columns()
+        with QSignalBlocker(self._column):
+            self._column.clear()
+            for name in names:
+                self._column.addItem(name.replace("_", " "), name)
+            at = self._column.findText(before or "area px")
+            self._column.setCurrentIndex(max(at, 0))
+        self._draw()
+
+    def set_verdicts(self, verdicts: Mapping[int, str]) -> None:
+        """Show what was decided about objects, by label."""
+        self.table.set_verdicts(verdicts)
+
+    def set_undo(self, words: str) -> None:
+        """Say what would be undone; nothing if `words` is empty."""
+        set_enabled(self._undo, bool(words))
+        self._undo.setToolTip(f"Undo {words or 'the latest decision'}. {key_hint('undo_decision')}")
+
+    def set_reviewed(self, reviewed: bool, by_decisions: bool) -> None:
+        """Show whether the plane is done; where all objects are decided on, it is."""
+        with QSignalBlocker(self._reviewed):
+            self._reviewed.setChecked(reviewed)
+        self._reviewed.setEnabled(not by_decisions and self.table.table_model().total() > 0)
+
+    def filter_text(self) -> str:
+        """Return the filter, as it was typed."""
+        return self._filter.text()
+
+    def set_filter_text(self, text: str) -> None:
+        """Filter the table."""
+        self._filter.setText(text)
+
+    def show_row(self, label: int) -> None:
+        """Select the row of an object that was chosen in the picture, and scroll to it."""
+        self.table.select(label)
+        if self.table.selected() == [label] and self.table.isVisible():
+            self._scroll_to(self.table)
+
+    def accept(self) -> None:
+        """Accept what is selected, and go on to the next row if it was chosen in the table."""
+        labels, row = self.table.selected(), self.table.currentIndex().row()
+        if labels:
+            # Accepted, it may leave the rows that are shown, or its place among them.
+            model = self.table.table_model()
+            following = model.labels(range(model.rowCount())[row + 1 : row + 2])
+            self.accept_wanted.emit(labels)
+            if len(labels) == 1 and not self.table.chosen_in_picture():
+                there = model.row_of(following[0]) if following else None
+                if there is not None:
+                    self.table.go_to_row(there)
+
+    def reject(self) -> None:
+        """Reject what is selected, and go on to the next row if it was chosen in the table."""
+        labels, row = self.table.selected(), self.table.currentIndex().row()
+        if labels:
+            self.reject_wanted.emit(labels)
+            if len(labels) == 1 and not self.table.chosen_in_picture():
+                self.table.go_to_row(min(row, self.table.table_model().rowCount() - 1))
+
+    def _make_filter(self) -> None:
+        self._filter = QLineEdit()
+        self._filter.setObjectName("filter_edit")
+        self._filter.setAccessibleName("Filter")
+        self._filter.setPlaceholderText("Filter: area > 50 and confidence < 0.9")
+        self._filter.setClearButtonEnabled(True)
+        self._filter.setToolTip(
+            "Show only some objects. Conditions on columns, joined by 'and': area > 50 and "
+            "confidence < 0.9. Signs: > >= < <= = !=. By verdict: review = accepted."
+        )
+        self._filter.setMinimumWidth(80)
+        self._filter.textChanged.connect(self._on_filter)
+        self._shown = line("shown_label", "How many of the objects the filter shows.", False)
+        self._note = line("filter_note", "What is wrong with the filter.")
+        self._note.hide()
+
+    def _make_buttons(self) -> None:
+        self._accept = _button(
+            with_key("Accept", "accept"),
+            "accept_button",
+            "Keep the selected objects as they are, whatever the sliders and later trainings "
+            f"say; they become annotation. {key_hint('accept')}",
+            self.accept,
+        )
+        self._reject = _button(
+            with_key("Reject", "reject"),
+            "reject_button",
+            "The selected objects are none: they go, and background is painted under them for "
+            f"the next training. {key_hint('reject')}",
+            self.reject,
+        )
+        self._undo = _button(
+            with_key("Undo", "undo_decision"), "undo_button", "", self.undo_wanted.emit
+        )
+        self._reviewed = QCheckBox(REVIEWED)
+        self._reviewed.setObjectName("review_done_check")
+        self._reviewed.setToolTip(REVIEWED_TIP)
+        self._reviewed.toggled.connect(self.reviewed_changed)
+        self._show_histogram = QPushButton("Histogram")
+        self._show_histogram.setObjectName("histogram_button")
+        self._show_histogram.setCheckable(True)
+        self._show_histogram.setToolTip("Show how the values of a column are spread.")
+        self._show_histogram.toggled.connect(lambda _: self._on_histogram())
+        self.export = ExportButton()
+        self.export.wanted.connect(self._on_export)
+        self._button_rows = QGridLayout()
+        parts = (self._accept, self._reject, self._undo)
+        parts_below = (self._reviewed, self._show_histogram, self.export)
+        for column, (above, below) in enumerate(zip(parts, parts_below, strict=True)):
+            self._button_rows.addWidget(above, 0, column)
+            self._button_rows.addWidget(below, 1, column)
+
+    def _make_histogram(self) -> None:
+        self.histogram = Histogram()
+        self._column = QComboBox()
+        self._column.setObjectName("histogram_combo")
+        self._column.setAccessibleName("Column of the histogram")
+        self._column.setToolTip("Column whose values are counted.")
+        self._column.currentIndexChanged.connect(self._draw)
+        # Once it has been laid out it is scrolled to: a small screen ends above it.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._scroll_to_histogram)
+        self._histogram_box = QWidget()
+        column = QVBoxLayout(self._histogram_box)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._column)
+        column.addWidget(self.histogram)
+        self._histogram_box.hide()
+
+    def _on_filter(self, text: str) -> None:
+        try:
+            self.table.set_filter(text)
+            problem = ""
+        except ImPartialError as error:
+            # Half-written conditions are no mistakes yet: what was shown stays.
+            problem = str(error)
+        self._note.setText(problem)
+        self._note.setVisible(bool(problem))
+
+    def _on_reset(self) -> None:
+        model = self.table.table_model()
+        shown, total = model.rowCount(), model.total()
+        self._shown.setText(f"{shown} of {total}")
+        self._shown.setVisible(shown != total)
+        self.export.set_ready({"table": shown > 0})
+        self._show_histogram.setEnabled(total > 0)
+        self._on_histogram()
+        self._update_buttons()
+
+    def _update_buttons(self, *_: Any) -> None:
+        selection = self.table.selectionModel()
+        some = selection is not None and selection.hasSelection()
+        set_enabled(self._accept, some)
+        set_enabled(self._reject, some)
+
+    def _on_histogram(self) -> None:
+        some = self.table.table_model().total() > 0
+        opened = some and self._show_histogram.isChecked()
+        appears = opened and self._histogram_box.isHidden()
+        self._histogram_box.setVisible(opened)
+        self._draw()
+        if appears and self.isVisible():
+            self._soon.start(0)
+
+    def _scroll_to_histogram(self) -> None:
+        self._scroll_to(self._histogram_box)
+
+    def _scroll_to(self, part: QWidget) -> None:
+        """Scroll until a part is in sight; not at all if it is."""
+        above = self.parentWidget()
+        while above is not None and not isinstance(above, QScrollArea):
+            above = above.parentWidget()
+        inside = None if above is None else above.widget()
+        if above is None or inside is None or part.visibleRegion().boundingRect() == part.rect():
+            return
+        # ensureWidgetVisible would be content with the current row of a table.
+        for corner in (part.rect().bottomLeft(), part.rect().topLeft()):
+            place = part.mapTo(inside, corner)
+            above.ensureVisible(place.x(), place.y(), 0, 8)
+
+    def _draw(self, *_: Any) -> None:
+        name = self._column.currentData()
+        table = self.table.table_model().shown() if self._show_histogram.isChecked() else {}
+        if name in table:
+            self.histogram.set_values(table[name], self._column.currentText())
+
+    def _on_export(self, kind: str, path: Path) -> None:
+        if kind == "table":
+            self.export_wanted.emit(path, self.table.table_model().shown())
+
+
+def _button(text: str, name: str, tip: str, act: Any) -> QPushButton:
+    button = QPushButton(text)
+    button.setObjectName(name)
+    button.setToolTip(tip)
+    button.clicked.connect(lambda _=False: act())
+    return button

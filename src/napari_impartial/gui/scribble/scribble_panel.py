@@ -1,0 +1,191 @@
+"""Step 2: paint, or take strokes over from masks."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED, Scribbles
+from napari_impartial.gui.layers.scribble_layers import COLOURS
+from napari_impartial.gui.shortcuts import key_hint
+from napari_impartial.gui.widgets.keyboard_focus import FOCUS
+from napari_impartial.gui.widgets.text_labels import count, explained, line, tell
+
+_BRUSHES = (
+    (BACKGROUND, "Background", "brush_background", "Paint background: where there is no cell."),
+    (
+        FOREGROUND,
+        "Cell",
+        "brush_cell",
+        "Paint the inside of cells; a short stroke in each is enough.",
+    ),
+    (NOT_ANNOTATED, "Eraser", "eraser", "Take strokes away."),
+)
+
+
+class ScribblePanel(QWidget):
+    """Makes the scribble layer, hands out brushes, counts, and takes over masks.
+
+    Signals
+    -------
+    new_wanted
+        A scribble layer is asked for.
+    clear_wanted
+        The strokes of the plane in view should go.
+    brush_wanted
+        Label to paint with; 0 is the eraser.
+    import_wanted
+        Name of the Labels layer whose objects should become scribbles.
+    roi_file_wanted
+        A file of ImageJ ROIs should become scribbles.
+    """
+
+    new_wanted = Signal()
+    clear_wanted = Signal()
+    brush_wanted = Signal(int)
+    import_wanted = Signal(str)
+    roi_file_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._new = QPushButton("New scribbles")
+        self._new.setObjectName("new_scribbles_button")
+        self._new.setToolTip("Make a layer to paint on, or go back to the one there is.")
+        self._clear = QPushButton("Clear")
+        self._clear.setObjectName("clear_scribbles_button")
+        self._clear.setToolTip(
+            "Take all strokes of the plane in view away. Ctrl+Z on the scribbles brings them back."
+        )
+        self._counts = line(
+            "counts_label",
+            "What is painted in all planes of this image. Separate strokes are counted as cells, "
+            "those inside of an outline with it.",
+        )
+        self._brushes = self._make_brushes()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 0, 4, 0)
+        first = QHBoxLayout()
+        first.addWidget(self._new, 1)
+        first.addWidget(self._clear)
+        layout.addLayout(first)
+        layout.addLayout(self._brush_row)
+        layout.addWidget(self._counts)
+        layout.addLayout(self._make_import_row())
+        self._new.clicked.connect(self.new_wanted)
+        self._clear.clicked.connect(self.clear_wanted)
+        self.set_ready(False, False)
+        self.set_counts({})
+
+    def set_ready(self, has_image: bool, has_scribbles: bool) -> None:
+        """Enable what can work."""
+        self._new.setEnabled(has_image)
+        self._new.setText("Scribble" if has_scribbles else "New scribbles")
+        self._clear.setEnabled(has_scribbles)
+        self._roi_button.setEnabled(has_image)
+        for label, button in self._brushes.items():
+            # To paint makes a layer where there is none; there is nothing to erase, though.
+            button.setEnabled(has_scribbles or (has_image and label > 0))
+        self._import_button.setEnabled(has_image and self._labels.count() > 0)
+
+    def set_brush(self, label: int | None) -> None:
+        """Show which brush is in hand."""
+        for value, button in self._brushes.items():
+            with QSignalBlocker(button):
+                button.setChecked(value == label)
+
+    def set_label_layers(self, names: list[str]) -> None:
+        """Offer layers whose objects could become scribbles."""
+        before = self._labels.currentText()
+        with QSignalBlocker(self._labels):
+            self._labels.clear()
+            self._labels.addItems(names)
+            if before in names:
+                self._labels.setCurrentText(before)
+
+    def set_counts(self, planes: dict[str, Scribbles]) -> None:
+        """Show strokes, annotated cells and pixels of each class, over the planes given."""
+        pixels, strokes, cells = Counter[int](), Counter[int](), Counter[int]()
+        for scribbles in planes.values():
+            pixels.update(scribbles.counts())
+            strokes.update(scribbles.strokes())
+            cells.update(scribbles.cells())
+        lines = []
+        for label in sorted(set(pixels) | {BACKGROUND, FOREGROUND}):
+            colour = COLOURS.get(label, "gray")
+            told = [count(strokes[label], "stroke"), f"{pixels[label]} px"]
+            if label != BACKGROUND:
+                told[0] += f" in {count(cells[label], 'cell')}"
+            lines.append(
+                f"<span style='color:{colour}'>&#9632;</span> "
+                f"{_class_name(label)}: {', '.join(told)}"
+            )
+        tell(self._counts, "<br>".join(lines))
+
+    def _make_brushes(self) -> dict[int, QPushButton]:
+        self._brush_row = QHBoxLayout()
+        # One brush is in hand at a time, or none while the user pans.
+        self._group = QButtonGroup(self)
+        self._group.setExclusive(False)
+        brushes = {}
+        for label, name, action, tip in _BRUSHES:
+            button = QPushButton(name)
+            button.setObjectName(f"brush_{name.lower()}_button")
+            button.setCheckable(True)
+            button.setToolTip(f"{tip} {key_hint(action)}")
+            colour = COLOURS.get(label)
+            if colour:
+                # The border is always there: a row must not jump when a brush is taken.
+                button.setStyleSheet(
+                    "QPushButton { border: 2px solid transparent; }"
+                    f"QPushButton:focus {{ border-color: {FOCUS}; }}"
+                    f"QPushButton:checked {{ border-color: {colour}; }}"
+                )
+            button.clicked.connect(lambda _=False, value=label: self.brush_wanted.emit(value))
+            self._group.addButton(button)
+            self._brush_row.addWidget(button)
+            brushes[label] = button
+        return brushes
+
+    def _make_import_row(self) -> QGridLayout:
+        self._labels = QComboBox()
+        self._labels.setObjectName("import_combo")
+        self._labels.setAccessibleName("Masks to take over")
+        self._labels.setToolTip("A Labels layer in which some cells are outlined as objects.")
+        self._labels.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self._labels.setMinimumContentsLength(8)
+        self._import_button = QPushButton("Take over")
+        self._import_button.setObjectName("import_button")
+        self._import_button.setToolTip(
+            "Turn the objects of that layer into scribbles; the rest stays not annotated."
+        )
+        self._roi_button = QPushButton("ROI file...")
+        self._roi_button.setObjectName("roi_button")
+        self._roi_button.setToolTip("Turn ImageJ ROIs (.zip or .roi) into scribbles.")
+        row = QGridLayout()
+        row.addWidget(explained("From masks", self._labels.toolTip()), 0, 0)
+        row.addWidget(self._labels, 0, 1, 1, 2)
+        row.addWidget(self._import_button, 1, 1)
+        row.addWidget(self._roi_button, 1, 2)
+        row.setColumnStretch(1, 1)
+        row.setColumnStretch(2, 1)
+        self._import_button.clicked.connect(
+            lambda: self.import_wanted.emit(self._labels.currentText())
+        )
+        self._roi_button.clicked.connect(self.roi_file_wanted)
+        return row
+
+
+def _class_name(label: int) -> str:
+    return {BACKGROUND: "Background", FOREGROUND: "Cell"}.get(label, f"Class {label}")

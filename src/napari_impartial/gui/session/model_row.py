@@ -1,0 +1,72 @@
+"""Save and load the model; the command that does the same without a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+
+from napari_impartial.core.network.model_card import EXTENSION
+from napari_impartial.gui.widgets.save_dialog import ask_where
+
+_FILTER = f"ImPartial model (*{EXTENSION})"
+
+
+class ModelRow(QWidget):
+    """Three buttons.
+
+    Signals
+    -------
+    save_wanted, load_wanted
+        Path that the user chose.
+    command_wanted
+        The headless command should be put on the clipboard.
+    """
+
+    save_wanted = Signal(object)
+    load_wanted = Signal(object)
+    command_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(4, 0, 4, 0)
+        self._save = self._button(
+            "Save model...", "save_model_button", "Write the model to one file, to share or keep."
+        )
+        self._load = self._button(
+            "Load model...", "load_model_button", "Use a model that was saved."
+        )
+        self._command = self._button(
+            "Copy command",
+            "copy_command_button",
+            "Put the command that does the same without a window on the clipboard.",
+        )
+        for button in (self._save, self._load, self._command):
+            layout.addWidget(button)
+        self._save.clicked.connect(self._ask_where)
+        self._load.clicked.connect(self._ask_which)
+        self._command.clicked.connect(self.command_wanted)
+
+    def set_ready(self, has_model: bool, busy: bool) -> None:
+        """Enable what can work."""
+        self._save.setEnabled(has_model)
+        self._load.setEnabled(not busy)
+        self._command.setEnabled(has_model)
+
+    def _button(self, text: str, name: str, tip: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setObjectName(name)
+        button.setToolTip(tip)
+        return button
+
+    def _ask_where(self) -> None:
+        path = ask_where(self, "Save model", f"model{EXTENSION}", "ImPartial model", EXTENSION)
+        if path is not None:
+            self.save_wanted.emit(path)
+
+    def _ask_which(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Load model", "", _FILTER)
+        if path:
+            self.load_wanted.emit(Path(path))

@@ -1,0 +1,418 @@
+"""A saved session becomes the one in the window."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image as ImageLayer
+
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.cutter import count_objects
+from napari_impartial.core.network.model_card import read_card
+from napari_impartial.core.prediction.dismissed import Dismissal
+from napari_impartial.core.prediction.suggestions import Suggestion
+from napari_impartial.core.review.annotation import from_bytes
+from napari_impartial.core.review.review import check_inside
+from napari_impartial.core.review.round_changes import EARLIER, LOADED, PackedLabels
+from napari_impartial.gui.layers import Role, Source, image_layers
+from napari_impartial.gui.layers.grid import Grid
+from napari_impartial.gui.layers.layer_state import make_labels, open_image, same_image
+from napari_impartial.gui.layers.scribble_layers import scribble_name
+from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.session.folder import SessionFolder, Stored
+from napari_impartial.session.locations import OpenSession, SessionInUseError
+from napari_impartial.session.saved_state import (
+    SavedDismissal,
+    SavedImage,
+    SavedLayer,
+    SavedPlane,
+    SavedRound,
+    SavedSession,
+    SavedView,
+    from_content,
+    unpack,
+)
+from napari_impartial.session.session import PlaneIndex, PlaneKey, Round
+
+
+def open_and_read(path: Path) -> tuple[SavedSession, OpenSession | None]:
+    """Read the session in a folder, which is opened first; may run on any thread.
+
+    Returns
+    -------
+    SavedSession, OpenSession or None
+        What was read with :func:`read`; its folder, None if that cannot be written.
+
+    Raises
+    ------
+    ImPartialError
+        If there is no session, or one that is damaged, of a newer format or in use.
+    """
+    # Before a lock is put there: a folder of somebody else's stays as it is.
+    folder = SessionFolder(path)
+    from_content(SavedSession, folder.read())
+    opened = None
+    try:
+        opened = OpenSession(path)
+        folder = opened.folder
+    except SessionInUseError:
+        raise
+    except ImPartialError:
+        # It cannot be written, but it can be read: the session goes on elsewhere.
+        pass
+    try:
+        # Anew: until it was locked, another window may have written it.
+        return read(folder), opened
+    except Exception:
+        if opened is not None:
+            opened.abandon()
+        raise
+
+
+def read(folder: SessionFolder) -> SavedSession:
+    """Read a session with all its arrays; may run on any thread.
+
+    An array that cannot be read is replaced by the error, so that one damaged file does
+    not keep the rest back.
+
+    Raises
+    ------
+    ImPartialError
+        If there is no session, or one that is damaged or of a newer format.
+    """
+    saved = from_content(SavedSession, folder.read())
+    holders: list[Any] = [*saved.layers, *saved.loose]
+    for image in saved.images:
+        holders += [part for part in (image.scribbles, image.instances) if part is not None]
+    for holder in holders:
+        holder.data = _loaded(holder.data)
+    for plane in (plane for image in saved.images for plane in image.planes):
+        plane.prediction = _loaded(plane.prediction)
+        plane.review = _loaded(plane.review, from_bytes)
+        plane.suggested_on = _loaded(plane.suggested_on)
+        plane.objects = _loaded(plane.objects)
+        for one in plane.dismissed:
+            one.foreground = _loaded(one.foreground)
+    for mask in (mask for one in saved.rounds for mask in one.masks):
+        mask.labels = _loaded(mask.labels, PackedLabels.pack)
+    return saved
+
+
+def _loaded(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
+    if not isinstance(value, Stored):
+        return value
+    try:
+        return value.load() if convert is None else value.load_as(convert)
+    except ImPartialError as error:
+        return error
+
+
+class Restorer:
+    """Puts a session that was read into the window, in place of the one that is there.
+
+    Parameters
+    ----------
+    workspace
+        Of the window.
+    folder
+        Where the session lies.
+    new_model_path
+        Gives a fresh path for a model file of the window's own.
+    show_objects
+        Shows the objects of a plane of an image, given its key, so that they can be
+        corrected.
+
+    Attributes
+    ----------
+    losses
+        What could not be brought back, in sentences.
+    remarks
+        What else is to be said, of things that are all there.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        folder: Path,
+        new_model_path: Callable[[], Path],
+        show_objects: Callable[[int, PlaneIndex, npt.NDArray[np.int32]], None],
+    ) -> None:
+        self._workspace = workspace
+        self._session = workspace.session
+        self._folder = folder
+        self._new_model_path = new_model_path
+        self._show_objects = show_objects
+        self.losses: list[str] = []
+        self.remarks: list[str] = []
+
+    def put_back(self, saved: SavedSession, replace: bool) -> Source | None:
+        """Bring a session back; return the image that the user had in front.
+
+        Parameters
+        ----------
+        saved
+            From :func:`read`.
+        replace
+            Take the layers of the present session out of the viewer.
+        """
+        workspace = self._workspace
+        reused = self._find_again(saved)
+        if replace:
+            self._clear(list(reused.values()))
+        layers = {
+            i: reused[i] if i in reused else self._open(layer)
+            for i, layer in enumerate(saved.layers)
+        }
+        sources = [self._put_back_image(image, layers) for image in saved.images]
+        for loose in saved.loose:
+            if self._usable(loose):
+                workspace.viewer.add_layer(make_labels(loose, loose.data, "scribbles"))
+        self._put_back_models(saved, sources)
+        workspace.read_scribbles()
+        for image, source in zip(saved.images, sources, strict=True):
+            if source is not None:
+                self._put_back_results(image, source)
+        current = saved.view.image
+        if current is not None and 0 <= current < len(sources) and sources[current] is not None:
+            return sources[current]
+        return next((source for source in sources if source is not None), None)
+
+    def _clear(self, keep: list[ImageLayer]) -> None:
+        """Take the present session out of the viewer, strokes without their image included."""
+        workspace, session, viewer = self._workspace, self._session, self._workspace.viewer
+        loose = workspace.scribbles.loose([workspace.sources[key] for key in session.images])
+        for key, source in workspace.sources.items():
+            if key not in session.images:
+                workspace.scribbles.forget(source)
+        workspace.clear(keep=keep)
+        # Whoever has an image open that is in no session keeps the strokes on it.
+        images = {scribble_name(layer.name) for layer in image_layers(viewer)}
+        for layer in loose:
+            if layer in viewer.layers and layer.name not in images:
+                viewer.layers.remove(layer)
+
+    def _find_again(self, saved: SavedSession) -> dict[int, ImageLayer]:
+        """Return the layers that the user has opened already."""
+        found: dict[int, ImageLayer] = {}
+        for i, wanted in enumerate(saved.layers):
+            for layer in image_layers(self._workspace.viewer):
+                if layer not in found.values() and same_image(layer, wanted):
+                    found[i] = layer
+                    break
+        return found
+
+    def _open(self, saved: SavedLayer) -> ImageLayer | None:
+        try:
+            layer, warning = open_image(self._workspace.viewer, saved, self._folder)
+        except ImPartialError as error:
+            self.losses.append(str(error))
+            return None
+        if warning:
+            self.remarks.append(warning)
+        return layer
+
+    def _put_back_image(
+        self, image: SavedImage, layers: dict[int, ImageLayer | None]
+    ) -> Source | None:
+        own = [layers.get(i) for i in image.layers]
+        present = tuple(layer for layer in own if layer is not None)
+        scribbles = image.scribbles
+        if not present or own[0] is None:
+            # Without its image, too, the strokes come back.
+            if scribbles is not None and self._usable(scribbles):
+                self._workspace.viewer.add_layer(
+                    make_labels(scribbles, scribbles.data, "scribbles")
+                )
+            return None
+        # As in the window's own sources, names stay with their channels.
+        named = zip((*image.channels, *own[1:]), image.names, strict=False)
+        names = tuple(name for channel, name in named if channel is not None)
+        source = Source(present, image.axes, tuple(image.channels), names)
+        key = self._workspace.add(source)
+        self._session.images[key].reviewed = image.reviewed
+        if scribbles is not None and self._usable(scribbles):
+            layer = make_labels(scribbles, scribbles.data, "scribbles")
+            self._workspace.scribbles.put_back(source, layer, scribbles.shown)
+        return source
+
+    def _put_back_models(self, saved: SavedSession, sources: list[Source | None]) -> None:
+        session = self._session
+        copies: dict[Path, Path] = {}
+
+        def own(path: Path) -> Path:
+            # Not in the session's folder: what is there belongs to the saved state.
+            if path not in copies:
+                copy = self._new_model_path()
+                shutil.copyfile(path, copy)
+                copies[path] = copy
+            return copies[path]
+
+        current: Round | None = None
+        for one in saved.rounds:
+            if one.model is None:
+                # It was gone already when the session was saved.
+                self.losses.append(f"The model of round {one.number} is lost.")
+                continue
+            try:
+                path = own(one.model)
+                made = Round(
+                    one.number,
+                    path,
+                    read_card(path),
+                    one.annotated_px,
+                    one.annotated_cells,
+                    self._masks(one, sources),
+                    unseen=one.unseen,
+                )
+                session.rounds.append(made)
+                current = made if one.current else current
+            except (ImPartialError, OSError) as error:
+                self.losses.append(f"The model of round {one.number} is lost ({error}).")
+        if saved.model is not None:
+            try:
+                path = own(saved.model)
+                session.set_model(path, read_card(path))
+                session.round = current
+            except (ImPartialError, OSError) as error:
+                self.losses.append(f"The model is lost ({error}).")
+
+    def _masks(
+        self, one: SavedRound, sources: list[Source | None]
+    ) -> dict[PlaneKey, npt.NDArray[np.int32] | PackedLabels]:
+        """Return what a round has found in the images that are back."""
+        masks: dict[PlaneKey, npt.NDArray[np.int32] | PackedLabels] = {}
+        for mask in one.masks:
+            source = sources[mask.image] if 0 <= mask.image < len(sources) else None
+            if source is None:
+                continue
+            index, labels = tuple(mask.at), mask.labels
+            fits = isinstance(labels, PackedLabels) and labels.shape == source.plane_shape
+            if fits and source.has_plane(index):
+                key = self._workspace.key_of(source.primary)
+                assert key is not None
+                masks[key, index] = labels
+            else:
+                name = source.plane_name(index)
+                self.losses.append(f"The objects of round {one.number} in {name} are lost.")
+        return masks
+
+    def _put_back_results(self, image: SavedImage, source: Source) -> None:
+        key = self._workspace.key_of(source.primary)
+        assert key is not None
+        labels = None if image.instances is None else image.instances.data
+        fits = isinstance(labels, np.ndarray) and labels.shape == Grid(source).shape
+        if image.instances is not None and not fits:
+            self.losses.append(f"The objects of {source.name} are lost.")
+        for plane in image.planes:
+            index = tuple(plane.at)
+            if not source.has_plane(index):
+                self.losses.append(f"The results of a plane of {source.name} are lost.")
+                continue
+            self._put_back_prediction(key, index, plane)
+            self._put_back_stamp(key, index, plane)
+            self._put_back_review(key, index, plane)
+            self._put_back_dismissals(key, index, plane)
+            part = plane.objects
+            if not plane.previewed:
+                part = Grid(source).plane(labels, index) if fits else None
+            if isinstance(part, np.ndarray) and part.shape == source.plane_shape:
+                part = part.astype(np.int32)
+                known = self._session.images[key].plane(index)
+                known.instances, known.n_objects = part, count_objects(part)
+                self._show_objects(key, index, part)
+
+    def _put_back_prediction(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
+        source, results = self._workspace.sources[key], self._workspace.results
+        packed = plane.prediction
+        if packed is None:
+            return
+        if not (
+            isinstance(packed, np.ndarray)
+            and packed.ndim == 3
+            and packed.shape[1:] == source.plane_shape
+        ):
+            self.losses.append(
+                f"The prediction of {source.plane_name(index)} is lost; press Predict."
+            )
+            return
+        prediction = unpack(packed, plane.n_samples)
+        self._session.set_prediction(key, index, prediction)
+        results.write(source, index, Role.PROBABILITY, prediction.foreground)
+        results.write(source, index, Role.UNCERTAINTY, prediction.entropy)
+        known = self._session.images[key].plane(index)
+        known.suggestions = [_suggestion(values) for values in plane.suggestions]
+        known.visited = {(int(y), int(x)) for y, x in plane.visited}
+        painted = plane.suggested_on
+        if isinstance(painted, np.ndarray) and painted.shape == source.plane_shape:
+            known.suggested_on = Scribbles(painted)
+
+    def _put_back_stamp(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
+        """Note what predicted a plane; a round that is lost is not mistaken for a later one."""
+        by, numbers = plane.predicted_by, [one.number for one in self._session.rounds]
+        lost = by > LOADED and by not in numbers
+        self._session.images[key].plane(index).predicted_by = EARLIER if lost else by
+
+    def _put_back_review(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
+        source = self._workspace.sources[key]
+        if plane.review is None:
+            return
+        try:
+            if isinstance(plane.review, ImPartialError):
+                raise plane.review
+            check_inside(plane.review, source.plane_shape)
+            self._session.images[key].plane(index).review = plane.review
+        except ImPartialError as error:
+            self.losses.append(f"{source.plane_name(index)}: {error}")
+
+    def _put_back_dismissals(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
+        source = self._workspace.sources[key]
+        made = [_dismissal(one, source.plane_shape) for one in plane.dismissed]
+        found = [one for one in made if one is not None]
+        self._session.images[key].plane(index).dismissed = found
+        if len(found) < len(made):
+            self.remarks.append(f"Some places of {source.plane_name(index)} are suggested again.")
+
+    def _usable(self, saved: SavedLayer) -> bool:
+        if isinstance(saved.data, ImPartialError):
+            self.losses.append(f"'{saved.name}' is lost: {saved.data}")
+        return isinstance(saved.data, np.ndarray)
+
+
+def look_at(viewer: napari.Viewer, view: SavedView) -> None:
+    """Let the viewer look where it looked; what does not fit is left as it is."""
+    dims, camera = viewer.dims, viewer.scene.camera
+    if len(view.point) == dims.ndim and sorted(view.order) == list(range(dims.ndim)):
+        dims.ndisplay = 3 if view.ndisplay == 3 else 2
+        dims.order = tuple(view.order)
+        for axis, value in enumerate(view.point):
+            dims.set_point(axis, value)
+    if view.zoom > 0:
+        if len(view.center) in (2, 3):
+            camera.center = tuple(view.center)
+        camera.zoom = view.zoom
+        if len(view.angles) == 3:
+            camera.angles = tuple(view.angles)
+
+
+def _dismissal(saved: SavedDismissal, shape: tuple[int, int]) -> Dismissal | None:
+    """Return a place that looked fine; None if it is damaged or of another image."""
+    if len(saved.box) != 4 or not isinstance(saved.foreground, np.ndarray):
+        return None
+    y0, x0, y1, x1 = (int(i) for i in saved.box)
+    inside = 0 <= y0 < y1 <= shape[0] and 0 <= x0 < x1 <= shape[1]
+    if not inside or saved.foreground.shape != (y1 - y0, x1 - x0):
+        return None
+    return Dismissal(saved.y, saved.x, (y0, x0, y1, x1), saved.foreground)
+
+
+def _suggestion(values: dict[str, Any]) -> Suggestion:
+    known = {name: values[name] for name in Suggestion.__dataclass_fields__ if name in values}
+    known["box"] = tuple(known["box"])
+    return Suggestion(**known)

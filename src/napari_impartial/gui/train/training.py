@@ -1,0 +1,234 @@
+"""Train, pause, stop, go on: between the session and the training process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_impartial.core.config import TrainingConfig, get_preset
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.network.model_card import ModelCard
+from napari_impartial.core.training.messages import NewScribbles, Stop, TrainingProgress
+from napari_impartial.gui import notifications
+from napari_impartial.gui.background import Job
+from napari_impartial.gui.layers import Source
+from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.gui.session.headless_command import Training
+from napari_impartial.session.round_score import score_round
+from napari_impartial.session.session import Activity, TrainingItem
+from napari_impartial.worker import messages
+from napari_impartial.worker.client import TrainingProcess
+
+from .previews import PreviewControl
+from .training_set import join
+
+# Whoever goes through a table decides on an object a second or faster; what that teaches
+# is worked out for all of a plane.
+DECISIONS_PAUSE_MS = 400
+
+
+class TrainingControl(QObject):
+    """Runs one training at a time and keeps what comes of it.
+
+    Signals
+    -------
+    started
+        A training has begun; carries its :class:`TrainingConfig`.
+    progressed
+        :class:`TrainingProgress`, several times a second.
+    previewed
+        ``(place, Previewed)`` of the field in view, with the weights so far; see
+        :class:`PreviewControl`.
+    finished
+        The :class:`Round` that was added.
+    timed
+        Device, preset and steps a second of a training that is over.
+    failed
+        Training ended without a model; the user has been told.
+    """
+
+    started = Signal(object)
+    progressed = Signal(object)
+    previewed = Signal(object, object)
+    finished = Signal(object)
+    timed = Signal(str, str, float)
+    failed = Signal()
+
+    def __init__(
+        self, workspace: Workspace, process: TrainingProcess, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._workspace = workspace
+        self._session = workspace.session
+        self._process = process
+        self._job: Job | None = None
+        self._items: list[TrainingItem] = []
+        # How many classes the network in training has.
+        self._n_classes = 2
+        self._pending: Training | None = None
+        # The last training that gave a model: what Copy command is about.
+        self.done: Training | None = None
+        self._gives_way = False
+        self._previews = PreviewControl(workspace, self)
+        self._previews.previewed.connect(self.previewed)
+        # Which strokes the running training cannot take, in one sentence.
+        self.waiting = ""
+        self._decided_timer = QTimer(self)
+        self._decided_timer.setSingleShot(True)
+        self._decided_timer.setInterval(DECISIONS_PAUSE_MS)
+        self._decided_timer.timeout.connect(self._send_annotation)
+        workspace.painted.connect(self._send_annotation)
+
+    def train(self, preset: str, time_budget_s: float, device: str, go_on: bool = False) -> None:
+        """Start training on all scribbled images; `go_on` starts from the current model."""
+        if self._session.busy:
+            return
+        try:
+            card = self._session.card if go_on else None
+            items = self._workspace.training_set(None if card is None else card.channel_names)
+        except ImPartialError as error:
+            notifications.show_warning(str(error))
+            return
+        chosen = get_preset(preset)
+        config = replace(chosen.training, time_budget_s=time_budget_s, device=device)
+        score_round(self._session, items)
+        self._items = items
+        painted = max(item.scribbles.n_classes for item in items)
+        self._n_classes = painted if card is None else card.n_classes
+        self._pending = Training(
+            self._sources(items),
+            items[0].image.channel_names,
+            chosen.model,
+            config,
+            self._session.model_path if go_on else None,
+        )
+        self._start(chosen.model, config, self._session.model_path if go_on else None)
+
+    def pause(self, paused: bool) -> None:
+        """Hold the running training, or let it go on."""
+        if self._job is None or self._session.activity is Activity.STOPPING:
+            return
+        self._job.send(partial(messages.Pause, paused=paused))
+        self._session.activity = Activity.PAUSED if paused else Activity.TRAINING
+
+    def stop(self) -> None:
+        """End the running training and keep the best weights so far."""
+        if self._job is None or self._session.activity is Activity.STOPPING:
+            return
+        self._previews.end()
+        self._job.send(partial(messages.ToTraining, command=Stop()))
+        self._session.activity = Activity.STOPPING
+
+    def give_way(self, wanted: bool) -> None:
+        """Let training leave the cores to the user's moving hand, or have all again."""
+        self._gives_way = wanted
+        if self._job is not None:
+            self._job.send(partial(messages.GiveWay, wanted=wanted))
+
+    def note_busy(self, busy: bool) -> None:
+        """Let looks be quick while the user's hand is busy."""
+        self._previews.hand_busy = busy
+
+    def _start(self, model: object, config: TrainingConfig, init: Path | None) -> None:
+        images = tuple(item.image for item in self._items)
+        scribbles = tuple(item.scribbles for item in self._items)
+        model_path = str(self._process.new_model_path())
+
+        def make(number: int) -> messages.Train:
+            return messages.Train(
+                number,
+                images,
+                scribbles,
+                model,  # type: ignore[arg-type]
+                config,
+                model_path,
+                None if init is None else str(init),
+            )
+
+        # First of all: making the job runs the event loop, and a second click waits there.
+        self._session.activity = Activity.TRAINING
+        self._job = Job(self._process, make, "ImPartial: training", self)
+        self._job.when_cancelled(self.stop)
+        self._job.progressed.connect(self._on_progress)
+        self._job.ended.connect(self._on_end)
+        self._previews.begin(self._job, self._items)
+        # In any case: what the hand did while the last training ended may not have arrived.
+        self.give_way(self._gives_way)
+        self.started.emit(config)
+
+    def _on_progress(self, progress: TrainingProgress) -> None:
+        self._previews.follow(progress)
+        self.progressed.emit(progress)
+
+    def _on_end(self, reply: messages.Final) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
+        self._job = None
+        self._previews.end()
+        self._decided_timer.stop()
+        self.waiting = ""
+        self._session.activity = Activity.IDLE
+        if isinstance(reply, messages.Trained):
+            if reply.steps_a_second and self._pending is not None:
+                config = self._pending.training
+                self.timed.emit(config.device, config.preset, reply.steps_a_second)
+            self._keep(Path(reply.model_path), reply.card)
+            return
+        if isinstance(reply, messages.Failed):
+            notifications.show_failure(reply, "training")
+        self.failed.emit()
+
+    def _keep(self, path: Path, card: ModelCard) -> None:
+        self.done = self._pending
+        annotated = sum(int((item.scribbles.labels > 0).sum()) for item in self._items)
+        planes = (
+            self._session.images[item.key].plane(item.plane)
+            for item in self._items
+            if item.key in self._session.images
+        )
+        cells = sum(plane.n_annotated_cells for plane in planes)
+        added = self._session.add_round(path, card, annotated, cells)
+        added.learned = {(item.key, item.plane): item.scribbles.labels for item in self._items}
+        self.finished.emit(added)
+
+    def note_decisions(self) -> None:
+        """Let decisions about objects join the running training, as strokes do."""
+        if self._job is not None:
+            self._decided_timer.start()
+
+    def _send_annotation(self) -> None:
+        """Let what was annotated meanwhile join the running training."""
+        if self._job is None or self._session.activity is Activity.STOPPING:
+            return
+        joined = join(self._workspace, self._items, self._n_classes)
+        before, self._items = self._items, joined.items
+        further = joined.items[len(before) :]
+        changed = any(
+            new.scribbles is not old.scribbles
+            and (new.scribbles.labels != old.scribbles.labels).any()
+            for new, old in zip(joined.items, before, strict=False)
+        )
+        if further and self._pending is not None:
+            sources = (*self._pending.sources, *self._sources(further))
+            self._pending = replace(self._pending, sources=tuple(dict.fromkeys(sources)))
+        if changed or further:
+            command = NewScribbles(
+                tuple(item.scribbles for item in joined.items),
+                tuple(item.image for item in further),
+            )
+            self._job.send(partial(messages.ToTraining, command=command))
+            self._previews.note_joined(further)
+        self._set_waiting(joined.waiting)
+
+    def _sources(self, items: Sequence[TrainingItem]) -> tuple[Source, ...]:
+        """Return the images that planes are of, each once."""
+        return tuple(dict.fromkeys(self._workspace.sources[item.key] for item in items))
+
+    def _set_waiting(self, waiting: str) -> None:
+        if waiting != self.waiting:
+            self.waiting = waiting
+            self._session.changed.emit()

@@ -1,0 +1,125 @@
+"""Review, suggestions and rounds: between their controls and their panels."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QObject
+
+from napari_impartial.core.review.review import Review
+
+from .layers.workspace import Workspace
+from .refine.rounds import RoundControl
+from .refine.rounds_panel import RoundRow, RoundsPanel
+from .refine.suggestions import Place, PlaceState
+from .refine.suggestions_panel import RefinePanel
+from .result import table_export
+from .result.prediction import ResultControl
+from .result.result_panel import ResultPanel
+
+_STATES = {
+    PlaceState.OPEN: "",
+    PlaceState.VISITED: "",
+    PlaceState.ANNOTATED: "painted: ",
+    PlaceState.FINE: "fine: ",
+}
+
+
+class Refinement(QObject):
+    """Wires what refines a result to what shows it."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        results: ResultControl,
+        result_panel: ResultPanel,
+        refine_panel: RefinePanel,
+        rounds_panel: RoundsPanel,
+    ) -> None:
+        super().__init__(result_panel)
+        self._session = workspace.session
+        self._results = results
+        self._review_panel = result_panel.review
+        self._refine_panel = refine_panel
+        self._rounds_panel = rounds_panel
+        self._places: list[Place] = []
+        self._shown_review: Review | None = None
+        self.rounds = RoundControl(workspace, results, self)
+        self._wire()
+
+    def let_go(self) -> None:
+        """Stop listening; the dock is going."""
+        self._results.review.let_go()
+        self.rounds.close()
+
+    def update(self) -> None:
+        """Show decisions and rounds as they are now."""
+        self._show_decisions()
+        self._show_rounds()
+
+    def _wire(self) -> None:
+        review, rounds, panel = self._results.review, self.rounds, self._review_panel
+        panel.accept_wanted.connect(review.accept)
+        panel.reject_wanted.connect(review.reject)
+        panel.reviewed_changed.connect(self._session.set_reviewed)
+        panel.export_wanted.connect(table_export.export)
+        refine, places = self._refine_panel, self._results.suggestions
+        refine.place_chosen.connect(lambda row: places.go_to(places.places[row]))
+        refine.place_fine.connect(lambda row: places.looks_fine(places.places[row]))
+        places.suggested.connect(self._show_places)
+        panel.undo_wanted.connect(review.undo)
+        refine.undo_wanted.connect(review.undo)
+        review.changed.connect(self._show_decisions)
+        self._rounds_panel.compare_wanted.connect(rounds.show)
+        self._rounds_panel.roll_back_wanted.connect(rounds.roll_back)
+        self._rounds_panel.valueChanged.connect(rounds.choose)
+        rounds.changed.connect(self._show_rounds)
+        rounds.compared.connect(self._rounds_panel.set_changes)
+        rounds.comparison_ended.connect(lambda: self._rounds_panel.set_comparing(False))
+        rounds.judged.connect(self._rounds_panel.set_hint)
+
+    def _show_places(self, places: list[Place]) -> None:
+        images = self._session.images
+        # The name of the image where there are several, and of the round if it is an old one.
+        several = len(images) > 1
+        where = [[images[p.key].name] * several + [p.stale] * bool(p.stale) for p in places]
+        # Where only the state of places has changed, the chosen one stays chosen.
+        same = [p.suggestion for p in places] == [p.suggestion for p in self._places]
+        row = self._refine_panel.value() if same else None
+        self._places = places
+        self._refine_panel.setValue(
+            [
+                f"{p.suggestion.rank}.  {_STATES[p.state]}{p.suggestion.reason}"
+                + (f"  ({', '.join(notes)})" if notes else "")
+                for p, notes in zip(places, where, strict=True)
+            ],
+            [p.done for p in places],
+            -1 if row is None else row,
+        )
+
+    def _show_decisions(self) -> None:
+        plane = self._session.plane
+        review = None if plane is None else plane.review
+        if review is not self._shown_review:
+            self._shown_review = review
+            self._review_panel.set_verdicts(self._results.review.verdicts())
+        words = self._results.review.undo_words()
+        self._review_panel.set_undo(words)
+        self._refine_panel.set_undo(words)
+        record = self._session.record
+        done = record is not None and record.is_reviewed
+        self._review_panel.set_reviewed(done, done and record is not None and not record.reviewed)
+
+    def _show_rounds(self) -> None:
+        session = self._session
+        rows = [
+            RoundRow(
+                one.number,
+                one.card.seconds,
+                one.annotated_px,
+                one.annotated_cells,
+                self.rounds.objects(one),
+                one.unseen if one.held_out is None else one.held_out,
+                one is session.round,
+            )
+            for one in session.rounds
+        ]
+        self._rounds_panel.set_rounds(rows, session.busy)

@@ -1,0 +1,1 @@
+"""The state of one annotation session: plain Python, no widgets, no layers."""

@@ -1,0 +1,318 @@
+"""What is kept of an annotation session: plain dataclasses, no layers, no window.
+
+To keep more, add a field with a default here, or use :attr:`SavedSession.parts`. Fields
+that a file does not have get their default, and names that are not known are ignored, so
+neither needs a new format version.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.prediction.suggestions import entropy
+from napari_impartial.core.review.round_changes import UNKNOWN
+from napari_impartial.core.training.messages import Prediction
+
+Part = TypeVar("Part")
+
+_ONE = 65535
+
+
+@dataclass
+class SavedLayer:
+    """A layer of images, scribbles or instances.
+
+    Attributes
+    ----------
+    name
+        As in the list of layers.
+    data
+        `Kept` to be written, `Stored` once read; None for an image that is read from
+        its file.
+    path
+        File that the image comes from, as an absolute path.
+    relative
+        The same, seen from the session's folder.
+    reader
+        napari's name of the reader.
+    shape
+        Shape of the data.
+    rgb
+        Whether the last axis holds colours.
+    print
+        What a few of the pixels hash to, by which the data is known again.
+    placement
+        Scale, translate, rotate, shear, affine, units and axis labels.
+    look
+        Colours, contrast limits, opacity and the like.
+    metadata
+        What else belongs to it, such as the names of channels.
+    shown
+        Whether it is in the list of layers; one that was removed can be brought back.
+    """
+
+    name: str = ""
+    data: Any = None
+    path: str | None = None
+    relative: str | None = None
+    reader: str | None = None
+    shape: list[int] = field(default_factory=list)
+    rgb: bool = False
+    print: str | None = None
+    placement: dict[str, Any] = field(default_factory=dict)
+    look: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    shown: bool = True
+
+
+@dataclass
+class SavedDismissal:
+    """A place that looked fine, as in :class:`core.prediction.dismissed.Dismissal`."""
+
+    y: int = 0
+    x: int = 0
+    box: list[int] = field(default_factory=list)
+    foreground: Any = None
+
+
+@dataclass
+class SavedPlane:
+    """What the network said of one plane, and what follows from it.
+
+    Attributes
+    ----------
+    at
+        Positions along the T and Z axes.
+    prediction
+        (K, Y, X) uint16, 65535 for 1: probability of the K - 1 foreground classes, then
+        mutual information; None where only objects or decisions are left of it.
+    n_samples
+        Monte-Carlo passes.
+    predicted_by
+        Number of the round that it is of, or one of `UNKNOWN`, `EARLIER` and `LOADED`
+        (:mod:`core.review.round_changes`).
+    suggestions, visited
+        Places to scribble next; those (y, x) that were gone to.
+    suggested_on
+        (Y, X) uint8, the scribbles that there were when the suggestions were made; None if
+        there were none.
+    dismissed
+        Suggested places that looked fine.
+    review
+        Decisions about objects, in bytes (:func:`core.review.annotation.to_bytes`).
+    previewed
+        Whether the layer of objects showed what a training, not over yet, made of the plane.
+    objects
+        (Y, X) int32, the plane's objects where that is so; None if there are none.
+    """
+
+    at: list[int] = field(default_factory=list)
+    prediction: Any = None
+    n_samples: int = 0
+    predicted_by: int = UNKNOWN
+    suggestions: list[dict[str, Any]] = field(default_factory=list)
+    visited: list[list[int]] = field(default_factory=list)
+    suggested_on: Any = None
+    dismissed: list[SavedDismissal] = field(default_factory=list)
+    review: Any = None
+    previewed: bool = False
+    objects: Any = None
+
+
+@dataclass
+class SavedImage:
+    """One image of the session.
+
+    Attributes
+    ----------
+    layers
+        Positions in :attr:`SavedSession.layers`; the first names the image.
+    axes, channels, names
+        As in the window's `Source`.
+    scribbles, instances
+        Its scribble layer and the layer of its objects, if there are.
+    planes
+        Planes that were predicted or decided about.
+    reviewed
+        Whether the user has ticked it off.
+    """
+
+    layers: list[int] = field(default_factory=list)
+    axes: str = "YX"
+    channels: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    scribbles: SavedLayer | None = None
+    instances: SavedLayer | None = None
+    planes: list[SavedPlane] = field(default_factory=list)
+    reviewed: bool = False
+
+
+@dataclass
+class SavedMask:
+    """Objects of one plane as an earlier round left them.
+
+    Attributes
+    ----------
+    image
+        Position in :attr:`SavedSession.images`.
+    at
+        Positions along the T and Z axes.
+    labels
+        (Y, X) int32.
+    """
+
+    image: int = 0
+    at: list[int] = field(default_factory=list)
+    labels: Any = None
+
+
+@dataclass
+class SavedRound:
+    """One training, the model it left, and its objects if it is not the current one.
+
+    The model is None if its file was gone, and no copy of it was there.
+    """
+
+    number: int = 0
+    model: Path | None = None
+    annotated_px: int = 0
+    annotated_cells: int = 0
+    current: bool = False
+    masks: list[SavedMask] = field(default_factory=list)
+    unseen: float | None = None
+
+
+@dataclass
+class SavedView:
+    """Where the user was.
+
+    Attributes
+    ----------
+    image
+        Position in :attr:`SavedSession.images`, or None.
+    plane
+        Positions along the image's T and Z axes.
+    center, zoom, angles
+        Of the camera.
+    point, order, ndisplay
+        Of the sliders.
+    """
+
+    image: int | None = None
+    plane: list[int] = field(default_factory=list)
+    center: list[float] = field(default_factory=list)
+    zoom: float = 0.0
+    angles: list[float] = field(default_factory=list)
+    point: list[float] = field(default_factory=list)
+    order: list[int] = field(default_factory=list)
+    ndisplay: int = 2
+
+
+@dataclass
+class SavedSession:
+    """All that is kept.
+
+    Attributes
+    ----------
+    layers
+        Image layers; several images may share one.
+    loose
+        Scribble layers whose image is gone.
+    model
+        File of the current model.
+    parts
+        What other parts of the window keep, by name (the settings of a panel, say), added
+        with `SessionStore.keep_part`.
+    """
+
+    layers: list[SavedLayer] = field(default_factory=list)
+    images: list[SavedImage] = field(default_factory=list)
+    loose: list[SavedLayer] = field(default_factory=list)
+    model: Path | None = None
+    rounds: list[SavedRound] = field(default_factory=list)
+    view: SavedView = field(default_factory=SavedView)
+    parts: dict[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """Say in a few words what there is."""
+        scribbled = sum(image.scribbles is not None for image in self.images)
+        words = [_count(len(self.images), "image"), f"{scribbled} with scribbles"]
+        if self.rounds:
+            words.append(_count(len(self.rounds), "round") + " of training")
+        return ", ".join(words)
+
+
+def pack(prediction: Prediction) -> npt.NDArray[np.uint16]:
+    """Return a prediction as :attr:`SavedPlane.prediction`, in a quarter of its size."""
+    maps = [*prediction.probability[1:], prediction.mutual_information]
+    return np.stack([np.rint(np.clip(m, 0, 1) * _ONE).astype(np.uint16) for m in maps])
+
+
+def unpack(packed: npt.NDArray[Any], n_samples: int) -> Prediction:
+    """Return the prediction, within 1e-5 of what was packed; its entropy is worked out."""
+    values = packed.astype(np.float32) / np.float32(_ONE)
+    foreground = values[:-1]
+    background = np.clip(1 - foreground.sum(axis=0, keepdims=True), 0, 1)
+    probability = np.concatenate([background, foreground]).astype(np.float32)
+    return Prediction(probability, entropy(probability), values[-1], None, n_samples)
+
+
+def to_content(part: Any) -> Any:
+    """Return dataclasses as dicts, with all else, arrays and paths included, as it is."""
+    if dataclasses.is_dataclass(part) and type(part).__module__ == __name__:
+        return {f.name: to_content(getattr(part, f.name)) for f in dataclasses.fields(part)}
+    if isinstance(part, list):
+        return [to_content(item) for item in part]
+    return part
+
+
+def from_content(kind: type[Part], content: Any) -> Part:
+    """Return the dataclass that :func:`to_content` made a dict of.
+
+    Raises
+    ------
+    ImPartialError
+        If a value is of another kind than its field.
+    """
+    if not isinstance(content, dict):
+        raise ImPartialError(f"The session is damaged: {kind.__name__} is missing or no object.")
+    hints = typing.get_type_hints(kind)
+    values = {
+        f.name: _value(hints[f.name], content[f.name], f.name)
+        for f in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if f.name in content
+    }
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, name: str) -> Any:
+    if hint is Any:
+        return value
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if value is None and types.NoneType in options:
+        return None
+    wanted = next(option for option in options if option is not types.NoneType)
+    if dataclasses.is_dataclass(wanted):
+        return from_content(wanted, value)  # type: ignore[arg-type]
+    origin = typing.get_origin(wanted) or wanted
+    if origin is list and isinstance(value, list):
+        (inner,) = typing.get_args(wanted)
+        return [_value(inner, item, name) for item in value]
+    if origin is float and isinstance(value, int):
+        return float(value)
+    if not isinstance(value, origin):
+        raise ImPartialError(f"The session is damaged: {name!r} is {value!r}.")
+    return value
+
+
+def _count(n: int, noun: str) -> str:
+    return f"1 {noun}" if n == 1 else f"{n} {noun}s"

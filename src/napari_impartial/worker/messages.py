@@ -1,0 +1,220 @@
+"""What the window and its training process say to each other, and how it is sent.
+
+Messages are small frozen dataclasses. Arrays in them travel as raw buffers behind a
+short pickled head (pickle protocol 5), so that an image of a hundred megabytes is
+written to the pipe as it lies in memory instead of being copied into a pickle while
+holding the interpreter. Both ends are this program: the pipe is made by the window and
+handed to the child alone.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from napari_impartial.core.config import ModelConfig, PredictionConfig, TrainingConfig
+from napari_impartial.core.data.image import Image
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.network.model_card import ModelCard
+from napari_impartial.core.training.messages import Command, Prediction, TrainingProgress
+from napari_impartial.core.training.speed import Speed
+
+
+@dataclass(frozen=True)
+class Hello:
+    """Load the network's library and say which devices there are."""
+
+    job: int
+
+
+@dataclass(frozen=True)
+class Train:
+    """Fit a network and write it to `model_path`; go on from `init_path` if given."""
+
+    job: int
+    images: tuple[Image, ...]
+    scribbles: tuple[Scribbles, ...]
+    model: ModelConfig
+    training: TrainingConfig
+    model_path: str
+    init_path: str | None = None
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Predict one image with the model at `model_path`."""
+
+    job: int
+    image: Image
+    model_path: str
+    config: PredictionConfig
+
+
+@dataclass(frozen=True)
+class Package:
+    """Write the model at `model_path` as a package for the BioImage Model Zoo.
+
+    `image`, with the model's channels, is what the package can be tested with.
+    """
+
+    job: int
+    image: Image
+    model_path: str
+    path: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Say how fast a device is; measure it where that is not known yet."""
+
+    job: int
+    device: str
+
+
+@dataclass(frozen=True)
+class ToTraining:
+    """Pass a command on to the running training."""
+
+    job: int
+    command: Command
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Hold the running training, or let it go on."""
+
+    job: int
+    paused: bool
+
+
+@dataclass(frozen=True)
+class GiveWay:
+    """Train on half the cores, and rest: the user is painting or moving. Or go on."""
+
+    job: int
+    wanted: bool
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Give the running prediction or measurement up."""
+
+    job: int
+
+
+Job = Hello | Train | Predict | Package | Measure
+Request = Job | ToTraining | Pause | GiveWay | Cancel
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The network's library is loaded; `devices` are pairs of name and description."""
+
+    job: int
+    devices: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """How training stands."""
+
+    job: int
+    progress: TrainingProgress
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Training is over and the model has been written.
+
+    Attributes
+    ----------
+    steps_a_second : float
+        Of this training while it gave way to nobody, all that it did between steps included;
+        0 if that was too short to tell.
+    """
+
+    job: int
+    model_path: str
+    card: ModelCard
+    steps_a_second: float = 0.0
+
+
+@dataclass(frozen=True)
+class Predicting:
+    """Share of the prediction that is done, 0 to 1."""
+
+    job: int
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The prediction that was asked for, and the seconds that it took to compute."""
+
+    job: int
+    prediction: Prediction
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """The package has been written and checked."""
+
+    job: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How fast the device is that was asked for."""
+
+    job: int
+    speed: Speed
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job could not be done.
+
+    Attributes
+    ----------
+    kind : str
+        ``input``: the user can mend it, `message` says how; ``memory``: the machine is
+        too small; ``cancelled``: as asked; ``ended``: the process is gone; ``fault``:
+        an error of this program, `details` holds its traceback.
+    """
+
+    job: int
+    kind: str
+    message: str
+    details: str = ""
+
+
+Final = Ready | Trained | Predicted | Packaged | Measured | Failed
+Reply = Final | Progressed | Predicting
+
+
+def send(connection: Connection, message: Request | Reply) -> None:
+    """Write a message; raises OSError if the other end is gone."""
+    buffers: list[pickle.PickleBuffer] = []
+    body = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    parts = [buffer.raw() for buffer in buffers]
+    connection.send_bytes(pickle.dumps((body, [part.nbytes for part in parts])))
+    for part in parts:
+        if part.nbytes:
+            connection.send_bytes(part)
+
+
+def receive(connection: Connection) -> Any:
+    """Read one message; raises EOFError or OSError if the other end is gone."""
+    # The other end of the pipe is this program; nobody else has it.
+    body, sizes = pickle.loads(connection.recv_bytes())  # noqa: S301
+    # bytearray, so that the arrays over it are writable: torch warns of others.
+    buffers = [bytearray(size) for size in sizes]
+    for buffer in buffers:
+        if buffer:
+            connection.recv_bytes_into(buffer)
+    return pickle.loads(body, buffers=buffers)  # noqa: S301

@@ -1,0 +1,306 @@
+"""Cutting probabilities into objects: exact pictures, then what must not matter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.cutter import Cutter, classes_of, count_objects, to_instances
+from napari_impartial.core.instances.metrics import match
+from napari_impartial.core.instances.scoring import SMALLEST_PX
+from napari_impartial.core.instances.watershed import find_hills, find_passes, join_hills
+from napari_impartial.core.training.messages import Prediction
+
+COMPONENTS = InstanceConfig(split="components", smooth_px=0.0, min_size_px=0)
+WATERSHED = InstanceConfig("watershed", smooth_px=0.0, min_size_px=0)
+
+
+def discs(*circles: tuple[int, int, int], shape: tuple[int, int] = (60, 90)) -> np.ndarray:
+    """Label image of discs (y, x, radius); a later one does not cover an earlier one."""
+    y, x = np.indices(shape)
+    labels = np.zeros(shape, np.int32)
+    for i, (cy, cx, radius) in enumerate(circles, start=1):
+        labels[(labels == 0) & ((y - cy) ** 2 + (x - cx) ** 2 <= radius**2)] = i
+    return labels
+
+
+def as_probability(labels: np.ndarray) -> np.ndarray:
+    return np.where(labels > 0, 0.95, 0.02).astype(np.float32)
+
+
+def crowd(seed: int = 0) -> np.ndarray:
+    """Touching discs of radius 7 to 10 on a loose grid."""
+    rng = np.random.default_rng(seed)
+    circles = [
+        (y + int(rng.integers(-1, 2)), x + int(rng.integers(-1, 2)), int(rng.integers(7, 11)))
+        for y in range(12, 120, 17)
+        for x in range(12, 120, 17)
+    ]
+    return discs(*circles, shape=(128, 128))
+
+
+def test_components_is_the_authors_recipe() -> None:
+    p = np.array(
+        [
+            [0.9, 0.9, 0.0, 0.7, 0.0],
+            [0.9, 0.8, 0.0, 0.7, 0.0],
+            [0.0, 0.0, 0.0, 0.0, 0.0],
+            [0.9, 0.0, 0.0, 0.8, 0.8],
+            [0.0, 0.0, 0.0, 0.8, 0.8],
+        ]
+    )
+    config = InstanceConfig("components", threshold=0.8, min_size_px=2, smooth_px=0.0, grow_px=0)
+    expected = [
+        [1, 1, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [0, 0, 0, 0, 0],
+        [0, 0, 0, 2, 2],
+        [0, 0, 0, 2, 2],
+    ]
+    labels = to_instances(p, config)
+    assert labels.tolist() == expected
+    assert labels.dtype == np.int32
+
+
+def test_growing_never_merges() -> None:
+    p = np.zeros((1, 9), np.float32)
+    p[0, [1, 6]] = 1.0
+    config = InstanceConfig("components", min_size_px=0, smooth_px=0.0, grow_px=3)
+    assert to_instances(p, config).tolist() == [[1, 1, 1, 1, 2, 2, 2, 2, 2]]
+
+
+def test_smallest_size_keeps_the_rest_numbered() -> None:
+    p = np.array([[1, 0, 1, 1, 0, 1, 1, 1]], np.float32)
+    labels = to_instances(p, InstanceConfig("components", min_size_px=2, smooth_px=0.0))
+    assert labels.tolist() == [[0, 0, 1, 1, 0, 2, 2, 2]]
+
+
+def test_touching_discs_are_split_at_the_waist() -> None:
+    truth = discs((30, 30, 14), (30, 54, 14))
+    labels = to_instances(as_probability(truth), WATERSHED)
+    assert match(truth, labels, 0.9).tp == 2
+    assert labels.max() == 2
+    assert to_instances(as_probability(truth), COMPONENTS).max() == 1
+
+
+def test_a_dip_in_probability_splits_a_bar() -> None:
+    p = np.zeros((40, 80), np.float32)
+    p[12:28, 8:72] = 0.98
+    whole = to_instances(p, WATERSHED)
+    assert whole.max() == 1  # long, but without a waist
+    p[12:28, 39:41] = 0.6
+    labels = to_instances(p, WATERSHED)
+    assert labels.max() == 2
+    assert labels[20, 20] != labels[20, 60]
+
+
+def test_small_and_large_side_by_side() -> None:
+    truth = discs((40, 40, 26), (40, 78, 12), (12, 98, 5), (12, 111, 5), shape=(80, 120))
+    labels = to_instances(as_probability(truth), WATERSHED)
+    scores = match(truth, labels, 0.7)
+    assert (scores.tp, scores.fp) == (4, 0)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_crowd_is_counted(seed: int) -> None:
+    truth = crowd(seed)
+    split = match(truth, to_instances(as_probability(truth), WATERSHED))
+    joined = match(truth, to_instances(as_probability(truth), COMPONENTS))
+    assert split.f1 > 0.9
+    assert split.f1 > joined.f1 + 0.2
+
+
+@pytest.mark.parametrize("split", ["automatic", "watershed"])
+def test_stronger_splitting_never_gives_fewer(split: str) -> None:
+    rng = np.random.default_rng(3)
+    noisy = as_probability(crowd()) - rng.random((128, 128), dtype=np.float32) * 0.4
+    counts = [
+        to_instances(noisy, InstanceConfig(split, split_strength=s, min_size_px=0)).max()
+        for s in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    assert counts == sorted(counts)
+    assert counts[0] < counts[1] < counts[4]
+
+
+def test_no_splitting_equals_components() -> None:
+    p = as_probability(crowd())
+    config = InstanceConfig("watershed", split_strength=0.0, smooth_px=0.0, min_size_px=0)
+    pieces, count = ndimage.label(p >= 0.5, np.ones((3, 3)))
+    scores = match(pieces, to_instances(p, config), 0.999)
+    assert (scores.tp, scores.fp) == (count, 0)
+
+
+@pytest.mark.parametrize("split", ["automatic", "watershed", "components"])
+@pytest.mark.parametrize(
+    "turn", [np.flipud, np.fliplr, np.transpose, lambda a: np.pad(a, ((5, 11), (3, 0)))]
+)
+def test_turned_and_moved_pictures(split: str, turn) -> None:  # type: ignore[no-untyped-def]
+    p = as_probability(crowd(2))
+    config = InstanceConfig(split=split)
+    scores = match(turn(to_instances(p, config)), to_instances(turn(p), config), 0.8)
+    assert scores.fp == scores.fn == 0
+    assert scores.tp > 1
+
+
+@pytest.mark.parametrize("split", ["automatic", "watershed", "components"])
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (1, 1), (1, 7), (33, 2)])
+def test_degenerate_sizes(split: str, shape: tuple[int, int]) -> None:
+    config = InstanceConfig(split=split, min_size_px=0)
+    assert to_instances(np.zeros(shape), config).shape == shape
+    full = to_instances(np.ones(shape), config)
+    if split == "automatic" and full.size < SMALLEST_PX:
+        assert not full.any()
+    else:
+        assert full.tolist() == np.ones(shape, int).tolist()
+
+
+@pytest.mark.parametrize("split", ["automatic", "watershed", "components"])
+def test_a_prediction_is_cut_as_its_foreground(split: str) -> None:
+    truth = discs((20, 20, 9), (20, 60, 12))
+    foreground = as_probability(truth)
+    probability = np.stack([1 - foreground, 0.75 * foreground, 0.25 * foreground])
+    nothing = np.zeros_like(foreground)
+    prediction = Prediction(probability, nothing, nothing, None, 4)
+    config = InstanceConfig(split)
+    labels = to_instances(prediction, config)
+    assert labels.max() == 2
+    np.testing.assert_array_equal(labels, to_instances(prediction.foreground, config))
+
+
+def test_labels_are_consecutive_and_repeatable() -> None:
+    p = as_probability(crowd(4))
+    first = to_instances(p)
+    assert np.unique(first).tolist() == list(range(int(first.max()) + 1))
+    np.testing.assert_array_equal(first, to_instances(p))
+
+
+def test_what_is_no_number_is_background() -> None:
+    p = np.full((9, 9), np.nan)
+    p[2:7, 2:7] = 1.0
+    assert to_instances(p, COMPONENTS).sum() == 25
+    assert to_instances(np.full((4, 4), np.nan)).max() == 0
+
+
+def test_input_is_left_alone() -> None:
+    p = as_probability(crowd())
+    before = p.copy()
+    to_instances(p)
+    np.testing.assert_array_equal(p, before)
+
+
+def test_bad_input_is_named() -> None:
+    with pytest.raises(ImPartialError, match=r"\(2, 3, 4\)"):
+        to_instances(np.zeros((2, 3, 4)))
+    with pytest.raises(ImPartialError, match="threshold"):
+        to_instances(np.zeros((3, 4)), InstanceConfig(threshold=2.0))
+
+
+def test_classes_by_largest_mean() -> None:
+    labels = np.array([[4, 4, 0, 9, 9]])
+    p = np.zeros((3, 1, 5))
+    p[1, 0] = [0.9, 0.2, 1.0, 0.1, 0.1]
+    p[2, 0] = [0.1, 0.7, 0.0, 0.2, 0.3]
+    assert classes_of(labels, p).tolist() == [1, 2]
+    assert classes_of(np.zeros((1, 5), int), p).tolist() == []
+    with pytest.raises(ImPartialError, match="at least two classes"):
+        classes_of(labels, p[:1])
+
+
+def test_hills_passes_and_joining() -> None:
+    height = np.array([[1, 5, 2, 3, 1, 4]], np.float32)
+    regions, summits = find_hills(height, np.ones((1, 6), bool))
+    assert summits.tolist() == [0, 5, 3, 4]
+    assert regions[0, [1, 3, 5]].tolist() == [1, 2, 3]
+    pairs, passes = find_passes(regions, height)
+    assert dict(zip(map(tuple, pairs.tolist()), passes.tolist(), strict=True)) == {
+        (1, 2): 2.0,
+        (2, 3): 1.0,
+    }
+    # 2 reaches 0.6 of summit 3; 1 does not reach 0.6 of summit 4.
+    assert join_hills(pairs, passes, summits, 0.6).tolist() == [0, 1, 1, 2]
+    assert join_hills(pairs, passes, summits, 0.7).tolist() == [0, 1, 2, 3]
+
+
+def test_a_plateau_is_one_hill() -> None:
+    regions, summits = find_hills(np.ones((5, 7), np.float32), np.ones((5, 7), bool))
+    assert regions.tolist() == np.ones((5, 7), int).tolist()
+    assert summits.tolist() == [0, 1]
+
+
+def soft_disc(p: np.ndarray, y: float, x: float, radius: float, height: float) -> None:
+    """Draw a disc with soft edges into a map."""
+    yy, xx = np.indices(p.shape)
+    np.maximum(p, height / (1 + np.exp(np.hypot(yy - y, xx - x) - radius)), out=p)
+
+
+def bright_pair_and_dim_cell() -> np.ndarray:
+    """Two cells that part at 0.75 only, and one that never reaches 0.5."""
+    p = np.zeros((64, 128), np.float32)
+    soft_disc(p, 30, 30, 13, 0.97)
+    soft_disc(p, 30, 54, 13, 0.97)
+    soft_disc(p, 34, 98, 13, 0.46)
+    return p
+
+
+def test_each_object_has_an_outline_of_its_own() -> None:
+    p = bright_pair_and_dim_cell()
+    labels = to_instances(p)
+    assert labels.max() == 3
+    assert len({labels[30, 30], labels[30, 54], labels[34, 98]} - {0}) == 3
+    # One threshold for all loses the dim one.
+    assert to_instances(p, InstanceConfig(split="watershed")).max() == 2
+
+
+def test_a_cutter_gives_what_a_fresh_one_gives() -> None:
+    cutter = Cutter(bright_pair_and_dim_cell())
+    for config in (
+        InstanceConfig(),
+        InstanceConfig(threshold=0.8),
+        InstanceConfig(split="components"),
+        InstanceConfig(smooth_px=0.0),
+        InstanceConfig(split="watershed", min_size_px=700),
+        InstanceConfig(),
+    ):
+        np.testing.assert_array_equal(
+            cutter.cut(config), to_instances(bright_pair_and_dim_cell(), config)
+        )
+
+
+@pytest.mark.parametrize("split", ["automatic", "watershed", "components"])
+def test_a_higher_threshold_finds_no_more(split: str) -> None:
+    p = bright_pair_and_dim_cell()
+    found = [
+        (to_instances(p, InstanceConfig(split=split, threshold=t)) > 0).sum()
+        for t in (0.2, 0.4, 0.6, 0.8, 0.95)
+    ]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[-1]
+
+
+def test_objects_are_whole_and_in_one_piece() -> None:
+    p = np.zeros((64, 64), np.float32)
+    soft_disc(p, 30, 30, 16, 0.97)
+    p[28:33, 28:33] = 0.05  # a nucleolus, say
+    labels = to_instances(p)
+    assert labels.max() == 1
+    assert labels[30, 30] == 1
+    assert ndimage.label(labels)[1] == 1
+
+
+def test_a_ring_keeps_its_lumen() -> None:
+    yy, xx = np.indices((96, 96))
+    radius = np.hypot(yy - 48, xx - 48)
+    p = np.where((radius > 28) & (radius < 40), 0.95, 0.02).astype(np.float32)
+    assert to_instances(p)[48, 48] == 0
+
+
+def test_objects_are_counted_whatever_their_ids() -> None:
+    labels = np.zeros((5, 6), np.int32)
+    assert count_objects(labels) == 0
+    labels[0], labels[2] = 3, 9
+    assert count_objects(labels) == 2
+    labels[4] = 2_000_000_000
+    assert count_objects(labels) == 3

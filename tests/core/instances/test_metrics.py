@@ -1,0 +1,190 @@
+"""Figures of merit: by hand, against StarDist and Cellpose, and under changes of names."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances import metrics
+from napari_impartial.core.instances.metrics import average_precision, best_ious, evaluate, match
+from napari_impartial.core.instances.overlaps import overlap_table
+
+# 0.5000001, 0.6000000000000001 and the like tell single from double precision.
+THRESHOLDS = [0.001, 0.1, 0.25, 1 / 3, 0.4, 0.5, 0.5000001, 0.6, 0.6000000000000001, 0.75, 0.9, 1.0]
+
+
+def bars() -> tuple[np.ndarray, np.ndarray]:
+    """True bars 1 and 5 of 4 px each; prediction 7 takes 3 px of 1, 2 the whole of 5."""
+    truth = np.array([[1, 1, 1, 1, 0, 5, 5, 5, 5, 0]])
+    pred = np.array([[0, 7, 7, 7, 7, 2, 2, 2, 2, 0]])
+    return truth, pred
+
+
+def crossed() -> tuple[np.ndarray, np.ndarray]:
+    """IoU of truth A with P is 4 of 9 px, with Q 3 of 7; of B with P 2 of 7, with Q none."""
+    truth = np.array([[1] * 7 + [2] * 3])
+    pred = np.array([[1] * 4 + [2] * 3 + [1] * 2 + [0]])
+    return truth, pred
+
+
+def random_pairs(seed: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for i in range(count):
+        shape = rng.integers(1, 12, 2)
+        truth = rng.integers(0, rng.integers(1, 12), shape)
+        if i % 3 == 0:
+            pred = rng.integers(0, rng.integers(1, 12), shape)
+        elif i % 3 == 1:
+            pred = np.where(rng.random(shape) < 0.3, rng.integers(0, 9, shape), truth)
+        else:
+            truth = np.kron(truth, np.ones((3, 3), int))
+            pred = np.roll(truth, rng.integers(-2, 3, 2), (0, 1))
+        pairs.append((truth * (1 + i % 2), rng.permutation(int(pred.max()) + 1)[pred]))
+    return pairs
+
+
+def test_counts_and_scores_by_hand() -> None:
+    scores = match(*bars(), threshold=0.5)
+    # IoU of 1 and 7: 3 of 5 px; of 5 and 2: 1.
+    assert (scores.tp, scores.fp, scores.fn, scores.n_true, scores.n_pred) == (2, 0, 0, 2, 2)
+    assert scores.mean_true_score == pytest.approx(0.8)
+    assert scores.panoptic_quality == pytest.approx(0.8)
+    scores = match(*bars(), threshold=0.7)
+    assert (scores.tp, scores.fp, scores.fn) == (1, 1, 1)
+    assert (scores.precision, scores.recall, scores.f1) == (0.5, 0.5, 0.5)
+    assert scores.ap == pytest.approx(1 / 3)
+    assert (scores.mean_matched_score, scores.mean_true_score) == (1.0, 0.5)
+
+
+def test_more_pairs_beat_a_better_pair() -> None:
+    truth, pred = crossed()
+    # A-P: 4 of 9 px, A-Q: 3 of 7, B-P: 2 of 7.
+    assert overlap_table(truth, pred).toarray().tolist() == [[0, 0, 0], [0, 4, 3], [1, 2, 0]]
+    low = match(truth, pred, threshold=0.25)
+    assert (low.tp, low.mean_matched_score) == (2, pytest.approx((3 / 7 + 2 / 7) / 2))
+    # Now only A's pairs pass; A-Q is taken since B-P, which fails, still counts as a tie-breaker.
+    high = match(truth, pred, threshold=0.4)
+    assert (high.tp, high.mean_matched_score) == (1, pytest.approx(3 / 7))
+
+
+@pytest.mark.parametrize("threshold", [0.25, 0.4])
+def test_large_tables_are_solved_alike(threshold: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [crossed(), *random_pairs(1, 30)]
+    dense = [match(*pair, threshold=threshold) for pair in pairs]
+    monkeypatch.setattr(metrics, "_DENSE_ENTRIES", 0)
+    assert [match(*pair, threshold=threshold) for pair in pairs] == dense
+    assert sum(scores.tp for scores in dense) > 30
+
+
+def test_exactly_half_counts_once() -> None:
+    truth = np.array([[1, 1, 1, 1]])
+    pred = np.array([[1, 1, 2, 2]])
+    scores = match(truth, pred, threshold=0.5)
+    assert (scores.tp, scores.fp, scores.fn) == (1, 1, 0)
+    assert average_precision(truth, pred, 0.5)[1].tolist() == [1.0]
+
+
+def test_empty_and_one_sided() -> None:
+    empty, one = np.zeros((3, 3), np.uint8), np.eye(3, dtype=np.uint8)
+    assert match(empty, empty).f1 == 0.0
+    assert (match(empty, one).fp, match(one, empty).fn) == (1, 1)
+    assert math.isnan(average_precision(empty, empty, [0.5])[0][0])
+    assert average_precision(empty, one, [0.5])[0].tolist() == [0.0]
+    nothing = evaluate([empty], [empty])
+    assert (nothing.f1, nothing.miou, nothing.n_true, nothing.n_pred) == (0.0, 0.0, 0, 0)
+    assert match(np.zeros((0, 4), int), np.zeros((0, 4), int)).n_true == 0
+
+
+def test_gaps_between_ids() -> None:
+    truth, pred = bars()
+    assert match(truth, pred).n_true == 2
+    ap, tp, fp, fn = average_precision(truth, pred, [0.5])
+    # Cellpose takes the largest ids, 5 and 7, for the counts.
+    assert (tp[0], fp[0], fn[0], ap[0]) == (2, 5, 3, pytest.approx(0.2))
+
+
+def test_evaluation_by_hand() -> None:
+    truth, pred = bars()
+    result = evaluate([truth, np.zeros((2, 2), int)], [pred, np.eye(2, dtype=int)])
+    assert (result.n_true, result.n_pred) == (2, 3)
+    assert result.f1 == pytest.approx(2 * 2 / (2 + 3))
+    assert result.ap == pytest.approx(2 / 3)
+    # IoU 0.6 passes at 0.5, 0.55 and 0.6: three times 2/3, seven times 1/4.
+    assert result.map == pytest.approx((3 * 2 / 3 + 7 * 1 / 4) / 10)
+    assert result.miou == pytest.approx((0.6 + 1) / 2)
+    assert result.mdice == pytest.approx((0.75 + 1) / 2)
+    assert best_ious(truth, pred).tolist() == pytest.approx([0.6, 1.0])
+
+
+def test_names_and_directions_do_not_matter() -> None:
+    for truth, pred in random_pairs(5, 12):
+        plain = evaluate([truth], [pred])
+        renamed = evaluate([truth * 1000], [np.where(pred > 0, 2**40 + 3 * pred, 0)])
+        assert renamed == pytest.approx(plain)
+        assert evaluate([truth[::-1]], [pred[::-1]]) == pytest.approx(plain)
+        assert evaluate([truth.astype(np.uint16).T], [pred.T]) == pytest.approx(plain)
+        swapped = match(pred, truth, 0.3)
+        straight = match(truth, pred, 0.3)
+        assert (swapped.tp, swapped.fp, swapped.fn) == (straight.tp, straight.fn, straight.fp)
+
+
+def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = random_pairs(7, 9)
+    plain = evaluate(*zip(*pairs, strict=True))
+    monkeypatch.setattr("napari_impartial.core.instances.overlaps._CHUNK_PIXELS", 5)
+    assert evaluate(*zip(*pairs, strict=True)) == plain
+
+
+@pytest.mark.parametrize(
+    ("truth", "pred", "said"),
+    [
+        (np.zeros((2, 2)), np.zeros((2, 2), int), "true labels are of type float64"),
+        (np.zeros((2, 2), int), np.full((2, 2), -1), "predicted labels hold negative"),
+        (np.zeros((2, 3), int), np.zeros((3, 2), int), "same image"),
+    ],
+)
+def test_bad_labels_are_named(truth: np.ndarray, pred: np.ndarray, said: str) -> None:
+    with pytest.raises(ImPartialError, match=said):
+        match(truth, pred)
+
+
+def test_lists_have_to_fit() -> None:
+    with pytest.raises(ImPartialError, match="1 true and 0 predicted"):
+        evaluate([np.zeros((1, 1), int)], [])
+    with pytest.raises(ImPartialError, match="nothing to evaluate"):
+        evaluate([], [])
+
+
+def oracle_pairs() -> list[tuple[np.ndarray, np.ndarray]]:
+    empty, one = np.zeros((3, 3), int), np.eye(3, dtype=int)
+    one_sided = [(empty, empty), (empty, one), (one, empty)]
+    return [bars(), crossed(), *one_sided, *random_pairs(0, 60)]
+
+
+def test_equals_stardist() -> None:
+    oracle = pytest.importorskip("stardist.matching").matching
+    names = {"accuracy": "ap"}
+    for truth, pred in oracle_pairs():
+        expected = oracle(truth, pred, thresh=[-0.1, 0.0, *THRESHOLDS])
+        for one in expected:
+            ours = match(truth, pred, one.thresh)
+            for name, value in one._asdict().items():
+                if name not in ("criterion", "thresh"):
+                    assert getattr(ours, names.get(name, name)) == float(value), (name, one)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_equals_cellpose() -> None:
+    oracle = pytest.importorskip("cellpose.metrics").average_precision
+    for truth, pred in oracle_pairs():
+        expected = oracle(truth, pred, threshold=THRESHOLDS)
+        for ours, theirs in zip(average_precision(truth, pred, THRESHOLDS), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    truths, preds = map(list, zip(*oracle_pairs(), strict=True))
+    expected = oracle(truths, preds, threshold=[0.5, 0.9])
+    for ours, theirs in zip(average_precision(truths, preds, [0.5, 0.9]), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,180 @@
+"""The losses: hand-computed numbers, constants, invariants, gradients."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from napari_impartial.core.network.losses import (
+    class_log_probability,
+    component_means,
+    reconstruction_loss,
+    scribble_loss,
+    total_variation_loss,
+)
+
+
+def log_p(*probabilities: float) -> torch.Tensor:
+    """One patch of one row: each number is the foreground probability of a pixel."""
+    p = torch.tensor(probabilities, dtype=torch.float64)
+    return torch.stack([1 - p, p]).log()[None, :, None, :]
+
+
+def test_class_probability_is_the_sum_of_its_memberships() -> None:
+    logits = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64).log().view(1, 4, 1, 1)
+    p = class_log_probability(logits, 2).exp().flatten()
+    torch.testing.assert_close(p, torch.tensor([0.3, 0.7], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("n_classes", "per_class"), [(2, 1), (2, 3), (3, 2), (5, 4)])
+def test_class_probabilities_add_up_to_one(n_classes: int, per_class: int) -> None:
+    logits = 20 * torch.randn(2, n_classes * per_class, 3, 5, dtype=torch.float64)
+    total = class_log_probability(logits, n_classes).exp().sum(1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+
+
+def test_components_that_cannot_be_shared_out_are_refused() -> None:
+    with pytest.raises(ValueError, match="5 components"):
+        class_log_probability(torch.zeros(1, 5, 2, 2), 2)
+
+
+def test_scribble_loss_by_hand() -> None:
+    # Background at p_fg 0.2 and 0.4, foreground at 0.9; the last pixel is not annotated.
+    labels = torch.tensor([[[1, 1, 2, 0]]])
+    background = -(math.log(0.8) + math.log(0.6)) / 2
+    expected = (background - math.log(0.9)) / 2
+    found = scribble_loss(log_p(0.2, 0.4, 0.9, 0.01), labels)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_scribble_loss_is_balanced_between_classes() -> None:
+    few = scribble_loss(log_p(0.2, 0.9), torch.tensor([[[1, 2]]]))
+    many = scribble_loss(log_p(*[0.2] * 50, 0.9), torch.tensor([[[1] * 50 + [2]]]))
+    assert many.item() == pytest.approx(few.item(), rel=1e-12)
+
+
+def test_scribble_loss_skips_patches_without_annotation() -> None:
+    one = scribble_loss(log_p(0.2, 0.9), torch.tensor([[[1, 2]]]))
+    padded = torch.cat([log_p(0.2, 0.9), log_p(0.5, 0.5)])
+    two = scribble_loss(padded, torch.tensor([[[1, 2]], [[0, 0]]]))
+    assert two.item() == pytest.approx(one.item(), rel=1e-12)
+
+
+def test_scribble_loss_without_any_annotation_is_zero_and_so_is_its_gradient() -> None:
+    logits = torch.randn(2, 4, 3, 3, requires_grad=True)
+    loss = scribble_loss(class_log_probability(logits, 2), torch.zeros(2, 3, 3, dtype=torch.long))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert logits.grad.abs().max() == 0
+
+
+def test_scribble_loss_ignores_impossible_pixels_that_nobody_annotated() -> None:
+    p = log_p(0.5, 1.0)  # log p of background is -inf at the second pixel
+    assert math.isfinite(scribble_loss(p, torch.tensor([[[1, 0]]])).item())
+
+
+def test_component_means_by_hand() -> None:
+    maps = torch.tensor([[1.0, 3.0], [10.0, 20.0]]).view(1, 2, 1, 1, 2)
+    membership = torch.tensor([[0.25, 0.75], [0.75, 0.25]]).view(1, 2, 1, 2)
+    found = component_means(maps, membership).flatten()
+    torch.testing.assert_close(found, torch.tensor([2.5, 12.5]))
+
+
+def test_component_means_of_constant_maps_are_the_constants() -> None:
+    maps = torch.arange(6.0).view(1, 3, 2, 1, 1).expand(2, 3, 2, 5, 7)
+    found = component_means(maps, torch.rand(2, 3, 5, 7) + 0.1)
+    torch.testing.assert_close(found, torch.arange(6.0).view(1, 3, 2).expand(2, 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    # x = 1, colours 0 and 4, memberships 0.75 and 0.25, so the expected value is 1.
+    [("mixture", 0.5 * (0.75 * 1 + 0.25 * 9)), ("mean", 0.0)],
+)
+def test_reconstruction_loss_by_hand(form: str, expected: float) -> None:
+    found = reconstruction_loss(
+        torch.ones(1, 1, 1, 2),
+        torch.tensor([0.75, 0.25]).view(1, 2, 1, 1).expand(1, 2, 1, 2),
+        torch.tensor([0.0, 4.0]).view(1, 2, 1),
+        torch.tensor([[[True, False]]]),
+        form,
+    )
+    assert found.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_mixture_exceeds_mean_by_half_the_variance_of_the_colours() -> None:
+    torch.manual_seed(0)
+    target = torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    membership = torch.randn(2, 5, 4, 4, dtype=torch.float64).softmax(1)
+    means = torch.randn(2, 5, 3, dtype=torch.float64)
+    mask = torch.ones(2, 4, 4, dtype=torch.bool)
+    first = torch.einsum("bmhw,bmc->bchw", membership, means)
+    second = torch.einsum("bmhw,bmc->bchw", membership, means**2)
+    gap = reconstruction_loss(target, membership, means, mask, "mixture") - reconstruction_loss(
+        target, membership, means, mask, "mean"
+    )
+    torch.testing.assert_close(gap, 0.5 * (second - first**2).mean())
+
+
+def test_reconstruction_loss_looks_at_hidden_pixels_only() -> None:
+    membership, means = torch.ones(1, 1, 1, 3), torch.zeros(1, 1, 1)
+    target = torch.tensor([2.0, 100.0, float("nan")]).view(1, 1, 1, 3)
+    mask = torch.tensor([[[True, False, False]]])
+    assert reconstruction_loss(target, membership, means, mask).item() == pytest.approx(2.0)
+
+
+def test_reconstruction_loss_without_hidden_pixels_is_zero() -> None:
+    mask = torch.zeros(1, 2, 2, dtype=torch.bool)
+    loss = reconstruction_loss(
+        torch.ones(1, 2, 2, 2), torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2), mask
+    )
+    assert loss.item() == 0
+
+
+def test_an_unknown_form_is_refused() -> None:
+    with pytest.raises(ValueError, match="median"):
+        reconstruction_loss(
+            torch.ones(1, 1, 2, 2),
+            torch.ones(1, 1, 2, 2),
+            torch.zeros(1, 1, 1),
+            torch.ones(1, 2, 2, dtype=torch.bool),
+            "median",
+        )
+
+
+def test_total_variation_by_hand() -> None:
+    p = torch.tensor([[0.0, 1.0], [0.0, 0.5]])[None, None]
+    # Rows differ by 0 and 0.5 (mean 0.25), columns by 1 and 0.5 (mean 0.75).
+    assert total_variation_loss(p).item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1, 1), (2, 3, 1, 5), (2, 3, 4, 5)])
+def test_total_variation_of_a_constant_is_zero(shape: tuple[int, ...]) -> None:
+    assert total_variation_loss(torch.full(shape, 0.3)).item() == 0
+
+
+@pytest.mark.parametrize("form", ["mixture", "mean"])
+def test_gradients_agree_with_finite_differences(form: str) -> None:
+    torch.manual_seed(0)
+    classes, per_class, channels = 3, 2, 2
+    m = classes * per_class
+    logits = torch.randn(2, m, 3, 3, dtype=torch.float64, requires_grad=True)
+    maps = torch.randn(2, m, channels, 3, 3, dtype=torch.float64, requires_grad=True)
+    target = torch.randn(2, channels, 3, 3, dtype=torch.float64)
+    mask = torch.rand(2, 3, 3) < 0.5
+    labels = torch.randint(0, classes + 1, (2, 3, 3))
+
+    def joint(logits: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+        log_probability = class_log_probability(logits, classes)
+        membership = logits.softmax(1)
+        means = component_means(maps, membership)
+        return (
+            scribble_loss(log_probability, labels)
+            + reconstruction_loss(target, membership, means, mask, form)
+            + total_variation_loss(log_probability.exp())
+        )
+
+    assert torch.autograd.gradcheck(joint, (logits, maps))

@@ -1,0 +1,358 @@
+"""A session's folder: whole at every moment, only what changed rewritten, damage told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.prediction.suggestions import entropy
+from napari_impartial.core.review.round_changes import PackedLabels, unpacked
+from napari_impartial.core.training.messages import Prediction
+from napari_impartial.session import folder as session_folder
+from napari_impartial.session.folder import Kept, SessionFolder, Stored, read_manifest
+from napari_impartial.session.saved_state import (
+    SavedImage,
+    SavedLayer,
+    SavedPlane,
+    SavedSession,
+    from_content,
+    pack,
+    to_content,
+    unpack,
+)
+
+
+def files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of each file, by which one that was written again is known."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            stat = path.stat()
+            found[path.relative_to(folder).as_posix()] = (stat.st_ino, stat.st_mtime_ns)
+    return found
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(12, dtype=np.uint8).reshape(3, 4),
+        np.random.default_rng(0).random((5, 40, 30)).astype(np.float64),
+        np.random.default_rng(0).integers(0, 255, (30, 20, 3), dtype=np.uint8),
+        np.random.default_rng(0).random((2, 3, 300, 400)).astype(np.float16),
+        np.arange(24, dtype=np.int64).reshape(2, 1, 3, 4) - 5,
+        np.eye(7, dtype=bool),
+        np.zeros((0, 5), np.uint8),
+        np.arange(5.0),
+    ],
+    ids=lambda a: f"{a.dtype}{a.shape}",
+)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_arrays_come_back(tmp_path: Path, array: np.ndarray, sparse: bool) -> None:
+    SessionFolder(tmp_path / "s").write({"a": [Kept(array, sparse=sparse)]})
+    stored = SessionFolder(tmp_path / "s").read()["a"][0]
+    assert isinstance(stored, Stored)
+    loaded = stored.load()
+    assert loaded.dtype == array.dtype
+    np.testing.assert_array_equal(loaded, array)
+
+
+def test_what_was_made_of_an_array_is_not_written_again(tmp_path: Path) -> None:
+    given = np.arange(12, dtype=np.int32).reshape(3, 4)
+    SessionFolder(tmp_path).write({"a": Kept(given)})
+    folder = SessionFolder(tmp_path)
+    packed = folder.read()["a"].load_as(PackedLabels.pack)
+    assert isinstance(packed, PackedLabels)
+    np.testing.assert_array_equal(packed.unpack(), given)
+    before = files(tmp_path / "arrays")
+    folder.write({"a": Kept(packed, convert=unpacked), "more": 1})
+    assert files(tmp_path / "arrays") == before
+
+
+def test_plain_values_and_files_come_back(tmp_path: Path) -> None:
+    model = tmp_path / "round.impartial"
+    model.write_bytes(b"weights")
+    content = {
+        "text": "µ",
+        "number": np.float32(1.5),
+        "none": None,
+        "list": [1, (2, 3)],
+        "m": model,
+    }
+    SessionFolder(tmp_path / "s").write(content)
+    model.unlink()
+    read = SessionFolder(tmp_path / "s").read()
+    assert read["text"] == "µ"
+    assert read["number"] == 1.5
+    assert read["list"] == [1, [2, 3]]
+    assert read["m"].suffix == ".impartial"
+    assert read["m"].read_bytes() == b"weights"
+
+
+def test_only_what_changed_is_written(tmp_path: Path) -> None:
+    image, strokes = np.ones((9, 50, 50), np.float32), np.zeros((9, 50, 50), np.uint8)
+    strokes[2, 3], strokes[5, 4] = 1, 2
+    folder = SessionFolder(tmp_path)
+
+    def save(version: int) -> bool:
+        return folder.write({"image": Kept(image), "strokes": Kept(strokes, version, sparse=True)})
+
+    assert save(0)
+    first = files(tmp_path)
+    assert len(first) == 4, "the image, two planes with strokes, the manifest"
+    assert not save(0)
+    assert files(tmp_path) == first, "nothing changed, nothing written"
+    strokes[5, 8] = 1
+    assert save(1)
+    second = files(tmp_path)
+    kept = {name for name in first if second.get(name) == first[name]}
+    assert len(second) == 4
+    assert len(kept) == 2, "the image and the plane that was not painted on"
+    # Undone: the content has its name, so the file of before is the same again.
+    strokes[5, 8] = 0
+    assert save(2)
+    assert set(files(tmp_path)) == set(first)
+
+
+def test_a_session_that_was_read_is_not_written_again(tmp_path: Path) -> None:
+    SessionFolder(tmp_path).write({"image": Kept(np.ones((20, 20)))})
+    before = files(tmp_path)
+    folder = SessionFolder(tmp_path)
+    loaded = folder.read()["image"].load()
+    folder.write({"image": Kept(loaded), "more": 1})
+    after = files(tmp_path)
+    del before["session.json"], after["session.json"]
+    assert after == before
+
+
+@dataclass
+class Crash:
+    """Ends the writer at its n-th rename, as a kill would."""
+
+    at: int
+    count: int = 0
+
+    def __call__(self, source: Any, target: Any) -> None:
+        self.count += 1
+        if self.count > self.at:
+            raise KeyboardInterrupt
+        os.rename(source, target)
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_writer_that_is_killed_leaves_a_whole_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    def content(n: int) -> dict[str, Any]:
+        return {
+            "n": n,
+            "image": Kept(np.full((4, 4), n)),
+            "strokes": Kept(np.full((2, 4, 4), n), sparse=True),
+        }
+
+    SessionFolder(tmp_path).write(content(1))
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_impartial.core.atomic_write.os.replace", Crash(at - 1))
+        with pytest.raises(KeyboardInterrupt):
+            SessionFolder(tmp_path).write(content(2))
+    folder = SessionFolder(tmp_path)
+    read = folder.read()
+    assert read["n"] == 1
+    assert (read["image"].load() == 1).all()
+    assert (read["strokes"].load() == 1).all()
+    # What the dead writer left is cleared away by the next one.
+    folder.write(content(3))
+    assert len(files(tmp_path)) == 3
+
+
+def test_a_full_disk_leaves_the_last_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SessionFolder(tmp_path).write({"a": Kept(np.ones((4, 4)))})
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session_folder.tifffile.TiffWriter, "write", full)
+        with pytest.raises(ImPartialError, match="no space left"):
+            SessionFolder(tmp_path).write({"a": Kept(np.zeros((4, 4)))})
+    assert (SessionFolder(tmp_path).read()["a"].load() == 1).all()
+
+
+def test_strokes_may_be_painted_while_they_are_written(tmp_path: Path) -> None:
+    # What is on disk under a content's name has that content, whatever happens meanwhile.
+    strokes = np.ones((64, 64), np.uint8)
+    folder = SessionFolder(tmp_path)
+
+    write = tifffile.imwrite
+
+    def paint_meanwhile(path: Any, plane: np.ndarray, **options: Any) -> None:
+        strokes[:] = 7
+        write(path, plane, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(session_folder.tifffile, "imwrite", paint_meanwhile)
+        folder.write({"s": Kept(strokes, 0, sparse=True)})
+    assert (SessionFolder(tmp_path).read()["s"].load() == 1).all()
+    folder.write({"s": Kept(strokes, 1, sparse=True)})
+    assert (SessionFolder(tmp_path).read()["s"].load() == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: shutil.rmtree(f), "There is no folder"),
+        (lambda f: (f / "session.json").unlink(), "No session is saved"),
+        (lambda f: (f / "session.json").write_text('{"format": "napari-imp'), "truncated"),
+        (lambda f: (f / "session.json").write_bytes(b"\xff\xfe\x00"), "truncated or damaged"),
+        (lambda f: (f / "session.json").write_text('{"name": "a project"}'), "no session of this"),
+        (lambda f: (f / "session.json").write_text("[1]"), "no session of this"),
+        (lambda f: edit(f, format_version=99), "newer version of the program"),
+        (lambda f: edit(f, format_version="1"), "not complete"),
+        (lambda f: edit(f, content=None), "not complete"),
+    ],
+)
+def test_a_folder_that_is_no_session_is_told(tmp_path: Path, spoil: Any, said: str) -> None:
+    folder = tmp_path / "session"
+    SessionFolder(folder).write({"a": 1})
+    spoil(folder)
+    with pytest.raises(ImPartialError, match=said) as caught:
+        SessionFolder(folder).read()
+    message = str(caught.value)
+    assert str(folder) in message
+    assert "\n" not in message
+    assert message.endswith(".")
+
+
+def edit(folder: Path, **values: Any) -> None:
+    path = folder / "session.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_truncated_array_is_told(tmp_path: Path, sparse: bool, share: float) -> None:
+    array = np.random.default_rng(0).integers(0, 9, (3, 40, 40)).astype(np.uint8)
+    SessionFolder(tmp_path).write({"a": Kept(array, sparse=sparse)})
+    file = max((tmp_path / "arrays").iterdir())
+    file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+    stored = SessionFolder(tmp_path).read()["a"]
+    with pytest.raises(ImPartialError, match="damaged"):
+        stored.load()
+    file.unlink()
+    with pytest.raises(ImPartialError, match="is missing"):
+        stored.load()
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "arrays/../x", "arrays/.."])
+def test_a_foreign_manifest_leads_nowhere_else(tmp_path: Path, name: str) -> None:
+    SessionFolder(tmp_path).write({})
+    edit(tmp_path, content={"m": {"$file": name}})
+    with pytest.raises(ImPartialError, match="damaged"):
+        SessionFolder(tmp_path).read()
+    edit(tmp_path, content={"m": {"$array": name, "shape": [1, 1], "dtype": "uint8"}})
+    with pytest.raises(ImPartialError, match="damaged"):
+        SessionFolder(tmp_path).read()["m"].load()
+
+
+def test_the_state_comes_back_through_the_folder(tmp_path: Path) -> None:
+    strokes = np.eye(5, dtype=np.uint8)
+    state = SavedSession(
+        layers=[SavedLayer(name="cells", path="/a.tif", shape=[5, 5])],
+        images=[
+            SavedImage(
+                [0],
+                "YX",
+                [0],
+                scribbles=SavedLayer("scribbles [cells]", Kept(strokes, sparse=True)),
+            )
+        ],
+        parts={"training": {"preset": "fast"}},
+    )
+    SessionFolder(tmp_path).write(to_content(state))
+    read = from_content(SavedSession, SessionFolder(tmp_path).read())
+    assert read.summary() == "1 image, 1 with scribbles"
+    assert read.parts == state.parts
+    assert read.layers == state.layers
+    scribbles = read.images[0].scribbles
+    assert scribbles is not None
+    np.testing.assert_array_equal(scribbles.data.load(), strokes)
+
+
+def test_other_versions_fields_do_not_matter(tmp_path: Path) -> None:
+    # A later program knows more fields, an earlier one fewer.
+    SessionFolder(tmp_path).write({"images": [{"axes": "CYX", "verdicts": [1]}], "weather": "fine"})
+    read = from_content(SavedSession, SessionFolder(tmp_path).read())
+    assert read == SavedSession(images=[SavedImage(axes="CYX")])
+
+
+@pytest.mark.parametrize(
+    "content", [{"images": 3}, {"images": [3]}, {"view": None}, {"layers": [{"name": 1}]}]
+)
+def test_values_of_another_kind_are_told(content: dict[str, Any]) -> None:
+    with pytest.raises(ImPartialError, match="damaged"):
+        from_content(SavedSession, content)
+
+
+def test_predictions_are_packed_without_loss_that_matters() -> None:
+    rng = np.random.default_rng(0)
+    probability = rng.dirichlet(np.ones(3), (8, 9)).transpose(2, 0, 1).astype(np.float32)
+    heat = entropy(probability)
+    given = Prediction(probability, heat, (heat / 3).astype(np.float32), None, 4)
+    back = unpack(pack(given), 4)
+    np.testing.assert_allclose(back.probability, probability, atol=2e-5)
+    np.testing.assert_allclose(back.entropy, heat, atol=2e-4)
+    np.testing.assert_allclose(back.mutual_information, given.mutual_information, atol=1e-5)
+    assert (back.probability.dtype, back.n_samples) == (np.float32, 4)
+
+
+def test_the_manifest_is_plain_text(tmp_path: Path) -> None:
+    plane = SavedPlane(at=[3], prediction=Kept(np.zeros((2, 4, 4), np.uint16)))
+    SessionFolder(tmp_path).write(to_content(SavedSession(images=[SavedImage(planes=[plane])])))
+    manifest = read_manifest(tmp_path)
+    assert manifest["format_version"] == 1
+    assert manifest["content"]["images"][0]["planes"][0]["at"] == [3]
+    assert manifest["saved"].endswith("+00:00")
+
+
+def test_a_file_that_vanished_is_kept_by_its_copy(tmp_path: Path) -> None:
+    model = tmp_path / "round.impartial"
+    model.write_bytes(b"weights")
+    folder = SessionFolder(tmp_path / "s")
+    folder.write({"m": model})
+    before = files(tmp_path / "s" / "files")
+    model.unlink()
+    for n in range(2):
+        folder.write({"m": model, "more": n})
+        assert files(tmp_path / "s" / "files") == before
+        assert folder.lost == []
+    assert folder.read()["m"] == folder.copy_of(model)
+    # It counts as long as it is there.
+    shutil.rmtree(tmp_path / "s" / "files")
+    folder.write({"m": model})
+    assert folder.read()["m"] is None
+    assert folder.lost == [model]
+    assert folder.copy_of(model) is None
+
+
+def test_a_file_that_was_never_there_does_not_keep_the_rest_back(tmp_path: Path) -> None:
+    missing = tmp_path / "round.impartial"
+    folder = SessionFolder(tmp_path / "s")
+    folder.write({"m": missing, "strokes": Kept(np.eye(4))})
+    assert folder.lost == [missing]
+    read = folder.read()
+    assert read["m"] is None
+    np.testing.assert_array_equal(read["strokes"].load(), np.eye(4))
+    missing.write_bytes(b"weights")
+    folder.write({"m": missing})
+    assert folder.lost == []
+    assert folder.read()["m"].read_bytes() == b"weights"
