@@ -42,7 +42,7 @@ from napari_impartial.core.prediction.predict import predict, predict_normalized
 from .procedural import mixtures_of, picture
 from .real import Pair, parts_of
 
-_OUT = Path(scoring.__file__).parents[1] / "data" / "objectness.json"
+_OUT = Path(scoring.__file__).parents[2] / "data" / "objectness.json"
 _STUMPS, _RATE, _LEAST_ROWS = 400, 0.08, 200
 # More than three are no better on images of new kinds.
 _LOOKS = 3

@@ -33,7 +33,7 @@ from napari_impartial.core.training import trainer as core_trainer
 from .procedural import Example, example
 from .real import crops, pairs_of
 
-_OUT = Path(warm_start.__file__).parents[1] / "data" / "warm_start.safetensors"
+_OUT = Path(warm_start.__file__).parents[2] / "data" / "warm_start.safetensors"
 
 
 class _AsTheyAre(core_trainer.Trainer):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -28,42 +31,30 @@ QT_AND_NAPARI = (
     "PySide2",
     "PySide6",
 )
-CORE_WITHOUT_TORCH = (
-    "axes",
-    "config",
-    "dismissal",
-    "diversity",
-    "errors",
-    "images",
-    "instances",
-    "lessons",
-    "measurements",
-    "metrics",
-    "model_card",
-    "results",
-    "review",
-    "rounds",
-    "scribbles",
-    "setting",
-    "speed",
-    "table_filter",
-    "threads",
-    "tissue",
-    "uncertainty",
+# Parts of `core` that import torch as they are imported.
+CORE_WITH_TORCH = (
+    "api",
+    "network",
+    "prediction.predict",
+    "prediction.torchscript",
+    "training",
 )
+CORE_WITHOUT_TORCH = ("network.model_card", "training.messages", "training.speed")
 # Which parts of the package each part may import, itself aside.
 MAY_IMPORT = {
     "core": set(),
     "io": {"core"},
     "samples": {"core", "io"},
-    "peers": {"core", "io"},
-    "cli": {"core", "io", "samples", "peers"},
-    "gui": {"core", "io", "samples"},
+    "session": {"core", "io"},
+    "worker": {"core", "io"},
+    "cli": {"core", "io", "samples"},
+    "experiments": {"core", "io", "samples", "cli"},
+    "gui": {"core", "io", "samples", "session", "worker"},
     "__init__": set(),
     "__main__": {"cli"},
 }
-# Imports nothing of ours, and every part that writes files needs it.
-FOR_ALL = "napari_impartial.core.atomic_write"
+# Parts that know neither Qt nor napari.
+WITHOUT_WINDOW = ("core", "io", "session", "worker", "cli", "experiments")
 
 
 def module_name(path: Path) -> str:
@@ -88,16 +79,26 @@ def loaded_by(*modules: str) -> set[str]:
 
 def test_core_brings_neither_napari_nor_qt() -> None:
     # One process for all: what none of them brings, no single one does.
-    assert not loaded_by(*modules_under("core"), *modules_under("io")) & set(QT_AND_NAPARI)
+    parts = [name for part in ("core", "io", "session", "worker") for name in modules_under(part)]
+    assert not loaded_by(*parts) & set(QT_AND_NAPARI)
 
 
 def test_command_line_brings_neither_napari_nor_qt_nor_torch() -> None:
-    assert not loaded_by(*modules_under("cli")) & {*QT_AND_NAPARI, "torch"}
+    names = [name for part in ("cli", "experiments") for name in modules_under(part)]
+    light = [name for name in names if ".baselines." not in name]
+    assert not loaded_by(*light) & {*QT_AND_NAPARI, "torch"}
 
 
-def test_core_without_torch() -> None:
-    names = [f"napari_impartial.core.{name}" for name in CORE_WITHOUT_TORCH]
-    assert "torch" not in loaded_by(*names, *modules_under("io"), "napari_impartial.samples")
+def test_what_the_window_and_the_command_line_import_at_their_start_brings_no_torch() -> None:
+    core = "napari_impartial.core."
+    heavy = tuple(core + name for name in CORE_WITH_TORCH)
+    names = [
+        name
+        for part in ("core", "io", "session", "worker")
+        for name in modules_under(part)
+        if not name.startswith(heavy) or name.removeprefix(core) in CORE_WITHOUT_TORCH
+    ]
+    assert "torch" not in loaded_by(*names, "napari_impartial.samples")
 
 
 def test_dock_widget_brings_no_torch() -> None:
@@ -172,11 +173,9 @@ def test_imports_go_downward(path: Path) -> None:
     wrong = [
         f"{path.name}:{line} imports {name}"
         for line, name in imports(path)
-        if part_of(name) is not None
-        and part_of(name) not in allowed
-        and not name.startswith(FOR_ALL + ".")
+        if part_of(name) is not None and part_of(name) not in allowed
     ]
-    if part in ("core", "io", "cli", "peers"):
+    if part in WITHOUT_WINDOW:
         wrong += [
             f"{path.name}:{line} imports {name}"
             for line, name in imports(path)
@@ -185,10 +184,84 @@ def test_imports_go_downward(path: Path) -> None:
     assert not wrong
 
 
-def test_what_all_may_import_imports_none_of_ours() -> None:
-    names = [name for _, name in imports(PACKAGE / "io" / "atomic.py")]
-    assert {part_of(name) for name in names} <= {None, "core"}
-    assert not [n for n in names if part_of(n) and ".core.errors" not in n]
+def graph() -> dict[str, set[str]]:
+    """Modules of ours that each module imports, at any depth of its code."""
+    modules = {module_name(path): path for path in SOURCES}
+    arrows: dict[str, set[str]] = {name: set() for name in modules}
+    for name, path in modules.items():
+        for _, imported in imports(path):
+            found = imported if imported in modules else imported.rpartition(".")[0]
+            if found in modules and found != name:
+                arrows[name].add(found)
+    return arrows
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    """Names along a circle of arrows; [] if there is none."""
+    try:
+        list(TopologicalSorter(arrows).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    arrows = graph()
+    # The keys in napari's list of shortcuts act on the viewer in front.
+    arrows["napari_impartial.gui.shortcuts"] -= {"napari_impartial.gui.plugin.commands"}
+    assert not circle(arrows)
+
+
+def test_no_folders_of_the_core_import_each_other_in_a_circle() -> None:
+    def folder(module: str) -> str:
+        package = module.rpartition(".")[0]
+        return module if package == "napari_impartial.core" else package
+
+    arrows: dict[str, set[str]] = {}
+    for module, found in graph().items():
+        if module.startswith("napari_impartial.core."):
+            targets = {folder(name) for name in found} - {folder(module)}
+            arrows.setdefault(folder(module), set()).update(targets)
+    assert len(arrows) > 6
+    assert not circle(arrows)
+
+
+def test_a_circle_is_seen() -> None:
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})) == {"a", "b", "c"}
+
+
+IN_A_STRING = re.compile(r"(?<![\w.])napari_impartial(?:\.\w+)+")
+ROOT = PACKAGE.parents[1]
+
+
+def named_in_texts() -> dict[str, str]:
+    """Dotted names of ours in code, strings, comments and pages, and one file for each."""
+    found: dict[str, str] = {}
+    files = [*SOURCES, PACKAGE / "napari.yaml"]
+    for folder in ("tests", "benchmarks", "docs", "scripts"):
+        files += [
+            f for f in sorted((ROOT / folder).rglob("*")) if f.suffix in (".py", ".md", ".sh")
+        ]
+    files += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "setup.cfg", "tox.ini")]
+    for file in files:
+        if not file.is_file() or "_build" in file.parts:
+            continue
+        for name in IN_A_STRING.findall(file.read_text(encoding="utf-8")):
+            found.setdefault(name, file.name)
+    return found
+
+
+def test_names_in_strings_exist() -> None:
+    # `-m`, launch strings, import_module, the manifest, monkeypatch and pages break silently.
+    names = named_in_texts()
+    assert len(names) > 50
+    wrong = []
+    for name, file in names.items():
+        try:
+            pkgutil.resolve_name(name)
+        except (ImportError, AttributeError) as error:
+            wrong.append(f"{file}: {error}")
+    assert not wrong
 
 
 def opens_napari(path: Path) -> bool:

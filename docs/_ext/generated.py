@@ -194,7 +194,7 @@ class Presets(Generated):
 
 
 class Modules(Generated):
-    """Public modules below the package named in the argument."""
+    """Modules below the package named in the argument."""
 
     required_arguments = 1
     optional_arguments = 0
@@ -204,9 +204,9 @@ class Modules(Generated):
         names = [package.__name__]
         if hasattr(package, "__path__"):
             names = [
-                f"{package.__name__}.{found.name}"
-                for found in pkgutil.iter_modules(package.__path__)
-                if not found.name.startswith("_")
+                found.name
+                for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+                if not found.ispkg
             ]
         lines = []
         for name in names:

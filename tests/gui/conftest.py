@@ -196,8 +196,8 @@ def prediction_of() -> Callable[[Any], Any]:
     """Return what a good model would say of a truth: sure in cells, unsure at their borders."""
     from scipy import ndimage
 
+    from napari_impartial.core.prediction.result import Prediction
     from napari_impartial.core.prediction.suggestions import entropy
-    from napari_impartial.core.training.messages import Prediction
 
     def made(truth: Any) -> Prediction:
         inside, outside = (ndimage.distance_transform_edt(x) for x in (truth > 0, truth == 0))

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QProgressBar, QPushButton
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import ModelCard
-from napari_impartial.core.training.messages import Prediction
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.gui.result.batch_panel import BatchChoice, BatchPanel
 from napari_impartial.io import memory_mapped as scratch_module
 from napari_impartial.io.memory_mapped import Scratch

@@ -12,7 +12,7 @@ from looking import layer_named, names
 @pytest.fixture
 def predicted(widget: Any, viewer: Any, scribbled: Any, tiny_tissue: Any) -> Any:
     """Show results as a prediction would leave them."""
-    from napari_impartial.core.training.messages import Prediction
+    from napari_impartial.core.prediction.result import Prediction
     from napari_impartial.gui.layers import Role
 
     foreground = (tiny_tissue.truth > 0).astype(np.float32)

@@ -12,8 +12,9 @@ import pytest
 from looking import layer_named, names
 
 from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.review.review import Verdict
-from napari_impartial.core.training.messages import Prediction, Preview, Previewed
+from napari_impartial.core.training.messages import Preview, Previewed
 from napari_impartial.gui.layers import Source
 
 

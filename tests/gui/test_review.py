@@ -20,9 +20,9 @@ from scipy import ndimage
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.review.annotation import annotation
 from napari_impartial.core.review.review import Verdict
-from napari_impartial.gui.refine.suggestions import PlaceState
 from napari_impartial.session.folder import SessionFolder
 from napari_impartial.session.saved_state import SavedPlane, SavedSession, from_content
+from napari_impartial.session.suggested_places import PlaceState
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
 from napari_impartial.core.config import ModelConfig, TrainingConfig
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import entropy
 from napari_impartial.core.review.review import Verdict, compose
 from napari_impartial.core.review.round_changes import CHANGED, GAINED, LOST, UNKNOWN, PackedLabels
-from napari_impartial.core.training.messages import Prediction
 from napari_impartial.gui.refine import rounds as round_control
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.network.model_card import ModelCard
-from napari_impartial.core.training.messages import Prediction
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.session.session import Activity, Session
 
 TWO = ("channel 1", "channel 2")

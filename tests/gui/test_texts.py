@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QWidget
 from napari_impartial.core.config import InstanceConfig, TrainingConfig, parameters
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.network.model_card import ModelCard
-from napari_impartial.core.training.messages import Prediction
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.gui.image.image_list import ImagesPanel
 from napari_impartial.gui.image.image_panel import ImagePanel
 from napari_impartial.gui.refine.rounds_panel import RoundRow, RoundsPanel

@@ -14,9 +14,9 @@ import pytest
 import tifffile
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import entropy
 from napari_impartial.core.review.round_changes import PackedLabels, unpacked
-from napari_impartial.core.training.messages import Prediction
 from napari_impartial.session import folder as session_folder
 from napari_impartial.session.folder import Kept, SessionFolder, Stored, read_manifest
 from napari_impartial.session.saved_state import (

@@ -22,18 +22,19 @@ from .output import to_json, write_line
 PROGRAM = "napari-impartial"
 DEBUG_VARIABLE = "NAPARI_IMPARTIAL_DEBUG"
 
-COMMANDS = (
-    "demo",
-    "train",
-    "predict",
-    "evaluate",
-    "simulate",
-    "convert",
-    "benchmark",
-    "refine",
-    "info",
-    "export",
-)
+# Each command, and the part of the package that its module is in.
+COMMANDS = {
+    "demo": "cli",
+    "train": "cli",
+    "predict": "cli",
+    "evaluate": "cli",
+    "simulate": "experiments",
+    "convert": "experiments",
+    "benchmark": "experiments",
+    "refine": "experiments",
+    "info": "cli",
+    "export": "cli",
+}
 
 DESCRIPTION = """\
 Segment cells from a few scribbles: train a small network on strokes painted in a few
@@ -49,7 +50,7 @@ The usual way:
 
 def _module(command: str) -> ModuleType:
     """Return the command's module; all are light until they run."""
-    return importlib.import_module(f".{command}", __package__)
+    return importlib.import_module(f"napari_impartial.{COMMANDS[command]}.{command}")
 
 
 def build_parser() -> Parser:

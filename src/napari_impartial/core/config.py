@@ -317,7 +317,7 @@ class PredictionConfig:
 
 @dataclass(frozen=True)
 class InstanceConfig:
-    """How probabilities are cut into objects (see :mod:`napari_impartial.core.instances.cutter`)."""
+    """Settings of the cut into objects (:mod:`napari_impartial.core.instances.cutter`)."""
 
     split: str = setting(
         "automatic",
@@ -369,7 +369,7 @@ class InstanceConfig:
 
 @dataclass(frozen=True)
 class SuggestionConfig:
-    """How the places to scribble next are picked (:mod:`napari_impartial.core.prediction.suggestions`)."""
+    """Settings of the suggestions (:mod:`napari_impartial.core.prediction.suggestions`)."""
 
     count: int = setting(
         10, "Suggestions", "How many places are suggested.", minimum=1, maximum=500

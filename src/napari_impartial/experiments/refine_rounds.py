@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from napari_impartial.core.data.image import Image
     from napari_impartial.core.network.model_file import TrainedModel
+    from napari_impartial.core.prediction.result import Prediction
     from napari_impartial.core.prediction.suggestions import Suggestion
-    from napari_impartial.core.training.messages import Prediction
 
     from .simulated_annotator import Annotator, Place
 

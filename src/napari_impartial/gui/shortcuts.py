@@ -26,8 +26,6 @@ from .keybindings import KEYS
 if TYPE_CHECKING:
     import napari
 
-    from .key_actions import KeyActions
-
 PREFIX = "napari-impartial:"
 """Before the names of our actions in napari's action manager."""
 
@@ -113,10 +111,10 @@ class BoundKeys:
     viewer
         Keys of a layer that is selected come before those of the viewer.
     actions
-        What the keys do.
+        Has a method for each key (:class:`.key_actions.KeyActions`).
     """
 
-    def __init__(self, viewer: napari.Viewer, actions: KeyActions) -> None:
+    def __init__(self, viewer: napari.Viewer, actions: object) -> None:
         self._viewer, self._actions = viewer, actions
         self._bound: dict[KeyBinding, Callable[[], None]] = {}
         shortcuts().watch_settings()

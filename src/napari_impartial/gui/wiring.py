@@ -5,11 +5,11 @@ from __future__ import annotations
 from qtpy.QtCore import QObject
 
 from napari_impartial.core.review.review import Review
+from napari_impartial.session.suggested_places import Place, PlaceState
 
 from .layers.workspace import Workspace
 from .refine.rounds import RoundControl
 from .refine.rounds_panel import RoundRow, RoundsPanel
-from .refine.suggestions import Place, PlaceState
 from .refine.suggestions_panel import RefinePanel
 from .result import table_export
 from .result.prediction import ResultControl

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.training.messages import Prediction
+from napari_impartial.core.prediction.result import Prediction
 
 # Arrays share files, since each file that is mapped counts against the system's limit of
 # open ones.

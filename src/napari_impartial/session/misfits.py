@@ -7,22 +7,35 @@ aside in :attr:`ImageRecord.asleep`, where nobody reads them, and taken up again
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_impartial.gui.layers.image_source import Source
-
 from .session import ImageRecord, Plane, PlaneIndex, Session
 
 
-def fits(source: Source, index: PlaneIndex, *results: npt.NDArray[Any]) -> bool:
+class Planes(Protocol):
+    """The planes of an image as it is now."""
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def stack_shape(self) -> tuple[int, ...]:
+        """Length of each axis along the stack; () in 2D."""
+
+    def has_plane(self, index: PlaneIndex) -> bool:
+        """Whether the image has such a plane."""
+
+
+def fits(source: Planes, index: PlaneIndex, *results: npt.NDArray[Any]) -> bool:
     """Whether an image has such a plane, and results are of its size."""
     return source.has_plane(index) and all(result.shape == source.plane_shape for result in results)
 
 
-def settle(session: Session, key: int, source: Source) -> bool:
+def settle(session: Session, key: int, source: Planes) -> bool:
     """Lay aside what does not fit an image as it is now, and take up again what does.
 
     What is known of it with other axes along the stack is dropped.
@@ -81,7 +94,7 @@ def _results(plane: Plane) -> list[npt.NDArray[Any]]:
     return [result for result in found if result is not None]
 
 
-def _fits(source: Source, index: PlaneIndex, plane: Plane) -> bool:
+def _fits(source: Planes, index: PlaneIndex, plane: Plane) -> bool:
     """Whether all results and decisions lie inside the image."""
     if not fits(source, index, *_results(plane)):
         return False

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import entropy
 from napari_impartial.core.review.round_changes import UNKNOWN
-from napari_impartial.core.training.messages import Prediction
 
 Part = TypeVar("Part")
 

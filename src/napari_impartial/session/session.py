@@ -22,6 +22,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import count_objects
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.prediction.dismissed import Dismissal
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.core.review.annotation import annotation
 from napari_impartial.core.review.review import Review
@@ -34,7 +35,6 @@ from napari_impartial.core.review.round_changes import (
     makers,
     unpacked,
 )
-from napari_impartial.core.training.messages import Prediction
 
 PlaneIndex = tuple[int, ...]
 """Positions along the T and Z axes of a stack; () in 2D."""

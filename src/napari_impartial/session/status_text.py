@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_impartial.core.review.round_changes import makers
-from napari_impartial.gui.refine.suggestions import Place
 
 from .session import Activity, Session
+from .suggested_places import Place
 
 _BUSY = {
     Activity.TRAINING: "Training{left}. Go on painting: new strokes join in.",

@@ -18,7 +18,8 @@ from napari_impartial.core.config import ModelConfig, PredictionConfig, Training
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.network.model_card import ModelCard
-from napari_impartial.core.training.messages import Command, Prediction, TrainingProgress
+from napari_impartial.core.prediction.result import Prediction
+from napari_impartial.core.training.messages import Command, TrainingProgress
 from napari_impartial.core.training.speed import Speed
 
 

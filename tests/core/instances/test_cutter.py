@@ -12,7 +12,7 @@ from napari_impartial.core.instances.cutter import Cutter, classes_of, count_obj
 from napari_impartial.core.instances.metrics import match
 from napari_impartial.core.instances.scoring import SMALLEST_PX
 from napari_impartial.core.instances.watershed import find_hills, find_passes, join_hills
-from napari_impartial.core.training.messages import Prediction
+from napari_impartial.core.prediction.result import Prediction
 
 COMPONENTS = InstanceConfig(split="components", smooth_px=0.0, min_size_px=0)
 WATERSHED = InstanceConfig("watershed", smooth_px=0.0, min_size_px=0)

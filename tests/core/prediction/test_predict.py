@@ -129,7 +129,7 @@ def test_reconstruction_is_quantized_and_close_to_the_image(
 
 def test_second_opinion_denies_specks_and_fills_holes() -> None:
     from napari_impartial.core.prediction.predict import _corrected, _second_opinion
-    from napari_impartial.core.training.messages import Prediction
+    from napari_impartial.core.prediction.result import Prediction
 
     fine = np.zeros((8, 8), np.float32)
     fine[1, 1] = 0.9  # a speck that the coarse view does not see

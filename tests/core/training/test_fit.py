@@ -140,12 +140,14 @@ def test_no_library_is_loaded_while_the_clock_runs(
     # torch's optimizers load their compiler, which takes seconds, when first used
     code = (
         "import sys, numpy as np\n"
-        "from napari_impartial.core import config; from napari_impartial.core.data import synthetic_tissue as tissue; from napari_impartial.core.training import fit as training\n"
+        "from napari_impartial.core import config\n"
+        "from napari_impartial.core.data import synthetic_tissue\n"
+        "from napari_impartial.core.training.fit import fit\n"
         "before = {m.split('.')[0] + '.' + (m + '.').split('.')[1] for m in sys.modules}\n"
-        "made = tissue.tissue((64, 64), 1)\n"
+        "made = synthetic_tissue.tissue((64, 64), 1)\n"
         "settings = config.TrainingConfig(max_steps=2, patch_size=32)\n"
         "network = config.ModelConfig(base_features=4, depth=1)\n"
-        "list(training.fit([made.image], [made.scribbles(0.5)], network, settings))\n"
+        "list(fit([made.image], [made.scribbles(0.5)], network, settings))\n"
         "after = {m.split('.')[0] + '.' + (m + '.').split('.')[1] for m in sys.modules}\n"
         "print(sorted(m for m in after - before if m.startswith(('torch.', 'scipy.', 'skimage.'))))"
     )

@@ -2,8 +2,8 @@
 
 No single threshold suits every object of an image: a dim cell shows at 0.3, and two
 bright ones that touch part at 0.8. So the map is seen as hills (see
-:mod:`napari_impartial.core.instances.watershed`), hills are joined step by step into a tree, and each
-node of the tree, cut at each of some levels of probability, is a candidate. All
+:mod:`napari_impartial.core.instances.watershed`), hills are joined step by step into a
+tree, and each node of the tree, cut at each of some levels of probability, is a candidate. All
 measurements are sums over pixels, or over pairs of neighbouring pixels, so that those of
 a join are those of its parts added up, and thousands of candidates cost little more than
 one pass over the picture.

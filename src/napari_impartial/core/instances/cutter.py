@@ -115,7 +115,7 @@ class Cutter:
 
 @runtime_checkable
 class HasForeground(Protocol):
-    """What a :class:`~napari_impartial.core.training.messages.Prediction` is to this module.
+    """What a :class:`~napari_impartial.core.prediction.result.Prediction` is to this module.
 
     That one keeps a :class:`Cutter`, so its module cannot be imported here.
     """

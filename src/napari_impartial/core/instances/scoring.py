@@ -2,7 +2,8 @@
 
 A scorecard: each measurement of a candidate is looked up in a table of its own, and the
 entries add up to log-odds; then candidates are compared with each other
-(:mod:`napari_impartial.core.instances.comparisons`), and judged again by further tables. Only ratios are
+(:mod:`napari_impartial.core.instances.comparisons`), and judged again by further tables. Only
+ratios are
 measured, and the sizes among them are relative to the picture's own objects, so that the
 card knows no size, stain or magnification. It was fitted to candidates from real and procedural
 images (docs, *Instances*).

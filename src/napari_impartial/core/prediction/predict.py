@@ -23,8 +23,8 @@ from napari_impartial.core.network.device import (
 )
 from napari_impartial.core.network.model_file import TrainedModel
 from napari_impartial.core.network.unet import Halo, UNet
-from napari_impartial.core.training.messages import Prediction
 
+from .result import Prediction
 from .suggestions import entropy as normalized_entropy
 
 ProgressCallback = Callable[[float], bool | None]

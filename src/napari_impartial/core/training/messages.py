@@ -1,4 +1,4 @@
-"""What training and prediction report, and what may be asked of them.
+"""Progress that training reports, and commands that it takes.
 
 Plain frozen dataclasses over numpy, free of torch, so that the window can hold and show
 them without loading the network's library.
@@ -9,18 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
-from napari_impartial.core.instances.cutter import Cutter
-
-Box = tuple[int, int, int, int]
-"""``(y0, x0, y1, x1)`` in pixels, the end excluded."""
+from napari_impartial.core.prediction.result import Prediction
 
 
 @dataclass(frozen=True)
@@ -37,58 +34,6 @@ def mean_losses(losses: Sequence[Losses], shares: npt.ArrayLike) -> Losses:
     """Return the mean of losses, weighted by `shares`, which add up to 1."""
     rows = np.array([list(vars(loss).values()) for loss in losses])
     return Losses(*(float(v) for v in np.asarray(shares) @ rows))
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the network says of one image.
-
-    Attributes
-    ----------
-    probability : (K, Y, X) float32
-        Mean class probabilities over the Monte-Carlo passes; class 0 is background.
-    entropy : (Y, X) float32
-        Predictive entropy of `probability` over log K, 0 (sure) to 1.
-    mutual_information : (Y, X) float32
-        Entropy of the mean less mean entropy, over log K: the part that more
-        annotation can lower. 0 with fewer than two passes.
-    reconstruction : (C, Y, X) float32 or None
-        Denoised, quantized image in normalized intensities.
-    n_samples : int
-        Stochastic passes; 0 means one pass without dropout.
-    """
-
-    probability: npt.NDArray[np.float32]
-    entropy: npt.NDArray[np.float32]
-    mutual_information: npt.NDArray[np.float32]
-    reconstruction: npt.NDArray[np.float32] | None
-    n_samples: int
-
-    @property
-    def foreground(self) -> npt.NDArray[np.float32]:
-        """Probability of any foreground class, (Y, X) float32."""
-        return np.asarray(1.0 - self.probability[0], dtype=np.float32)
-
-    def crop(self, box: Box) -> Prediction:
-        """Return a part of it."""
-        y0, x0, y1, x1 = box
-
-        def part(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            # In one piece, so that it can be sent as it lies in memory.
-            return np.ascontiguousarray(array[..., y0:y1, x0:x1])
-
-        return Prediction(
-            part(self.probability),
-            part(self.entropy),
-            part(self.mutual_information),
-            None if self.reconstruction is None else part(self.reconstruction),
-            self.n_samples,
-        )
-
-    @cached_property
-    def cutter(self) -> Cutter:
-        """Cuts :attr:`foreground` into objects; kept, for a slider asks again and again."""
-        return Cutter(self.foreground)
 
 
 @dataclass(frozen=True)

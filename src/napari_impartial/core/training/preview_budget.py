@@ -6,7 +6,7 @@ import copy
 import math
 from dataclasses import dataclass
 
-from .messages import Box
+from napari_impartial.core.data.boxes import Box
 
 # Less means nothing to a network.
 SMALLEST_SIDE_PX = 16

@@ -66,7 +66,7 @@ def train(
     config: TrainingConfig,
     report: Callable[[float], None] | None = None,
 ) -> StarDist:
-    """Train from scratch; parameters as :func:`napari_impartial.experiments.baselines.cellpose.train`.
+    """Train from scratch; parameters as :func:`~.cellpose.train`.
 
     Raises
     ------

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels, Layer
 
-from napari_impartial.core.training.messages import Box
+from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.training.preview_budget import SMALLEST_SIDE_PX
 
 from .image_source import PlaneIndex, Source

@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QOpenGLWidget, QWidget
 
-from napari_impartial.core.training.messages import Box
+from napari_impartial.core.data.boxes import Box
 from napari_impartial.session.session import PlaneIndex
 
 from . import Source

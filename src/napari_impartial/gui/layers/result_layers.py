@@ -13,9 +13,9 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer, Shapes
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
+from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.core.review.round_changes import CHANGED, GAINED, LOST
-from napari_impartial.core.training.messages import Box
 
 from .colours import object_colours
 from .grid import Grid

@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from functools import partial
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.prediction.dismissed import Dismissal, dismiss
-from napari_impartial.core.prediction.suggestions import Suggestion, turn
+from napari_impartial.core.prediction.suggestions import turn
 from napari_impartial.core.review.round_changes import makers
 from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.camera import go_to
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.session.session import Plane, PlaneIndex
+from napari_impartial.session.session import Plane
+from napari_impartial.session.suggested_places import Place, state_of
 from napari_impartial.session.undo import Decision, DecisionLog
 
 MOST_PLACES = 200
-
-
-class PlaceState(StrEnum):
-    """What has become of a suggested place."""
-
-    OPEN = "open"
-    VISITED = "visited"
-    ANNOTATED = "annotated"
-    FINE = "fine"
-
-
-@dataclass(frozen=True)
-class Place:
-    """A suggestion, and where it lies in the session."""
-
-    key: int
-    plane: PlaneIndex
-    suggestion: Suggestion
-    state: PlaceState = PlaceState.OPEN
-    # What predicted it, in words, where that is not the present model.
-    stale: str = ""
-
-    @property
-    def done(self) -> bool:
-        """Whether there is nothing left to do there."""
-        return self.state in (PlaceState.ANNOTATED, PlaceState.FINE)
 
 
 class SuggestionControl(QObject):
@@ -81,7 +55,7 @@ class SuggestionControl(QObject):
                 key,
                 index,
                 suggestion,
-                _state(plane, suggestion),
+                state_of(plane, suggestion),
                 makers([plane.predicted_by]) if self._session.is_stale(plane) else "",
             )
             for key, record in self._session.images.items()
@@ -138,7 +112,7 @@ class SuggestionControl(QObject):
     def _look_again(self) -> None:
         """Take note of places that have been annotated."""
         now = [
-            _state(self._session.images[p.key].plane(p.plane), p.suggestion)
+            state_of(self._session.images[p.key].plane(p.plane), p.suggestion)
             for p in self.places
             if p.key in self._session.images
         ]
@@ -151,25 +125,3 @@ class SuggestionControl(QObject):
             marks = [(p.plane, p.suggestion) for p in self.places if p.key == key and not p.done]
             if marks or self._workspace.results.find(source, Role.SUGGESTIONS) is not None:
                 self._workspace.results.mark(source, marks)
-
-
-def _state(plane: Plane, suggestion: Suggestion) -> PlaceState:
-    spot = (suggestion.y, suggestion.x)
-    if any((one.y, one.x) == spot for one in plane.dismissed):
-        return PlaceState.FINE
-    if _annotated_since(plane, suggestion):
-        return PlaceState.ANNOTATED
-    return PlaceState.VISITED if spot in plane.visited else PlaceState.OPEN
-
-
-def _annotated_since(plane: Plane, suggestion: Suggestion) -> bool:
-    """Whether strokes have come into a suggestion's box since it was made."""
-    if plane.scribbles is None:
-        return False
-    y0, x0, y1, x1 = suggestion.box
-    now = plane.scribbles.labels[y0:y1, x0:x1] > 0
-    if plane.suggested_on is None or plane.suggested_on.shape != plane.scribbles.shape:
-        # A slice, since the image may have become smaller.
-        y, x = suggestion.y, suggestion.x
-        return bool(plane.scribbles.labels[y : y + 1, x : x + 1].any())
-    return bool((now & (plane.suggested_on.labels[y0:y1, x0:x1] == 0)).any())

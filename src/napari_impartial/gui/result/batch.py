@@ -20,9 +20,9 @@ from napari_impartial.core.data.image import Image
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import count_objects, to_instances
 from napari_impartial.core.prediction.dismissed import Dismissal, standing
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import Suggestion, suggest
 from napari_impartial.core.review.review import compose
-from napari_impartial.core.training.messages import Prediction
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Role

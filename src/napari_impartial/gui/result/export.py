@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import measure
-from napari_impartial.core.training.messages import Prediction
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Source

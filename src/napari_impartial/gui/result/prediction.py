@@ -12,24 +12,27 @@ import numpy.typing as npt
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import count_objects
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.prediction.dismissed import Dismissal, standing
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import Suggestion, suggest
 from napari_impartial.core.review.review import Review, compose
-from napari_impartial.core.training.messages import Box, Prediction, Previewed
+from napari_impartial.core.training.messages import Previewed
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job, Latest, OneByOne
 from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.camera import extent_in_view, go_to
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.gui.refine.suggestions import Place, SuggestionControl
+from napari_impartial.gui.refine.suggestions import SuggestionControl
 from napari_impartial.gui.review.review import ReviewControl
 from napari_impartial.session.misfits import fits
 from napari_impartial.session.session import Activity, PlaneIndex, PlaneKey
+from napari_impartial.session.suggested_places import Place
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, from_labels
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review.annotation import background_stroke, withdrawn
@@ -28,7 +29,6 @@ from napari_impartial.core.review.review import (
     reject,
     revert,
 )
-from napari_impartial.core.training.messages import Box
 from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.camera import bring_into_view
 from napari_impartial.gui.layers.layer_undo import LayerUndo

@@ -9,15 +9,10 @@ from functools import partial
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.training.messages import (
-    Box,
-    GuestImage,
-    NoPreview,
-    Preview,
-    TrainingProgress,
-)
+from napari_impartial.core.training.messages import GuestImage, NoPreview, Preview, TrainingProgress
 from napari_impartial.gui.background import Job, Latest
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.camera import field_in_view
