@@ -36,6 +36,9 @@ _LANDSCAPE_SMOOTHING = 0.7
 # Pixels that are counted at once; bounds the memory.
 _BAND_PIXELS = 1 << 21
 
+# Probabilities nearer to 0 or 1 have the same log-odds.
+_SUREST = np.float32(0.999)
+
 # Sums over the pixels of a candidate, in the order of the last axis of `sums`.
 AREA, SUM_Y, SUM_X, SUM_YY, SUM_XX, SUM_YX, SUM_P = range(7)
 
@@ -68,6 +71,11 @@ class ObjectTree:
         nodes.
     neck : (N, levels) float64
         Pixel sides between the two children; 0 for hills.
+    depth : (N,) float64
+        Mean log-odds of the probability over the node.
+    seam, saddle : (N,) float64
+        Log-odds of the probability where the two children meet, mean and highest; 0 for
+        hills.
     """
 
     hills: npt.NDArray[np.int32]
@@ -82,6 +90,9 @@ class ObjectTree:
     free: Floats
     shared: Floats
     neck: Floats
+    depth: Floats
+    seam: Floats
+    saddle: Floats
 
     def __len__(self) -> int:
         return len(self.parent)
@@ -120,7 +131,10 @@ def build_tree(p: Probability) -> ObjectTree | None:
     levels = np.searchsorted(LEVELS, p, side="right").astype(np.uint8)
     sums = np.zeros((count, len(LEVELS), 7))
     sums[:n_hills] = _pixel_sums(p, hills, levels, n_hills)
-    free, shared, neck = _outlines(hills, levels, n_hills, parent)
+    log_odds = _log_odds(p)
+    free, shared, neck, seam, saddle = _outlines(hills, levels, log_odds, n_hills, parent)
+    inside = np.zeros(count)
+    inside[:n_hills] = np.bincount(hills.reshape(-1), log_odds.reshape(-1), n_hills + 1)[1:]
     brightest = np.zeros(count)
     brightest[:n_hills] = _greatest(p, hills, n_hills)
     size = np.ones(count, np.int64)
@@ -132,9 +146,30 @@ def build_tree(p: Probability) -> ObjectTree | None:
         shared[c] -= 2 * neck[c]
         brightest[c] = max(brightest[a], brightest[b])
         size[c] = size[a] + size[b]
+        inside[c] = inside[a] + inside[b]
+    depth = inside / np.maximum(sums[:, 0, AREA], 1.0)
     return ObjectTree(
-        hills, levels, parent, children, ratio, summit, brightest, size, sums, free, shared, neck
+        hills=hills,
+        levels=levels,
+        parent=parent,
+        children=children,
+        ratio=ratio,
+        summit=summit,
+        brightest=brightest,
+        n_hills=size,
+        sums=sums,
+        free=free,
+        shared=shared,
+        neck=neck,
+        depth=depth,
+        seam=seam,
+        saddle=saddle,
     )
+
+
+def _log_odds(p: Probability) -> Probability:
+    bounded = np.clip(p, 1.0 - _SUREST, _SUREST)
+    return np.asarray(np.log(bounded / (1.0 - bounded)), dtype=np.float32)
 
 
 def _join(
@@ -223,20 +258,23 @@ def _pixel_sums(
 def _outlines(
     hills: npt.NDArray[np.int32],
     levels: npt.NDArray[np.uint8],
+    log_odds: Probability,
     n_hills: int,
     parent: npt.NDArray[np.int64],
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Count pixel sides: towards lower ground, towards other hills, between children.
 
-    The first two are of the hills only, in arrays with room for all nodes.
+    The first two are of the hills only, in arrays with room for all nodes. With them come
+    the mean and the highest log-odds between the children, 0 for hills.
     """
     n_steps = len(LEVELS) + 1
     free = np.zeros((n_hills + 1) * n_steps)
-    keys, lows = [], []
+    keys, lows, passes = [], [], []
     rim = np.pad(levels, 1).astype(np.int64), np.pad(hills, 1).astype(np.int64)
+    rim_odds = np.pad(log_odds, 1)
     for rows in _bands(rim[0].shape):
         down = slice(rows.start, min(rows.stop + 1, len(rim[0])))
-        level, hill = rim[0][down], rim[1][down]
+        level, hill, odds = rim[0][down], rim[1][down], rim_odds[down]
         here = slice(0, rows.stop - rows.start)
         below = (slice(None, -1), slice(None)), (slice(1, None), slice(None))
         right = (here, slice(None, -1)), (here, slice(1, None))
@@ -251,6 +289,7 @@ def _outlines(
             a, b = a[border] - 1, b[border] - 1
             keys.append(np.minimum(a, b) * n_hills + np.maximum(a, b))
             lows.append(np.minimum(la[border], lb[border]))
+            passes.append(np.minimum(odds[one][border], odds[two][border]))
     key, which = np.unique(np.concatenate(keys), return_inverse=True)
     common = np.bincount(which * n_steps + np.concatenate(lows), minlength=len(key) * n_steps)
     sides = _at_least(common.reshape(-1, n_steps).astype(np.float64), axis=1)[:, 1:]
@@ -260,8 +299,14 @@ def _outlines(
     free_of_all[:n_hills] = _at_least(free.reshape(-1, n_steps)[1:], axis=1)[:, 1:]
     np.add.at(shared, first, sides)
     np.add.at(shared, second, sides)
-    np.add.at(neck, _meeting(first, second, parent), sides)
-    return free_of_all, shared, neck
+    meeting = _meeting(first, second, parent)
+    np.add.at(neck, meeting, sides)
+    of_side, height = meeting[which], np.concatenate(passes)
+    counted = np.bincount(of_side, minlength=len(parent))
+    seam = np.bincount(of_side, height, len(parent)) / np.maximum(counted, 1)
+    saddle = np.full(len(parent), -np.inf)
+    np.maximum.at(saddle, of_side, height)
+    return free_of_all, shared, neck, seam, np.where(counted > 0, saddle, 0.0)
 
 
 def _meeting(

@@ -29,6 +29,7 @@ from . import scoring
 from .component_tree import LEVELS, ObjectTree, build_tree
 from .distances import distance_inside, mean_distance_inside
 from .selection import choose
+from .strokes import Strokes, impose
 from .watershed import find_hills, find_passes, join_hills
 
 Probability = npt.NDArray[np.float32]
@@ -85,15 +86,21 @@ class Cutter:
         self._smoothed: tuple[float, Probability] | None = None
         self._scored: tuple[float, ObjectTree | None, npt.NDArray[np.float64]] | None = None
 
-    def cut(self, config: InstanceConfig | None = None) -> Instances:
+    def cut(
+        self, config: InstanceConfig | None = None, strokes: Strokes | None = None
+    ) -> Instances:
         """Return (Y, X) int32 labels, 1 to N without gaps; see :func:`to_instances`."""
         config = validate(config or InstanceConfig())
         if config.split == "automatic":
             labels = self._automatic(config)
         else:
             labels = _at_one_level(self._smooth(config.smooth_px), config)
+        if strokes is not None:
+            labels = impose(labels, self._p, strokes, config.min_size_px)
         if config.grow_px > 0:
             labels = expand_labels(labels, config.grow_px)
+            if strokes is not None:
+                labels[strokes.background] = 0
         return np.asarray(labels, dtype=np.int32)
 
     def _smooth(self, sigma: float) -> Probability:
@@ -126,7 +133,9 @@ class HasForeground(Protocol):
 
 
 def to_instances(
-    prediction: HasForeground | npt.NDArray[np.floating], config: InstanceConfig | None = None
+    prediction: HasForeground | npt.NDArray[np.floating],
+    config: InstanceConfig | None = None,
+    strokes: Strokes | None = None,
 ) -> Instances:
     """Cut a prediction, or a map of foreground probability, into objects.
 
@@ -137,6 +146,10 @@ def to_instances(
         of any foreground class, 0 to 1. NaN counts as 0.
     config : InstanceConfig, optional
         Threshold, way of splitting, smallest size, smoothing, growth.
+    strokes : Strokes, optional
+        What a person painted on this image: one foreground stroke is one object, a
+        background stroke is none and a border
+        (:func:`~napari_impartial.core.instances.strokes.impose`).
 
     Returns
     -------
@@ -149,7 +162,7 @@ def to_instances(
         If the map does not have two axes, or a setting is out of bounds.
     """
     foreground = prediction.foreground if isinstance(prediction, HasForeground) else prediction
-    return Cutter(foreground).cut(config)
+    return Cutter(foreground).cut(config, strokes)
 
 
 def count_objects(labels: npt.NDArray[np.integer]) -> int:

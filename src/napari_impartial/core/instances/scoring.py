@@ -51,11 +51,19 @@ FEATURES = (
     "share_of_lowest_level",
     "relative_size",
     "parts",
+    "own_seam",
+    "own_saddle",
+    "outer_seam",
+    "outer_saddle",
 )
 """What is measured, in the order of the last axis of :func:`measure`."""
 
 COMPARED = (*FEATURES, *COMPARISONS)
 """What all looks but the first judge by, in the order of :func:`with_comparisons`."""
+
+# What counts as the seam of a node that nothing is joined with; and what differs by rounding errors
+# alone is the same to the tables' steps.
+_ALONE, _DECIMALS = -6.0, 4
 
 # Hills whose pass reaches this share of the lower summit count as one object where the
 # typical size is taken, and the level of outlines there.
@@ -114,8 +122,30 @@ def measure(tree: ObjectTree) -> Floats:
         area / lowest,
         np.log(np.maximum(area, 1.0)) - np.log(typical_area(tree)),
         np.broadcast_to(np.log(tree.n_hills)[:, None], area.shape),
+        *(np.broadcast_to(v[:, None], area.shape) for v in _seams(tree)),
     )
     return np.stack(columns, axis=-1)
+
+
+def _seams(tree: ObjectTree) -> tuple[Floats, Floats, Floats, Floats]:
+    """Compare the map where nodes were joined with the map inside, as log-odds.
+
+    Returns
+    -------
+    own_seam, own_saddle, outer_seam, outer_saddle : (N,)
+        Mean and highest where the node's children meet, 0 for hills; mean and highest
+        where the node meets what it is joined with next. Differences from the node's own
+        mean, so that how sure the whole map is cancels out: a dip tells two objects apart
+        that have the outline of one, and none tells that a waist is but a bend.
+    """
+    joined, has_parent = tree.children[:, 0] >= 0, tree.parent >= 0
+    parent = np.maximum(tree.parent, 0)
+    found = [np.where(joined, v - tree.depth, 0.0) for v in (tree.seam, tree.saddle)]
+    found += [
+        np.where(has_parent, v[parent] - tree.depth, _ALONE) for v in (tree.seam, tree.saddle)
+    ]
+    own_seam, own_saddle, outer_seam, outer_saddle = (v.round(_DECIMALS) for v in found)
+    return own_seam, own_saddle, outer_seam, outer_saddle
 
 
 def _ellipse(sums: Floats, area: Floats) -> tuple[Floats, Floats]:

@@ -1,0 +1,147 @@
+"""Cuts that agree with strokes: exact pictures first, then what always holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.cutter import Cutter
+from napari_impartial.core.instances.strokes import (
+    SPLIT_STRENGTHS,
+    agreement,
+    best_split_strength,
+    find_strokes,
+    impose,
+)
+
+
+def _picture(text: str) -> np.ndarray:
+    """Read rows of digits, with dots for 0."""
+    rows = text.split()
+    return np.array([[0 if c == "." else int(c) for c in row] for row in rows], np.int32)
+
+
+def _imposed(objects: str, strokes: str, foreground: float = 1.0, **options: int) -> np.ndarray:
+    cut = _picture(objects)
+    p = np.where(cut > 0, 1.0, 1.0 - foreground).astype(np.float32)
+    return impose(cut, p, find_strokes(_picture(strokes)), **options)
+
+
+def test_a_loop_and_what_it_encloses_are_one_stroke():
+    strokes = find_strokes(
+        _picture("""
+        22222..2
+        2...2..2
+        2.2.2...
+        2...2.33
+        22222.33
+        """)
+    )
+    assert strokes.count == 3
+    assert strokes.number[2, 2] == strokes.number[0, 0] != strokes.number[0, 7]
+    assert strokes.classes.tolist() == [0, 2, 2, 3]
+
+
+def test_objects_that_one_stroke_runs_through_are_joined():
+    found = _imposed("1111.2222", "..22222..")
+    assert np.unique(found[found > 0]).tolist() == [1]
+    assert (found > 0).all()
+
+
+def test_a_stroke_that_leaves_its_cell_by_a_pixel_does_not_join_the_neighbour():
+    joined = _imposed("1111111122222222", "2222222222......")  # by two of ten pixels
+    assert np.unique(joined).tolist() == [1]
+    found = _imposed("1111111122222222", ".22222222.......")
+    assert len(np.unique(found)) == 2
+    assert found[0, 8] == found[0, 1] != found[0, 9]
+
+
+def test_an_object_with_two_strokes_is_divided_between_them():
+    found = _imposed("1111111111", ".22....22.")
+    assert sorted(np.unique(found).tolist()) == [1, 2]
+    assert len({*found[0, :3].tolist()}) == 1
+    assert len({*found[0, 7:].tolist()}) == 1
+    assert found[0, 0] != found[0, 9]
+
+
+def test_strokes_of_two_classes_that_touch_are_two_objects():
+    found = _imposed("11111111", "22223333")
+    assert found[0].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
+
+
+def test_a_background_stroke_is_a_border():
+    found = _imposed("111111111", "....1....")
+    assert found[0, 4] == 0
+    assert found[0, 0] != found[0, 8]
+    assert found.max() == 2
+
+
+def test_what_a_background_stroke_clips_off_is_no_object():
+    found = _imposed("1111111111111111", "..............1.", min_size_px=3)
+    assert found[0].tolist() == [1] * 14 + [0, 0]
+
+
+def test_a_painted_cell_is_an_object_whatever_the_map_says():
+    # where the map shows it, with all that it shows
+    p = np.zeros((9, 12), np.float32)
+    p[2:7, 2:8] = 0.9
+    drawn = np.zeros(p.shape, np.uint8)
+    drawn[4, 3:6] = 2
+    found = impose(np.zeros(p.shape, np.int32), p, find_strokes(drawn))
+    np.testing.assert_array_equal(found, (p > 0.5).astype(np.int32))
+    # where it shows nothing, as painted
+    found = impose(np.zeros(p.shape, np.int32), np.zeros_like(p), find_strokes(drawn))
+    np.testing.assert_array_equal(found, (drawn > 0).astype(np.int32))
+
+
+def test_strokes_of_another_image_are_refused():
+    with pytest.raises(ImPartialError, match="same image"):
+        impose(np.zeros((4, 5), np.int32), np.zeros((4, 5)), find_strokes(np.zeros((5, 4))))
+
+
+@pytest.mark.parametrize("split", ["automatic", "watershed", "components"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_stroke_is_disobeyed(split, seed):
+    made = tissue((200, 220), 2, seed=seed)
+    rng = np.random.default_rng(seed)
+    drawn = simulate(made.truth, 0.3, rng)[0].labels
+    # a map that knows little: blocks of chance
+    p = np.kron(rng.random((20, 22)), np.ones((10, 10))).astype(np.float32)
+    strokes = find_strokes(drawn)
+    found = Cutter(p).cut(InstanceConfig(split=split), strokes)
+    assert not found[strokes.background].any()
+    owners = [np.unique(found[strokes.number == n]) for n in range(1, strokes.count + 1)]
+    assert all(len(ids) == 1 and ids[0] > 0 for ids in owners)
+    assert len({int(ids[0]) for ids in owners}) == strokes.count
+    assert np.unique(found).tolist() == list(range(found.max() + 1))
+
+
+def test_agreement_counts_what_a_cut_does_to_strokes():
+    cut = _picture("11112222.3333333")
+    strokes = find_strokes(_picture("..2222..2.22..22"))
+    found = agreement(cut, strokes)
+    assert found.covered.tolist() == [1, 0, 1, 1]
+    assert found.whole.tolist() == [0.5, 0, 1, 1]
+    assert found.shared.tolist() == [False, False, True, True]
+    assert found.in_no_object.tolist() == [False, True, False, False]
+    assert found.divided.tolist() == [True, False, False, False]
+
+
+def test_the_split_strength_follows_the_strokes_where_they_are_many():
+    """Rods that the usual cut chops, and round cells that a weak one joins."""
+    whole = _picture("\n".join(["111111111111........", "...................."] * 8))
+    rods = find_strokes(np.where(whole > 0, 2, 0))
+    chopped = np.where(whole > 0, np.arange(20) // 4 + 1 + 5 * np.arange(16)[:, None], 0)
+    joined = np.where(whole > 0, np.arange(16)[:, None] + 1, 0)
+
+    def cut(strength):
+        return [(chopped if strength > 0.35 else joined).astype(np.int32)]
+
+    assert best_split_strength(cut, [rods]) == pytest.approx(0.3)
+    none = find_strokes(np.zeros((16, 20), np.uint8))
+    assert best_split_strength(cut, [none]) == pytest.approx(0.6)
+    assert best_split_strength(cut, [none]) in SPLIT_STRENGTHS
