@@ -1,24 +1,21 @@
-"""Fit the scorecard that the automatic cut chooses objects by, and check it.
+"""Fit the score tables that the automatic cut chooses objects by.
 
-``python -m benchmarks.fit_objectness SET... --maps DIR [--first-weights DIR] [--out FILE]``
+``python -m benchmarks.fit_objectness SET... --maps DIR [--leave-out KIND...] [--out FILE]``
 
-For each data set a network is trained on the training images' scribbles and one, the
-other way round, on scribbles simulated on the test images; a set without test images is
-cut into an upper and a lower half. Short and long trainings give maps of unlike sharpness, so
-several numbers of steps can be asked for. The maps are kept in DIR, so that the card can be
-fitted again without training. Candidates of all maps, and of those that the shipped first
-weights make of procedural images, are labelled by whether they cover a true object with an IoU
-over 0.5. To them sums of one step function for each measurement are fitted (boosted stumps),
-first for candidates by themselves, then with what shows when they are compared. Before the
-card is written, each set is judged by a card that was fitted without it: what is to be
-expected on images of a new kind. Weights that have seen images of a set make maps of it that
-are better than those of new images will be: so ``--first-weights`` names a folder of weights
-that have not, SET.safetensors for each such set.
+Takes the maps that ``benchmarks.kinds`` has kept in DIR, of all kinds, styles of strokes and
+numbers of steps that are found there: maps of unlike sharpness are wanted. Each is also taken paler or
+sharper at random, since how sure a network is says nothing about what is one object. Candidates of
+all maps, and of those that the shipped first weights make of procedural images, are labelled by
+whether they cover a true object with an IoU over 0.5. To them sums of one step function for each
+measurement are fitted (boosted stumps), first for candidates by themselves, then with what shows
+when they are compared. Tables that a kind is to be judged by are made without it
+(``--leave-out``).
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,37 +26,34 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_impartial.core.config import InstanceConfig, PredictionConfig, TrainingConfig
-from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.config import InstanceConfig, PredictionConfig
 from napari_impartial.core.instances import scoring
 from napari_impartial.core.instances.component_tree import LEVELS, ObjectTree, build_tree
-from napari_impartial.core.instances.cutter import Cutter
-from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.core.instances.scoring import Tables
 from napari_impartial.core.network.warm_start import shipped
-from napari_impartial.core.prediction.predict import predict, predict_normalized
+from napari_impartial.core.prediction.predict import predict_normalized
 
+from .kinds import STYLES, kinds_of
 from .procedural import mixtures_of, picture
-from .real import Pair, parts_of
 
 _OUT = Path(scoring.__file__).parents[2] / "data" / "objectness.json"
-_STUMPS, _RATE, _LEAST_ROWS = 400, 0.08, 200
+_STUMPS, _RATE, _LEAST_ROWS = 150, 0.2, 200
 # More than three are no better on images of new kinds.
 _LOOKS = 3
 # What the first look does without: sizes are judged once it is known how unlike they are.
 _NOT_AT_FIRST = ("relative_size",)
 # At most so many candidates of one map, lest the largest image decides alone.
-_ROWS_A_MAP = 4000
+_ROWS_A_MAP = 1500
+# Logarithms of the factors that log-odds are scaled by.
+_SHARPNESS = (-0.8, 0.5)
 # Procedural images: other ones than the weights were trained on.
 _FIRST_SEED, _SIDES = 500_000, (256, 320, 448)
 
 
 @dataclass(frozen=True)
 class Map:
-    """A predicted map with its truth, after so many steps of training."""
+    """A predicted map with its truth."""
 
-    steps: int
-    trained_on: bool
     foreground: npt.NDArray[np.float32]
     truth: npt.NDArray[np.int32]
 
@@ -73,34 +67,25 @@ class Candidates:
     overlap: npt.NDArray[np.float64]
 
 
-def predicted(
-    part: str,
-    train: list[Pair],
-    test: list[Pair],
-    steps: int,
-    maps: Path,
-    first_weights: Path | None = None,
-) -> list[Map]:
-    """Train, predict and keep the maps; or read those that are kept."""
-    weights = "" if first_weights is None else f", first weights {first_weights.stem}"
-    kept = maps / f"{steps} steps{weights}" / f"{part}.npz"
-    if not kept.exists():
-        from napari_impartial.core.api import train as train_on
+def kept_maps(sets: Sequence[Path], maps: Path) -> dict[str, list[Map]]:
+    """Read the maps of each kind that :mod:`benchmarks.kinds` has kept, training images' too."""
+    found: dict[str, list[Map]] = {}
+    for folder, style in itertools.product(sets, STYLES):
+        for kind in kinds_of(folder, style):
+            truths = [*kind.truths, *(truth for _, truth in kind.test)]
+            for file in sorted(maps.glob(f"*steps*/{kind.name}.{style}.npz")):
+                with np.load(file, allow_pickle=False) as arrays:
+                    seen = [np.asarray(arrays[name], np.float32) for name in arrays.files]
+                pairs = zip(seen, truths, strict=True)
+                found.setdefault(kind.name, []).extend(Map(p, truth) for p, truth in pairs)
+    return found
 
-        rng = np.random.default_rng(0)
-        scribbles = [simulate(truth, 0.1, rng)[0] for _, truth in train]
-        config = TrainingConfig(max_steps=steps, first_weights=str(first_weights or ""))
-        model = train_on([image for image, _ in train], scribbles, config)
-        found = [predict(image, model).foreground for image, _ in (*train, *test)]
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(kept, *found)
-    with np.load(kept, allow_pickle=False) as file:
-        arrays = [np.asarray(file[name], np.float32) for name in file.files]
-    truths = [truth for _, truth in (*train, *test)]
-    return [
-        Map(steps, number < len(train), p, truth)
-        for number, (p, truth) in enumerate(zip(arrays, truths, strict=True))
-    ]
+
+def paler_or_sharper(one: Map, rng: np.random.Generator) -> Map:
+    """Scale a map's log-odds at random, as training of other lengths would."""
+    p = np.clip(one.foreground, 1e-4, 1 - 1e-4)
+    odds = np.exp(rng.uniform(*_SHARPNESS)) * np.log(p / (1 - p))
+    return Map((1 / (1 + np.exp(-odds))).astype(np.float32), one.truth)
 
 
 def procedural_maps(count: int) -> list[Map]:
@@ -113,7 +98,7 @@ def procedural_maps(count: int) -> list[Map]:
         mixtures = mixtures_of(normalized, truth, rng)
         if mixtures is not None:
             p = predict_normalized(network, mixtures, PredictionConfig(samples=0)).foreground
-            found.append(Map(0, False, p, truth))
+            found.append(Map(p, truth))
     return found
 
 
@@ -228,83 +213,41 @@ def _as_tables(model: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Fit, judge and write the card."""
+    """Fit and write the card."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sets", nargs="+", type=Path)
     parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
-    parser.add_argument("--first-weights", type=Path, metavar="DIR", help="see above")
-    parser.add_argument("--steps", default="600", help="numbers of training steps, each for a map")
+    parser.add_argument("--leave-out", nargs="+", default=[], metavar="KIND")
     parser.add_argument(
-        "--procedural", type=int, default=50, help="procedural images, together worth one part"
+        "--procedural", type=int, default=50, help="procedural images, together worth one kind"
     )
     parser.add_argument("--out", type=Path, default=_OUT)
     args = parser.parse_args()
-    if args.first_weights is not None and not args.first_weights.is_dir():
-        parser.error(f"there is no folder {args.first_weights}")
-    lengths = sorted(int(steps) for steps in args.steps.split(","))
-    maps: dict[str, list[Map]] = {}
-    family: dict[str, str] = {}
-    for folder in args.sets:
-        own = None
-        if args.first_weights is not None:
-            file = args.first_weights / f"{folder.name}.safetensors"
-            own = file if file.exists() else None
-        for part, (train, test) in parts_of(folder).items():
-            maps[part] = [
-                one
-                for steps in lengths
-                for one in predicted(part, train, test, steps, args.maps, own)
-            ]
-            family[part] = folder.name
-    known = {
-        part: [(m, c) for m in found if (c := candidates(m)) is not None]
-        for part, found in maps.items()
-    }
-    made = [(m, c) for m in procedural_maps(args.procedural) if (c := candidates(m)) is not None]
-    if made:
-        known["procedural"] = made
-    judge(maps, known, family)
-    card = card_of(list(known), known)
-    args.out.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    print(f"written: {args.out}")
+    maps = kept_maps(args.sets, args.maps)
+    if not maps:
+        parser.error(f"no maps of these sets in {args.maps}; make them with benchmarks.kinds")
+    maps = {name: found for name, found in maps.items() if name not in args.leave_out}
+    rng = np.random.default_rng(0)
+    for found in maps.values():
+        found += [paler_or_sharper(one, rng) for one in found]
+    if args.procedural:
+        maps["procedural"] = procedural_maps(args.procedural)
+    card = card_of(
+        {
+            name: [c for one in found if (c := candidates(one)) is not None]
+            for name, found in maps.items()
+        }
+    )
+    unfinished = args.out.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(args.out)
+    print(f"written: {args.out}, of {len(maps)} kinds")
 
 
-def card_of(parts: Sequence[str], known: dict[str, list[tuple[Map, Candidates]]]) -> dict[str, Any]:
-    """Fit a card to these parts, each weighing the same."""
-    entries = [(c, len(known[part])) for part in parts for _, c in known[part]]
+def card_of(known: dict[str, list[Candidates]]) -> dict[str, Any]:
+    """Fit a card to kinds, each weighing the same."""
+    entries = [(c, len(found)) for found in known.values() for c in found]
     return fit_card([c for c, _ in entries], [n for _, n in entries])
-
-
-def judge(
-    maps: dict[str, list[Map]],
-    known: dict[str, list[tuple[Map, Candidates]]],
-    family: dict[str, str],
-) -> None:
-    """Print F1 of each part, map by map, under a card that has seen no image of its set."""
-    lengths = sorted({one.steps for found in maps.values() for one in found})
-    columns = [f"{way}, {n} steps" for way in ("watershed", "automatic") for n in lengths]
-    print(f"| images | {' | '.join(columns)} |")
-    print("|---" * (1 + len(columns)) + "|")
-    rows = []
-    for name in dict.fromkeys(family.values()):
-        others = [part for part in known if family.get(part) != name]
-        if all(part not in family for part in others):
-            return
-        card = scoring.Scorecard.from_json(card_of(others, known))
-        for part in (part for part in maps if family[part] == name):
-            row = []
-            for way in ("watershed", "automatic"):
-                for steps in lengths:
-                    unseen = [m for m in maps[part] if not m.trained_on and m.steps == steps]
-                    cuts = [Cutter(m.foreground, card).cut(InstanceConfig(way)) for m in unseen]
-                    row.append(evaluate([m.truth for m in unseen], cuts).f1)
-            rows.append(row)
-            _print_row(part, row)
-    _print_row("mean", np.mean(rows, axis=0).tolist())
-
-
-def _print_row(name: str, figures: Sequence[float]) -> None:
-    print(f"| {name} | {' | '.join(f'{figure:.3f}' for figure in figures)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def test_the_card_says_what_the_fitted_models_say(
         expected = model.predict_proba(features[large][:, columns])[:, 1]
         # Steps are written with seven figures, so a few rows fall on the other side of one.
         close = np.abs(got[large] - expected) < 1e-3
-        assert close.mean() > 0.97
+        assert close.mean() > 0.95
         assert 0.02 < expected.mean() < 0.98
         features = scoring.with_comparisons(found.tree, found.features, got)
         names = scoring.COMPARED

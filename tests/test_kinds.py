@@ -1,0 +1,89 @@
+"""Judging the objects on many kinds of image."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+pytest.importorskip("sklearn")
+from benchmarks import kinds
+from benchmarks.kinds import Row, kinds_of, summary
+
+from napari_impartial.core.data.synthetic_tissue import tissue
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two unlike images, one to train on and one to judge, strokes of two styles."""
+    folder = tmp_path_factory.mktemp("sets") / "made"
+    for side, seed in (("train", 3), ("test", 4)):
+        made = tissue((96, 112), n_channels=2, seed=seed)
+        (folder / side).mkdir(parents=True)
+        path = folder / side / f"{side}.tif"
+        tifffile.imwrite(path, made.image.channels, metadata={"axes": "CYX"})
+        tifffile.imwrite(path.with_name(f"{side}_truth.tif"), made.truth.astype(np.uint16))
+        for number, style in enumerate(("train", "lines")):
+            (folder / style).mkdir(exist_ok=True)
+            if side == "train":
+                drawn = made.scribbles(0.2, seed=number).labels
+                tifffile.imwrite(folder / style / "train_scribbles10.tif", drawn)
+    return folder
+
+
+def test_a_set_with_test_images_is_one_kind_and_others_are_cut_in_halves(dataset, tmp_path):
+    for style, seed in (("outlines", 0), ("lines", 1)):
+        (kind,) = kinds_of(dataset, style)
+        made = tissue((96, 112), n_channels=2, seed=3)
+        np.testing.assert_array_equal(kind.strokes[0], made.scribbles(0.2, seed=seed).labels)
+        assert len(kind.test) == 1
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "train").symlink_to(dataset / "train")
+    (kind,) = kinds_of(alone, "outlines")
+    assert kind.name == "alone, train"
+    whole = tissue((96, 112), n_channels=2, seed=3).truth
+    parts = [kind.truths[0], kind.test[0][1]]
+    assert sorted(part.sum() for part in parts) == sorted([whole[:48].sum(), whole[48:].sum()])
+    drawn = tissue((96, 112), n_channels=2, seed=3).scribbles(0.2, seed=0).labels > 0
+    assert (kind.strokes[0] > 0).sum() == max(drawn[:48].sum(), drawn[48:].sum())
+
+
+def test_a_kind_is_judged_once_and_then_from_what_was_kept(dataset, tmp_path, monkeypatch, capsys):
+    command = ["kinds", str(dataset), "--maps", str(tmp_path), "--styles", "lines", "--steps", "2"]
+    monkeypatch.setattr(sys, "argv", command)
+    kinds.main()
+    first = capsys.readouterr().out
+    assert "| made | lines |" in first
+    assert "mean over the forest's best cut" in first
+    monkeypatch.setattr(kinds, "train_network", None)  # what is kept is not trained again
+    monkeypatch.setattr(kinds, "train_forest", None)
+    kinds.main()
+    assert capsys.readouterr().out == first
+
+
+def test_the_summary_counts_what_is_below():
+    rows = [
+        Row("a", "lines", 0.5, 0.6, 0.7, 0.6),
+        Row("b", "lines", 0.5, 0.4, 0.42, 0.6),
+        Row("a", "outlines", 0.8, 0.79, 0.8, 0.5),
+    ]
+    said = summary(rows)
+    assert "| mean of 2 | lines | 0.500 | 0.500 | 0.560 | |" in said
+    assert "over the forest's best cut: -0.003" in said
+    assert "worst: -0.100 (b, lines)" in said
+    assert "below the forest by more than 0.02: 1 of 3" in said
+    assert "over 0.05 below the best single cut: 1 of 3, at most 0.100" in said
+
+
+def test_a_style_that_there_is_not_is_refused(dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        sys, "argv", ["kinds", str(dataset), "--maps", str(tmp_path), "--styles", "dots"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        kinds.main()
+    assert ended.value.code == 2
+    assert "unknown style dots" in capsys.readouterr().err
