@@ -3,13 +3,13 @@
 ``python -m benchmarks.fit_objectness SET... --maps DIR [--leave-out KIND...] [--out FILE]``
 
 Takes the maps that ``benchmarks.kinds`` has kept in DIR, of all kinds, styles of strokes and
-numbers of steps that are found there: maps of unlike sharpness are wanted. Each is also taken paler or
-sharper at random, since how sure a network is says nothing about what is one object. Candidates of
-all maps, and of those that the shipped first weights make of procedural images, are labelled by
-whether they cover a true object with an IoU over 0.5. To them sums of one step function for each
-measurement are fitted (boosted stumps), first for candidates by themselves, then with what shows
-when they are compared. Tables that a kind is to be judged by are made without it
-(``--leave-out``).
+numbers of steps that are found there: maps of unlike sharpness are wanted. Each is also taken
+paler or sharper at random, since how sure a network is says nothing about what is one object.
+Candidates of all maps, and of those that the shipped first weights make of procedural images, are
+labelled by whether they cover a true object with an IoU over 0.5. To them sums of one step
+function for each measurement are fitted (boosted stumps), first for candidates by themselves,
+then with what shows when they are compared. Tables that a kind is to be judged by are made
+without it (``--leave-out``).
 """
 
 from __future__ import annotations

@@ -234,7 +234,7 @@ def predict_file(
             report((index + share) / len(file.planes))
 
         prediction = predict(plane, model, settings.prediction, progress)
-        labels = to_instances(prediction.foreground, settings.instances)
+        labels = to_instances(prediction, settings.instances)
         foreground = prediction.probability[1:]
         instances.append(labels)
         probabilities.append(foreground[0] if len(foreground) == 1 else foreground)

@@ -193,7 +193,7 @@ class Rounds:
             dataclasses.replace(self.settings.suggestions, count=count),
             probability=prediction.probability,
             mutual_information=prediction.mutual_information,
-            instances=to_instances(prediction.foreground, self.settings.instances),
+            instances=to_instances(prediction, self.settings.instances),
             image=name,
         )
 

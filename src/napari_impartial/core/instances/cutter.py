@@ -26,6 +26,7 @@ from napari_impartial.core.config import InstanceConfig, validate
 from napari_impartial.core.errors import ImPartialError
 
 from . import scoring
+from .class_borders import part_by_class
 from .component_tree import LEVELS, ObjectTree, build_tree
 from .distances import distance_inside, mean_distance_inside
 from .selection import choose
@@ -64,6 +65,9 @@ class Cutter:
         Probability of any foreground class, 0 to 1. NaN counts as 0.
     card : Scorecard, optional
         What the automatic cut judges by; defaults to the one that is shipped.
+    classes : (K - 1, Y, X) array, optional
+        Probability of each foreground class: cells of different classes that touch are
+        different objects.
 
     Raises
     ------
@@ -75,8 +79,9 @@ class Cutter:
         self,
         foreground: npt.NDArray[np.floating],
         card: scoring.Scorecard | None = None,
+        classes: npt.NDArray[np.floating] | None = None,
     ) -> None:
-        self._card = card
+        self._card, self._classes = card, classes
         p = np.asarray(foreground, dtype=np.float32)
         if p.ndim != 2:
             raise ImPartialError(
@@ -95,6 +100,8 @@ class Cutter:
             labels = self._automatic(config)
         else:
             labels = _at_one_level(self._smooth(config.smooth_px), config)
+        if self._classes is not None:
+            labels = part_by_class(labels, self._classes, config.min_size_px)
         if strokes is not None:
             labels = impose(labels, self._p, strokes, config.min_size_px)
         if config.grow_px > 0:
@@ -121,19 +128,19 @@ class Cutter:
 
 
 @runtime_checkable
-class HasForeground(Protocol):
+class HasCutter(Protocol):
     """What a :class:`~napari_impartial.core.prediction.result.Prediction` is to this module.
 
     That one keeps a :class:`Cutter`, so its module cannot be imported here.
     """
 
     @property
-    def foreground(self) -> Probability:
-        """Probability of any foreground class, (Y, X) float32."""
+    def cutter(self) -> Cutter:
+        """Cuts the prediction into objects."""
 
 
 def to_instances(
-    prediction: HasForeground | npt.NDArray[np.floating],
+    prediction: HasCutter | npt.NDArray[np.floating],
     config: InstanceConfig | None = None,
     strokes: Strokes | None = None,
 ) -> Instances:
@@ -161,8 +168,8 @@ def to_instances(
     ImPartialError
         If the map does not have two axes, or a setting is out of bounds.
     """
-    foreground = prediction.foreground if isinstance(prediction, HasForeground) else prediction
-    return Cutter(foreground).cut(config, strokes)
+    cutter = prediction.cutter if isinstance(prediction, HasCutter) else Cutter(prediction)
+    return cutter.cut(config, strokes)
 
 
 def count_objects(labels: npt.NDArray[np.integer]) -> int:

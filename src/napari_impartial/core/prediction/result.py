@@ -60,5 +60,6 @@ class Prediction:
 
     @cached_property
     def cutter(self) -> Cutter:
-        """Cuts :attr:`foreground` into objects; kept, for a slider asks again and again."""
-        return Cutter(self.foreground)
+        """Cuts the prediction into objects; kept, for a slider asks again and again."""
+        classes = self.probability[1:] if len(self.probability) > 2 else None
+        return Cutter(self.foreground, classes=classes)

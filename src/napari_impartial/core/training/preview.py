@@ -110,7 +110,7 @@ class Previewer:
         prediction = predict_normalized(trainer.average.network, field, config).crop(
             (y0 - top, x0 - left, y1 - top, x1 - left)
         )
-        cut = None if request.cut is None else to_instances(prediction.foreground, request.cut)
+        cut = None if request.cut is None else to_instances(prediction, request.cut)
         return Previewed(request, look.box, prediction, cut)
 
     def _picture(self, image_index: int) -> npt.NDArray[np.float32] | None:

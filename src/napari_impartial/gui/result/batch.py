@@ -334,7 +334,7 @@ def _work_out(
     scratch: Scratch,
 ) -> _Work:
     """Cut a prediction into objects and rank places; what is kept lies in files."""
-    labels = to_instances(prediction.foreground, config)
+    labels = to_instances(prediction, config)
     found = suggest(
         prediction.entropy,
         annotated,
