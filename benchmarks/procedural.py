@@ -36,6 +36,9 @@ _KINDS = ("nucleus", "membrane", "cytoplasm", "cell", "edges", "marker", "nuisan
 _BACKGROUND, _FOREGROUND = 1, 2
 _FEWEST_OBJECTS = 5
 _LEAST_STROKES_PX = 5
+# Shares of scenes in which cells abut without a gap, are rods, or have arms.
+_CROWDED, _RODS, _BRANCHED = 0.2, 0.12, 0.08
+_RODS_TRIED = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,10 +135,18 @@ def _absorption(stains: list[Float], rng: np.random.Generator) -> list[Float]:
 
 
 def _scene(rng: np.random.Generator, size: int) -> tuple[Cells, float]:
-    """Lay out cells of a random size; some scenes are drawn out, some thinned."""
+    """Lay out cells of a random size and of one of four ways to lie."""
+    spacing = float(np.exp(rng.uniform(np.log(9), np.log(80))))
+    way = rng.random()
+    if way < _CROWDED:
+        return _crowded(size, max(spacing, 14.0), rng), spacing
+    if way < _CROWDED + _RODS:
+        width = float(np.exp(rng.uniform(np.log(5), np.log(16))))
+        return _rods(size, width, rng), 3 * width
+    if way < _CROWDED + _RODS + _BRANCHED:
+        return _branched(size, rng), 30.0
     askew = rng.random() < 0.4
     field = 2 * size if askew else size
-    spacing = float(np.exp(rng.uniform(np.log(9), np.log(80))))
     occupied = float(rng.uniform(0.2, 0.95))
     cells = lay_out((field, field), spacing, rng, occupied)
     if askew:
@@ -143,6 +154,101 @@ def _scene(rng: np.random.Generator, size: int) -> tuple[Cells, float]:
     if rng.random() < 0.2:
         cells = _thinned(cells, rng)
     return cells, spacing
+
+
+def _crowded(size: int, spacing: float, rng: np.random.Generator) -> Cells:
+    """Fill the field with cells that abut without a gap, areas spread about 1:13."""
+    count = max(int((size / spacing) ** 2), 8)
+    centre = rng.uniform(-0.1 * size, 1.1 * size, (count, 2))
+    # A cell's weight is the logarithm of its reach: 3.6-fold reaches are 13-fold areas.
+    reach = np.exp(rng.uniform(-0.64, 0.64, count))
+    shape = (size, size)
+    warp = 0.15 * spacing
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    y = y + warp * smooth_noise(shape, 0.8 * spacing, rng)
+    x = x + warp * smooth_noise(shape, 0.8 * spacing, rng)
+    nearest = np.full(shape, np.inf, np.float32)
+    truth = np.zeros(shape, np.int32)
+    for number in range(count):
+        distance = np.hypot(y - centre[number, 0], x - centre[number, 1]) / reach[number]
+        closer = distance < nearest
+        nearest[closer] = distance[closer]
+        truth[closer] = number + 1
+    if rng.random() < 0.5:  # lumens, vessels
+        truth[smooth_noise(shape, 1.5 * spacing, rng) > rng.uniform(0.8, 2.0)] = 0
+    return _with_nuclei(consecutive(largest_pieces(truth)), rng)
+
+
+def _rods(size: int, width: float, rng: np.random.Generator) -> Cells:
+    """Strew rods, straight or a little bent, that touch but do not overlap."""
+    truth = np.zeros((size, size), np.int32)
+    wanted = rng.uniform(0.1, 0.7) * size * size
+    aligned = rng.random() < 0.5
+    main = rng.uniform(0, np.pi)
+    covered, number = 0, 0
+    for _ in range(_RODS_TRIED):
+        if covered >= wanted:
+            break
+        length = width * rng.uniform(1.5, 8)
+        angle = main + rng.normal(0, 0.25) if aligned else rng.uniform(0, np.pi)
+        steps = max(int(length), 2)
+        turn = rng.normal(0, 0.3) / steps
+        angles = angle + turn * np.arange(steps)
+        y = rng.uniform(0, size) + np.cumsum(np.sin(angles))
+        x = rng.uniform(0, size) + np.cumsum(np.cos(angles))
+        top, left = int(y.min() - width), int(x.min() - width)
+        high, wide = int(np.ptp(y) + 2 * width) + 2, int(np.ptp(x) + 2 * width) + 2
+        line = np.ones((high, wide), bool)
+        line[(y - top).astype(int), (x - left).astype(int)] = False
+        body = ndimage.distance_transform_edt(line) <= width / 2
+        rows, cols = np.nonzero(body)
+        rows, cols = rows + top, cols + left
+        inside = (rows >= 0) & (rows < size) & (cols >= 0) & (cols < size)
+        rows, cols = rows[inside], cols[inside]
+        if len(rows) < width**2 or (truth[rows, cols] > 0).mean() > 0.03:
+            continue
+        free = truth[rows, cols] == 0
+        number += 1
+        truth[rows[free], cols[free]] = number
+        covered += int(free.sum())
+    return _with_nuclei(consecutive(largest_pieces(truth)), rng)
+
+
+def _branched(size: int, rng: np.random.Generator) -> Cells:
+    """Strew cells with processes: bodies from which thinning, winding arms grow."""
+    truth = np.zeros((size, size), np.int32)
+    distance = np.full((size, size), np.inf, np.float32)
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    for number in range(1, int(rng.integers(5, 16)) + 1):
+        centre = rng.uniform(0, size, 2)
+        body = float(rng.uniform(4, 12))
+        discs = [(*centre, body)]
+        for _ in range(int(rng.integers(2, 7))):
+            at, angle = centre.copy(), rng.uniform(0, 2 * np.pi)
+            reach = float(rng.uniform(1.5, 6) * body)
+            thick = body * float(rng.uniform(0.25, 0.6))
+            for step in np.arange(0.0, reach, 1.5):
+                angle += rng.normal(0, 0.15)
+                at = at + 1.5 * np.array([np.sin(angle), np.cos(angle)])
+                discs.append((*at, max(thick * (1 - 0.7 * step / reach), 1.2)))
+        for cy, cx, radius in discs:
+            rows = slice(max(int(cy - radius - 2), 0), max(int(cy + radius + 3), 0))
+            cols = slice(max(int(cx - radius - 2), 0), max(int(cx + radius + 3), 0))
+            rim = np.hypot(y[rows, cols] - cy, x[rows, cols] - cx) / radius
+            closer = (rim <= 1) & (rim < distance[rows, cols])
+            distance[rows, cols][closer] = rim[closer]
+            truth[rows, cols][closer & (truth[rows, cols] == 0)] = number
+    return _with_nuclei(consecutive(largest_pieces(truth)), rng)
+
+
+def _with_nuclei(truth: NDArray[np.int32], rng: np.random.Generator) -> Cells:
+    """Give cells a nucleus each, where they are deepest."""
+    depth = depth_inside(truth)
+    deepest = np.zeros(int(truth.max()) + 1, np.float32)
+    np.maximum.at(deepest, truth.reshape(-1), depth.reshape(-1))
+    share = depth / np.maximum(deepest[truth], 1)
+    nucleus = np.clip((share - rng.uniform(0.3, 0.55)) * 4, 0, 1) * (truth > 0)
+    return Cells(truth, depth, nucleus.astype(np.float32))
 
 
 def _askew(cells: Cells, spacing: float, rng: np.random.Generator, size: int) -> Cells:
