@@ -142,6 +142,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "device": card.device,
         "best_validation_loss": card.best_validation_loss,
         "parameters": card.parameters,
+        "verdict": card.strokes.verdict() if card.strokes else "",
+        "strokes": dataclasses.asdict(card.strokes) if card.strokes else None,
         "preset": training_config.preset,
         "images": len(images),
         "channel_names": card.channel_names,
@@ -157,5 +159,5 @@ def describe(result: dict[str, Any]) -> str:
     return (
         f"{result['model']}: {result['steps']} steps in {result['seconds']:.1f} s on "
         f"{result['device']}, {result['parameters']} parameters, "
-        f"held-out loss {number_text(result['best_validation_loss'])}."
-    )
+        f"held-out loss {number_text(result['best_validation_loss'])}. {result['verdict']}"
+    ).rstrip()

@@ -17,7 +17,12 @@ import torch._dynamo
 from torch import Tensor
 
 from napari_impartial import __version__
-from napari_impartial.core.config import ModelConfig, PredictionConfig, TrainingConfig
+from napari_impartial.core.config import (
+    InstanceConfig,
+    ModelConfig,
+    PredictionConfig,
+    TrainingConfig,
+)
 from napari_impartial.core.data.channels import is_generic
 from napari_impartial.core.data.image import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
 from napari_impartial.core.data.scribbles import Scribbles, check_trainable
@@ -47,6 +52,7 @@ from .multiscale_check import contradicts
 from .parallel_gradients import Gradients
 from .patches import Patches, PatchSampler
 from .side_by_side import threads_each
+from .stroke_check import StrokeReport, check_strokes
 
 # Times the held-out patches are looked at over a budget.
 _VALIDATIONS = 12
@@ -291,6 +297,7 @@ class Trainer:
             self.average.network.load_state_dict(earlier)
         self.calibrate(_CALIBRATION_PATCHES)
         self._ask_second_opinion()
+        report, instances = self._check_strokes()
         before = self.init.card if self.init else None
         card = ModelCard(
             channel_names=self.channel_names,
@@ -308,6 +315,8 @@ class Trainer:
             best_validation_loss=loss,
             history=(*(before.history if before else ()), *self.history),
             second_opinion=self.second_opinion,
+            instances=instances,
+            strokes=report,
         )
         return TrainedModel(card, self.average.weights())
 
@@ -359,6 +368,16 @@ class Trainer:
         config = PredictionConfig(precision=self.config.precision)
         labels = [drawn.labels for drawn in self.scribbles]
         self.second_opinion = not contradicts(self.average.network, self.normalized, labels, config)
+
+    def _check_strokes(self) -> tuple[StrokeReport, InstanceConfig]:
+        """Compare what the averaged network predicts with the strokes."""
+        config = PredictionConfig(
+            precision=self.config.precision, second_opinion=self.second_opinion
+        )
+        labels = [drawn.labels for drawn in self.scribbles]
+        return check_strokes(
+            self.average.network, self.normalized, labels, config, InstanceConfig()
+        )
 
     def _losses(
         self,

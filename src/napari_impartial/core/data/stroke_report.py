@@ -1,0 +1,93 @@
+"""How a model agrees with the strokes that it learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Place = tuple[int, int, int]
+"""Image number, row and column."""
+
+# Share of a class's strokes that is predicted as another from which this alone is reported.
+_MISTAKEN = 0.3
+
+
+@dataclass(frozen=True)
+class StrokeReport:
+    """How a model's own predictions agree with the strokes it learned from.
+
+    Attributes
+    ----------
+    strokes : int
+        Foreground strokes that were looked at.
+    foreground_fit, background_fit : float
+        Share of the pixels of strokes that are predicted as their class, 0 to 1.
+    divided, shared : int
+        Foreground strokes that run through several objects, and that share one, before
+        the strokes are imposed on the objects.
+    in_no_object, contradicting : tuple of (image, y, x)
+        Where foreground strokes lie in no object, and where strokes of any class are
+        predicted as another although they were learned.
+    """
+
+    strokes: int
+    foreground_fit: float
+    background_fit: float
+    divided: int
+    shared: int
+    in_no_object: tuple[Place, ...]
+    contradicting: tuple[Place, ...]
+
+    @property
+    def fit(self) -> float:
+        """Share of strokes that fit, cells and background counting the same."""
+        return (self.foreground_fit + self.background_fit) / 2
+
+    def verdict(self, n_objects: int | None = None) -> str:
+        """Return one sentence for the user.
+
+        Parameters
+        ----------
+        n_objects : int, optional
+            Objects that were found, where they are to be told.
+        """
+        missed, spilled = 1 - self.foreground_fit, 1 - self.background_fit
+        for share, painted, seen in (
+            (missed, "cell", "background"),
+            (spilled, "background", "cells"),
+        ):
+            if share >= _MISTAKEN:
+                return (
+                    f"{share:.0%} of your {painted} strokes are still predicted as {seen}: "
+                    "check these strokes, or train longer."
+                )
+        parts = [f"{self.fit:.0%} of your strokes fit"]
+        if n_objects is not None:
+            parts.append(f"{n_objects} objects")
+        for count, said in (
+            (len(self.in_no_object), "in no object"),
+            (len(self.contradicting), "unlike the others"),
+        ):
+            if count:
+                parts.append(f"{count} stroke{' is' if count == 1 else 's are'} {said}")
+        return "; ".join(parts) + "."
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> StrokeReport:
+        """Return the report that ``dataclasses.asdict`` made, after a way through JSON.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, OverflowError
+            If it is not one.
+        """
+        counts = {name: int(values[name]) for name in ("strokes", "divided", "shared")}
+        shares = {name: float(values[name]) for name in ("foreground_fit", "background_fit")}
+        if min(counts.values()) < 0 or not all(0 <= share <= 1 for share in shares.values()):
+            raise ValueError("a count or share is out of bounds")
+        places = {name: _places(values[name]) for name in ("in_no_object", "contradicting")}
+        return cls(**counts, **shares, **places)
+
+
+def _places(values: list[list[int]]) -> tuple[Place, ...]:
+    return tuple((int(number), int(y), int(x)) for number, y, x in values)

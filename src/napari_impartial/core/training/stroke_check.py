@@ -1,0 +1,164 @@
+"""What the strokes that a model was trained on say of it: do they fit, and which cut suits them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_impartial.core.config import InstanceConfig, PredictionConfig
+from napari_impartial.core.data.stroke_report import Place, StrokeReport
+from napari_impartial.core.instances.cutter import Cutter
+from napari_impartial.core.instances.strokes import (
+    Instances,
+    Strokes,
+    agreement,
+    best_split_strength,
+    find_strokes,
+)
+from napari_impartial.core.network.unet import UNet
+from napari_impartial.core.prediction.predict import predict_normalized
+
+from .patches import cover, spread
+
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.uint8]
+
+# Images up to this size are looked at whole, of larger ones windows round strokes; so many
+# pixels in all. On two cores a megapixel takes about a second.
+_WINDOW_PX, _MOST_PIXELS = 512, 1 << 20
+# A stroke contradicts the others if the network, which learned from all, gives its class less
+# than this on the mean.
+_CONTRADICTS_BELOW = 0.2
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A part of an annotated image with what is predicted there."""
+
+    origin: Place
+    labels: Labels
+    probability: Floats
+    cutter: Cutter
+    strokes: Strokes
+
+
+def check_strokes(
+    network: UNet,
+    pictures: Sequence[Floats],
+    labels: Sequence[Labels],
+    prediction: PredictionConfig,
+    instances: InstanceConfig,
+) -> tuple[StrokeReport, InstanceConfig]:
+    """Predict annotated images and compare the result with their strokes.
+
+    Parameters
+    ----------
+    network : UNet
+    pictures : sequence of (C, Y, X) float32
+        Normalized images.
+    labels : sequence of (Y, X) uint8
+        Strokes on each: 0 not annotated, 1 background, 2 ... K foreground classes.
+    prediction, instances : PredictionConfig, InstanceConfig
+        Settings of the model.
+
+    Returns
+    -------
+    StrokeReport
+    InstanceConfig
+        As given, with the split strength that suits the annotated cells where the cut is
+        automatic.
+    """
+    plain = replace(prediction, samples=0, reconstruction=False)
+    seen = [
+        _see(origin, predict_normalized(network, picture, plain).probability, drawn)
+        for origin, picture, drawn in _parts(pictures, labels)
+    ]
+    if instances.split == "automatic" and any(part.strokes.count for part in seen):
+
+        def cut(strength: float) -> list[Instances]:
+            config = replace(instances, split_strength=strength)
+            return [part.cutter.cut(config) for part in seen]
+
+        strength = best_split_strength(cut, [part.strokes for part in seen])
+        instances = replace(instances, split_strength=strength)
+    return _report(seen, instances), instances
+
+
+def _see(origin: Place, probability: Floats, drawn: Labels) -> _Seen:
+    return _Seen(origin, drawn, probability, Cutter(1.0 - probability[0]), find_strokes(drawn))
+
+
+def _parts(
+    pictures: Sequence[Floats], labels: Sequence[Labels]
+) -> list[tuple[Place, Floats, Labels]]:
+    """Choose what is looked at: annotated images, or windows of large ones, with their origin."""
+    found: list[tuple[Place, Floats, Labels]] = []
+    annotated = [number for number, drawn in enumerate(labels) if drawn.any()]
+    for number in spread(annotated, _MOST_PIXELS // _WINDOW_PX**2 * 4):
+        picture, drawn = pictures[number], labels[number]
+        if drawn.size <= _MOST_PIXELS // 2:
+            found.append(((number, 0, 0), picture, drawn))
+            continue
+        for y, x in cover(drawn, _WINDOW_PX):
+            inside = slice(y, y + _WINDOW_PX), slice(x, x + _WINDOW_PX)
+            found.append(((number, y, x), picture[:, *inside], drawn[inside]))
+    most = max(int(_MOST_PIXELS // np.mean([drawn.size for *_, drawn in found])), 1)
+    return spread(found, most)
+
+
+def _report(seen: Sequence[_Seen], instances: InstanceConfig) -> StrokeReport:
+    right, painted = np.zeros(2), np.zeros(2)  # foreground, background
+    divided = shared = strokes = 0
+    in_no_object: list[Place] = []
+    contradicting: list[Place] = []
+    for part in seen:
+        predicted = part.probability.argmax(axis=0) + 1
+        for number, chosen in enumerate((part.labels > 1, part.labels == 1)):
+            right[number] += np.count_nonzero(predicted[chosen] == part.labels[chosen])
+            painted[number] += np.count_nonzero(chosen)
+        found = agreement(part.cutter.cut(instances), part.strokes)
+        strokes += part.strokes.count
+        divided += int(found.divided.sum())
+        shared += int(found.shared.sum())
+        for number in np.flatnonzero(found.in_no_object):
+            in_no_object.append(_place(part, part.strokes.number == number + 1))
+        contradicting += _contradicting(part)
+    fits = right / np.maximum(painted, 1)
+    return StrokeReport(
+        strokes,
+        float(fits[0]),
+        float(fits[1]) if painted[1] else 1.0,
+        divided,
+        shared,
+        tuple(in_no_object),
+        tuple(contradicting),
+    )
+
+
+def _contradicting(part: _Seen) -> list[Place]:
+    """Find strokes of which the network says something else."""
+    found = []
+    background = find_strokes(np.where(part.labels == 1, 2, 0))
+    of_background = np.zeros(background.count + 1, np.intp)
+    for strokes, classes in (
+        (part.strokes, part.strokes.classes - 1),
+        (background, of_background),
+    ):
+        for number in range(1, strokes.count + 1):
+            window = strokes.windows[number - 1]
+            drawn = strokes.number[window] == number
+            own = part.probability[classes[number]][window][drawn].mean()
+            if own < _CONTRADICTS_BELOW:
+                found.append(_place(part, strokes.number == number))
+    return found
+
+
+def _place(part: _Seen, drawn: npt.NDArray[np.bool_]) -> Place:
+    """Return the pixel of a stroke that is nearest to its middle."""
+    pixels = np.argwhere(drawn)
+    nearest = pixels[np.abs(pixels - pixels.mean(axis=0)).sum(axis=1).argmin()]
+    number, top, left = part.origin
+    return number, top + int(nearest[0]), left + int(nearest[1])
