@@ -81,12 +81,21 @@ class StrokeReport:
         KeyError, TypeError, ValueError, OverflowError
             If it is not one.
         """
-        counts = {name: int(values[name]) for name in ("strokes", "divided", "shared")}
-        shares = {name: float(values[name]) for name in ("foreground_fit", "background_fit")}
-        if min(counts.values()) < 0 or not all(0 <= share <= 1 for share in shares.values()):
-            raise ValueError("a count or share is out of bounds")
-        places = {name: _places(values[name]) for name in ("in_no_object", "contradicting")}
-        return cls(**counts, **shares, **places)
+        report = cls(
+            int(values["strokes"]),
+            float(values["foreground_fit"]),
+            float(values["background_fit"]),
+            int(values["divided"]),
+            int(values["shared"]),
+            _places(values["in_no_object"]),
+            _places(values["contradicting"]),
+        )
+        shares = report.foreground_fit, report.background_fit
+        if min(report.strokes, report.divided, report.shared) < 0:
+            raise ValueError("a count is negative")
+        if not all(0 <= share <= 1 for share in shares):
+            raise ValueError("a share is not between 0 and 1")
+        return report
 
 
 def _places(values: list[list[int]]) -> tuple[Place, ...]:

@@ -291,8 +291,8 @@ def _one_object_a_stroke(
         np.copyto(here, (divided + first).astype(np.int32), where=region & (divided > 0))
         here[region & (divided == 0)] = 0
     # Strokes win over whatever the cut said, also where they run over a neighbour's rim.
-    drawn = number > 0
-    labels[drawn] = number[drawn] + first
+    painted = number > 0
+    labels[painted] = number[painted] + first
     with_object = {s for members in strokes_of.values() for s in members}
     for s in range(1, strokes.count + 1):
         if s not in with_object:
