@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 from napari_impartial.core.config import (
     PRESETS,
+    STROKE_STYLES,
     InstanceConfig,
     ModelConfig,
     Parameter,
@@ -164,6 +165,25 @@ def training_settings(
     name = getattr(args, "preset", None) or preset or parameters(TrainingConfig)["preset"].default
     chosen = get_preset(name)
     return override(chosen.model, args), override(chosen.training, args)
+
+
+def add_style(parser: argparse.ArgumentParser, note: str = "") -> None:
+    """Add ``--style``.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    note : str
+        Goes on from what is said of the option.
+    """
+    parser.add_argument(
+        "--style",
+        choices=STROKE_STYLES,
+        default=STROKE_STYLES[0],
+        help="What the simulated annotator paints: outlines (a loop in each cell and a ring round "
+        "it), lines (a line in each cell and as many on the background), or sloppy and "
+        f"sloppy-lines, the same up to 2 px off (default {STROKE_STYLES[0]}).{note}",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from .errors import ImPartialError
 __all__ = [
     "LARGEST_SEED",
     "PRESETS",
+    "STROKE_STYLES",
     "InstanceConfig",
     "ModelConfig",
     "Parameter",
@@ -28,6 +29,9 @@ __all__ = [
     "parameters",
     "validate",
 ]
+
+STROKE_STYLES = ("outlines", "lines", "sloppy", "sloppy-lines")
+"""What a simulated annotator paints; see :func:`napari_impartial.core.data.scribbles.simulate`."""
 
 # Generators of random numbers take no larger ones (scikit-learn's and NumPy's older one).
 LARGEST_SEED = 2**32 - 1

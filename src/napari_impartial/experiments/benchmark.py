@@ -2,7 +2,8 @@
 
 A data set is a folder: train/NAME.tif (C, Y, X) with NAME_scribbles10.tif (10 % of the
 cells annotated) or NAME_truth.tif to simulate scribbles from, and test/NAME.tif with
-NAME_truth.tif. Percentages without a file of scribbles are simulated, for each seed
+NAME_truth.tif; strokes of another style lie in a folder of its name,
+lines/NAME_scribbles10.tif. Percentages without a file of scribbles are simulated, for each seed
 anew; at 100 % strokes are in every cell. Each run is a process of its own, so that
 times and memory are its own. Nothing is chosen on the test images.
 
@@ -24,7 +25,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from napari_impartial.cli.options import add_settings, comma_list, override, training_settings
+from napari_impartial.cli.options import (
+    add_settings,
+    add_style,
+    comma_list,
+    override,
+    training_settings,
+)
 from napari_impartial.cli.output import ProgressBar, ensure_folder, write_line
 from napari_impartial.core.config import (
     LARGEST_SEED,
@@ -66,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P,..",
         help="Percent of the cells that are annotated, 1 to 100 (default 10).",
     )
+    add_style(parser, " Files of strokes are taken from the folder of that name, SET/lines.")
     parser.add_argument(
         "--methods",
         type=comma_list(str),
@@ -203,7 +211,7 @@ def _check(args: argparse.Namespace, methods: list[str], weights: dict[str, str]
         raise ImPartialError("--best-cut needs forest among --methods.")
     check_percents(args.percent)
     check_seeds(args.seeds)
-    data_sets = open_data_sets(args.sets)
+    data_sets = open_data_sets(args.sets, args.style)
     if "forest" in methods:
         from .baselines.random_forest import check_available
 
@@ -236,6 +244,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "method": method,
             "percent": percent,
             "seed": seed,
+            "style": args.style,
             "best_cut": args.best_cut and method == "forest",
             "weights": weights.get(method),
             "weights_channels": args.weights_channels if method in weights else None,

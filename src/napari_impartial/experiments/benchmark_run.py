@@ -1,7 +1,7 @@
 """One run of a benchmark, alone in its process: ``python -m ... SPEC``.
 
-SPEC is a JSON object: ``set`` (folder), ``method``, ``percent``, ``seed``, ``best_cut``,
-``weights`` and ``weights_channels`` (a peer's, or null) and ``settings`` (``model``,
+SPEC is a JSON object: ``set`` (folder), ``method``, ``percent``, ``seed``, ``style``,
+``best_cut``, ``weights`` and ``weights_channels`` (a peer's, or null) and ``settings`` (``model``,
 ``training``, ``prediction``, ``instances``). Lines on stdout are JSON objects:
 ``{"fraction": 0.4}`` now and then, ``{"results": [...]}`` last; libraries may print others.
 """
@@ -185,7 +185,7 @@ def load_libraries(method: str) -> None:
 
 def run(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """Train, predict and score; see the module."""
-    data: DataSet = open_data_set(spec["set"])
+    data: DataSet = open_data_set(spec["set"], spec["style"])
     task = Task(data, *training_part(data, spec["percent"], spec["seed"]), spec)
     load_libraries(spec["method"])
 

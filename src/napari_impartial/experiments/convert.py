@@ -22,12 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_impartial.cli.options import comma_list, number
+from napari_impartial.cli.options import add_style, comma_list, number
 from napari_impartial.cli.output import ProgressBar, markdown_table
 from napari_impartial.core.config import LARGEST_SEED
 from napari_impartial.core.errors import ImPartialError
 
 from .benchmark import check_percents
+from .dataset import strokes_folder
 
 if TYPE_CHECKING:
     from .public_datasets import AnnotatedImage
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Simulate scribbles in so many percent of the cells of each training image "
         "(default 10). Benchmark simulates those that are not there.",
     )
+    add_style(parser, " Those of other styles go to the folder DST/STYLE.")
     parser.add_argument(
         "--seed",
         type=number(0, LARGEST_SEED, int),
@@ -171,8 +173,9 @@ def _write(one: AnnotatedImage, folder: Path, written: Written, args: argparse.N
     """Write one image with its truth, and the scribbles of a training image."""
     import numpy as np
 
-    from napari_impartial.core.data.scribbles import simulate
     from napari_impartial.io import write_tiff
+
+    from .simulated_annotator import first_strokes
 
     if written.channel_names and written.channel_names != one.channel_names:
         raise ImPartialError(
@@ -198,10 +201,11 @@ def _write(one: AnnotatedImage, folder: Path, written: Written, args: argparse.N
     write_tiff(place / f"{one.name}.tif", one.channels, "CYX", one.channel_names)
     write_tiff(place / f"{one.name}_truth.tif", one.truth, "YX")
     if part == "train":
+        strokes = strokes_folder(folder / one.group, args.style)
         for percent in args.percent:
-            rng = np.random.default_rng([args.seed, written.counts["train"]])
-            painted, _ = simulate(one.truth, percent / 100, rng)
-            write_tiff(place / f"{one.name}_scribbles{percent}.tif", painted.labels, "YX")
+            at = (args.seed, written.counts["train"])
+            painted, _ = first_strokes(one.truth, percent, at, args.style)
+            write_tiff(strokes / f"{one.name}_scribbles{percent}.tif", painted.labels, "YX")
     if not one.part:
         written.undecided.append(one.name)
     written.counts[part] += 1
@@ -223,7 +227,7 @@ def _draw_test(folder: Path, written: Written, args: argparse.Namespace) -> None
         for file in (f"{name}.tif", f"{name}_truth.tif"):
             (folder / "train" / file).replace(folder / "test" / file)
         for percent in args.percent:
-            (folder / "train" / f"{name}_scribbles{percent}.tif").unlink()
+            (strokes_folder(folder, args.style) / f"{name}_scribbles{percent}.tif").unlink()
     written.counts["train"] -= count
     written.counts["test"] += count
 

@@ -1,8 +1,8 @@
 """Compare where to scribble next: at the model's suggestions, or at random places.
 
-Starts from a few annotated cells, and in each round annotates as many more cells of the
-training images with each policy, trains on from the last round's model, and scores the
-test images. The annotator is simulated from the truth. Policies:
+Starts from a few annotated cells, painted as benchmark paints them, and in each round
+annotates as many more cells of the training images with each policy, trains on from the
+last round's model, and scores the test images. The annotator is simulated from the truth. Policies:
   entropy              where the prediction is least sure (the heatmap, as in the window)
   mutual-information   where the Monte-Carlo passes contradict each other
   diverse              least sure, and unlike the other places of the round
@@ -20,6 +20,7 @@ from typing import Any
 
 from napari_impartial.cli.options import (
     add_settings,
+    add_style,
     comma_list,
     number,
     override,
@@ -81,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number(0.01, 99.0),
         default=2.0,
         metavar="X",
-        help="Percent of the cells annotated at the start, at random (default 2).",
+        help="Percent of each image's cells annotated at the start, in a few spots (default 2).",
     )
     parser.add_argument(
         "--add-percent",
@@ -90,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="Percent of the cells annotated in each round, at least one cell (default 1).",
     )
+    add_style(parser)
     parser.add_argument(
         "--seeds",
         type=comma_list(int),
@@ -111,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do all rounds with each set, policy and seed."""
     settings, amounts = _settings(args)
-    data_sets = open_data_sets(args.sets)
+    data_sets = open_data_sets(args.sets, args.style)
     for data in data_sets:
         check_files(data, (), truths=True)
     out = None if args.out is None else ensure_folder(args.out)
@@ -126,6 +128,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                     "set": str(data.folder.resolve()),
                     "policies": args.policy,
                     "seed": seed,
+                    "style": args.style,
                     "amounts": amounts,
                     "settings": settings,
                 }

@@ -59,6 +59,7 @@ class Data:
     """Images and truths of a data set, read once."""
 
     name: str
+    style: str
     train: list[tuple[Image, NDArray[Any]]]
     test: list[tuple[Image, NDArray[Any]]]
 
@@ -72,7 +73,9 @@ def read(data: DataSet) -> Data:
         If one has none.
     """
     check_truths(data)
-    return Data(data.name, samples_with_truth(data.train), samples_with_truth(data.test))
+    return Data(
+        data.name, data.style, samples_with_truth(data.train), samples_with_truth(data.test)
+    )
 
 
 class Rounds:
@@ -106,10 +109,8 @@ class Rounds:
 
         policies = list(policies)
         truths = [truth for _, truth in self.data.train]
-        start = Annotator(truths, self.settings.suggestions.box_px)
-        rng = np.random.default_rng(seed)
-        first = self._count(start, self.amounts.start_percent)
-        start.annotate(start.random_cells(rng), first)
+        start = Annotator(truths, self.settings.suggestions.box_px, self.data.style, seed)
+        start.begin(self.amounts.start_percent)
         model = self._train(start, seed, None)
         score = self._score(model)
         for policy in policies:
