@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Any, NoReturn, TypeVar
 
 from napari_impartial.core.config import (
+    POOLINGS,
     PRESETS,
     STROKE_STYLES,
     InstanceConfig,
@@ -183,6 +184,18 @@ def add_style(parser: argparse.ArgumentParser, note: str = "") -> None:
         help="What the simulated annotator paints: outlines (a loop in each cell and a ring round "
         "it), lines (a line in each cell and as many on the background), or sloppy and "
         f"sloppy-lines, the same up to 2 px off (default {STROKE_STYLES[0]}).{note}",
+    )
+
+
+def add_pooling(parser: argparse.ArgumentParser) -> None:
+    """Add ``--pooling``."""
+    parser.add_argument(
+        "--pooling",
+        choices=POOLINGS,
+        default=POOLINGS[0],
+        help="cells: figures over the cells of all images together; authors: as the paper's "
+        "authors have them, means of the images' figures, with the background as one more "
+        f"instance in mIoU and mDice (default {POOLINGS[0]}).",
     )
 
 

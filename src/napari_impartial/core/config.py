@@ -16,6 +16,7 @@ from .errors import ImPartialError
 
 __all__ = [
     "LARGEST_SEED",
+    "POOLINGS",
     "PRESETS",
     "STROKE_STYLES",
     "InstanceConfig",
@@ -32,6 +33,10 @@ __all__ = [
 
 STROKE_STYLES = ("outlines", "lines", "sloppy", "sloppy-lines")
 """What a simulated annotator paints; see :func:`napari_impartial.core.data.scribbles.simulate`."""
+
+POOLINGS = ("cells", "authors")
+"""How figures of merit are taken together over images; see
+:func:`napari_impartial.core.instances.metrics.evaluate`."""
 
 # Generators of random numbers take no larger ones (scikit-learn's and NumPy's older one).
 LARGEST_SEED = 2**32 - 1

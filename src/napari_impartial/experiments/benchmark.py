@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_impartial.cli.options import (
+    add_pooling,
     add_settings,
     add_style,
     comma_list,
@@ -119,6 +120,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "image, and report the best on the test images, as forest+best-cut: an advantage that "
         "the others do not get.",
     )
+    add_pooling(parser)
     add_experiment_settings(parser)
 
 
@@ -245,6 +247,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "percent": percent,
             "seed": seed,
             "style": args.style,
+            "pooling": args.pooling,
             "best_cut": args.best_cut and method == "forest",
             "weights": weights.get(method),
             "weights_channels": args.weights_channels if method in weights else None,

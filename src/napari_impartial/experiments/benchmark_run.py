@@ -1,7 +1,7 @@
 """One run of a benchmark, alone in its process: ``python -m ... SPEC``.
 
 SPEC is a JSON object: ``set`` (folder), ``method``, ``percent``, ``seed``, ``style``,
-``best_cut``, ``weights`` and ``weights_channels`` (a peer's, or null) and ``settings`` (``model``,
+``pooling``, ``best_cut``, ``weights`` and ``weights_channels`` (a peer's, or null) and ``settings`` (``model``,
 ``training``, ``prediction``, ``instances``). Lines on stdout are JSON objects:
 ``{"fraction": 0.4}`` now and then, ``{"results": [...]}`` last; libraries may print others.
 """
@@ -227,7 +227,7 @@ def _result(
     """Score and put together one result."""
     from napari_impartial.core.instances.metrics import evaluate
 
-    scores = dataclasses.asdict(evaluate(truths, labels))
+    scores = dataclasses.asdict(evaluate(truths, labels, spec["pooling"]))
     return {
         "set": set_name,
         "method": method,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_impartial.cli.options import (
+    add_pooling,
     add_settings,
     add_style,
     comma_list,
@@ -106,6 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Write table.md and results.json there, and keep finished runs (all rounds of a "
         "set, seed and policies): the same command goes on after an interruption.",
     )
+    add_pooling(parser)
     add_experiment_settings(parser)
     add_settings(parser, SuggestionConfig, "suggestions", only=("box_px",))
 
@@ -183,6 +185,7 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, Amounts]:
         prediction,
         override(InstanceConfig(), args),
         override(SuggestionConfig(), args),
+        args.pooling,
     )
     return settings, Amounts(args.rounds, args.start_percent, args.add_percent)
 

@@ -36,13 +36,14 @@ _MOST_SUGGESTIONS = 500
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of all stages."""
+    """Settings of all stages, and how figures are taken together over images."""
 
     model: ModelConfig
     training: TrainingConfig
     prediction: PredictionConfig
     instances: InstanceConfig
     suggestions: SuggestionConfig
+    pooling: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,7 +234,8 @@ class Rounds:
             )
             for image, _ in self.data.test
         ]
-        return dataclasses.asdict(evaluate([truth for _, truth in self.data.test], labels))
+        truths = [truth for _, truth in self.data.test]
+        return dataclasses.asdict(evaluate(truths, labels, self.settings.pooling))
 
     def _note(
         self, seed: int, policy: str, round_: int, annotator: Annotator, score: dict[str, Any]
