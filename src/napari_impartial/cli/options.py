@@ -19,6 +19,7 @@ from napari_impartial.core.config import (
     ModelConfig,
     Parameter,
     PredictionConfig,
+    Preset,
     SuggestionConfig,
     TrainingConfig,
     get_preset,
@@ -79,7 +80,12 @@ def _converter(parameter: Parameter) -> Callable[[str], Any]:
 def _default_text(config: type[Any], parameter: Parameter) -> str:
     """Default as shown in the help, with the presets that differ from it."""
     text = f"default {'none' if parameter.default == '' else parameter.default}"
-    section = {ModelConfig: "model", TrainingConfig: "training"}.get(config)
+    section = {
+        ModelConfig: "model",
+        TrainingConfig: "training",
+        PredictionConfig: "prediction",
+        InstanceConfig: "instances",
+    }.get(config)
     if section is not None and parameter.name != "preset":
         others = [
             f"{name} {value}"
@@ -159,12 +165,17 @@ def override(config: Config, args: argparse.Namespace, skip: Collection[str] = (
     return validate(dataclasses.replace(config, **given))
 
 
+def chosen_preset(args: argparse.Namespace, preset: str | None = None) -> Preset:
+    """Return the preset that is asked for; else the one named here; else the default."""
+    name = getattr(args, "preset", None) or preset or parameters(TrainingConfig)["preset"].default
+    return get_preset(name)
+
+
 def training_settings(
     args: argparse.Namespace, preset: str | None = None
 ) -> tuple[ModelConfig, TrainingConfig]:
     """Model and training settings: the preset's, overridden by explicit options."""
-    name = getattr(args, "preset", None) or preset or parameters(TrainingConfig)["preset"].default
-    chosen = get_preset(name)
+    chosen = chosen_preset(args, preset)
     return override(chosen.model, args), override(chosen.training, args)
 
 

@@ -29,6 +29,7 @@ from napari_impartial.cli.options import (
     add_pooling,
     add_settings,
     add_style,
+    chosen_preset,
     comma_list,
     override,
     training_settings,
@@ -61,6 +62,7 @@ ALWAYS_DESCRIBE = True
 METHODS = ("impartial", "forest")
 PEERS = ("cellpose", "stardist")
 ABLATION = ("reconstruction-only", "scribble-only", "joint")
+_OF_PREDICTION = ("samples", "tile_size", "second_opinion")
 ALL_METHODS = (*METHODS, *PEERS, *ABLATION)
 
 
@@ -128,19 +130,20 @@ def add_experiment_settings(parser: argparse.ArgumentParser) -> None:
     """Add the settings of training, prediction and instances."""
     add_settings(parser, TrainingConfig, "training (impartial)", skip=("seed",))
     add_settings(parser, ModelConfig, "network (impartial)")
-    add_settings(parser, PredictionConfig, "prediction (impartial)", only=("samples", "tile_size"))
+    add_settings(parser, PredictionConfig, "prediction (impartial)", only=_OF_PREDICTION)
     add_settings(parser, InstanceConfig, "cutting instances (all methods)")
 
 
 def experiment_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings of one experiment, by stage, each a dict."""
+    preset = chosen_preset(args)
     model, training = training_settings(args)
     stages: dict[str, Any] = {
         "model": model,
         "training": training,
         # `reconstruction` is the training's loss here, not the prediction's switch
-        "prediction": override(PredictionConfig(), args, skip=("reconstruction",)),
-        "instances": override(InstanceConfig(), args),
+        "prediction": override(preset.prediction, args, skip=("reconstruction",)),
+        "instances": override(preset.instances, args),
     }
     return {name: dataclasses.asdict(config) for name, config in stages.items()}
 

@@ -1,9 +1,10 @@
 """One run of a benchmark, alone in its process: ``python -m ... SPEC``.
 
 SPEC is a JSON object: ``set`` (folder), ``method``, ``percent``, ``seed``, ``style``,
-``pooling``, ``best_cut``, ``weights`` and ``weights_channels`` (a peer's, or null) and ``settings`` (``model``,
-``training``, ``prediction``, ``instances``). Lines on stdout are JSON objects:
-``{"fraction": 0.4}`` now and then, ``{"results": [...]}`` last; libraries may print others.
+``pooling``, ``best_cut``, ``weights`` and ``weights_channels`` (a peer's, or null) and
+``settings`` (``model``, ``training``, ``prediction``, ``instances``). Lines on stdout are JSON
+objects: ``{"fraction": 0.4}`` now and then, ``{"results": [...]}`` last; libraries may print
+others.
 """
 
 from __future__ import annotations

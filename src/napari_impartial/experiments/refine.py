@@ -22,6 +22,7 @@ from napari_impartial.cli.options import (
     add_pooling,
     add_settings,
     add_style,
+    chosen_preset,
     comma_list,
     number,
     override,
@@ -35,7 +36,7 @@ from napari_impartial.cli.output import (
     to_json,
     write_line,
 )
-from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.config import SuggestionConfig
 from napari_impartial.core.errors import ImPartialError
 
 from .benchmark import add_experiment_settings, check_seeds
@@ -176,14 +177,15 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, Amounts]:
     check_seeds(args.seeds)
     # A training for each round, policy and seed: the quick preset unless asked otherwise.
     model, training = training_settings(args, preset="fast")
-    prediction = override(PredictionConfig(), args, skip=("reconstruction",))
+    preset = chosen_preset(args, "fast")
+    prediction = override(preset.prediction, args, skip=("reconstruction",))
     if "mutual-information" in args.policy and prediction.samples < 2:
         raise ImPartialError("The policy mutual-information needs --samples 2 or more.")
     settings = Settings(
         model,
         training,
         prediction,
-        override(InstanceConfig(), args),
+        override(preset.instances, args),
         override(SuggestionConfig(), args),
         args.pooling,
     )

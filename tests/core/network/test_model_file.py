@@ -13,7 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_impartial.core import api
-from napari_impartial.core.config import ModelConfig, TrainingConfig
+from napari_impartial.core.config import (
+    InstanceConfig,
+    ModelConfig,
+    PredictionConfig,
+    TrainingConfig,
+)
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.data.synthetic_tissue import Tissue
 from napari_impartial.core.errors import ImPartialError, ModelFileError
@@ -182,6 +187,8 @@ BROKEN = [
     ({"parameters": "many"}, "parameters"),
     ({"best_validation_loss": "low"}, "best_validation_loss"),
     ({"format_version": -1}, "format_version is -1"),
+    ({"prediction": {"samples": -1}}, "prediction.samples is -1"),
+    ({"instances": {"split": "knife"}}, "instances.split is 'knife'"),
     ({"format_version": "1"}, "format_version is '1'"),
     ({"format_version": None}, "format_version"),
 ]
@@ -201,9 +208,10 @@ def test_card_with_something_missing(path: Path, model: TrainedModel) -> None:
     values = json.loads(replace(model.card, second_opinion=False).to_json())
     for name in values:
         rest = {key: value for key, value in values.items() if key != name}
-        if name in ("history", "second_opinion"):  # which earlier versions did without
+        # which earlier versions did without
+        if name in ("history", "second_opinion", "prediction", "instances"):
             card = ModelCard.from_json(json.dumps(rest))
-            assert (card.history, card.second_opinion) in [((), False), (model.card.history, True)]
+            assert getattr(card, name) in ((), True, PredictionConfig(), InstanceConfig())
             continue
         with pytest.raises(ModelFileError, match=f"{name} is missing"):
             ModelCard.from_json(json.dumps(rest))

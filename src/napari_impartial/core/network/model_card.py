@@ -9,11 +9,18 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from napari_impartial.core.config import ModelConfig, TrainingConfig, parameters, validate
+from napari_impartial.core.config import (
+    InstanceConfig,
+    ModelConfig,
+    PredictionConfig,
+    TrainingConfig,
+    parameters,
+    validate,
+)
 from napari_impartial.core.errors import ImPartialError, ModelFileError
 
 FORMAT = "napari-impartial"
@@ -50,6 +57,9 @@ class ModelCard:
     second_opinion : bool
         Whether views at smaller sizes are heeded in prediction: not where they contradicted
         strokes.
+    prediction, instances : PredictionConfig, InstanceConfig
+        How the model predicts and how its maps are cut unless one says otherwise: as its
+        preset has it.
     """
 
     channel_names: tuple[str, ...]
@@ -67,6 +77,8 @@ class ModelCard:
     best_validation_loss: float | None
     history: tuple[dict[str, Any], ...] = ()
     second_opinion: bool = True
+    prediction: PredictionConfig = field(default_factory=PredictionConfig)
+    instances: InstanceConfig = field(default_factory=InstanceConfig)
     format_version: int = FORMAT_VERSION
 
     @property
@@ -79,9 +91,19 @@ class ModelCard:
         """Number of classes, K, background included."""
         return len(self.class_names)
 
+    @property
+    def looks_again(self) -> bool:
+        """Whether prediction looks at smaller sizes, too, unless one says otherwise."""
+        return self.second_opinion and self.prediction.second_opinion
+
     def to_json(self) -> str:
         """Return the card as a JSON object."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+        values = dataclasses.asdict(self)
+        # What is left at its default follows the default, should it ever change.
+        for name, config in (("prediction", PredictionConfig()), ("instances", InstanceConfig())):
+            defaults = dataclasses.asdict(config)
+            values[name] = {k: v for k, v in values[name].items() if v != defaults[k]}
+        return json.dumps(values, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
@@ -108,6 +130,8 @@ class ModelCard:
             )
         values.setdefault("history", [])
         values.setdefault("second_opinion", True)
+        values.setdefault("prediction", {})
+        values.setdefault("instances", {})
         for name in values:
             if name not in _ENTRIES:
                 raise _unreadable(f"{name} is not known")
@@ -115,6 +139,8 @@ class ModelCard:
             _check(name, values)
         values["model"] = _settings(ModelConfig, "model", values["model"])
         values["training"] = _settings(TrainingConfig, "training", values["training"])
+        values["prediction"] = _settings(PredictionConfig, "prediction", values["prediction"])
+        values["instances"] = _settings(InstanceConfig, "instances", values["instances"])
         for name in ("channel_names", "class_names", "normalization", "history"):
             values[name] = tuple(values[name])
         return cls(**values)
@@ -167,6 +193,8 @@ _ENTRIES: dict[str, _Check] = {
     "normalization": ("two percentiles from 0 to 100, in order", _are_percentiles),
     "model": ("a JSON object", lambda value: isinstance(value, dict)),
     "training": ("a JSON object", lambda value: isinstance(value, dict)),
+    "prediction": ("a JSON object", lambda value: isinstance(value, dict)),
+    "instances": ("a JSON object", lambda value: isinstance(value, dict)),
     "created": _TEXT,
     "program_version": _TEXT,
     "device": _TEXT,
@@ -215,7 +243,7 @@ def _check(name: str, values: dict[str, Any], check: _Check | None = None) -> No
         raise _unreadable(f"{name} is {shown}; it has to be {words}")
 
 
-_Settings = TypeVar("_Settings", ModelConfig, TrainingConfig)
+_Settings = TypeVar("_Settings", ModelConfig, TrainingConfig, PredictionConfig, InstanceConfig)
 
 
 def _settings(config: type[_Settings], section: str, values: dict[str, Any]) -> _Settings:
