@@ -313,7 +313,7 @@ class PredictionConfig:
     samples: int = setting(
         4,
         "Monte-Carlo samples",
-        "Passes with dropout on. More give a smoother heatmap and take longer; "
+        "Passes with dropout on. More take longer, and change the heatmap little; "
         "0 is one pass without dropout.",
         minimum=0,
         maximum=256,

@@ -45,7 +45,7 @@ from napari_impartial.core.config import (
 from napari_impartial.core.errors import ImPartialError
 
 from .benchmark_report import summarize, tables, write_report
-from .dataset import check_files, open_data_sets
+from .dataset import check_files, labels_of_others, open_data_sets
 from .run_cache import FinishedRuns, run_apart
 
 EPILOG = """\
@@ -55,7 +55,10 @@ example:
   napari-impartial benchmark data/nuclei --percent 10,20,50,100 --out results/nuclei
   napari-impartial benchmark data/nuclei data/tissue --ablation --out results/ablation
   napari-impartial benchmark data/nuclei --methods impartial,cellpose \\
-      --weights cellpose=my_model --json"""
+      --weights cellpose=my_model --json
+  napari-impartial benchmark data/tissuenet --preset paper --pooling authors \\
+      --methods impartial,cellpose --percent 10,20,50,100 \\
+      --labels mesmer=mesmer_labels --out results/tissuenet --pictures"""
 
 ALWAYS_DESCRIBE = True
 
@@ -114,6 +117,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=comma_list(str),
         metavar="A,B",
         help="Channels that these weights take, by name or number from 0, in their order.",
+    )
+    parser.add_argument(
+        "--labels",
+        type=comma_list(str),
+        default=[],
+        metavar="NAME=DIR,..",
+        help="Also score what other programs made of the test images: label images NAME.tif or "
+        "NAME_...tif in DIR (of several sets, in DIR/SET).",
+    )
+    parser.add_argument(
+        "--pictures",
+        action="store_true",
+        help="Draw each test image with its errors into OUT/pictures: cells found (blue), made up "
+        "(red) and missed (yellow) at IoU 0.5. Needs --out.",
     )
     parser.add_argument(
         "--best-cut",
@@ -208,7 +225,32 @@ def _weights(given: list[str], methods: list[str]) -> dict[str, str]:
     return weights
 
 
-def _check(args: argparse.Namespace, methods: list[str], weights: dict[str, str]) -> None:
+def _labels(args: argparse.Namespace) -> dict[str, Path]:
+    """Read ``NAME=DIR`` and check that the folders are there."""
+    labels = {}
+    for text in args.labels:
+        name, _, path = text.partition("=")
+        if not name or not path:
+            raise ImPartialError(f"--labels {text} is not NAME=DIR.")
+        if name in ALL_METHODS or name in labels:
+            raise ImPartialError(f"--labels {text}: {name} is taken; choose another name.")
+        if not Path(path).is_dir():
+            raise ImPartialError(f"There is no folder {path} of labels.")
+        labels[name] = Path(path).resolve()
+    return labels
+
+
+def _labels_of(folder: Path, data: Path, n_sets: int) -> Path:
+    """Return where the labels of a data set's test images are."""
+    return folder if n_sets == 1 else folder / data.resolve().name
+
+
+def _check(
+    args: argparse.Namespace,
+    methods: list[str],
+    weights: dict[str, str],
+    labels: dict[str, Path],
+) -> None:
     """Check everything that can be before the first run."""
     if args.weights_channels is not None and not weights:
         raise ImPartialError("--weights-channels needs --weights, whose channels it names.")
@@ -216,6 +258,8 @@ def _check(args: argparse.Namespace, methods: list[str], weights: dict[str, str]
         raise ImPartialError("--best-cut needs forest among --methods.")
     check_percents(args.percent)
     check_seeds(args.seeds)
+    if args.pictures and args.out is None:
+        raise ImPartialError("--pictures needs --out, the folder to draw them in.")
     data_sets = open_data_sets(args.sets, args.style)
     if "forest" in methods:
         from .baselines.random_forest import check_available
@@ -233,6 +277,8 @@ def _check(args: argparse.Namespace, methods: list[str], weights: dict[str, str]
     trains_peers = any(method in PEERS and method not in weights for method in methods)
     for data in data_sets:
         check_files(data, args.percent, truths=trains_peers)
+        for folder in labels.values():
+            labels_of_others(data, _labels_of(folder, data.folder, len(data_sets)))
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -240,26 +286,48 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     settings = experiment_settings(args)
     methods = _methods(args)
     weights = _weights(args.weights, methods)
-    _check(args, methods, weights)
+    labels = _labels(args)
+    _check(args, methods, weights, labels)
     out = None if args.out is None else ensure_folder(args.out)
     finished = FinishedRuns(None if out is None else out / "runs")
+    common = {
+        "style": args.style,
+        "pooling": args.pooling,
+        "pictures": str(out.resolve() / "pictures") if out and args.pictures else None,
+        "settings": settings,
+    }
     specs = [
         {
             "set": str(folder.resolve()),
             "method": method,
             "percent": percent,
             "seed": seed,
-            "style": args.style,
-            "pooling": args.pooling,
             "best_cut": args.best_cut and method == "forest",
             "weights": weights.get(method),
             "weights_channels": args.weights_channels if method in weights else None,
-            "settings": settings,
+            "labels": None,
+            **common,
         }
         for folder in args.sets
         for percent in args.percent
         for method in methods
         for seed in args.seeds
+    ]
+    # Whatever these programs were trained on, it was not these strokes.
+    specs += [
+        {
+            "set": str(folder.resolve()),
+            "method": name,
+            "percent": None,
+            "seed": None,
+            "best_cut": False,
+            "weights": None,
+            "weights_channels": None,
+            "labels": str(_labels_of(made, folder, len(args.sets))),
+            **common,
+        }
+        for folder in args.sets
+        for name, made in labels.items()
     ]
     results, failures, status = _run_all(specs, finished)
     report: dict[str, Any] = {
@@ -284,7 +352,9 @@ def _run_all(
     status = 0
     for number, spec in enumerate(specs):
         name = Path(spec["set"]).name
-        what = f"{name}, {spec['method']}, {spec['percent']} %, seed {spec['seed']}"
+        what = f"{name}, {spec['method']}"
+        if not spec["labels"]:
+            what += f", {spec['percent']} %, seed {spec['seed']}"
         try:
             found = finished.get(spec)
             if found is None:

@@ -243,6 +243,38 @@ def check_files(data: DataSet, percents: Sequence[int], truths: bool = False) ->
             read_with_labels(sample.image, sample.truth)
 
 
+def labels_of_others(data: DataSet, folder: Path) -> list[NDArray[np.int32]]:
+    """Read another program's labels of all test images, plane by plane.
+
+    Parameters
+    ----------
+    data : DataSet
+    folder : Path
+        With one TIFF file for each test image: of its name, or of its name with an underscore
+        and more, such as ``NAME_labels.tif``.
+
+    Raises
+    ------
+    ImPartialError
+        If an image has none, or several, or they do not lie on its grid.
+    """
+    files = _tiff_files(folder)
+    names = {sample.name for sample in data.test}
+    planes: list[NDArray[np.int32]] = []
+    for sample in data.test:
+        longer = [
+            stem for stem in files if stem.startswith(f"{sample.name}_") and stem not in names
+        ]
+        found = [sample.name] if sample.name in files else longer
+        if len(found) != 1:
+            raise ImPartialError(
+                f"{folder} has {len(found) or 'no'} label images of {sample.name}; it takes one "
+                f"for each test image, called {sample.name}.tif."
+            )
+        planes += [labels for _, labels in read_with_labels(sample.image, files[found[0]])]
+    return planes
+
+
 def no_cell(truths: Sequence[Path]) -> ImPartialError:
     """Return the complaint that none of these truths holds a cell."""
     others = ", nor do the other truths" if len(truths) > 1 else ""

@@ -42,7 +42,7 @@ from napari_impartial.core.errors import ImPartialError
 from .benchmark import add_experiment_settings, check_seeds
 from .benchmark_report import FIGURES, spread, spread_text
 from .dataset import check_files, open_data_sets
-from .refine_rounds import POLICIES, Amounts, Data, Rounds, Settings, read
+from .refine_rounds import AT_ONCE, POLICIES, Amounts, Data, Rounds, Settings, read
 from .run_cache import FinishedRuns
 
 EPILOG = """\
@@ -50,7 +50,9 @@ example:
   napari-impartial refine data/nuclei --rounds 3 --start-percent 2 --add-percent 1 \\
       --preset fast --seeds 0,1,2
   napari-impartial refine data/nuclei data/tissue data/ihc --seeds 0,1,2 \\
-      --policy entropy,diverse,random --out results/refine"""
+      --policy entropy,diverse,random --out results/refine
+  napari-impartial refine data/tissuenet --preset paper --pooling authors \\
+      --start-percent 1.5 --add-percent 1 --rounds 3 --policy entropy --at-once 5"""
 
 ALWAYS_DESCRIBE = True
 DEFAULT_POLICIES = ("entropy", "random")
@@ -100,6 +102,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[0],
         metavar="N,..",
         help="Repeat with these seeds (default 0).",
+    )
+    parser.add_argument(
+        "--at-once",
+        type=number(0.01, 100.0),
+        metavar="X",
+        help="Also annotate X percent of the cells at once, as benchmark does, and train as long "
+        "as all rounds together: what the rounds are held against in the paper's Table 3.",
     )
     parser.add_argument(
         "--out",
@@ -158,7 +167,7 @@ def _refine(
     data: Data, settings: Settings, amounts: Amounts, seed: int, policies: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Do all rounds of one set and seed, with a progress bar."""
-    trainings = 1 + amounts.rounds * len(policies)
+    trainings = 1 + amounts.rounds * len(policies) + (amounts.at_once is not None)
     with ProgressBar(f"refining {data.name}, seed {seed}") as bar:
 
         def report(done: int, share: float, note: str) -> None:
@@ -189,7 +198,8 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, Amounts]:
         override(SuggestionConfig(), args),
         args.pooling,
     )
-    return settings, Amounts(args.rounds, args.start_percent, args.add_percent)
+    amounts = Amounts(args.rounds, args.start_percent, args.add_percent, args.at_once)
+    return settings, amounts
 
 
 def _write(out: Path, report: dict[str, Any]) -> None:
@@ -220,12 +230,13 @@ def summarize(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """Return F1 by set, round and policy as a Markdown table.
+    """Return F1 by set, round and policy as Markdown tables.
 
     With several sets, the last rows are the means over the sets. Each guided policy is also
     held against random, at the same number of cells.
     """
-    summary = result["summary"]
+    at_once = [entry for entry in result["summary"] if entry["policy"] == AT_ONCE]
+    summary = [entry for entry in result["summary"] if entry["policy"] != AT_ONCE]
     if not summary:
         return "No run was completed."
     policies = list(dict.fromkeys(entry["policy"] for entry in summary))
@@ -248,6 +259,21 @@ def describe(result: dict[str, Any]) -> str:
             cells = ["mean", str(round_), "", number_text(percent, 1)]
             cells += [number_text(means[policy]) for policy in policies]
             rows.append(cells + _gains(means, guided))
+    parts = [markdown_table(rows)]
+    if at_once:
+        parts.append(_against_at_once(summary, at_once))
+    return "\n\n".join(parts)
+
+
+def _against_at_once(summary: list[dict[str, Any]], at_once: list[dict[str, Any]]) -> str:
+    """Hold the last round of each policy against annotation at once (the paper's Table 3)."""
+    rows = [["set", "annotated", "cells", "%", "F1", "mIoU", "mDice"]]
+    for once in at_once:
+        last = [e for e in summary if (e["set"], e["round"]) == (once["set"], once["round"])]
+        for entry in (once, *last):
+            name = AT_ONCE if entry is once else f"in rounds, {entry['policy']}"
+            cells = [entry["set"], name, f"{entry['cells']:.0f}", number_text(entry["percent"], 1)]
+            rows.append(cells + [spread_text(entry, figure) for figure in ("f1", "miou", "mdice")])
     return markdown_table(rows)
 
 

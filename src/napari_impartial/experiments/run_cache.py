@@ -71,7 +71,7 @@ class FinishedRuns:
         strokes = sorted(folder.glob(f"{spec['style']}/*")) if "style" in spec else []
         files = [*sorted(folder.glob("t*/*")), *strokes, *sorted(_SHIPPED.iterdir())]
         own = known.get("settings", {}).get("training", {}).get("first_weights")
-        for weights in filter(None, (own, known.get("weights"))):
+        for weights in filter(None, (own, known.get("weights"), known.get("labels"))):
             files += _files_of(Path(weights))
         known_by = [known, __version__, _fingerprint(files)]
         digest = hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()

@@ -18,8 +18,8 @@ from skimage.draw import line
 from skimage.morphology import skeletonize
 
 from napari_impartial.core.config import STROKE_STYLES
+from napari_impartial.core.data.line_strokes import paint, paint_lines, random_offset
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.line_strokes import paint, paint_lines, random_offset
 
 NOT_ANNOTATED, BACKGROUND, FOREGROUND = 0, 1, 2
 
