@@ -184,7 +184,7 @@ class Presets(Generated):
     def lines(self) -> list[str]:
         presets = list(config.PRESETS.values())
         rows = [["Setting", *(f"{preset.label}" for preset in presets)]]
-        for part in ("model", "training"):
+        for part in ("model", "training", "prediction", "instances"):
             for field in dataclasses.fields(getattr(presets[0], part)):
                 values = [str(getattr(getattr(preset, part), field.name)) for preset in presets]
                 if len(set(values)) > 1 and field.name != "preset":

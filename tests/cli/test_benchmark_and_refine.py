@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from napari_impartial.cli.main import main
-from napari_impartial.core.config import TrainingConfig
+from napari_impartial.core.config import STROKE_STYLES, TrainingConfig
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.experiments import refine
@@ -22,7 +22,7 @@ from napari_impartial.experiments.benchmark_report import pivot_table
 from napari_impartial.experiments.dataset import check_files, open_data_set, training_part
 from napari_impartial.experiments.refine_rounds import POLICIES
 from napari_impartial.experiments.run_cache import FinishedRuns
-from napari_impartial.experiments.simulated_annotator import Annotator
+from napari_impartial.experiments.simulated_annotator import Annotator, first_strokes
 from napari_impartial.io import read_labels, write_tiff
 
 from .conftest import FEW, Cli, Files
@@ -48,6 +48,38 @@ def test_scribbles_are_read_or_simulated(files: Files) -> None:
     assert (made[0] != made[2]).any()
     annotated = np.unique(files.train.truth[made[0] == 2])
     assert annotated.size == round(0.5 * files.train.truth.max())
+
+
+def test_strokes_of_another_style_lie_in_a_folder_of_its_name(files: Files, tmp_path: Path) -> None:
+    folder = tmp_path / "tissue"
+    shutil.copytree(files.folder, folder)
+    lines = np.zeros(files.train.truth.shape, np.uint8)
+    lines[5, 5:20], lines[30, 5:20] = 1, 2
+    write_tiff(folder / "lines" / "a_scribbles10.tif", lines, "YX")
+    data = open_data_set(folder, "lines")
+    assert data.train[0].scribbles == {10: folder / "lines" / "a_scribbles10.tif"}
+    np.testing.assert_array_equal(training_part(data, 10, 0)[1][0].labels, lines)
+    # what has no file is simulated in that style
+    sloppy = open_data_set(folder, "sloppy-lines")
+    painted, _ = first_strokes(files.train.truth, 10, (4, 0), "sloppy-lines")
+    np.testing.assert_array_equal(training_part(sloppy, 10, 4)[1][0].labels, painted.labels)
+
+
+def test_refine_begins_with_the_strokes_of_benchmark(files: Files, tmp_path: Path) -> None:
+    folder = tmp_path / "tissue"
+    shutil.copytree(files.folder, folder)
+    (folder / "train" / "a_scribbles10.tif").unlink()
+    for style in STROKE_STYLES:
+        annotator = Annotator([files.train.truth], 48, style, seed=3)
+        annotator.begin(10)
+        (_, (strokes,)) = training_part(open_data_set(folder, style), 10, seed=3)
+        np.testing.assert_array_equal(annotator.scribbles()[0].labels, strokes.labels)
+        assert annotator.n_cells == round(0.1 * annotator.n_all)
+        # later strokes leave the first as they are
+        assert annotator.annotate(annotator.random_cells(np.random.default_rng(0)), 2) == 2
+        now = annotator.scribbles()[0].labels
+        np.testing.assert_array_equal(now[strokes.labels > 0], strokes.labels[strokes.labels > 0])
+        assert (now == 2).sum() > (strokes.labels == 2).sum()
 
 
 def test_incomplete_data_sets(files: Files, tmp_path: Path) -> None:

@@ -31,14 +31,24 @@ def cells(seed: int, channels: int = 2, side: int = SIDE):
     return made.image.channels, made.truth
 
 
-def tissuenet(file: Path, count: int, seed: int = 0, compress: bool = False) -> None:
-    """Write an archive as TissueNet 1.0 does, its pickled lists of names included."""
+def tissuenet(
+    file: Path,
+    count: int,
+    seed: int = 0,
+    compress: bool = False,
+    platforms: tuple[str, ...] | None = None,
+) -> None:
+    """Write an archive as TissueNet 1.0 does, its lists of names included.
+
+    These are pickled, unless platforms are named.
+    """
     pairs = [cells(seed + i) for i in range(count)]
     x = np.stack([np.moveaxis(image, 0, -1) for image, _ in pairs]).astype(np.float32)
     y = np.stack([np.stack([t, np.where(t % 2, t, 0)], -1) for _, t in pairs]).astype(np.int32)
     save = np.savez_compressed if compress else np.savez
     names = np.array(["Vectra"] * count, dtype=object)
-    save(file, X=x, y=y, tissue_list=names, platform_list=names)
+    of_image = names if platforms is None else np.array(platforms)
+    save(file, X=x, y=y, tissue_list=names, platform_list=of_image)
 
 
 def run(*arguments: object) -> None:
@@ -88,6 +98,38 @@ def test_tissuenet_nuclei_limit_and_one_file(tmp_path: Path) -> None:
     assert not any("scribbles" in file.name for file in (tmp_path / "a" / "test").iterdir())
     run("tissuenet", tmp_path / "everything.npz", tmp_path / "b", "--limit", "2")
     assert len(list((tmp_path / "b").rglob("*_truth.tif"))) == 2
+
+
+def test_tissuenet_by_platform(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    tissuenet(source / "train.npz", 4, platforms=("vectra", "mibi", "codex", "MIBI"))
+    tissuenet(source / "test.npz", 3, seed=10, platforms=("mibi", "vectra", "vectra"))
+    run("tissuenet", source, tmp_path / "mibi", "--platforms", "Mibi")
+    data = open_data_set(tmp_path / "mibi")
+    # called by their numbers in the whole part, as labels that others made of it are
+    assert [sample.name for sample in data.train] == ["00001", "00003"]
+    assert [sample.name for sample in data.test] == ["00000"]
+    assert data.train[1].truth is not None
+    np.testing.assert_array_equal(read_labels(data.train[1].truth), cells(3)[1])
+    command = ["convert", "tissuenet", str(source), str(tmp_path / "x")]
+    assert main([*command, "--platforms", "imc"]) == 2
+    assert "'imc'; choose from codex, mibi, vectra" in capsys.readouterr().err
+    tissuenet(source / "train.npz", 4)
+    assert main([*command, "--platforms", "mibi"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pickled objects" in line
+    assert "array of text" in line
+    assert not (tmp_path / "x").exists()
+
+
+def test_strokes_of_a_style_have_a_folder(tmp_path: Path) -> None:
+    tissuenet(tmp_path / "all.npz", 3)
+    run("tissuenet", tmp_path / "all.npz", tmp_path / "set", "--style", "lines")
+    data = open_data_set(tmp_path / "set", "lines")
+    assert [set(sample.scribbles) for sample in data.train] == [{10}, {10}]
+    assert len(list((tmp_path / "set" / "lines").iterdir())) == 2
+    assert not open_data_set(tmp_path / "set").train[0].scribbles
 
 
 def test_tissuenet_files_that_do_not_say_their_part_keep_all_images(tmp_path: Path) -> None:
@@ -259,6 +301,40 @@ def test_cpdmfci(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             assert sample.truth is not None
             found = read_labels(sample.truth)
             assert evaluate([truth], [found]).map > 0.9
+
+
+def test_cpdmfci_in_crops_all_platforms_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "source"
+    for platform, names in (("Vectra", ("DAPI", "CD3", "panCK")), ("CODEX", ("CD45", "dapi"))):
+        image, truth = cells(1, len(names), 100)
+        write_tiff(source / platform / "a.tif", image, "CYX", names)
+        outlines(source / platform / "a_rois.zip", truth)
+    small = cells(2, 3, 40)
+    write_tiff(source / "Vectra" / "b.tif", small[0], "CYX", ("DAPI", "CD3", "panCK"))
+    outlines(source / "Vectra" / "b.zip", small[1])
+    command = ["cpdmfci", source, tmp_path / "set", "--together", "--crop", "48"]
+    run(*command, "--channels", "DAPI,CD45/PanCK", "--test-count", "3")
+    (report,) = json.loads(capsys.readouterr().out.splitlines()[-1])["sets"]
+    assert (report["train"] + report["left_out_without_cells"], report["test"]) == (6, 3)
+    assert report["channels"] == ["DAPI", "CD45"]
+    data = open_data_set(tmp_path / "set")
+    samples = {sample.name: sample for sample in (*data.train, *data.test)}
+    assert {"Vectra_b", "CODEX_a_0_0", "Vectra_a_1_1"} <= set(samples)
+    (crop,) = read_images(samples["CODEX_a_1_0"].image)
+    image, _ = cells(1, 2, 100)
+    np.testing.assert_array_equal(crop.channels, image[[1, 0], 50:98, 2:50])
+    for options, said in (
+        (("--test-count", "9"), "leaves none of 9"),
+        (("--channels", "DAPI,CD3"), "CODEX_a has no channel 'CD3'; its channels are CD45, dapi"),
+        ((), "choose channels that all have (--channels)"),
+    ):
+        more = options if "--channels" in options else (*options, "--channels", "DAPI,1")
+        more = more if said[:6] != "choose" else ()
+        assert main(["convert", *map(str, command[:2]), str(tmp_path / "x"), "--together",
+                     "--crop", "48", *more]) == 2  # fmt: skip
+        assert said in capsys.readouterr().err
 
 
 def test_validation_parts_of_cpdmfci_are_left_out(tmp_path: Path) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import pytest
 
 from napari_impartial.cli import train
 from napari_impartial.cli.main import build_parser
 from napari_impartial.cli.options import comma_list
-from napari_impartial.core.config import PRESETS, ModelConfig, TrainingConfig, parameters
+from napari_impartial.core.config import (
+    PRESETS,
+    InstanceConfig,
+    ModelConfig,
+    PredictionConfig,
+    TrainingConfig,
+    parameters,
+)
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.experiments.benchmark import experiment_settings
 
@@ -54,6 +62,17 @@ def test_each_bound_is_held(config: type) -> None:
                 parse(f"{option}={kind(bound) + step}")
             checked += 1
     assert checked >= 5
+
+
+@pytest.mark.parametrize("command", ["benchmark", "refine"])
+def test_experiments_take_prediction_and_cut_of_the_preset(command: str) -> None:
+    paper = PRESETS["paper"]
+    args = build_parser().parse_args([command, "x", "--preset", "paper", "--grow-px", "3"])
+    stages = experiment_settings(args)
+    assert PredictionConfig(**stages["prediction"]) == paper.prediction
+    assert InstanceConfig(**stages["instances"]) == replace(paper.instances, grow_px=3)
+    args = build_parser().parse_args([command, "x", "--no-second-opinion"])
+    assert experiment_settings(args)["prediction"]["second_opinion"] is False
 
 
 def test_benchmark_keeps_the_two_reconstructions_apart() -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,14 @@ import tifffile
 
 from napari_impartial.cli import train
 from napari_impartial.cli.main import build_parser, main
+from napari_impartial.core.config import PRESETS
 from napari_impartial.core.data.scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.core.instances.cutter import to_instances
 from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.core.network.model_card import read_card
 from napari_impartial.core.network.model_file import load_model
+from napari_impartial.core.prediction.predict import predict as predict_image
 from napari_impartial.io import read_images, read_labels, write_tiff
 
 from .conftest import FEW, Cli, Files, Trained
@@ -55,6 +59,28 @@ def predicted(
     (entry,) = done.json["images"]
     assert entry["n_cells"] == read_labels(out / "b_instances.tif").max()
     return out
+
+
+def test_a_model_of_the_papers_preset_is_predicted_and_cut_as_the_paper_has_it(
+    files: Files, tmp_path: Path
+) -> None:
+    model, out = tmp_path / "m.impartial", tmp_path / "out"
+    paper = PRESETS["paper"]
+    few = [*FEW, "--batch-size", "4"]
+    arguments = ["train", files.image, "--scribbles", files.scribbles, "--model", model]
+    assert main([*map(str, arguments), "--preset", "paper", *few]) == 0
+    assert read_card(model).instances == paper.instances
+    predict = ["predict", str(files.test_image), "--model", str(model), "--out", str(out)]
+    # Three steps of training make no probability of 0.8; the rest is as the preset has it.
+    assert main([*predict, "--threshold", "0.5"]) == 0
+    probability = tifffile.imread(out / "b_probability.tif")
+    found = read_labels(out / "b_instances.tif")
+    wanted = to_instances(probability, replace(paper.instances, threshold=0.5))
+    np.testing.assert_array_equal(found, wanted)
+    alone = predict_image(
+        read_images(files.test_image)[0], load_model(model), paper.prediction
+    ).foreground
+    np.testing.assert_allclose(probability, alone, atol=1e-6)
 
 
 def test_predict_writes_five_files(predicted: Path) -> None:

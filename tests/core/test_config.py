@@ -90,3 +90,11 @@ def test_the_papers_published_figures() -> None:
     assert (training.learning_rate, training.weight_decay) == (5e-4, 1e-4)
     assert (training.scribble_weight, training.reconstruction_weight) == (0.9, 0.1)
     assert (training.patch_size, training.blind_spot_fraction) == (128, 0.2)
+    # as the authors' public configuration has it
+    assert (paper.model.dropout_of, paper.model.halving) == ("values", "within")
+    assert (training.batch_size, training.class_balance) == (32, "batch")
+    assert (training.reconstruction, training.blind_spot_channels) == ("mean", "separately")
+    assert (paper.prediction.samples, paper.prediction.second_opinion) == (3, False)
+    cut = paper.instances
+    assert (cut.split, cut.threshold, cut.min_size_px) == ("components", 0.8, 5)
+    assert (cut.smooth_px, cut.grow_px) == (0, 2)

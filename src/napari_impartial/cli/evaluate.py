@@ -1,8 +1,9 @@
 """Compare predicted instances with the truth: F1, AP, mAP, mIoU, mDice.
 
-Counts are pooled over all images. F1 and AP = TP / (TP + FP + FN) are taken at IoU 0.5,
-mAP is the mean AP at IoU 0.5, 0.55 ... 0.95; mIoU and mDice are means, over the true
-objects, of the best IoU and Dice.
+F1 and AP = TP / (TP + FP + FN) are taken at IoU 0.5, mAP is the mean AP at IoU 0.5,
+0.55 ... 0.95; mIoU and mDice are means, over the true objects, of the best IoU and Dice.
+Counts and means are taken over the objects of all images together, or with --pooling
+authors as the paper's authors take them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from napari_impartial.core.errors import ImPartialError
 
+from .options import add_pooling
 from .output import markdown_table, number_text
 
 EPILOG = """\
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="True label images, one for each prediction, in the same order.",
     )
+    add_pooling(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -60,8 +63,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         stacked = truth.ndim == 3
         truths += list(truth) if stacked else [truth]
         predictions += list(prediction) if stacked else [prediction]
-    scores = dataclasses.asdict(evaluate(truths, predictions))
-    return {"images": len(truths), **{name: scores[name] for name in FIGURES}}
+    scores = dataclasses.asdict(evaluate(truths, predictions, args.pooling))
+    found = {"images": len(truths), "pooling": args.pooling}
+    return {**found, **{name: scores[name] for name in FIGURES}}
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -12,11 +12,14 @@ from collections.abc import Callable, Collection
 from typing import Any, NoReturn, TypeVar
 
 from napari_impartial.core.config import (
+    POOLINGS,
     PRESETS,
+    STROKE_STYLES,
     InstanceConfig,
     ModelConfig,
     Parameter,
     PredictionConfig,
+    Preset,
     SuggestionConfig,
     TrainingConfig,
     get_preset,
@@ -77,7 +80,12 @@ def _converter(parameter: Parameter) -> Callable[[str], Any]:
 def _default_text(config: type[Any], parameter: Parameter) -> str:
     """Default as shown in the help, with the presets that differ from it."""
     text = f"default {'none' if parameter.default == '' else parameter.default}"
-    section = {ModelConfig: "model", TrainingConfig: "training"}.get(config)
+    section = {
+        ModelConfig: "model",
+        TrainingConfig: "training",
+        PredictionConfig: "prediction",
+        InstanceConfig: "instances",
+    }.get(config)
     if section is not None and parameter.name != "preset":
         others = [
             f"{name} {value}"
@@ -157,13 +165,49 @@ def override(config: Config, args: argparse.Namespace, skip: Collection[str] = (
     return validate(dataclasses.replace(config, **given))
 
 
+def chosen_preset(args: argparse.Namespace, preset: str | None = None) -> Preset:
+    """Return the preset that is asked for; else the one named here; else the default."""
+    name = getattr(args, "preset", None) or preset or parameters(TrainingConfig)["preset"].default
+    return get_preset(name)
+
+
 def training_settings(
     args: argparse.Namespace, preset: str | None = None
 ) -> tuple[ModelConfig, TrainingConfig]:
     """Model and training settings: the preset's, overridden by explicit options."""
-    name = getattr(args, "preset", None) or preset or parameters(TrainingConfig)["preset"].default
-    chosen = get_preset(name)
+    chosen = chosen_preset(args, preset)
     return override(chosen.model, args), override(chosen.training, args)
+
+
+def add_style(parser: argparse.ArgumentParser, note: str = "") -> None:
+    """Add ``--style``.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    note : str
+        Goes on from what is said of the option.
+    """
+    parser.add_argument(
+        "--style",
+        choices=STROKE_STYLES,
+        default=STROKE_STYLES[0],
+        help="What the simulated annotator paints: outlines (a loop in each cell and a ring round "
+        "it), lines (a line in each cell and as many on the background), or sloppy and "
+        f"sloppy-lines, the same up to 2 px off (default {STROKE_STYLES[0]}).{note}",
+    )
+
+
+def add_pooling(parser: argparse.ArgumentParser) -> None:
+    """Add ``--pooling``."""
+    parser.add_argument(
+        "--pooling",
+        choices=POOLINGS,
+        default=POOLINGS[0],
+        help="cells: figures over the cells of all images together; authors: as the paper's "
+        "authors have them, means of the images' figures, with the background as one more "
+        f"instance in mIoU and mDice (default {POOLINGS[0]}).",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

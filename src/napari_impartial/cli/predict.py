@@ -7,7 +7,8 @@ Writes for each image NAME into --out:
   NAME_entropy.tif        uncertainty, 0 sure to 1 unsure (float32)
   NAME_suggestions.json   places to scribble next, best first
   NAME_measurements.csv   a row for each cell
-Planes of a stack are predicted one by one and put back together.
+Planes of a stack are predicted one by one and put back together. How a model predicts and
+how its maps are cut is what its preset says, unless options say otherwise.
 """
 
 from __future__ import annotations
@@ -123,11 +124,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Predict each image and write its five files."""
     if args.partial_masks and args.scribbles is None:
         raise ImPartialError("--partial-masks says how --scribbles are read; give these too.")
-    settings = Settings(
-        override(PredictionConfig(), args, skip=_UNUSED),
-        override(InstanceConfig(), args),
-        override(SuggestionConfig(), args),
-    )
     reading = Reading.of(args)
     groups = reading.groups(args.images)
     names = [stem(paths[0]) for paths in groups]
@@ -138,6 +134,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from napari_impartial.core.network.model_card import read_card
 
     card = read_card(args.model)
+    settings = Settings(
+        override(card.prediction, args, skip=_UNUSED),
+        override(card.instances, args),
+        override(SuggestionConfig(), args),
+    )
     takes = f"{args.model} takes"
     # A long run should not end at the last file's channels.
     for paths, drawn in zip(groups, annotations, strict=True):

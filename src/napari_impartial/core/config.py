@@ -16,7 +16,9 @@ from .errors import ImPartialError
 
 __all__ = [
     "LARGEST_SEED",
+    "POOLINGS",
     "PRESETS",
+    "STROKE_STYLES",
     "InstanceConfig",
     "ModelConfig",
     "Parameter",
@@ -28,6 +30,13 @@ __all__ = [
     "parameters",
     "validate",
 ]
+
+STROKE_STYLES = ("outlines", "lines", "sloppy", "sloppy-lines")
+"""What a simulated annotator paints; see :func:`napari_impartial.core.data.scribbles.simulate`."""
+
+POOLINGS = ("cells", "authors")
+"""How figures of merit are taken together over images; see
+:func:`napari_impartial.core.instances.metrics.evaluate`."""
 
 # Generators of random numbers take no larger ones (scikit-learn's and NumPy's older one).
 LARGEST_SEED = 2**32 - 1
@@ -60,6 +69,21 @@ class ModelConfig:
         minimum=0.0,
         maximum=0.9,
         step=0.05,
+    )
+    dropout_of: str = setting(
+        "maps",
+        "Dropout of",
+        "maps: whole feature maps, so that a pass is one function of the image; values: each "
+        "value by itself, before the ReLU, as the paper's authors have it.",
+        choices=("maps", "values"),
+    )
+    halving: str = setting(
+        "before",
+        "Halving of features",
+        "Where the decoder halves its feature maps. before: ahead of each upsampling, by a 1 x 1 "
+        "convolution; within: in its 3 x 3 convolutions, below a deepest level no wider than the "
+        "one above it, as the paper's authors have it.",
+        choices=("before", "within"),
     )
     image_pyramid: bool = setting(
         True,
@@ -132,6 +156,13 @@ class TrainingConfig:
     patch_size: int = setting(
         128, "Patch size", "Side of a training patch.", minimum=16, maximum=1024, unit="px"
     )
+    class_balance: str = setting(
+        "patch",
+        "Class balance",
+        "Over what the scribble loss weighs classes alike: each patch by itself, or the whole "
+        "batch, as the paper's authors have it.",
+        choices=("patch", "batch"),
+    )
     batch_size: int = setting(4, "Batch size", "Patches in a step.", minimum=1, maximum=256)
     scribble_patch_fraction: float = setting(
         0.75,
@@ -146,6 +177,13 @@ class TrainingConfig:
         "Share of a patch's pixels that are hidden from the network.",
         minimum=0.0,
         maximum=0.9,
+    )
+    blind_spot_channels: str = setting(
+        "together",
+        "Blind spots of channels",
+        "Whether a pixel is hidden in all channels together, or in each channel separately, as "
+        "the paper's authors have it.",
+        choices=("together", "separately"),
     )
     blind_spot_window: int = setting(
         10,
@@ -214,7 +252,8 @@ class TrainingConfig:
     schedule: str = setting(
         "budget",
         "Learning-rate schedule",
-        "budget: warm-up, then a cosine to zero over the time budget; exponential: the paper's.",
+        "budget: warm-up, then a cosine to zero over the time budget; exponential: the paper's, "
+        "0.96 times as much every 2 of 200 epochs, so that it ends at 0.018 of its start.",
         choices=("budget", "exponential"),
     )
     freeze_norm_at: float = setting(
@@ -274,7 +313,7 @@ class PredictionConfig:
     samples: int = setting(
         4,
         "Monte-Carlo samples",
-        "Passes with dropout on. More give a smoother heatmap and take longer; "
+        "Passes with dropout on. More take longer, and change the heatmap little; "
         "0 is one pass without dropout.",
         minimum=0,
         maximum=256,
@@ -386,27 +425,46 @@ class SuggestionConfig:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named pair of model and training settings."""
+    """Named settings of all stages.
+
+    How a model predicts and how its maps are cut, where it is not told otherwise, goes into
+    the model's card.
+    """
 
     name: str
     label: str
     tooltip: str
     model: ModelConfig
     training: TrainingConfig
+    prediction: PredictionConfig = PredictionConfig()
+    instances: InstanceConfig = InstanceConfig()
 
 
 def _paper() -> Preset:
-    """Return the settings as published, for comparison (docs, *Method*)."""
+    """Return the settings as published, for comparison (docs, *Method*).
+
+    What the paper leaves open is as the authors' public configuration has it.
+    """
     return Preset(
         "paper",
         "Paper",
         "The authors' published settings; meant for a GPU, slow without one.",
-        ModelConfig(base_features=64, norm="none", dropout=0.5, image_pyramid=False),
+        ModelConfig(
+            base_features=64,
+            norm="none",
+            dropout=0.5,
+            dropout_of="values",
+            halving="within",
+            image_pyramid=False,
+        ),
         TrainingConfig(
             preset="paper",
             time_budget_s=1200.0,
+            reconstruction="mean",
             reconstruction_weight=0.1,
             blind_spot_fraction=0.2,
+            blind_spot_channels="separately",
+            class_balance="batch",
             scribble_patch_fraction=0.6,
             intensity_jitter=0.0,
             zoom_jitter=0.0,
@@ -420,8 +478,10 @@ def _paper() -> Preset:
             freeze_norm_at=1.0,
             ema_decay=0.0,
             warm_start=False,
-            batch_size=8,
+            batch_size=32,
         ),
+        PredictionConfig(samples=3, second_opinion=False),
+        InstanceConfig(split="components", threshold=0.8, min_size_px=5, smooth_px=0.0, grow_px=2),
     )
 
 

@@ -2,7 +2,8 @@
 
 A data set is a folder: train/NAME.tif (C, Y, X) with NAME_scribbles10.tif (10 % of the
 cells annotated) or NAME_truth.tif to simulate scribbles from, and test/NAME.tif with
-NAME_truth.tif. Percentages without a file of scribbles are simulated, for each seed
+NAME_truth.tif; strokes of another style lie in a folder of its name,
+lines/NAME_scribbles10.tif. Percentages without a file of scribbles are simulated, for each seed
 anew; at 100 % strokes are in every cell. Each run is a process of its own, so that
 times and memory are its own. Nothing is chosen on the test images.
 
@@ -24,7 +25,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from napari_impartial.cli.options import add_settings, comma_list, override, training_settings
+from napari_impartial.cli.options import (
+    add_pooling,
+    add_settings,
+    add_style,
+    chosen_preset,
+    comma_list,
+    override,
+    training_settings,
+)
 from napari_impartial.cli.output import ProgressBar, ensure_folder, write_line
 from napari_impartial.core.config import (
     LARGEST_SEED,
@@ -36,7 +45,7 @@ from napari_impartial.core.config import (
 from napari_impartial.core.errors import ImPartialError
 
 from .benchmark_report import summarize, tables, write_report
-from .dataset import check_files, open_data_sets
+from .dataset import check_files, labels_of_others, open_data_sets
 from .run_cache import FinishedRuns, run_apart
 
 EPILOG = """\
@@ -46,13 +55,17 @@ example:
   napari-impartial benchmark data/nuclei --percent 10,20,50,100 --out results/nuclei
   napari-impartial benchmark data/nuclei data/tissue --ablation --out results/ablation
   napari-impartial benchmark data/nuclei --methods impartial,cellpose \\
-      --weights cellpose=my_model --json"""
+      --weights cellpose=my_model --json
+  napari-impartial benchmark data/tissuenet --preset paper --pooling authors \\
+      --methods impartial,cellpose --percent 10,20,50,100 \\
+      --labels mesmer=mesmer_labels --out results/tissuenet --pictures"""
 
 ALWAYS_DESCRIBE = True
 
 METHODS = ("impartial", "forest")
 PEERS = ("cellpose", "stardist")
 ABLATION = ("reconstruction-only", "scribble-only", "joint")
+_OF_PREDICTION = ("samples", "tile_size", "second_opinion")
 ALL_METHODS = (*METHODS, *PEERS, *ABLATION)
 
 
@@ -66,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P,..",
         help="Percent of the cells that are annotated, 1 to 100 (default 10).",
     )
+    add_style(parser, " Files of strokes are taken from the folder of that name, SET/lines.")
     parser.add_argument(
         "--methods",
         type=comma_list(str),
@@ -105,12 +119,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Channels that these weights take, by name or number from 0, in their order.",
     )
     parser.add_argument(
+        "--labels",
+        type=comma_list(str),
+        default=[],
+        metavar="NAME=DIR,..",
+        help="Also score what other programs made of the test images: label images NAME.tif or "
+        "NAME_...tif in DIR (of several sets, in DIR/SET).",
+    )
+    parser.add_argument(
+        "--pictures",
+        action="store_true",
+        help="Draw each test image with its errors into OUT/pictures: cells found (blue), made up "
+        "(red) and missed (yellow) at IoU 0.5. Needs --out.",
+    )
+    parser.add_argument(
         "--best-cut",
         action="store_true",
         help="Also cut the forest's instances in 24 ways, each at one level for the whole "
         "image, and report the best on the test images, as forest+best-cut: an advantage that "
         "the others do not get.",
     )
+    add_pooling(parser)
     add_experiment_settings(parser)
 
 
@@ -118,19 +147,20 @@ def add_experiment_settings(parser: argparse.ArgumentParser) -> None:
     """Add the settings of training, prediction and instances."""
     add_settings(parser, TrainingConfig, "training (impartial)", skip=("seed",))
     add_settings(parser, ModelConfig, "network (impartial)")
-    add_settings(parser, PredictionConfig, "prediction (impartial)", only=("samples", "tile_size"))
+    add_settings(parser, PredictionConfig, "prediction (impartial)", only=_OF_PREDICTION)
     add_settings(parser, InstanceConfig, "cutting instances (all methods)")
 
 
 def experiment_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings of one experiment, by stage, each a dict."""
+    preset = chosen_preset(args)
     model, training = training_settings(args)
     stages: dict[str, Any] = {
         "model": model,
         "training": training,
         # `reconstruction` is the training's loss here, not the prediction's switch
-        "prediction": override(PredictionConfig(), args, skip=("reconstruction",)),
-        "instances": override(InstanceConfig(), args),
+        "prediction": override(preset.prediction, args, skip=("reconstruction",)),
+        "instances": override(preset.instances, args),
     }
     return {name: dataclasses.asdict(config) for name, config in stages.items()}
 
@@ -195,7 +225,32 @@ def _weights(given: list[str], methods: list[str]) -> dict[str, str]:
     return weights
 
 
-def _check(args: argparse.Namespace, methods: list[str], weights: dict[str, str]) -> None:
+def _labels(args: argparse.Namespace) -> dict[str, Path]:
+    """Read ``NAME=DIR`` and check that the folders are there."""
+    labels = {}
+    for text in args.labels:
+        name, _, path = text.partition("=")
+        if not name or not path:
+            raise ImPartialError(f"--labels {text} is not NAME=DIR.")
+        if name in ALL_METHODS or name in labels:
+            raise ImPartialError(f"--labels {text}: {name} is taken; choose another name.")
+        if not Path(path).is_dir():
+            raise ImPartialError(f"There is no folder {path} of labels.")
+        labels[name] = Path(path).resolve()
+    return labels
+
+
+def _labels_of(folder: Path, data: Path, n_sets: int) -> Path:
+    """Return where the labels of a data set's test images are."""
+    return folder if n_sets == 1 else folder / data.resolve().name
+
+
+def _check(
+    args: argparse.Namespace,
+    methods: list[str],
+    weights: dict[str, str],
+    labels: dict[str, Path],
+) -> None:
     """Check everything that can be before the first run."""
     if args.weights_channels is not None and not weights:
         raise ImPartialError("--weights-channels needs --weights, whose channels it names.")
@@ -203,7 +258,9 @@ def _check(args: argparse.Namespace, methods: list[str], weights: dict[str, str]
         raise ImPartialError("--best-cut needs forest among --methods.")
     check_percents(args.percent)
     check_seeds(args.seeds)
-    data_sets = open_data_sets(args.sets)
+    if args.pictures and args.out is None:
+        raise ImPartialError("--pictures needs --out, the folder to draw them in.")
+    data_sets = open_data_sets(args.sets, args.style)
     if "forest" in methods:
         from .baselines.random_forest import check_available
 
@@ -220,6 +277,8 @@ def _check(args: argparse.Namespace, methods: list[str], weights: dict[str, str]
     trains_peers = any(method in PEERS and method not in weights for method in methods)
     for data in data_sets:
         check_files(data, args.percent, truths=trains_peers)
+        for folder in labels.values():
+            labels_of_others(data, _labels_of(folder, data.folder, len(data_sets)))
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -227,9 +286,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     settings = experiment_settings(args)
     methods = _methods(args)
     weights = _weights(args.weights, methods)
-    _check(args, methods, weights)
+    labels = _labels(args)
+    _check(args, methods, weights, labels)
     out = None if args.out is None else ensure_folder(args.out)
     finished = FinishedRuns(None if out is None else out / "runs")
+    common = {
+        "style": args.style,
+        "pooling": args.pooling,
+        "pictures": str(out.resolve() / "pictures") if out and args.pictures else None,
+        "settings": settings,
+    }
     specs = [
         {
             "set": str(folder.resolve()),
@@ -239,12 +305,29 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "best_cut": args.best_cut and method == "forest",
             "weights": weights.get(method),
             "weights_channels": args.weights_channels if method in weights else None,
-            "settings": settings,
+            "labels": None,
+            **common,
         }
         for folder in args.sets
         for percent in args.percent
         for method in methods
         for seed in args.seeds
+    ]
+    # Whatever these programs were trained on, it was not these strokes.
+    specs += [
+        {
+            "set": str(folder.resolve()),
+            "method": name,
+            "percent": None,
+            "seed": None,
+            "best_cut": False,
+            "weights": None,
+            "weights_channels": None,
+            "labels": str(_labels_of(made, folder, len(args.sets))),
+            **common,
+        }
+        for folder in args.sets
+        for name, made in labels.items()
     ]
     results, failures, status = _run_all(specs, finished)
     report: dict[str, Any] = {
@@ -269,7 +352,9 @@ def _run_all(
     status = 0
     for number, spec in enumerate(specs):
         name = Path(spec["set"]).name
-        what = f"{name}, {spec['method']}, {spec['percent']} %, seed {spec['seed']}"
+        what = f"{name}, {spec['method']}"
+        if not spec["labels"]:
+            what += f", {spec['percent']} %, seed {spec['seed']}"
         try:
             found = finished.get(spec)
             if found is None:

@@ -60,7 +60,8 @@ def full_table(summary: list[dict[str, Any]]) -> str:
     heading = ["set", "%", "method", "runs", *TITLES.values(), "train s", "predict s", "peak MB"]
     rows = [heading]
     for entry in summary:
-        cells = [entry["set"], str(entry["percent"]), entry["method"], str(entry["runs"])]
+        percent = number_text(entry["percent"])
+        cells = [entry["set"], percent, entry["method"], str(entry["runs"])]
         cells += [spread_text(entry, figure) for figure in FIGURES]
         cells += [spread_text(entry, "train_s", 1), spread_text(entry, "predict_s", 1)]
         cells.append(number_text(entry["peak_rss_mb"], 0))
@@ -71,13 +72,19 @@ def full_table(summary: list[dict[str, Any]]) -> str:
 def pivot_table(summary: list[dict[str, Any]], across: str) -> str:
     """F1 with the values of `across` ("method" or "percent") side by side, as Markdown.
 
+    Labels of other programs, which have no percentage, stand beside each percentage.
+
     With several sets a last row has the means over the sets that have all figures. Side
     by side with 100 %, the last column says what the lowest percentage reaches of it.
     """
     down = "percent" if across == "method" else "method"
-    columns = list(dict.fromkeys(entry[across] for entry in summary))
-    by_place = {(e["set"], e[down], e[across]): e for e in summary}
-    lines = list(dict.fromkeys((e["set"], e[down]) for e in summary))
+    known = [entry for entry in summary if entry["percent"] is not None]
+    others = [e for e in summary if e["percent"] is None] if across == "method" else []
+    columns = list(dict.fromkeys(entry[across] for entry in known + others))
+    lines = list(dict.fromkeys((e["set"], e[down]) for e in known))
+    by_place = {(e["set"], e[down], e[across]): e for e in known}
+    for other in others:
+        by_place |= {(*line, other["method"]): other for line in lines if line[0] == other["set"]}
     show_share = across == "percent" and 100 in columns and len(columns) > 1
     title = "F1 at {} %" if across == "percent" else "F1 {}"
     heading = ["set", down if down == "method" else "%", *(title.format(c) for c in columns)]
@@ -117,7 +124,10 @@ def tables(summary: list[dict[str, Any]]) -> str:
         return "No run was completed."
     parts = [full_table(summary)]
     for across in ("percent", "method"):
-        if len({entry[across] for entry in summary}) > 1:
+        values = {entry[across] for entry in summary if entry["percent"] is not None}
+        if across == "method" and values:
+            values = {entry[across] for entry in summary}
+        if len(values) > 1:
             parts.append(pivot_table(summary, across))
     return "\n\n".join(parts)
 
@@ -168,11 +178,15 @@ def plot(summary: list[dict[str, Any]], file: Path) -> bool:
     for row, name in zip(panels, sets, strict=True):
         for panel, merit in zip(row, FIGURES, strict=True):
             for method in methods:
+                mine = [e for e in summary if (e["set"], e["method"]) == (name, method)]
                 line = sorted(
                     (e["percent"], e[merit], e[f"{merit}_std"] or 0.0)
-                    for e in summary
-                    if (e["set"], e["method"]) == (name, method)
+                    for e in mine
+                    if e["percent"] is not None
                 )
+                for e in mine:
+                    if e["percent"] is None:
+                        panel.axhline(e[merit], linestyle="--", color="0.4", label=method)
                 if line:
                     x, y, deviation = zip(*line, strict=True)
                     panel.errorbar(x, y, deviation, marker="o", capsize=3, label=method)

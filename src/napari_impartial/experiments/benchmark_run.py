@@ -1,9 +1,12 @@
 """One run of a benchmark, alone in its process: ``python -m ... SPEC``.
 
-SPEC is a JSON object: ``set`` (folder), ``method``, ``percent``, ``seed``, ``best_cut``,
-``weights`` and ``weights_channels`` (a peer's, or null) and ``settings`` (``model``,
-``training``, ``prediction``, ``instances``). Lines on stdout are JSON objects:
-``{"fraction": 0.4}`` now and then, ``{"results": [...]}`` last; libraries may print others.
+SPEC is a JSON object: ``set`` (folder), ``method``, ``percent``, ``seed``, ``style``,
+``pooling``, ``best_cut``, ``weights`` and ``weights_channels`` (a peer's, or null), ``labels``
+(a folder of another program's, in place of training, or null), ``pictures`` (a folder to draw
+errors in, or null) and
+``settings`` (``model``, ``training``, ``prediction``, ``instances``). Lines on stdout are JSON
+objects: ``{"fraction": 0.4}`` now and then, ``{"results": [...]}`` last; libraries may print
+others.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_impartial.cli.main import DEBUG_VARIABLE, describe_error, silence
-from napari_impartial.cli.output import to_json, write_line
+from napari_impartial.cli.output import ensure_folder, to_json, write_line
 from napari_impartial.core.config import (
     InstanceConfig,
     ModelConfig,
@@ -26,7 +29,14 @@ from napari_impartial.core.config import (
     TrainingConfig,
 )
 
-from .dataset import DataSet, open_data_set, samples_with_truth, training_part, training_truths
+from .dataset import (
+    DataSet,
+    labels_of_others,
+    open_data_set,
+    samples_with_truth,
+    training_part,
+    training_truths,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,6 +178,8 @@ TRAIN: dict[str, Callable[[Task], Segment]] = {
 
 def load_libraries(method: str) -> None:
     """Import what the method needs, so that its import is not taken for training."""
+    if method not in TRAIN:
+        return
     if method == "forest":
         import sklearn.ensemble  # noqa: F401
     elif method == "cellpose":
@@ -185,7 +197,9 @@ def load_libraries(method: str) -> None:
 
 def run(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """Train, predict and score; see the module."""
-    data: DataSet = open_data_set(spec["set"])
+    data: DataSet = open_data_set(spec["set"], spec["style"])
+    if spec["labels"]:
+        return _score_labels(data, spec)
     task = Task(data, *training_part(data, spec["percent"], spec["seed"]), spec)
     load_libraries(spec["method"])
 
@@ -204,6 +218,8 @@ def run(spec: dict[str, Any]) -> list[dict[str, Any]]:
             foregrounds.append(foreground)
     costs = {"train_s": train_s, "predict_s": predict_s, "peak_rss_mb": peak_rss_mb()}
     costs |= task.notes
+    if spec["pictures"]:
+        draw_errors(data, spec, labels)
 
     results = [_result(spec, data.name, spec["method"], truths, labels, costs, task.instances)]
     if spec["best_cut"]:
@@ -215,19 +231,50 @@ def run(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return results
 
 
+def _score_labels(data: DataSet, spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """Score the labels that another program has made."""
+    labels = labels_of_others(data, Path(spec["labels"]))
+    truths = [truth for _, truth in samples_with_truth(data.test)]
+    if spec["pictures"]:
+        draw_errors(data, spec, labels)
+    costs = dict.fromkeys(("train_s", "predict_s", "peak_rss_mb"))
+    return [_result(spec, data.name, spec["method"], truths, labels, costs, None)]
+
+
+def draw_errors(data: DataSet, spec: dict[str, Any], labels: list[NDArray[Any]]) -> None:
+    """Draw each test image with what was found and what was not, as a PNG file."""
+    import imageio.v3 as iio
+
+    from napari_impartial.cli.pictures import composite, with_errors, zoom_factor
+    from napari_impartial.core.atomic_write import atomic_path
+
+    of_run = [spec["method"], *(() if spec["percent"] is None else (f"{spec['percent']}%",))]
+    of_run += [] if spec["labels"] else [f"seed{spec['seed']}"]
+    folder = ensure_folder(Path(spec["pictures"]) / data.name)
+    cut = iter(labels)
+    for sample in data.test:
+        pairs = samples_with_truth([sample])
+        for number, (image, truth) in enumerate(pairs):
+            plane = [str(number)] if len(pairs) > 1 else []
+            name = "-".join([sample.name, *plane, *of_run])
+            picture = with_errors(composite(image), truth, next(cut), zoom_factor(image.shape))
+            with atomic_path(folder / f"{name}.png") as temporary:
+                iio.imwrite(temporary, picture, extension=".png")
+
+
 def _result(
     spec: dict[str, Any],
     set_name: str,
     method: str,
     truths: list[NDArray[Any]],
     labels: list[NDArray[Any]],
-    costs: dict[str, float],
-    instances: InstanceConfig,
+    costs: dict[str, float] | dict[str, None],
+    instances: InstanceConfig | None,
 ) -> dict[str, Any]:
     """Score and put together one result."""
     from napari_impartial.core.instances.metrics import evaluate
 
-    scores = dataclasses.asdict(evaluate(truths, labels))
+    scores = dataclasses.asdict(evaluate(truths, labels, spec["pooling"]))
     return {
         "set": set_name,
         "method": method,
@@ -235,7 +282,7 @@ def _result(
         "seed": spec["seed"],
         **scores,
         **costs,
-        "instances": dataclasses.asdict(instances),
+        "instances": instances and dataclasses.asdict(instances),
     }
 
 

@@ -5,7 +5,8 @@ KIND and what SRC is:
   deepliif    DeepLIIF: a folder of PNG strips of six pictures
   cpdmfci     CPDMFCI: a folder of TIFF images with ImageJ ROI zips
 Writes DST/train/NAME.tif, NAME_truth.tif and NAME_scribblesP.tif, and the same without
-scribbles in DST/test; sets of several platforms get a folder each, DST/PLATFORM.
+scribbles in DST/test; sets of several platforms get a folder each, DST/PLATFORM, or with
+--together one for all.
 Validation parts are left out. Images are read one at a time: memory does not grow with
 the set. DST appears when all is written.
 """
@@ -18,16 +19,17 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_impartial.cli.options import comma_list, number
+from napari_impartial.cli.options import add_style, comma_list, number
 from napari_impartial.cli.output import ProgressBar, markdown_table
 from napari_impartial.core.config import LARGEST_SEED
 from napari_impartial.core.errors import ImPartialError
 
 from .benchmark import check_percents
+from .dataset import strokes_folder
 
 if TYPE_CHECKING:
     from .public_datasets import AnnotatedImage
@@ -36,7 +38,9 @@ EPILOG = """\
 example:
   napari-impartial convert tissuenet tissuenet_v1.0 data/tissuenet --percent 10,20
   napari-impartial convert deepliif DeepLIIF data/ihc --panels ihc
-  napari-impartial convert cpdmfci CPDMFCI data/cpdmfci --test-percent 30"""
+  napari-impartial convert tissuenet tissuenet_v1.0 data/mibi --platforms mibi
+  napari-impartial convert cpdmfci CPDMFCI data/cpdmfci --together --crop 400 \
+      --test-count 15 --channels DAPI,CD45/PanCK"""
 
 KINDS = ("tissuenet", "deepliif", "cpdmfci")
 CELLS = ("whole", "nucleus")
@@ -56,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Simulate scribbles in so many percent of the cells of each training image "
         "(default 10). Benchmark simulates those that are not there.",
     )
+    add_style(parser, " Those of other styles go to the folder DST/STYLE.")
     parser.add_argument(
         "--seed",
         type=number(0, LARGEST_SEED, int),
@@ -72,6 +77,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "distribution does not say which do (default 30).",
     )
     parser.add_argument(
+        "--test-count",
+        type=number(1, 10**6, int),
+        metavar="N",
+        help="The same as a number of images, in place of --test-percent.",
+    )
+    parser.add_argument(
+        "--crop",
+        type=number(16, 10**6, int),
+        metavar="PX",
+        help="Cut images into squares of so many pixels, as many as there is room for, round "
+        "the middle; smaller images stay whole. Default: as they are.",
+    )
+    parser.add_argument(
+        "--channels",
+        type=comma_list(str),
+        metavar="A,B/C,..",
+        help="Channels to take, in this order: names or numbers from 0; of several with a slash "
+        "between, the first that an image has, called by the first name. Default: all.",
+    )
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="Put all platforms into one data set; they need the same channels (--channels).",
+    )
+    parser.add_argument(
         "--limit",
         type=number(0, 10**9, int),
         default=0,
@@ -83,6 +113,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=CELLS,
         default=CELLS[0],
         help="tissuenet: which labels are the truth (default whole).",
+    )
+    parser.add_argument(
+        "--platforms",
+        type=comma_list(str),
+        default=[],
+        metavar="A,..",
+        help="tissuenet: take images of these platforms only, such as mibi (default all).",
     )
     parser.add_argument(
         "--panels",
@@ -125,7 +162,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise ImPartialError(f"{args.out} exists already; name a new folder.")
     groups: dict[str, Written] = {}
     with whole_folder(args.out) as folder, ProgressBar("converting") as bar:
-        for done, one in enumerate(_limited(_images(args), args)):
+        for done, one in enumerate(_limited(_arranged(_images(args), args), args)):
             bar.update(0.0, f"{done} images, {one.name}")
             _write(one, folder, groups.setdefault(one.group, Written()), args)
         for group, written in groups.items():
@@ -149,10 +186,67 @@ def _images(args: argparse.Namespace) -> Iterator[AnnotatedImage]:
     from . import public_datasets
 
     if args.kind == "tissuenet":
-        return public_datasets.read_tissuenet(args.source, args.cells)
+        return public_datasets.read_tissuenet(args.source, args.cells, args.platforms)
     if args.kind == "deepliif":
         return public_datasets.read_deepliif(args.source, args.panels)
     return public_datasets.read_cpdmfci(args.source)
+
+
+def _arranged(
+    images: Iterable[AnnotatedImage], args: argparse.Namespace
+) -> Iterator[AnnotatedImage]:
+    """Put platforms together, choose channels and cut images up, where that is asked for."""
+    for one in images:
+        if args.together and one.group:
+            one = replace(one, group="", name=f"{one.group}_{one.name}")
+        if args.channels is not None:
+            at = [_channel(one, wanted) for wanted in args.channels]
+            names = tuple(_channel_name(wanted) for wanted in args.channels)
+            one = replace(one, channels=one.channels[at], channel_names=names)
+        yield from _crops(one, args.crop)
+
+
+def _channel_name(wanted: str) -> str:
+    """Return what a channel is to be called in all images: the first of its names."""
+    names = [name for name in wanted.split("/") if not name.isdecimal()]
+    return names[0] if names else f"channel {wanted.split('/')[0]}"
+
+
+def _channel(one: AnnotatedImage, wanted: str) -> int:
+    """Return which channel of an image is meant by a number or by alternative names.
+
+    Raises
+    ------
+    ImPartialError
+        If it has none such.
+    """
+    known = [name.casefold() for name in one.channel_names]
+    for name in wanted.split("/"):
+        if name.casefold() in known:
+            return known.index(name.casefold())
+        if name.isdecimal() and int(name) < len(known):
+            return int(name)
+    raise ImPartialError(
+        f"{one.name} has no channel {wanted!r}; its channels are {', '.join(one.channel_names)}."
+    )
+
+
+def _crops(one: AnnotatedImage, side: int | None) -> Iterator[AnnotatedImage]:
+    """Cut an image into squares round the middle; what is left over at the edges is dropped."""
+    height, width = one.truth.shape
+    if side is None:
+        yield one
+        return
+    rows, columns = max(height // side, 1), max(width // side, 1)
+    top, left = max(height - rows * side, 0) // 2, max(width - columns * side, 0) // 2
+    for row in range(rows):
+        for column in range(columns):
+            y, x = top + row * side, left + column * side
+            inside = slice(y, y + side), slice(x, x + side)
+            name = one.name if rows * columns == 1 else f"{one.name}_{row}_{column}"
+            yield replace(
+                one, name=name, channels=one.channels[:, *inside], truth=one.truth[inside]
+            )
 
 
 def _limited(
@@ -171,14 +265,15 @@ def _write(one: AnnotatedImage, folder: Path, written: Written, args: argparse.N
     """Write one image with its truth, and the scribbles of a training image."""
     import numpy as np
 
-    from napari_impartial.core.data.scribbles import simulate
     from napari_impartial.io import write_tiff
+
+    from .simulated_annotator import first_strokes
 
     if written.channel_names and written.channel_names != one.channel_names:
         raise ImPartialError(
             f"{one.name} has the channels {', '.join(one.channel_names)}, the images before it "
-            f"{', '.join(written.channel_names)}; put images of different channels into "
-            "different folders."
+            f"{', '.join(written.channel_names)}; choose channels that all have (--channels), or "
+            "put images of different channels into different folders."
         )
     written.channel_names = one.channel_names
     ids = np.unique(one.truth)
@@ -198,10 +293,11 @@ def _write(one: AnnotatedImage, folder: Path, written: Written, args: argparse.N
     write_tiff(place / f"{one.name}.tif", one.channels, "CYX", one.channel_names)
     write_tiff(place / f"{one.name}_truth.tif", one.truth, "YX")
     if part == "train":
+        strokes = strokes_folder(folder / one.group, args.style)
         for percent in args.percent:
-            rng = np.random.default_rng([args.seed, written.counts["train"]])
-            painted, _ = simulate(one.truth, percent / 100, rng)
-            write_tiff(place / f"{one.name}_scribbles{percent}.tif", painted.labels, "YX")
+            at = (args.seed, written.counts["train"])
+            painted, _ = first_strokes(one.truth, percent, at, args.style)
+            write_tiff(strokes / f"{one.name}_scribbles{percent}.tif", painted.labels, "YX")
     if not one.part:
         written.undecided.append(one.name)
     written.counts[part] += 1
@@ -214,8 +310,14 @@ def _draw_test(folder: Path, written: Written, args: argparse.Namespace) -> None
 
     if len(written.undecided) < 2:
         return
-    count = round(args.test_percent / 100 * len(written.undecided))
-    count = min(max(count, 1), len(written.undecided) - 1)
+    count = args.test_count
+    if count is None:
+        count = max(round(args.test_percent / 100 * len(written.undecided)), 1)
+        count = min(count, len(written.undecided) - 1)
+    elif count >= len(written.undecided):
+        raise ImPartialError(
+            f"--test-count {count} leaves none of {len(written.undecided)} images to train on."
+        )
     order = np.random.default_rng(args.seed).permutation(len(written.undecided))
     (folder / "test").mkdir(exist_ok=True)
     for index in order[:count]:
@@ -223,7 +325,7 @@ def _draw_test(folder: Path, written: Written, args: argparse.Namespace) -> None
         for file in (f"{name}.tif", f"{name}_truth.tif"):
             (folder / "train" / file).replace(folder / "test" / file)
         for percent in args.percent:
-            (folder / "train" / f"{name}_scribbles{percent}.tif").unlink()
+            (strokes_folder(folder, args.style) / f"{name}_scribbles{percent}.tif").unlink()
     written.counts["train"] -= count
     written.counts["test"] += count
 

@@ -1,4 +1,7 @@
-"""Data sets on disk: ``SET/{train,test}/NAME.tif`` with scribbles and truth beside them."""
+"""Data sets on disk: ``SET/{train,test}/NAME.tif`` with scribbles and truth beside them.
+
+Strokes of another style than outlines lie in a folder of their own, ``SET/STYLE``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_impartial.core.config import STROKE_STYLES
 from napari_impartial.core.errors import ImPartialError
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ _SUFFIXES = (".tif", ".tiff")
 
 @dataclass(frozen=True)
 class Sample:
-    """Files of one image: the image, its truth and its scribbles by percent."""
+    """Files of one image: the image, its truth and its scribbles (of one style) by percent."""
 
     name: str
     image: Path
@@ -34,16 +38,24 @@ class Sample:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A folder with training and test images."""
+    """A folder with training and test images, and the style of the strokes in use."""
 
     name: str
     folder: Path
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    style: str = STROKE_STYLES[0]
 
 
-def open_data_set(folder: str | os.PathLike[str]) -> DataSet:
+def open_data_set(folder: str | os.PathLike[str], style: str = STROKE_STYLES[0]) -> DataSet:
     """List the files of a data set and check that they are complete.
+
+    Parameters
+    ----------
+    folder : path
+    style : str
+        Of :data:`~napari_impartial.core.config.STROKE_STYLES`: scribbles are those of
+        ``train/``, or of another style those of the folder of its name.
 
     Raises
     ------
@@ -54,7 +66,8 @@ def open_data_set(folder: str | os.PathLike[str]) -> DataSet:
     path = Path(folder)
     if not path.is_dir():
         raise ImPartialError(f"There is no folder {folder}; name a data set's folder.")
-    parts = {part: samples_in(path / part) for part in ("train", "test")}
+    strokes = strokes_folder(path, style)
+    parts = {"train": samples_in(path / "train", strokes), "test": samples_in(path / "test")}
     for part, samples in parts.items():
         if not samples:
             raise ImPartialError(
@@ -64,8 +77,9 @@ def open_data_set(folder: str | os.PathLike[str]) -> DataSet:
     for sample in parts["train"]:
         if not sample.scribbles and sample.truth is None:
             raise ImPartialError(
-                f"{sample.image} has neither scribbles ({sample.name}_scribbles10.tif) nor "
-                f"truth ({sample.name}_truth.tif) beside it."
+                f"{sample.image} has neither scribbles "
+                f"({strokes.name}/{sample.name}_scribbles10.tif) nor truth "
+                f"({sample.name}_truth.tif) beside it."
             )
     for sample in parts["test"]:
         if sample.truth is None:
@@ -73,10 +87,10 @@ def open_data_set(folder: str | os.PathLike[str]) -> DataSet:
                 f"{sample.image} has no truth ({sample.name}_truth.tif) beside it."
             )
     # resolve() gives "." and ".." a name
-    return DataSet(path.resolve().name, path, parts["train"], parts["test"])
+    return DataSet(path.resolve().name, path, parts["train"], parts["test"], style)
 
 
-def open_data_sets(folders: Sequence[Path]) -> list[DataSet]:
+def open_data_sets(folders: Sequence[Path], style: str = STROKE_STYLES[0]) -> list[DataSet]:
     """List the files of the data sets of one experiment.
 
     Raises
@@ -86,7 +100,7 @@ def open_data_sets(folders: Sequence[Path]) -> list[DataSet]:
     """
     by_name: dict[str, DataSet] = {}
     for folder in folders:
-        data = open_data_set(folder)
+        data = open_data_set(folder, style)
         other = by_name.setdefault(data.name, data)
         if other is not data:
             raise ImPartialError(
@@ -96,15 +110,22 @@ def open_data_sets(folders: Sequence[Path]) -> list[DataSet]:
     return list(by_name.values())
 
 
-def samples_in(folder: Path) -> tuple[Sample, ...]:
-    """Return the images of a folder, in the order of their names."""
-    if not folder.is_dir():
-        return ()
-    files = {
-        file.stem: file
-        for file in sorted(folder.iterdir())
-        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
-    }
+def strokes_folder(folder: Path, style: str) -> Path:
+    """Return where a data set has its strokes of a style: outlines beside the images."""
+    return folder / ("train" if style == STROKE_STYLES[0] else style)
+
+
+def samples_in(folder: Path, strokes: Path | None = None) -> tuple[Sample, ...]:
+    """Return the images of a folder, in the order of their names.
+
+    Parameters
+    ----------
+    folder : Path
+    strokes : Path, optional
+        Where the scribbles lie, by default beside the images.
+    """
+    files = _tiff_files(folder)
+    painted = files if strokes is None else _tiff_files(strokes)
     samples = []
     for stem, file in files.items():
         if _COMPANION.search(stem):
@@ -112,11 +133,22 @@ def samples_in(folder: Path) -> tuple[Sample, ...]:
         pattern = re.compile(re.escape(stem) + r"_scribbles(\d+)")
         scribbles = {
             int(match[1]): other
-            for other_stem, other in files.items()
+            for other_stem, other in painted.items()
             if (match := pattern.fullmatch(other_stem))
         }
         samples.append(Sample(stem, file, files.get(f"{stem}_truth"), scribbles))
     return tuple(samples)
+
+
+def _tiff_files(folder: Path) -> dict[str, Path]:
+    """List the TIFF files of a folder by name; none if there is no such folder."""
+    if not folder.is_dir():
+        return {}
+    return {
+        file.stem: file
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
+    }
 
 
 def percent_available(data: DataSet, percent: int) -> None:
@@ -130,8 +162,8 @@ def percent_available(data: DataSet, percent: int) -> None:
     for sample in data.train:
         if percent not in sample.scribbles and sample.truth is None:
             raise ImPartialError(
-                f"{sample.image} has no {sample.name}_scribbles{percent}.tif and no truth to "
-                "simulate scribbles from."
+                f"{sample.image} has no {sample.name}_scribbles{percent}.tif of the style "
+                f"{data.style} and no truth to simulate scribbles from."
             )
 
 
@@ -211,6 +243,38 @@ def check_files(data: DataSet, percents: Sequence[int], truths: bool = False) ->
             read_with_labels(sample.image, sample.truth)
 
 
+def labels_of_others(data: DataSet, folder: Path) -> list[NDArray[np.int32]]:
+    """Read another program's labels of all test images, plane by plane.
+
+    Parameters
+    ----------
+    data : DataSet
+    folder : Path
+        With one TIFF file for each test image: of its name, or of its name with an underscore
+        and more, such as ``NAME_labels.tif``.
+
+    Raises
+    ------
+    ImPartialError
+        If an image has none, or several, or they do not lie on its grid.
+    """
+    files = _tiff_files(folder)
+    names = {sample.name for sample in data.test}
+    planes: list[NDArray[np.int32]] = []
+    for sample in data.test:
+        longer = [
+            stem for stem in files if stem.startswith(f"{sample.name}_") and stem not in names
+        ]
+        found = [sample.name] if sample.name in files else longer
+        if len(found) != 1:
+            raise ImPartialError(
+                f"{folder} has {len(found) or 'no'} label images of {sample.name}; it takes one "
+                f"for each test image, called {sample.name}.tif."
+            )
+        planes += [labels for _, labels in read_with_labels(sample.image, files[found[0]])]
+    return planes
+
+
 def no_cell(truths: Sequence[Path]) -> ImPartialError:
     """Return the complaint that none of these truths holds a cell."""
     others = ", nor do the other truths" if len(truths) > 1 else ""
@@ -237,18 +301,19 @@ def training_part(data: DataSet, percent: int, seed: int) -> tuple[list[Image], 
     """Read all training images with scribbles of so many percent of the cells.
 
     Scribbles are read where ``NAME_scribblesP.tif`` exists, and simulated from the truth
-    with `seed` elsewhere; planes without a cell stay blank.
+    with `seed`, in the set's style, elsewhere; planes without a cell stay blank.
     """
     import numpy as np
 
-    from napari_impartial.core.data.scribbles import Scribbles, from_labels, simulate
+    from napari_impartial.core.data.scribbles import Scribbles, from_labels
+
+    from .simulated_annotator import first_strokes
 
     percent_available(data, percent)
     images: list[Image] = []
     scribbles: list[Scribbles] = []
-    for index, sample in enumerate(data.train):
+    for sample in data.train:
         file = sample.scribbles.get(percent)
-        rng = np.random.default_rng([seed, percent, index])
         source = file or sample.truth
         assert source is not None  # percent_available has seen to it
         for image, labels in read_with_labels(sample.image, source):
@@ -256,7 +321,8 @@ def training_part(data: DataSet, percent: int, seed: int) -> tuple[list[Image], 
             if file is not None:
                 scribbles.append(from_labels(labels, image.shape))
             elif labels.any():
-                scribbles.append(simulate(labels, percent / 100, rng)[0])
+                at = (seed, len(scribbles))
+                scribbles.append(first_strokes(labels, percent, at, data.style)[0])
             else:
                 scribbles.append(Scribbles(np.zeros(image.shape, np.uint8)))
     return images, scribbles

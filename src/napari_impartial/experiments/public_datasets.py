@@ -1,7 +1,7 @@
 """Read the public annotated sets in the layouts in which they are distributed.
 
-* TissueNet 1.0: ``.npz`` archives with ``X`` (N, H, W, 2: nucleus, membrane) and ``y``
-  (N, H, W, 2: whole cell, nucleus).
+* TissueNet 1.0: ``.npz`` archives with ``X`` (N, H, W, 2: nucleus, membrane), ``y``
+  (N, H, W, 2: whole cell, nucleus) and ``platform_list`` (N names).
 * DeepLIIF: one PNG strip a sample, with six pictures side by side.
 * CPDMFCI: images of up to tens of channels, each with a zip of ImageJ outlines.
 
@@ -105,8 +105,10 @@ def _part_below(source: Path, file: Path) -> str:
     return next(filter(None, map(part_of, folders)), "")
 
 
-def read_tissuenet(source: Path, cells: str = "whole") -> Iterator[AnnotatedImage]:
-    """Read TissueNet 1.0, image by image.
+def read_tissuenet(
+    source: Path, cells: str = "whole", platforms: Sequence[str] = ()
+) -> Iterator[AnnotatedImage]:
+    """Read TissueNet 1.0, image by image; each is named by its number in its part.
 
     Parameters
     ----------
@@ -115,11 +117,15 @@ def read_tissuenet(source: Path, cells: str = "whole") -> Iterator[AnnotatedImag
         val in theirs are left out.
     cells : str
         "whole" or "nucleus": which of the two labels is the truth.
+    platforms : sequence of str
+        Names in ``platform_list``, upper or lower case: images of others are left out. None
+        leaves out none.
 
     Raises
     ------
     ImPartialError
-        If no such file is found, or one is of another layout.
+        If no such file is found, one is of another layout, or there is no image of a
+        platform.
     """
     files = _files_below(source, "*.npz") if source.is_dir() else [source]
     if cells not in TISSUENET_CELLS:
@@ -132,13 +138,40 @@ def read_tissuenet(source: Path, cells: str = "whole") -> Iterator[AnnotatedImag
     # A part may come in several files, and what does not say its part may end up in either.
     apart = all(part_of(file.stem) for file in files)
     read = Counter[str]()
+    wanted = {platform.casefold() for platform in platforms}
+    seen: dict[str, str] = {}
     for file in files:
+        of_image = _platforms(file) if wanted else None
         part = part_of(file.stem)
         counted = part if apart else ""
         for channels, truth in _read_tissuenet_file(file, TISSUENET_CELLS.index(cells)):
             name = f"{read[counted]:05d}"
             read[counted] += 1
+            if of_image is not None:
+                platform = next(of_image)
+                seen.setdefault(platform.casefold(), platform)
+                if platform.casefold() not in wanted:
+                    continue
             yield AnnotatedImage(part, "", name, channels, TISSUENET_CHANNELS, truth)
+
+    missing = [platform for platform in platforms if platform.casefold() not in seen]
+    if missing:
+        raise ImPartialError(
+            f"{source} holds no image of the platform {missing[0]!r}; choose from "
+            f"{', '.join(sorted(seen.values()))}."
+        )
+
+
+def _platforms(file: Path) -> Iterator[str]:
+    """Return the platform of each image of an archive."""
+    try:
+        names = ArrayStream(file, "platform_list")
+    except ImPartialError as error:
+        raise ImPartialError(
+            f"Images cannot be chosen by platform: {str(error).rstrip('.')}; save platform_list "
+            "as an array of text, or leave the platform out."
+        ) from error
+    return (str(name) for name in names)
 
 
 def _read_tissuenet_file(

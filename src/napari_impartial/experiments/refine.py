@@ -1,8 +1,8 @@
 """Compare where to scribble next: at the model's suggestions, or at random places.
 
-Starts from a few annotated cells, and in each round annotates as many more cells of the
-training images with each policy, trains on from the last round's model, and scores the
-test images. The annotator is simulated from the truth. Policies:
+Starts from a few annotated cells, painted as benchmark paints them, and in each round
+annotates as many more cells of the training images with each policy, trains on from the
+last round's model, and scores the test images. The annotator is simulated from the truth. Policies:
   entropy              where the prediction is least sure (the heatmap, as in the window)
   mutual-information   where the Monte-Carlo passes contradict each other
   diverse              least sure, and unlike the other places of the round
@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_impartial.cli.options import (
+    add_pooling,
     add_settings,
+    add_style,
+    chosen_preset,
     comma_list,
     number,
     override,
@@ -33,13 +36,13 @@ from napari_impartial.cli.output import (
     to_json,
     write_line,
 )
-from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.config import SuggestionConfig
 from napari_impartial.core.errors import ImPartialError
 
 from .benchmark import add_experiment_settings, check_seeds
 from .benchmark_report import FIGURES, spread, spread_text
 from .dataset import check_files, open_data_sets
-from .refine_rounds import POLICIES, Amounts, Data, Rounds, Settings, read
+from .refine_rounds import AT_ONCE, POLICIES, Amounts, Data, Rounds, Settings, read
 from .run_cache import FinishedRuns
 
 EPILOG = """\
@@ -47,7 +50,9 @@ example:
   napari-impartial refine data/nuclei --rounds 3 --start-percent 2 --add-percent 1 \\
       --preset fast --seeds 0,1,2
   napari-impartial refine data/nuclei data/tissue data/ihc --seeds 0,1,2 \\
-      --policy entropy,diverse,random --out results/refine"""
+      --policy entropy,diverse,random --out results/refine
+  napari-impartial refine data/tissuenet --preset paper --pooling authors \\
+      --start-percent 1.5 --add-percent 1 --rounds 3 --policy entropy --at-once 5"""
 
 ALWAYS_DESCRIBE = True
 DEFAULT_POLICIES = ("entropy", "random")
@@ -81,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number(0.01, 99.0),
         default=2.0,
         metavar="X",
-        help="Percent of the cells annotated at the start, at random (default 2).",
+        help="Percent of each image's cells annotated at the start, in a few spots (default 2).",
     )
     parser.add_argument(
         "--add-percent",
@@ -90,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="Percent of the cells annotated in each round, at least one cell (default 1).",
     )
+    add_style(parser)
     parser.add_argument(
         "--seeds",
         type=comma_list(int),
@@ -98,12 +104,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Repeat with these seeds (default 0).",
     )
     parser.add_argument(
+        "--at-once",
+        type=number(0.01, 100.0),
+        metavar="X",
+        help="Also annotate X percent of the cells at once, as benchmark does, and train as long "
+        "as all rounds together: what the rounds are held against in the paper's Table 3.",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
         help="Write table.md and results.json there, and keep finished runs (all rounds of a "
         "set, seed and policies): the same command goes on after an interruption.",
     )
+    add_pooling(parser)
     add_experiment_settings(parser)
     add_settings(parser, SuggestionConfig, "suggestions", only=("box_px",))
 
@@ -111,7 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do all rounds with each set, policy and seed."""
     settings, amounts = _settings(args)
-    data_sets = open_data_sets(args.sets)
+    data_sets = open_data_sets(args.sets, args.style)
     for data in data_sets:
         check_files(data, (), truths=True)
     out = None if args.out is None else ensure_folder(args.out)
@@ -126,6 +140,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                     "set": str(data.folder.resolve()),
                     "policies": args.policy,
                     "seed": seed,
+                    "style": args.style,
                     "amounts": amounts,
                     "settings": settings,
                 }
@@ -152,7 +167,7 @@ def _refine(
     data: Data, settings: Settings, amounts: Amounts, seed: int, policies: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Do all rounds of one set and seed, with a progress bar."""
-    trainings = 1 + amounts.rounds * len(policies)
+    trainings = 1 + amounts.rounds * len(policies) + (amounts.at_once is not None)
     with ProgressBar(f"refining {data.name}, seed {seed}") as bar:
 
         def report(done: int, share: float, note: str) -> None:
@@ -171,17 +186,20 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, Amounts]:
     check_seeds(args.seeds)
     # A training for each round, policy and seed: the quick preset unless asked otherwise.
     model, training = training_settings(args, preset="fast")
-    prediction = override(PredictionConfig(), args, skip=("reconstruction",))
+    preset = chosen_preset(args, "fast")
+    prediction = override(preset.prediction, args, skip=("reconstruction",))
     if "mutual-information" in args.policy and prediction.samples < 2:
         raise ImPartialError("The policy mutual-information needs --samples 2 or more.")
     settings = Settings(
         model,
         training,
         prediction,
-        override(InstanceConfig(), args),
+        override(preset.instances, args),
         override(SuggestionConfig(), args),
+        args.pooling,
     )
-    return settings, Amounts(args.rounds, args.start_percent, args.add_percent)
+    amounts = Amounts(args.rounds, args.start_percent, args.add_percent, args.at_once)
+    return settings, amounts
 
 
 def _write(out: Path, report: dict[str, Any]) -> None:
@@ -212,12 +230,13 @@ def summarize(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """Return F1 by set, round and policy as a Markdown table.
+    """Return F1 by set, round and policy as Markdown tables.
 
     With several sets, the last rows are the means over the sets. Each guided policy is also
     held against random, at the same number of cells.
     """
-    summary = result["summary"]
+    at_once = [entry for entry in result["summary"] if entry["policy"] == AT_ONCE]
+    summary = [entry for entry in result["summary"] if entry["policy"] != AT_ONCE]
     if not summary:
         return "No run was completed."
     policies = list(dict.fromkeys(entry["policy"] for entry in summary))
@@ -240,6 +259,21 @@ def describe(result: dict[str, Any]) -> str:
             cells = ["mean", str(round_), "", number_text(percent, 1)]
             cells += [number_text(means[policy]) for policy in policies]
             rows.append(cells + _gains(means, guided))
+    parts = [markdown_table(rows)]
+    if at_once:
+        parts.append(_against_at_once(summary, at_once))
+    return "\n\n".join(parts)
+
+
+def _against_at_once(summary: list[dict[str, Any]], at_once: list[dict[str, Any]]) -> str:
+    """Hold the last round of each policy against annotation at once (the paper's Table 3)."""
+    rows = [["set", "annotated", "cells", "%", "F1", "mIoU", "mDice"]]
+    for once in at_once:
+        last = [e for e in summary if (e["set"], e["round"]) == (once["set"], once["round"])]
+        for entry in (once, *last):
+            name = AT_ONCE if entry is once else f"in rounds, {entry['policy']}"
+            cells = [entry["set"], name, f"{entry['cells']:.0f}", number_text(entry["percent"], 1)]
+            rows.append(cells + [spread_text(entry, figure) for figure in ("f1", "miou", "mdice")])
     return markdown_table(rows)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from .simulated_annotator import Annotator, Place
 
+AT_ONCE = "at once"
 POLICIES = ("entropy", "mutual-information", "diverse", "random")
 # Suggestions to look through for each cell to annotate: at some there is none left, and
 # the diverse choice needs something to choose from.
@@ -36,22 +37,27 @@ _MOST_SUGGESTIONS = 500
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of all stages."""
+    """Settings of all stages, and how figures are taken together over images."""
 
     model: ModelConfig
     training: TrainingConfig
     prediction: PredictionConfig
     instances: InstanceConfig
     suggestions: SuggestionConfig
+    pooling: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Amounts:
-    """How much is annotated: rounds, and percent of the cells at the start and in each."""
+    """How much is annotated: rounds, and percent of the cells at the start and in each.
+
+    And the percent that are annotated at once, for comparison.
+    """
 
     rounds: int
     start_percent: float
     add_percent: float
+    at_once: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Data:
     """Images and truths of a data set, read once."""
 
     name: str
+    style: str
     train: list[tuple[Image, NDArray[Any]]]
     test: list[tuple[Image, NDArray[Any]]]
 
@@ -72,7 +79,9 @@ def read(data: DataSet) -> Data:
         If one has none.
     """
     check_truths(data)
-    return Data(data.name, samples_with_truth(data.train), samples_with_truth(data.test))
+    return Data(
+        data.name, data.style, samples_with_truth(data.train), samples_with_truth(data.test)
+    )
 
 
 class Rounds:
@@ -106,14 +115,14 @@ class Rounds:
 
         policies = list(policies)
         truths = [truth for _, truth in self.data.train]
-        start = Annotator(truths, self.settings.suggestions.box_px)
-        rng = np.random.default_rng(seed)
-        first = self._count(start, self.amounts.start_percent)
-        start.annotate(start.random_cells(rng), first)
+        start = Annotator(truths, self.settings.suggestions.box_px, self.data.style, seed)
+        start.begin(self.amounts.start_percent)
         model = self._train(start, seed, None)
         score = self._score(model)
         for policy in policies:
             self._note(seed, policy, 0, start, score)
+        if self.amounts.at_once is not None:
+            self._at_once(self.amounts.at_once, seed)
         for policy in policies:
             annotator, current = start.copy(), model
             # the same stream for each policy
@@ -123,6 +132,16 @@ class Rounds:
                 current = self._train(annotator, seed, current)
                 self._note(seed, policy, number, annotator, self._score(current))
         return self.results
+
+    def _at_once(self, percent: float, seed: int) -> None:
+        """Annotate so many percent at once, and train as long as all rounds together."""
+        from .simulated_annotator import Annotator
+
+        truths = [truth for _, truth in self.data.train]
+        annotator = Annotator(truths, self.settings.suggestions.box_px, self.data.style, seed)
+        annotator.begin(percent)
+        model = self._train(annotator, seed, None, 1 + self.amounts.rounds)
+        self._note(seed, AT_ONCE, self.amounts.rounds, annotator, self._score(model))
 
     def _count(self, annotator: Annotator, percent: float) -> int:
         return max(1, round(percent / 100 * annotator.n_all))
@@ -197,13 +216,21 @@ class Rounds:
             image=name,
         )
 
-    def _train(self, annotator: Annotator, seed: int, init: TrainedModel | None) -> TrainedModel:
-        """Train on all that is annotated, from the last model on."""
+    def _train(
+        self, annotator: Annotator, seed: int, init: TrainedModel | None, times: int = 1
+    ) -> TrainedModel:
+        """Train on all that is annotated, from the last model on, or so many times as long."""
         from napari_impartial.cli.progress import drive, progress_note
         from napari_impartial.core.training.fit import fit
 
         done = self._trainings
-        config = dataclasses.replace(self.settings.training, seed=seed)
+        config = self.settings.training
+        config = dataclasses.replace(
+            config,
+            seed=seed,
+            time_budget_s=times * config.time_budget_s,
+            max_steps=times * config.max_steps,
+        )
         model, stopped = drive(
             fit(
                 [image for image, _ in self.data.train],
@@ -232,7 +259,9 @@ class Rounds:
             )
             for image, _ in self.data.test
         ]
-        return dataclasses.asdict(evaluate([truth for _, truth in self.data.test], labels))
+        truths = [truth for _, truth in self.data.test]
+        scores = evaluate(truths, labels, self.settings.pooling)
+        return {**dataclasses.asdict(scores), "steps": model.card.steps}
 
     def _note(
         self, seed: int, policy: str, round_: int, annotator: Annotator, score: dict[str, Any]

@@ -67,9 +67,11 @@ class FinishedRuns:
     def _file(self, spec: dict[str, Any]) -> Path:
         assert self._folder is not None
         known = plain(spec)
-        files = [*sorted(Path(spec["set"]).glob("t*/*")), *sorted(_SHIPPED.iterdir())]
+        folder = Path(spec["set"])
+        strokes = sorted(folder.glob(f"{spec['style']}/*")) if "style" in spec else []
+        files = [*sorted(folder.glob("t*/*")), *strokes, *sorted(_SHIPPED.iterdir())]
         own = known.get("settings", {}).get("training", {}).get("first_weights")
-        for weights in filter(None, (own, known.get("weights"))):
+        for weights in filter(None, (own, known.get("weights"), known.get("labels"))):
             files += _files_of(Path(weights))
         known_by = [known, __version__, _fingerprint(files)]
         digest = hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()

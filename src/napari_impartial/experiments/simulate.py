@@ -1,6 +1,6 @@
 """Make the scribbles that an annotator might paint, from complete instance labels.
 
-Whole cells in a few spots are annotated, the background round them too. Writes
+Cells in a few spots are annotated, and background beside them. Writes
 NAME_scribbles.tif for each truth NAME.tif or NAME_truth.tif; planes without a cell stay blank.
 """
 
@@ -10,14 +10,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from napari_impartial.cli.options import number
+from napari_impartial.cli.options import add_style, number
 from napari_impartial.cli.output import ensure_folder
 from napari_impartial.core.config import LARGEST_SEED, TrainingConfig, parameters
 from napari_impartial.core.errors import ImPartialError
 
 EPILOG = """\
 example:
-  napari-impartial simulate image_truth.tif --fraction 0.1 --out scribbles --seed 1"""
+  napari-impartial simulate image_truth.tif --fraction 0.1 --out scribbles --seed 1
+  napari-impartial simulate image_truth.tif --style lines --out scribbles"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="Share of the cells to annotate, up to 1 (default 0.1).",
     )
+    add_style(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="Folder for the scribbles."
     )
@@ -79,12 +81,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         painted = np.zeros(truth.shape, np.uint8)
         for at in np.ndindex(truth.shape[:-2]):
             if truth[at].any():
-                scribbles, ids = simulate(truth[at], args.fraction, rng)
+                scribbles, ids = simulate(truth[at], args.fraction, rng, args.style)
                 painted[at] = scribbles.labels
                 cells += int(np.count_nonzero(np.unique(truth[at])))
                 annotated += len(ids)
         write_tiff(file, painted, "TZYX"[-truth.ndim :])
-    return {"files": files, "cells": cells, "annotated": annotated, "seed": args.seed}
+    return {
+        "files": files,
+        "cells": cells,
+        "annotated": annotated,
+        "seed": args.seed,
+        "style": args.style,
+    }
 
 
 def describe(result: dict[str, Any]) -> str:

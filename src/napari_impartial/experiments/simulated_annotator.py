@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_impartial.core.config import STROKE_STYLES
 from napari_impartial.core.data.scribbles import (
     BACKGROUND,
     NOT_ANNOTATED,
     Scribbles,
-    from_instances,
+    annotate_cells,
+    simulate,
 )
 
 Place = tuple[int, int, int]
@@ -22,7 +24,7 @@ Place = tuple[int, int, int]
 
 @dataclass
 class Annotator:
-    """Annotates whole cells at places, and background where a place holds no cell.
+    """Annotates cells at places, and background where a place holds no cell.
 
     Parameters
     ----------
@@ -30,16 +32,25 @@ class Annotator:
         What the annotator sees; an id a cell.
     box_px : int
         Side of the box round a place in which a cell is looked for.
+    style : str
+        What is painted, one of :data:`~napari_impartial.core.config.STROKE_STYLES`.
+    seed : int
+        Decides where strokes lie that the cells leave open.
     """
 
     truths: Sequence[NDArray[np.integer]]
     box_px: int
+    style: str = STROKE_STYLES[0]
+    seed: int = 0
     cells: list[set[int]] = field(init=False)
     strokes: list[list[tuple[int, int]]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.cells = [set() for _ in self.truths]
         self.strokes = [[] for _ in self.truths]
+        # What was painted at first, and in which cells.
+        self._first = [np.zeros(truth.shape, np.uint8) for truth in self.truths]
+        self._first_cells: list[set[int]] = [set() for _ in self.truths]
         self._all = [[int(i) for i in np.unique(truth) if i] for truth in self.truths]
         self._centres = [
             dict(zip(ids, ndimage.center_of_mass(truth > 0, truth, ids), strict=True))
@@ -63,10 +74,23 @@ class Annotator:
 
     def copy(self) -> Annotator:
         """Return an annotator who has annotated the same and goes on alone."""
-        other = Annotator(self.truths, self.box_px)
+        other = Annotator(self.truths, self.box_px, self.style, self.seed)
+        other._first, other._first_cells = list(self._first), list(self._first_cells)
         other.cells = [set(cells) for cells in self.cells]
         other.strokes = [list(strokes) for strokes in self.strokes]
         return other
+
+    def begin(self, percent: float) -> None:
+        """Annotate some cells of each image before anything else, in a few spots.
+
+        What is painted is what :func:`first_strokes` paints.
+        """
+        for index, truth in enumerate(self.truths):
+            if self._all[index]:
+                painted, ids = first_strokes(truth, percent, (self.seed, index), self.style)
+                self._first[index] = painted.labels
+                self._first_cells[index] = {int(i) for i in ids}
+                self.cells[index] |= self._first_cells[index]
 
     def cell_at(self, place: Place) -> int | None:
         """Return the cell to annotate at a place: the one there, else the nearest in the box.
@@ -137,15 +161,41 @@ class Annotator:
         return [self._paint(index) for index in range(len(self.truths))]
 
     def _paint(self, index: int) -> Scribbles:
-        """Paint the annotated cells with the ring round them, and the background strokes."""
-        truth, chosen = self.truths[index], self.cells[index]
-        mine = np.isin(truth, list(chosen))
-        labels = from_instances(np.where(mine, truth, 0)).labels
-        # Whoever sees the cells does not paint background over a neighbour.
-        labels[(labels == BACKGROUND) & (truth > 0) & ~mine] = NOT_ANNOTATED
+        """Paint the annotated cells, and the background strokes, where nothing is yet."""
+        truth, labels = self.truths[index], self._first[index].copy()
+        later = self.cells[index] - self._first_cells[index]
+        added = annotate_cells(truth, later, self.style, self.seed).labels
+        free = labels == NOT_ANNOTATED
+        labels[free] = added[free]
         half = self.box_px // 4
         for y, x in self.strokes[index]:
             row = slice(y, y + 1), slice(max(0, x - half), x + half + 1)
             free = (truth[row] == 0) & (labels[row] == NOT_ANNOTATED)
             labels[row][free] = BACKGROUND
         return Scribbles(labels)
+
+
+def first_strokes(
+    truth: NDArray[np.integer], percent: float, seed: Sequence[int], style: str
+) -> tuple[Scribbles, NDArray[np.int64]]:
+    """Paint the strokes that an experiment begins with, in so many percent of the cells.
+
+    `benchmark` and `refine` paint the same ones; more percent hold those of fewer.
+
+    Parameters
+    ----------
+    truth : (Y, X) integer array
+        With an id for each cell, one at least.
+    percent : float
+        Over 0, to 100.
+    seed : sequence of int
+        The experiment's, and the image's number in its data set.
+    style : str
+
+    Returns
+    -------
+    scribbles : Scribbles
+    ids : (n,) int64
+        The cells.
+    """
+    return simulate(truth, percent / 100, np.random.default_rng([*seed]), style)

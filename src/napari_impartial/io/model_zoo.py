@@ -358,7 +358,7 @@ def _documentation(card: ModelCard, about: About) -> str:
         if card.best_validation_loss is None
         else f"loss on held-out scribbles {card.best_validation_loss:.4g}"
     )
-    looks = "at full size, half and a quarter of it" if card.second_opinion else "at full size"
+    looks = "at full size, half and a quarter of it" if card.looks_again else "at full size"
     return f"""\
 # {zoo_name(about.name)}
 

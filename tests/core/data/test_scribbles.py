@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 from skimage.draw import disk
 
+from napari_impartial.core.config import STROKE_STYLES
 from napari_impartial.core.data.scribbles import (
     BACKGROUND,
     FOREGROUND,
@@ -305,6 +306,75 @@ def test_simulate_repeats_and_nests() -> None:
         assert (more.labels[first.labels == FOREGROUND] == FOREGROUND).all()
     other = simulate(truth, 0.1, np.random.default_rng(4))[1]
     assert not np.array_equal(ids, other)
+
+
+def test_a_line_runs_along_the_middle_of_its_cell_and_is_half_as_long() -> None:
+    truth = np.zeros((30, 60), int)
+    truth[10:15, 5:45] = 3  # 4 standard deviations of 40 px in a row: 46.2 px
+    labels = annotate_cells(truth, [3], "lines").labels
+    rows, columns = np.nonzero(labels == FOREGROUND)
+    assert set(rows) == {12}
+    assert np.ptp(columns) + 1 == pytest.approx(46.2 / 2, abs=2)
+    assert columns.mean() == pytest.approx(24.5, abs=1)
+    # the pen is 3 px wide where cells are large
+    truth = truth.repeat(3, axis=0).repeat(3, axis=1)
+    labels = annotate_cells(truth, [3], "lines").labels
+    assert set(np.nonzero(labels == FOREGROUND)[0]) == {36, 37, 38}
+
+
+def test_as_many_lines_lie_on_the_background_as_in_cells_and_most_beside_these() -> None:
+    truth = _discs(400, 8, 9)
+    scribbles, ids = simulate(truth, 0.1, np.random.default_rng(0), "lines")
+    labels = scribbles.labels
+    assert set(np.unique(truth[labels == FOREGROUND])) == set(ids)
+    assert scribbles.cells() == {2: len(ids)}
+    assert not (labels[truth > 0] == BACKGROUND).any()
+    width = np.sqrt(np.pi) * 10
+    longest = len(ids) * 1.5 * width
+    assert 0.6 * longest < (labels == BACKGROUND).sum() <= longest + len(ids)
+    near = ndimage.distance_transform_edt(~np.isin(truth, ids)) < 3 * width
+    assert (labels[near] == BACKGROUND).sum() > (labels[~near] == BACKGROUND).sum()
+
+
+@pytest.mark.parametrize("style", STROKE_STYLES[1:])
+def test_strokes_of_each_style_nest_and_do_not_depend_on_other_cells(style: str) -> None:
+    truth = _discs()
+    first, ids = simulate(truth, 0.1, np.random.default_rng(3), style)
+    more, larger = simulate(truth, 0.4, np.random.default_rng(3), style)
+    assert set(ids) < set(larger)
+    assert (more.labels[first.labels == FOREGROUND] == FOREGROUND).all()
+    one, two = (annotate_cells(truth, some, style, seed=5).labels for some in ([7], [7, 70]))
+    assert (two[one == FOREGROUND] == FOREGROUND).all()
+
+
+@pytest.mark.parametrize(("style", "careful"), [("sloppy", "outlines"), ("sloppy-lines", "lines")])
+def test_a_sloppy_hand_is_up_to_two_pixels_off(style: str, careful: str) -> None:
+    truth = _discs()
+    ids = np.unique(truth)[1::3]
+    sloppy, exact = (annotate_cells(truth, ids, one).labels for one in (style, careful))
+    gone = []
+    for label in (BACKGROUND, FOREGROUND):
+        distance = ndimage.distance_transform_edt(exact != label)
+        gone.append(distance[sloppy == label].max())
+    # half a pixel more, since pixels are whole
+    assert 1 <= max(gone) <= 2 * np.sqrt(2) + 0.5
+    # strokes that get over the edges of cells
+    wrong = (sloppy == BACKGROUND) & (truth > 0) | (sloppy == FOREGROUND) & (truth == 0)
+    right = (exact == BACKGROUND) & (truth > 0) | (exact == FOREGROUND) & (truth == 0)
+    assert wrong.sum() > right.sum()
+
+
+def test_lines_on_the_background_follow_borders_where_there_is_none() -> None:
+    truth = np.ones((40, 60), int)
+    truth[:, 30:] = 2
+    labels = annotate_cells(truth, [1, 2], "lines").labels
+    assert set(np.nonzero(labels == BACKGROUND)[1]) == {29, 30}
+    assert not (annotate_cells(np.ones((9, 9), int), [1], "lines").labels == BACKGROUND).any()
+
+
+def test_an_unknown_style_is_refused() -> None:
+    with pytest.raises(ImPartialError, match="no style 'dots'; choose one of outlines, lines"):
+        simulate(_discs(), 0.1, np.random.default_rng(0), "dots")
 
 
 def test_simulate_annotates_in_a_few_spots() -> None:

@@ -120,6 +120,31 @@ def test_evaluation_by_hand() -> None:
     assert best_ious(truth, pred).tolist() == pytest.approx([0.6, 1.0])
 
 
+def test_pooling_of_the_authors_by_hand() -> None:
+    truth, pred = np.zeros((2, 10, 10), int)
+    truth[:4, :4], truth[6:, 6:] = 1, 2
+    pred[:4, :4], pred[6:, 6:8] = 5, 6  # one whole cell, and half of the other
+    missed, nothing = np.where(truth == 1, truth, 0), np.zeros_like(truth)
+    pairs = [(truth, pred), (missed, nothing), (nothing, nothing)]
+    found = evaluate(*zip(*pairs, strict=True), pooling="authors")
+    # The first image: both are found at IoU 0.5, from 0.55 on one of two. The second: nothing.
+    assert found.f1 == pytest.approx((1 + 0) / 2)
+    assert found.ap == pytest.approx((1 + 0) / 2)
+    assert found.map == pytest.approx(((1 + 9 / 3) / 10 + 0) / 2)
+    # The background counts: 68 of 76 px, and 84 of 100. So does the predicted one, for a cell
+    # that is missed: 16 of 100 px.
+    assert found.miou == pytest.approx(((68 / 76 + 1 + 8 / 16) / 3 + (0.84 + 0.16) / 2) / 2)
+    dice = (2 * 68 / (68 + 76) + 1 + 2 * 8 / 24) / 3, (2 * 84 / 184 + 2 * 16 / 116) / 2
+    assert found.mdice == pytest.approx(sum(dice) / 2)
+    assert (found.n_true, found.n_pred) == (3, 2)
+    ours = evaluate(*zip(*pairs, strict=True))
+    assert ours.f1 == pytest.approx(2 * 2 / (3 + 2))
+    assert ours.miou == pytest.approx((1 + 0.5 + 0) / 3)
+    assert evaluate([nothing], [nothing], "authors").miou == 0
+    with pytest.raises(ImPartialError, match="no pooling 'mean'; choose cells or authors"):
+        evaluate([truth], [pred], "mean")
+
+
 def test_names_and_directions_do_not_matter() -> None:
     for truth, pred in random_pairs(5, 12):
         plain = evaluate([truth], [pred])

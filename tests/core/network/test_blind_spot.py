@@ -61,6 +61,17 @@ def test_share_of_hidden_pixels() -> None:
     assert mask.float().mean().item() == pytest.approx(0.05, abs=0.004)
 
 
+def test_each_channel_may_have_hidden_pixels_of_its_own() -> None:
+    patches = numbered()
+    batch = hide_pixels(patches, 0.2, 10, generator(), separately=True)
+    assert batch.mask.shape == patches.shape
+    assert torch.equal(batch.masked_input != patches, batch.mask)
+    first, second, _ = batch.mask.unbind(1)
+    assert (first & second).float().mean().item() == pytest.approx(0.2**2, abs=0.02)
+    # a stand-in is a value of the same channel
+    assert torch.equal(batch.masked_input // 10000, patches // 10000)
+
+
 def test_nothing_hidden() -> None:
     patches = numbered()
     batch = hide_pixels(patches, 0.0, 10, generator())

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from napari_impartial.core.network.losses import (
+    class_counts,
     class_log_probability,
     component_means,
     reconstruction_loss,
@@ -71,9 +72,26 @@ def test_scribble_loss_without_any_annotation_is_zero_and_so_is_its_gradient() -
     assert logits.grad.abs().max() == 0
 
 
+def test_scribble_loss_balanced_over_the_batch_by_hand() -> None:
+    # Background at p_fg 0.2 in one patch, 0.4 in the other, foreground 0.9 in the first alone.
+    p = torch.cat([log_p(0.2, 0.9, 0.3), log_p(0.4, 0.7, 0.3)])
+    labels = torch.tensor([[[1, 2, 0]], [[1, 0, 0]]])
+    counts = class_counts(labels, 2)
+    assert counts.tolist() == [2, 1]
+    background = -(math.log(0.8) + math.log(0.6)) / 2
+    whole = scribble_loss(p, labels, counts)
+    assert whole.item() == pytest.approx((background - math.log(0.9)) / 2, rel=1e-12)
+    # parts of a batch add up to it
+    parts = [scribble_loss(p[i : i + 1], labels[i : i + 1], counts) for i in (0, 1)]
+    assert sum(part.item() for part in parts) == pytest.approx(whole.item(), rel=1e-12)
+    assert scribble_loss(p, 0 * labels, class_counts(0 * labels, 2)).item() == 0
+
+
 def test_scribble_loss_ignores_impossible_pixels_that_nobody_annotated() -> None:
     p = log_p(0.5, 1.0)  # log p of background is -inf at the second pixel
-    assert math.isfinite(scribble_loss(p, torch.tensor([[[1, 0]]])).item())
+    labels = torch.tensor([[[1, 0]]])
+    assert math.isfinite(scribble_loss(p, labels).item())
+    assert math.isfinite(scribble_loss(p, labels, class_counts(labels, 2)).item())
 
 
 def test_component_means_by_hand() -> None:
@@ -124,6 +142,14 @@ def test_reconstruction_loss_looks_at_hidden_pixels_only() -> None:
     target = torch.tensor([2.0, 100.0, float("nan")]).view(1, 1, 1, 3)
     mask = torch.tensor([[[True, False, False]]])
     assert reconstruction_loss(target, membership, means, mask).item() == pytest.approx(2.0)
+
+
+def test_reconstruction_loss_of_pixels_that_are_hidden_in_some_channels() -> None:
+    membership, means = torch.ones(1, 1, 1, 2), torch.zeros(1, 1, 2)
+    target = torch.tensor([[[[2.0, 100.0]], [[4.0, 6.0]]]])
+    mask = torch.tensor([[[[True, False]], [[True, True]]]])
+    found = reconstruction_loss(target, membership, means, mask)
+    assert found.item() == pytest.approx((4 + 16 + 36) / 2 / 3)
 
 
 def test_reconstruction_loss_without_hidden_pixels_is_zero() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from napari_impartial.core.config import ModelConfig
+from napari_impartial.core.config import PRESETS, ModelConfig
 from napari_impartial.core.network.unet import DoubleConvolution, UNet
 
 SMALL = ModelConfig(base_features=4, depth=2, components_per_class=2)
@@ -30,10 +30,48 @@ def test_no_dropout_at_the_first_level() -> None:
     assert {layer.features for layer in network.dropouts()} == {8, 16, 32}
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_the_halo_holds_all_that_a_core_depends_on(depth: int) -> None:
+def test_the_papers_network_has_its_17_million_parameters() -> None:
+    with torch.device("meta"):
+        network = UNet(2, 2, PRESETS["paper"].model)
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(17.3e6, abs=0.05e6)
+    # No 1 x 1 convolution but the output layer's; the deepest level as wide as the one above it.
+    sides = [m.kernel_size for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert sides == 18 * [(3, 3)] + [(1, 1)]
+    assert [b[0].out_channels for b in network.encoder] == [64, 128, 256, 512, 512]
+    # After each convolution of every level but the first, before its ReLU.
+    assert len(network.dropouts()) == 2 * (4 + 3)
+    for block in (*network.encoder[1:], *network.decoder[:-1]):
+        assert [type(layer).__name__ for layer in block] == 2 * ["Conv2d", "Dropout", "ReLU"]
+
+
+def test_dropout_of_single_values() -> None:
     torch.manual_seed(0)
-    network = UNet(1, 2, ModelConfig(base_features=4, depth=depth, norm="none")).eval()
+    config = replace(SMALL, norm="none", dropout=0.5, dropout_of="values", halving="within")
+    network = UNet(1, 2, config).eval()
+    assert network.varied() == network.dropouts()
+    x = torch.randn(1, 1, 32, 32)
+    with torch.no_grad():
+        still = network(x)[0]
+        torch.testing.assert_close(network(x)[0], still)
+        for layer in network.dropouts():
+            layer.always, layer.generator = True, torch.Generator().manual_seed(1)
+        passes = network.vary(network.share(x), 3)
+        assert len(passes) == 3
+        assert not torch.allclose(passes[0], passes[1])
+    kept = network.dropouts()[0](torch.ones(4, 8, 50, 50))
+    assert kept.unique().tolist() == [0.0, 2.0]
+    assert kept.mean().item() == pytest.approx(1.0, abs=0.02)
+    # each value by itself, and not whole maps
+    assert kept.mean(dim=(2, 3)).std() < 0.05
+    assert not any(layer.always for layer in network.fused().dropouts())
+
+
+@pytest.mark.parametrize("halving", ["before", "within"])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_the_halo_holds_all_that_a_core_depends_on(depth: int, halving: str) -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(base_features=4, depth=depth, norm="none", halving=halving)
+    network = UNet(1, 2, config).eval()
     network = network.double()
     halo, stride = network.halo, network.stride
     core = 2 * stride
@@ -124,7 +162,7 @@ def test_copies_have_masks_and_generators_of_their_own() -> None:
 
 def test_a_skip_connection_is_joined_as_if_stacked() -> None:
     torch.manual_seed(0)
-    block = DoubleConvolution(6, 4, "batch", (0.0, 0.0)).eval()
+    block = DoubleConvolution((6, 4, 4), ModelConfig(norm="batch"), (0.0, 0.0)).eval()
     skip, below = torch.randn(1, 2, 9, 8), torch.randn(3, 4, 9, 8)
     with torch.no_grad():
         stacked = block(torch.cat([skip.expand(3, -1, -1, -1), below], dim=1))

@@ -28,9 +28,10 @@ from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import to_instances
 from napari_impartial.core.instances.metrics import evaluate
+from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.network.model_file import TrainedModel
 from napari_impartial.core.network.unet import UNet
-from napari_impartial.core.prediction.predict import predict_normalized
+from napari_impartial.core.prediction.predict import predict, predict_normalized
 from napari_impartial.core.training import preview as core_previewer
 from napari_impartial.core.training.fit import fit
 from napari_impartial.core.training.messages import (
@@ -682,12 +683,31 @@ def test_learning_rate_warms_up_and_falls_to_nothing(
 
 
 def test_the_papers_schedule(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
-    config = replace(get_preset("paper").training, patch_size=32)
+    config = replace(get_preset("paper").training, patch_size=32, max_steps=1000)
     trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, config, None)
     assert type(trainer.optimizer) is torch.optim.Adam
-    assert trainer.learning_rate() == pytest.approx(5e-4)
-    trainer.steps = 400
-    assert trainer.learning_rate() == pytest.approx(5e-4 * 0.96**2)
+    # 200 epochs, of 5 steps each, whatever the budget
+    for step, decays in ((0, 0), (9, 0), (10, 1), (25, 2), (999, 99), (1000, 99)):
+        trainer.steps = step
+        assert trainer.learning_rate() == pytest.approx(5e-4 * 0.96**decays)
+    assert trainer.learning_rate() / 5e-4 == pytest.approx(0.017, abs=1e-3)
+
+
+def test_the_papers_preset_trains_and_its_model_keeps_how_it_predicts(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    paper = get_preset("paper")
+    network = replace(paper.model, base_features=4)
+    config = replace(paper.training, patch_size=32, batch_size=4, max_steps=2)
+    _, model = run(fit([tiny_tissue.image], [tiny_scribbles], network, config))
+    assert (model.card.prediction, model.card.instances) == (paper.prediction, paper.instances)
+    kept = ModelCard.from_json(model.card.to_json())
+    assert kept == model.card
+    found = predict(tiny_tissue.image, TrainedModel(kept, model.weights))
+    assert found.n_samples == 3
+    assert found.mutual_information.max() > 0
+    wanted = predict(tiny_tissue.image, model, paper.prediction)
+    np.testing.assert_array_equal(found.probability, wanted.probability)
 
 
 @pytest.mark.parametrize("channels", [1, 5, 100])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_impartial.core.config import ModelConfig
-from napari_impartial.core.network.losses import scribble_loss
+from napari_impartial.core.network.losses import class_counts, scribble_loss
 from napari_impartial.core.network.unet import UNet
 from napari_impartial.core.training.parallel_gradients import Gradients
 from napari_impartial.core.training.patches import Patches
@@ -137,6 +137,26 @@ def test_a_part_with_more_of_the_strokes_counts_for_more(two_threads: None) -> N
     patches.labels[4, :8] = 2
     found, losses = Gradients(made, seeded(), 0).of(patches, scribbled, ONE)
     total, whole = scribbled(made, patches, seeded(), 1.0)
+    assert losses.tolist() == pytest.approx(whole.tolist(), rel=1e-5)
+    expected = torch.autograd.grad(total, list(made.parameters()), materialize_grads=True)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_classes_are_balanced_over_the_whole_batch(two_threads: None) -> None:
+    def balanced(
+        network: UNet, patches: Patches, generator: torch.Generator, share: float
+    ) -> tuple[Tensor, Tensor]:
+        logits, _ = network(patches.images)
+        labels = patches.labels if patches.batch_labels is None else patches.batch_labels
+        counts = class_counts(labels, 2)
+        total = share * scribble_loss(network.log_probability(logits), patches.labels, counts)
+        return total, torch.stack([total.detach(), ONE])
+
+    patches, made = batch(5), network()
+    patches.labels[4, :8] = 2
+    found, losses = Gradients(made, seeded(), 0).of(patches, balanced, ONE, True)
+    total, whole = balanced(made, patches, seeded(), 1.0)
     assert losses.tolist() == pytest.approx(whole.tolist(), rel=1e-5)
     expected = torch.autograd.grad(total, list(made.parameters()), materialize_grads=True)
     for one, other in zip(found, expected, strict=True):

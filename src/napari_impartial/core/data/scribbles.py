@@ -17,11 +17,16 @@ from scipy import ndimage
 from skimage.draw import line
 from skimage.morphology import skeletonize
 
+from napari_impartial.core.config import STROKE_STYLES
+from napari_impartial.core.data.line_strokes import paint, paint_lines, random_offset
 from napari_impartial.core.errors import ImPartialError
 
 NOT_ANNOTATED, BACKGROUND, FOREGROUND = 0, 1, 2
 
+_LINES, _SLOPPY = ("lines", "sloppy-lines"), ("sloppy", "sloppy-lines")
+
 # The simulated annotator, after the annotated images the methods are compared on
+_SLOPPY_PX = 2.0
 _CELLS_PER_SPOT = 10
 _STROKE_PX = (15, 40)
 _EIGHT = np.ones((3, 3), dtype=bool)
@@ -209,14 +214,12 @@ def from_instances(partial_masks: Any) -> Scribbles:
 
 
 def simulate(
-    truth: Any, fraction: float, rng: np.random.Generator
+    truth: Any, fraction: float, rng: np.random.Generator, style: str = STROKE_STYLES[0]
 ) -> tuple[Scribbles, NDArray[np.int64]]:
-    """Annotate as a person would: whole cells in a few spots, and some background.
+    """Annotate as a person would: cells in a few spots, and some background.
 
-    Spots are grown from random cells to their nearest neighbours. Each cell gets its
-    eroded outline and its skeleton as foreground and a ring in the background outside;
-    some straight background strokes lie elsewhere. Generators in the same state give
-    nested annotations: the larger fraction holds the cells of the smaller one.
+    Spots are grown from random cells to their nearest neighbours. Generators in the same
+    state give nested annotations: the larger fraction holds the cells of the smaller one.
 
     Parameters
     ----------
@@ -226,6 +229,12 @@ def simulate(
         Share of the cells to annotate, over 0 to 1; at least one cell is.
     rng
         Source of randomness.
+    style
+        What is painted, one of :data:`STROKE_STYLES`. ``outlines``: each cell's eroded outline
+        and its skeleton, a ring in the background outside, and some straight background
+        strokes elsewhere. ``lines``: a line in each cell and as many on the background,
+        most of them beside these cells. ``sloppy`` and ``sloppy-lines``: the same by a hand
+        that is up to 2 px off, so that strokes get over the cells' edges.
 
     Returns
     -------
@@ -236,8 +245,8 @@ def simulate(
     Raises
     ------
     ImPartialError
-        If the truth is not two-dimensional integers or holds no cell, or the fraction is
-        out of bounds.
+        If the truth is not two-dimensional integers or holds no cell, the fraction is out
+        of bounds, or there is no such style.
     """
     if not 0 < fraction <= 1:
         raise ImPartialError(f"The fraction of cells is {fraction:g}; it lies over 0, up to 1.")
@@ -245,21 +254,25 @@ def simulate(
     if not ids.size:
         raise ImPartialError("The truth holds no cell, so there is nothing to annotate.")
     # one stream each, so that more cells do not change the strokes
-    picking, stroking = (np.random.default_rng(seed) for seed in rng.integers(2**63, size=2))
+    picking, stroking = (int(seed) for seed in rng.integers(2**63, size=2))
     count = max(1, round(fraction * ids.size))
-    chosen = _pick_cells(cells, ids.size, count, picking)
+    chosen = _pick_cells(cells, ids.size, count, np.random.default_rng(picking))
 
-    scribbles = _annotate(cells, chosen)
-    # These keep two pixels away from any cell, and so off what is painted already.
-    _stroke_background(scribbles.labels, cells == 0, 2 + round(count / 8), stroking)
+    scribbles = _annotate(cells, chosen, style, stroking)
+    if style not in _LINES:
+        # These keep two pixels away from any cell, and so off what is painted already.
+        strokes = np.random.default_rng(stroking)
+        _stroke_background(scribbles.labels, cells == 0, 2 + round(count / 8), strokes)
     return scribbles, ids[np.sort(chosen) - 1]
 
 
-def annotate_cells(truth: Any, ids: Iterable[int]) -> Scribbles:
-    """Paint cells as :func:`simulate` does: the strokes inside, and a ring in the background.
+def annotate_cells(
+    truth: Any, ids: Iterable[int], style: str = STROKE_STYLES[0], seed: int = 0
+) -> Scribbles:
+    """Paint cells, and background by them, as :func:`simulate` does.
 
     Unlike :func:`from_instances` this sees the cells that are not annotated, so that no
-    background comes to lie on them.
+    background comes to lie on them (but by a sloppy hand).
 
     Parameters
     ----------
@@ -267,27 +280,76 @@ def annotate_cells(truth: Any, ids: Iterable[int]) -> Scribbles:
         (Y, X) integers; 0 is background, any other value is a cell's id.
     ids
         Which cells.
+    style
+        One of :data:`STROKE_STYLES`.
+    seed
+        Decides where lines on the background lie, and how a sloppy hand strays; a cell's
+        strokes do not depend on the other cells'.
 
     Raises
     ------
     ImPartialError
-        If the truth is not two-dimensional integers, or negative.
+        If the truth is not two-dimensional integers, or negative, or there is no such style.
     """
     cells, values = _consecutive(truth)
-    return _annotate(cells, 1 + np.flatnonzero(np.isin(values, list(ids))))
+    return _annotate(cells, 1 + np.flatnonzero(np.isin(values, list(ids))), style, seed)
 
 
-def _annotate(cells: NDArray[np.int32], chosen: NDArray[np.int64]) -> Scribbles:
+def _annotate(
+    cells: NDArray[np.int32], chosen: NDArray[np.int64], style: str, seed: int
+) -> Scribbles:
     """Paint the `chosen` of the cells 1 ... N."""
+    if style not in STROKE_STYLES:
+        raise ImPartialError(
+            f"There is no style {style!r}; choose one of {', '.join(STROKE_STYLES)}."
+        )
     out = np.zeros(cells.shape, dtype=np.uint8)
-    annotated = np.where(np.isin(cells, chosen), cells, 0)
-    if annotated.any():
-        distance = ndimage.distance_transform_edt(annotated == 0)
-        ring = (distance > 1) & (distance <= 3) | _gaps(cells) & (distance > 0) & (distance <= 1)
-        out[ring & (cells == 0)] = BACKGROUND
-        out[_touching(cells) & (distance <= 1)] = BACKGROUND
-        out[_foreground_strokes(annotated)] = FOREGROUND
+    stray_px = _SLOPPY_PX if style in _SLOPPY else 0.0
+    if style in _LINES:
+        background, foreground = paint_lines(cells, chosen.tolist(), seed, stray_px)
+    else:
+        background, foreground = _outlines(cells, chosen)
+        if stray_px > 0:
+            nearest = _nearest(np.where(np.isin(cells, chosen), cells, 0))
+            background = _off(background, nearest, stray_px, [seed, 0])
+            foreground = _off(foreground, nearest, stray_px, [seed, 1])
+    out[background] = BACKGROUND
+    out[foreground] = FOREGROUND
     return Scribbles(out)
+
+
+def _outlines(
+    cells: NDArray[np.int32], chosen: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Paint background round the `chosen` of the cells 1 ... N, and foreground in them."""
+    annotated = np.where(np.isin(cells, chosen), cells, 0)
+    if not annotated.any():
+        return annotated > 0, annotated > 0
+    distance = ndimage.distance_transform_edt(annotated == 0)
+    ring = (distance > 1) & (distance <= 3) | _gaps(cells) & (distance > 0) & (distance <= 1)
+    background = ring & (cells == 0) | _touching(cells) & (distance <= 1)
+    return background, _foreground_strokes(annotated)
+
+
+def _nearest(annotated: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return, for each pixel, the cell that is nearest to it."""
+    if not annotated.any():
+        return annotated
+    _, (y, x) = ndimage.distance_transform_edt(annotated == 0, return_indices=True)
+    return np.asarray(annotated[y, x])
+
+
+def _off(
+    strokes: NDArray[np.bool_], nearest: NDArray[np.int32], by_px: float, seed: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Move each cell's strokes as a whole, each another way."""
+    out = np.zeros_like(strokes)
+    pixels = np.argwhere(strokes)
+    owner = nearest[strokes]
+    for cell in np.unique(owner):
+        off = random_offset(by_px, np.random.default_rng([*seed, int(cell)]))
+        paint(out, pixels[owner == cell] + np.rint(off).astype(np.intp))
+    return out
 
 
 def _consecutive(masks: Any) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csgraph
 
+from napari_impartial.core.config import POOLINGS
 from napari_impartial.core.errors import ImPartialError
 
 from .overlaps import Labels, Overlaps, find_overlaps, overlap_table
@@ -81,16 +82,18 @@ class MatchingScores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of merit over a set of images, as the paper reports them.
+    """Figures of merit over a set of images.
+
+    Which of the two definitions they have, :func:`evaluate` was told.
 
     Attributes
     ----------
     f1, ap : float
-        At IoU 0.5, from the true and false positives and negatives of all images together.
+        At IoU 0.5.
     map : float
         AP averaged over :data:`MAP_THRESHOLDS`.
     miou, mdice : float
-        Mean over all true instances of the best IoU and Dice with any prediction.
+        Mean over true instances of the best IoU and Dice with any prediction.
     n_true, n_pred : int
         Instances in all.
     """
@@ -172,13 +175,21 @@ def average_precision(
     return (ap[0], tp[0], fp[0], fn[0]) if single else (ap, tp, fp, fn)
 
 
-def evaluate(truths: Sequence[Labels], preds: Sequence[Labels]) -> Evaluation:
-    """Compute the paper's figures of merit, pooled over images.
+def evaluate(
+    truths: Sequence[Labels], preds: Sequence[Labels], pooling: str = POOLINGS[0]
+) -> Evaluation:
+    """Compute the paper's figures of merit over images.
 
     Parameters
     ----------
     truths, preds : sequences of integer arrays
         One pair an image, of the same shape; ids need not be consecutive.
+    pooling : str
+        ``cells``: true and false positives and negatives are counted over all images, and
+        best IoU and Dice averaged over all true instances, so that each cell counts alike.
+        ``authors``: as the paper's authors have it, each figure is worked out for each image
+        and averaged over the images that hold any instance, true or predicted; in mIoU and
+        mDice the background is one more instance, on both sides.
 
     Returns
     -------
@@ -189,11 +200,16 @@ def evaluate(truths: Sequence[Labels], preds: Sequence[Labels]) -> Evaluation:
     Raises
     ------
     ImPartialError
-        If the lists differ in length or are empty, or an image does not fit its partner.
+        If the lists differ in length or are empty, an image does not fit its partner, or
+        there is no such pooling.
     """
     _check_lengths(truths, preds)
     if not len(truths):
         raise ImPartialError("There is nothing to evaluate; give at least one pair of images.")
+    if pooling not in POOLINGS:
+        raise ImPartialError(f"There is no pooling {pooling!r}; choose {' or '.join(POOLINGS)}.")
+    if pooling == "authors":
+        return _mean_of_images(truths, preds)
     found = np.zeros(len(MAP_THRESHOLDS), np.int64)
     n_true = n_pred = 0
     iou_sum = dice_sum = 0.0
@@ -213,6 +229,26 @@ def evaluate(truths: Sequence[Labels], preds: Sequence[Labels]) -> Evaluation:
         mdice=float(dice_sum / max(n_true, 1)),
         n_true=n_true,
         n_pred=n_pred,
+    )
+
+
+def _mean_of_images(truths: Sequence[Labels], preds: Sequence[Labels]) -> Evaluation:
+    """Average the figures of single images, with the background as an instance."""
+    rows, n_true, n_pred = [], 0, 0
+    for truth, pred in zip(truths, preds, strict=True):
+        one = evaluate([truth], [pred])
+        n_true, n_pred = n_true + one.n_true, n_pred + one.n_pred
+        if one.n_true or one.n_pred:
+            # One up, the background has an id as others have.
+            everything = find_overlaps(*(np.asarray(a).astype(np.int64) + 1 for a in (truth, pred)))
+            iou, dice = (
+                _best_of_each(everything, score).mean()
+                for score in (everything.iou, everything.dice)
+            )
+            rows.append((one.f1, one.ap, one.map, iou, dice))
+    f1, ap, mean_ap, miou, mdice = np.mean(rows, axis=0) if rows else np.zeros(5)
+    return Evaluation(
+        float(f1), float(ap), float(mean_ap), float(miou), float(mdice), n_true, n_pred
     )
 
 

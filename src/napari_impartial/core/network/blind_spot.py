@@ -17,8 +17,8 @@ class BlindSpotBatch(NamedTuple):
         The patches, with a neighbour's value at each hidden pixel.
     target : (B, C, H, W) float
         The patches as they were.
-    mask : (B, H, W) bool
-        Where a pixel was hidden (all its channels at once).
+    mask : (B, H, W) or (B, C, H, W) bool
+        Where a pixel was hidden, in all its channels at once or in each separately.
     """
 
     masked_input: Tensor
@@ -27,7 +27,11 @@ class BlindSpotBatch(NamedTuple):
 
 
 def hide_pixels(
-    patches: Tensor, fraction: float, window: int, generator: torch.Generator
+    patches: Tensor,
+    fraction: float,
+    window: int,
+    generator: torch.Generator,
+    separately: bool = False,
 ) -> BlindSpotBatch:
     """Replace a random set of pixels by the value of a random neighbour.
 
@@ -42,12 +46,20 @@ def hide_pixels(
         The pixel itself is never drawn, so that in a patch of one pixel none is hidden.
     generator : torch.Generator
         Source of all randomness, on the patches' device.
+    separately : bool
+        Whether each channel has hidden pixels of its own.
 
     Returns
     -------
     BlindSpotBatch
     """
-    batch, _, height, width = patches.shape
+    batch, channels, height, width = patches.shape
+    if separately:
+        hidden, _, mask = hide_pixels(
+            patches.reshape(-1, 1, height, width), fraction, window, generator
+        )
+        whole = (batch, channels, height, width)
+        return BlindSpotBatch(hidden.view(whole), patches, mask.view(whole))
     device = patches.device
     if height * width == 1:  # there is no neighbour
         return BlindSpotBatch(patches, patches, torch.zeros_like(patches[:, 0], dtype=torch.bool))

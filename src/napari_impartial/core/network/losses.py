@@ -35,18 +35,22 @@ def class_log_probability(logits: Tensor, n_classes: int) -> Tensor:
     return grouped.logsumexp(dim=2)
 
 
-def scribble_loss(log_probability: Tensor, labels: Tensor) -> Tensor:
+def scribble_loss(log_probability: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
     """Class-balanced cross-entropy on annotated pixels (paper, eq. 2).
 
     For each patch and each class with annotated pixels in it, the mean of ``-log p_k``
     over these pixels; over the classes, their sum divided by K; over the batch, the mean
-    of the patches that have any annotated pixel.
+    of the patches that have any annotated pixel. Or, with `counts`, classes are balanced over
+    the batch: for each class the sum of ``-log p_k`` over its count, divided by K.
 
     Parameters
     ----------
     log_probability : (B, K, H, W)
     labels : (B, H, W) integer
         0 not annotated, 1 background, 2 ... K foreground classes.
+    counts : (K,) Tensor, optional
+        Annotated pixels of each class in the whole batch, of which these patches may be a
+        part: see :func:`class_counts`.
 
     Returns
     -------
@@ -54,6 +58,12 @@ def scribble_loss(log_probability: Tensor, labels: Tensor) -> Tensor:
         A scalar; 0 (with a gradient of 0) where nothing is annotated.
     """
     n_classes = log_probability.shape[1]
+    if counts is not None:
+        # The label's own class is looked up; where there is no label, any will do.
+        own = log_probability.gather(1, (labels - 1).clamp(min=0)[:, None])[:, 0]
+        share = 1.0 / (n_classes * counts.clamp(min=1).to(own.dtype))
+        weight = torch.cat([share.new_zeros(1), share])[labels]
+        return torch.where(labels > 0, -own * weight, 0.0).sum()
     loss = log_probability.new_zeros(labels.shape[0])
     annotated = torch.zeros_like(loss, dtype=torch.bool)
     for k in range(n_classes):
@@ -64,6 +74,11 @@ def scribble_loss(log_probability: Tensor, labels: Tensor) -> Tensor:
         loss = loss + penalty / count.clamp(min=1)
         annotated |= count > 0
     return loss.sum() / (n_classes * annotated.sum().clamp(min=1))
+
+
+def class_counts(labels: Tensor, n_classes: int) -> Tensor:
+    """Count the annotated pixels of each class, (K,), in labels 0 ... K of any shape."""
+    return torch.bincount(labels.flatten(), minlength=n_classes + 1)[1 : n_classes + 1]
 
 
 def component_means(mean_maps: Tensor, membership: Tensor) -> Tensor:
@@ -96,8 +111,8 @@ def reconstruction_loss(
     membership : (B, M, H, W)
     means : (B, M, C)
         From :func:`component_means`.
-    mask : (B, H, W) bool
-        Hidden pixels; the others do not count.
+    mask : (B, H, W) or (B, C, H, W) bool
+        Hidden pixels, of all channels together or of each; the others do not count.
     form : {"mixture", "mean"}
         ``mixture``: the membership-weighted sum of each component's loss,
         ``sum_m w_m (x - mu_m)^2 / 2``; ``mean``: the loss of the membership-weighted
@@ -106,7 +121,7 @@ def reconstruction_loss(
     Returns
     -------
     Tensor
-        A scalar, averaged over hidden pixels and channels; 0 without hidden pixels.
+        A scalar, averaged over hidden pixels (and channels); 0 without hidden pixels.
     """
     expected = torch.einsum("bmhw,bmc->bchw", membership, means)
     if form == "mean":
@@ -117,8 +132,8 @@ def reconstruction_loss(
         error = target.square() - 2 * target * expected + second_moment
     else:
         raise ValueError(f"form is {form!r}; it has to be 'mixture' or 'mean'")
-    hidden = mask[:, None]
-    count = mask.sum().clamp(min=1) * target.shape[1]
+    hidden = mask[:, None] if mask.ndim == 3 else mask
+    count = mask.sum().clamp(min=1) * (target.shape[1] if mask.ndim == 3 else 1)
     return 0.5 * torch.where(hidden, error, 0.0).sum() / count
 
 

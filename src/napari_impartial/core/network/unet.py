@@ -26,24 +26,29 @@ NO_HALO: Halo = (0, 0, 0, 0)
 
 
 class Dropout(nn.Module):
-    """Dropout of whole feature maps, with masks that can be held fixed.
+    """Dropout of whole feature maps, with masks that can be held fixed, or of single values.
 
     Whole maps, because a fixed mask then means the same network everywhere in an image:
-    each Monte-Carlo sample is one function of the picture, and tiles join seamlessly.
+    each Monte-Carlo sample is one function of the picture, and tiles join seamlessly. Single
+    values are drawn afresh each time.
 
     Attributes
     ----------
     mask : (B, features, 1, 1) Tensor or None
         Where set, it is used in place of a fresh random one, in evaluation too.
+    always : bool
+        Whether values are left out in evaluation too.
     generator : torch.Generator or None
-        Source of the fresh masks, on the device of the maps; None takes torch's global one.
+        Source of what is drawn, on the device of the maps; None takes torch's global one.
     """
 
-    def __init__(self, features: int, p: float) -> None:
+    def __init__(self, features: int, p: float, of_values: bool = False) -> None:
         super().__init__()
         self.features = features
         self.p = p
+        self.of_values = of_values
         self.mask: Tensor | None = None
+        self.always = False
         self.generator: torch.Generator | None = None
 
     def draw(
@@ -61,30 +66,47 @@ class Dropout(nn.Module):
         """Apply dropout to (B, features, H, W)."""
         if self.mask is not None:
             return x * self.mask.to(x.dtype)
-        if not self.training or self.p == 0:
+        if not (self.training or self.always) or self.p == 0:
             return x
+        if self.of_values:
+            kept = torch.empty_like(x).bernoulli_(1.0 - self.p, generator=self.generator)
+            return x * kept.div_(1.0 - self.p)
         return x * self.draw(x.shape[0], self.generator, x.device).to(x.dtype)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Dropout:
         """Copy it with a mask and a generator of its own, that is to say none yet."""
-        copied = Dropout(self.features, self.p)
+        copied = Dropout(self.features, self.p, self.of_values)
         copied.train(self.training)
         return copied
 
 
 class DoubleConvolution(nn.Sequential):
-    """Two 3 x 3 convolutions, each with normalization, ReLU and dropout at its rate."""
+    """Two 3 x 3 convolutions, each with normalization, ReLU and dropout at its rate.
 
-    def __init__(self, n_in: int, n_out: int, norm: str, rates: tuple[float, float]) -> None:
+    Parameters
+    ----------
+    widths : (int, int, int)
+        Feature maps of the input, between the two, and of the output.
+    config : ModelConfig
+        Which normalization and dropout.
+    rates : (float, float)
+        Of the dropout after each convolution.
+    """
+
+    def __init__(
+        self, widths: tuple[int, int, int], config: ModelConfig, rates: tuple[float, float]
+    ) -> None:
         layers: list[nn.Module] = []
-        for n, dropout in zip((n_in, n_out), rates, strict=True):
+        for n_in, n_out, rate in zip(widths, widths[1:], rates, strict=False):
             # A bias before batch normalization would be subtracted again.
-            layers.append(nn.Conv2d(n, n_out, 3, padding=1, bias=norm == "none"))
-            if norm == "batch":
+            layers.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=config.norm == "none"))
+            if config.norm == "batch":
                 layers.append(nn.BatchNorm2d(n_out))
-            layers.append(nn.ReLU(inplace=True))
-            if dropout > 0:
-                layers.append(Dropout(n_out, dropout))
+            # (Before a ReLU or after it, what is left out and what is kept is the same.)
+            of_values = config.dropout_of == "values"
+            dropout = [Dropout(n_out, rate, of_values)] if rate > 0 else []
+            relu = nn.ReLU(inplace=True)
+            layers += [*dropout, relu] if of_values else [relu, *dropout]
         super().__init__(*layers)
 
     def fuse(self) -> None:
@@ -122,7 +144,7 @@ class Ascent:
     Attributes
     ----------
     maps : (B, features, h, w) Tensor
-        Of the level that was reached.
+        Of the level that was reached; the image itself before the first.
     skips : list of Tensor
         Of the levels to come, the finest first.
     halo : (top, bottom, left, right)
@@ -157,28 +179,39 @@ class UNet(nn.Module):
         self.n_components = n_classes * config.components_per_class
         self.depth = config.depth
         widths = [config.base_features * 2**level for level in range(config.depth + 1)]
-        # Monte-Carlo passes go apart at the end of this level's last block, whose dropout is here.
-        self._varied = min(_VARIED_LEVELS, config.depth)
-        self.apart = Dropout(widths[self._varied], config.dropout)
+        within = config.halving == "within"
+        if within:
+            widths[-1] = widths[-2]
+        # Monte-Carlo passes go apart at the end of this level's last block, whose dropout is here;
+        # with dropout of single values, which is drawn for each pass anew, at the image itself.
+        self.varies_throughout = config.dropout_of == "values"
+        self._varied = 0 if self.varies_throughout else min(_VARIED_LEVELS, config.depth)
+        # What the decoder, from the deepest level up, hands on to the next.
+        above = [widths[max(level - within, 0)] for level in range(config.depth)] + widths[-1:]
+        rate = 0.0 if self.varies_throughout else config.dropout
+        self.apart = Dropout(above[self._varied], rate)
 
-        def block(n_in: int, level: int, last: bool) -> DoubleConvolution:
+        def block(n_in: int, level: int, n_out: int, last: bool) -> DoubleConvolution:
             # The first level has no dropout: it sees the picture, not an opinion on it.
             rate = config.dropout if level else 0.0
             rates = rate, 0.0 if last and level == self._varied else rate
-            return DoubleConvolution(n_in, widths[level], config.norm, rates)
+            return DoubleConvolution((n_in, widths[level], n_out), config, rates)
 
         self.pyramid = config.image_pyramid
         extra = in_channels if config.image_pyramid else 0
         self.encoder = nn.ModuleList(
-            block(n_in, level, last=level == config.depth)
+            block(n_in, level, widths[level], last=level == config.depth)
             for level, n_in in enumerate([in_channels, *(width + extra for width in widths[:-1])])
         )
         levels = range(config.depth - 1, -1, -1)
         # Halving the features before upsampling is a third less work for the decoder.
         self.reduce = nn.ModuleList(
-            nn.Conv2d(widths[level + 1], widths[level], 1) for level in levels
+            nn.Identity() if within else nn.Conv2d(widths[level + 1], widths[level], 1)
+            for level in levels
         )
-        self.decoder = nn.ModuleList(block(2 * widths[level], level, last=True) for level in levels)
+        self.decoder = nn.ModuleList(
+            block(2 * widths[level], level, above[level], last=True) for level in levels
+        )
         self.head = nn.Conv2d(widths[0], self.n_components * (1 + in_channels), 1)
 
     @property
@@ -230,6 +263,12 @@ class UNet(nn.Module):
 
     def share(self, x: Tensor, halo: Halo = NO_HALO) -> Ascent:
         """Compute what comes before the layers in which Monte-Carlo passes differ."""
+        if self.varies_throughout:
+            return Ascent(x, [], halo, [])
+        return self._climb(x, halo)
+
+    def _climb(self, x: Tensor, halo: Halo) -> Ascent:
+        """Go down the encoder, and up the decoder to where Monte-Carlo passes may differ."""
         skips: list[Tensor] = []
         image = x
         for level, block in enumerate(self.encoder):
@@ -247,18 +286,24 @@ class UNet(nn.Module):
             ascent = self._decode(ascent, level)
         return ascent
 
-    def vary(self, ascent: Ascent) -> Tensor:
+    def vary(self, ascent: Ascent, samples: int = 1) -> Tensor:
         """Compute the rest, with fixed dropout masks for T samples once for each.
 
         Parameters
         ----------
         ascent : Ascent
+        samples : int
+            T, for dropout of single values, which has no fixed masks.
 
         Returns
         -------
         (B or T, base_features, h, w) Tensor
         """
-        ascent = replace(ascent, maps=self.apart(ascent.maps))
+        if self.varies_throughout:
+            many = ascent.maps.repeat(samples, 1, 1, 1) if samples > 1 else ascent.maps
+            ascent = self._climb(many, ascent.halo)
+        else:
+            ascent = replace(ascent, maps=self.apart(ascent.maps))
         for level in range(self._varied - 1, -1, -1):
             ascent = self._decode(ascent, level)
         return _crop(ascent.maps, ascent.have, 0)
@@ -320,6 +365,8 @@ class UNet(nn.Module):
 
     def varied(self) -> list[Dropout]:
         """Return the dropout layers in which Monte-Carlo passes differ, in the order they act."""
+        if self.varies_throughout:
+            return self.dropouts()
         return _dropouts([self.apart, *self.decoder[self.depth - self._varied :].modules()])
 
 

@@ -73,6 +73,7 @@ def predict(
         Its channels are the model's, in the same order.
     model : TrainedModel
     config : PredictionConfig, optional
+        Defaults to the model's own.
     progress : callable, optional
         See :data:`ProgressCallback`.
 
@@ -87,7 +88,7 @@ def predict(
     Cancelled
         If `progress` returned True.
     """
-    config = validate(config or PredictionConfig())
+    config = validate(config or model.card.prediction)
     n_channels = image.channels.shape[0]
     if n_channels != model.card.n_channels:
         raise ImPartialError(
@@ -110,7 +111,8 @@ def predict_normalized(
     """Predict a normalized (C, Y, X) float32 array with a copy of a network, for evaluation.
 
     All tiles see the same dropout masks and all the context they depend on, so that the
-    result does not depend on the tile size. Where the configuration asks for it, the
+    result does not depend on the tile size (but for dropout of single values, which each tile
+    draws for itself). Where the configuration asks for it, the
     image is predicted at half and at a quarter of its size, too, and these have a say
     (:func:`combine`).
     """
@@ -268,6 +270,7 @@ def _predict_at_one_scale(
     device = next(network.parameters()).device
     precision = resolve_precision(config.precision, device)
     masks = _draw_masks(network, config)
+    _draw_values(network, config, device)
     height, width = channels.shape[1:]
     padded = _padded(channels, network.stride, "symmetric")
     sums = _Sums(network, (height, width), config)
@@ -284,7 +287,7 @@ def _predict_at_one_scale(
             for chosen in _batches(config.samples, x.shape[-2] * x.shape[-1]):
                 _set_masks(network, masks, chosen)
                 with computing_in(precision, device):
-                    features = network.vary(shared)
+                    features = network.vary(shared, chosen.stop - chosen.start)
                 # Logits steer everything after, so the last, cheap layer is exact.
                 # (A cropped map is not dense, and would be turned round unless told otherwise.)
                 exact = features.to(torch.float32, memory_format=memory_format(device))
@@ -292,6 +295,7 @@ def _predict_at_one_scale(
             del shared, features, exact  # lest the next tile's come on top
     finally:
         _set_masks(network, [], slice(0))
+        _draw_values(network, None, device)
     if progress is not None:
         progress(1.0)
     return sums.result()
@@ -377,12 +381,20 @@ def _tiles(
 
 
 def _draw_masks(network: UNet, config: PredictionConfig) -> list[Tensor]:
-    """Draw the dropout masks of all passes; none for the pass without dropout."""
-    if config.samples == 0:
+    """Draw the dropout masks of all passes; none for the pass without, or of single values."""
+    if config.samples == 0 or network.varies_throughout:
         return []
     generator = torch.Generator().manual_seed(config.seed)
     device = next(network.parameters()).device
     return [layer.draw(config.samples, generator).to(device) for layer in network.varied()]
+
+
+def _draw_values(network: UNet, config: PredictionConfig | None, device: torch.device) -> None:
+    """Let dropout of single values be drawn in each pass, or, without `config`, no longer."""
+    on = config is not None and config.samples > 0 and network.varies_throughout
+    source = torch.Generator(device).manual_seed(config.seed) if config and on else None
+    for layer in network.varied():
+        layer.always, layer.generator = on, source
 
 
 def _batches(samples: int, pixels: int) -> Iterator[slice]:

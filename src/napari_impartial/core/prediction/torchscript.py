@@ -56,7 +56,7 @@ class Standalone(nn.Module):
 
 def standalone(model: TrainedModel) -> Standalone:
     """Return a model's network as one function, on the CPU in float32, not to be trained."""
-    network = Standalone(model.network(), model.card.second_opinion)
+    network = Standalone(model.network(), model.card.looks_again)
     return network.eval().requires_grad_(False)
 
 

@@ -17,8 +17,9 @@ LossFunction = Callable[[UNet, Patches, torch.Generator, float], tuple[Tensor, T
 """Gives what is minimized, and what to report of it (a vector, without gradient), for a network on
 some patches of a batch.
 
-The scribble loss, a mean over patches with strokes, is to be multiplied by the last argument:
-what these patches have of the batch's strokes over what they are of its patches.
+The scribble loss is to be multiplied by the last argument: what these patches have of the batch's
+patches with strokes over what they are of its patches; where classes are balanced over the batch,
+one over the latter.
 """
 
 # Parts of a batch on a CPU, however many cores it has: so that a seed gives one result.
@@ -63,7 +64,11 @@ class Gradients:
             part.freeze_normalization()
 
     def of(
-        self, patches: Patches, loss: LossFunction, scale: Tensor
+        self,
+        patches: Patches,
+        loss: LossFunction,
+        scale: Tensor,
+        balance_over_batch: bool = False,
     ) -> tuple[list[Tensor], Tensor]:
         """Return the gradient of each parameter, and what the loss function reports.
 
@@ -77,16 +82,18 @@ class Gradients:
             Called once for each part, by threads.
         scale : scalar Tensor
             What losses are multiplied by before their gradient is taken (float16 needs it).
+        balance_over_batch : bool
+            Whether the scribble loss is a sum over the batch, not a mean over its patches.
         """
         # Of one patch alone, a normalization layer may find a single value a feature.
         count = max(1, min(len(self._parts), len(patches.images) // 2))
         pieces = [
-            Patches(*piece)
+            Patches(*piece, patches.labels if balance_over_batch else None)
             for piece in zip(patches.images.chunk(count), patches.labels.chunk(count), strict=True)
         ]
         shares = np.array([len(piece.images) for piece in pieces]) / len(patches.images)
-        scribbled = np.ones(1)
-        if len(pieces) > 1:
+        scribbled = 1.0 / shares if balance_over_batch else np.ones(1)
+        if len(pieces) > 1 and not balance_over_batch:
             annotated = np.array([_annotated(piece) for piece in pieces], dtype=np.float64)
             scribbled = annotated / max(annotated.sum(), 1) / shares
 

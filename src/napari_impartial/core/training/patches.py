@@ -34,10 +34,19 @@ _COARSEST_GRAIN_PX = 1.5
 
 @dataclass(frozen=True)
 class Patches:
-    """A batch: `images` (B, C, P, P) float32 and `labels` (B, P, P) int64."""
+    """A batch, or a part of one.
+
+    Attributes
+    ----------
+    images : (B, C, P, P) float32
+    labels : (B, P, P) int64
+    batch_labels : (N, P, P) int64 or None
+        Of the whole batch, where the loss balances classes over it.
+    """
 
     images: Tensor
     labels: Tensor
+    batch_labels: Tensor | None = None
 
 
 def choose_held_out(

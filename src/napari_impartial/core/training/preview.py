@@ -102,7 +102,7 @@ class Previewer:
         assert image is not None, "or it could not have been asked for"
         config = PredictionConfig(
             samples=0 if look.quick else request.samples,
-            second_opinion=not look.quick and trainer.second_opinion,
+            second_opinion=not look.quick and trainer.looks_again,
             precision=trainer.config.precision,
         )
         top, left = max(0, y0 - _MARGIN_PX), max(0, x0 - _MARGIN_PX)

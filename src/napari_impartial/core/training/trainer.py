@@ -6,6 +6,7 @@ import datetime
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from napari_impartial.core.config import (
     ModelConfig,
     PredictionConfig,
     TrainingConfig,
+    get_preset,
 )
 from napari_impartial.core.data.channels import is_generic
 from napari_impartial.core.data.image import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
@@ -35,6 +37,7 @@ from napari_impartial.core.network.device import (
     resolve_precision,
 )
 from napari_impartial.core.network.losses import (
+    class_counts,
     component_means,
     reconstruction_loss,
     scribble_loss,
@@ -64,7 +67,9 @@ _CALIBRATION_PATCHES, PASSING_CALIBRATION_PATCHES = 48, 16
 _WARM_UP = 0.05
 # Rise of the held-out loss over its best from which the last weights are given up.
 _TOLERATED_RISE = 1.5
-_PAPER_DECAY, _PAPER_DECAY_STEPS = 0.96, 200
+# The paper's schedule: 0.96 times the rate every two epochs, of which there are about 200. What
+# an epoch of random patches is, is left open: here, so many steps, that is a 200th of the budget.
+_PAPER_DECAY, _PAPER_DECAY_EPOCHS, _PAPER_EPOCHS = 0.96, 2, 200
 
 
 class Clock:
@@ -101,6 +106,7 @@ class Trainer:
     ) -> None:
         self.clock = Clock()
         self.config, self.model_config, self.init = training, model, init
+        self._preset = get_preset(training.preset)
         n_classes = check_data(images, scribbles, init)
         check_settings(model, training)
         self.images, self.scribbles, self.n_classes = list(images), list(scribbles), n_classes
@@ -159,7 +165,8 @@ class Trainer:
             group["lr"] = self.learning_rate()
         patches = self.sampler.sample(self.rng)
         scale = self.scaler.scale(torch.ones((), device=self.device))
-        gradients, losses = self.gradients.of(patches, self._losses, scale)
+        over_batch = self.config.class_balance == "batch"
+        gradients, losses = self.gradients.of(patches, self._losses, scale, over_batch)
         for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
             parameter.grad = _laid_out_like(parameter, gradient)
         self.scaler.step(self.optimizer)
@@ -181,6 +188,11 @@ class Trainer:
             return min(self.steps / self.config.max_steps, 1.0)
         return min(self.clock.seconds() / self.config.time_budget_s, 1.0)
 
+    @property
+    def looks_again(self) -> bool:
+        """Whether models of this training are to be shown smaller views in prediction."""
+        return self.second_opinion and self._preset.prediction.second_opinion
+
     def finished(self) -> bool:
         """Whether the budget is spent, or the paper's way of training has come to its end."""
         return self.fraction() >= 1.0 or self._out_of_patience()
@@ -199,11 +211,13 @@ class Trainer:
         """Return the rate for the next step.
 
         ``budget`` rises over the first twentieth of the budget and then falls to zero
-        along a cosine; ``exponential`` is the paper's decay of 0.96 every two epochs.
+        along a cosine; ``exponential`` is the paper's decay of 0.96 every two epochs, an epoch
+        being a two-hundredth of the budget: the last rate is 0.018 of the first.
         """
         peak = self.config.learning_rate
         if self.config.schedule == "exponential":
-            return peak * float(_PAPER_DECAY ** (self.steps // _PAPER_DECAY_STEPS))
+            epoch = min(int(self.fraction() * _PAPER_EPOCHS), _PAPER_EPOCHS - 1)
+            return peak * float(_PAPER_DECAY ** (epoch // _PAPER_DECAY_EPOCHS))
         done = self.fraction()
         if done < _WARM_UP:
             return peak * max(done / _WARM_UP, 0.05)
@@ -315,6 +329,7 @@ class Trainer:
             best_validation_loss=loss,
             history=(*(before.history if before else ()), *self.history),
             second_opinion=self.second_opinion,
+            prediction=self._preset.prediction,
             instances=instances,
             strokes=report,
         )
@@ -365,19 +380,22 @@ class Trainer:
 
     def _ask_second_opinion(self) -> None:
         """Learn whether the averaged network's smaller views agree with the strokes."""
+        if not self._preset.prediction.second_opinion:
+            return  # nobody would hear the answer
         config = PredictionConfig(precision=self.config.precision)
         labels = [drawn.labels for drawn in self.scribbles]
         self.second_opinion = not contradicts(self.average.network, self.normalized, labels, config)
 
     def _check_strokes(self) -> tuple[StrokeReport, InstanceConfig]:
         """Compare what the averaged network predicts with the strokes."""
-        config = PredictionConfig(
-            precision=self.config.precision, second_opinion=self.second_opinion
+        config = replace(
+            self._preset.prediction,
+            precision=self.config.precision,
+            second_opinion=self.looks_again,
         )
         labels = [drawn.labels for drawn in self.scribbles]
-        return check_strokes(
-            self.average.network, self.normalized, labels, config, InstanceConfig()
-        )
+        network, instances = self.average.network, self._preset.instances
+        return check_strokes(network, self.normalized, labels, config, instances)
 
     def _losses(
         self,
@@ -394,7 +412,11 @@ class Trainer:
         reconstruct = config.objective != "scribble" and config.reconstruction_weight > 0
         if reconstruct:
             batch = hide_pixels(
-                patches.images, config.blind_spot_fraction, config.blind_spot_window, generator
+                patches.images,
+                config.blind_spot_fraction,
+                config.blind_spot_window,
+                generator,
+                config.blind_spot_channels == "separately",
             )
         else:
             batch = BlindSpotBatch(patches.images, patches.images, patches.labels < 0)
@@ -405,7 +427,11 @@ class Trainer:
         zero = logits.new_zeros(())
         scribble = reconstruction = variation = zero
         if config.objective != "reconstruction":
-            scribble = scribbled * scribble_loss(log_p, patches.labels)
+            counts = None
+            if config.class_balance == "batch":
+                whole = patches.labels if patches.batch_labels is None else patches.batch_labels
+                counts = class_counts(whole, self.n_classes)
+            scribble = scribbled * scribble_loss(log_p, patches.labels, counts)
         if reconstruct:
             membership = logits.softmax(dim=1)
             colours = component_means(means, membership)

@@ -15,7 +15,7 @@ from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
-from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.config import InstanceConfig, SuggestionConfig
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import count_objects, to_instances
@@ -230,7 +230,8 @@ class BatchControl(QObject):
         if self._cancelled or target[0] not in self._session.images:
             self._next()
             return
-        config = PredictionConfig(device=self._session.device)
+        assert self._session.card is not None
+        config = replace(self._session.card.prediction, device=self._session.device)
         make = partial(
             messages.Predict, image=image, model_path=str(self._session.model_path), config=config
         )

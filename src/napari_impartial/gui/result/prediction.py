@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.config import InstanceConfig, SuggestionConfig
 from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
@@ -160,7 +160,7 @@ class ResultControl(QObject):
         except ImPartialError as error:
             notifications.show_warning(str(error))
             return
-        config = PredictionConfig(device=self._session.device)
+        config = replace(self._session.card.prediction, device=self._session.device)
         if samples is not None:
             config = replace(config, samples=samples)
         make = partial(

@@ -20,6 +20,7 @@ from napari_impartial.core.config import (
 )
 from napari_impartial.core.data.channels import is_generic, match_channels
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.image_source import channel_name, names_of_channels
 from napari_impartial.gui.layers.scribble_layers import scribble_name
@@ -117,8 +118,13 @@ def prediction_command(
     prediction: PredictionConfig,
     instances: InstanceConfig,
     model: str,
+    card: ModelCard | None = None,
 ) -> Command:
-    """Return the commands that predict images; one for all that are read in the same way."""
+    """Return the commands that predict images; one for all that are read in the same way.
+
+    What the model's card says of prediction and cut need not be said again.
+    """
+    usual = (card.prediction, card.instances) if card else (PredictionConfig(), InstanceConfig())
     files = [_files(source, channel_names) for source in sources]
     groups: dict[Any, list[_Files]] = {}
     for one in files:
@@ -127,8 +133,8 @@ def prediction_command(
     for group in groups.values():
         words = ["predict", *(path for one in group for path in one.paths)]
         words += ["--model", model, "--out", "results", *_reading(group, channel_names)]
-        words += _differences(prediction, PredictionConfig())
-        words += _differences(instances, InstanceConfig())
+        words += _differences(prediction, usual[0])
+        words += _differences(instances, usual[1])
         lines.append(_line(words))
     return Command("\n".join(lines), _unsaved(files))
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from qtpy.QtWidgets import QApplication
 
 from napari_impartial.core.atomic_write import atomic_path
-from napari_impartial.core.config import PredictionConfig
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import read_card
 from napari_impartial.gui import notifications
@@ -104,13 +103,15 @@ class ModelControl:
             if any(plane.prediction is not None for plane in record.planes.values())
             and not self._session.missing_for_prediction(record.key)
         ]
-        config = PredictionConfig(device=self._session.device)
+        config = replace(card.prediction, device=self._session.device)
         try:
             parts = [] if done is None else [training_command(done, model)]
             if predicted:
                 instances = self._session.instance_config
                 parts.append(
-                    prediction_command(predicted, card.channel_names, config, instances, model)
+                    prediction_command(
+                        predicted, card.channel_names, config, instances, model, card
+                    )
                 )
         except ImPartialError as error:
             notifications.show_warning(str(error))
