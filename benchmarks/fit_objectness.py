@@ -3,13 +3,12 @@
 ``python -m benchmarks.fit_objectness SET... --maps DIR [--leave-out KIND...] [--out FILE]``
 
 Takes the maps that ``benchmarks.kinds`` has kept in DIR, of all kinds, styles of strokes and
-numbers of steps that are found there: maps of unlike sharpness are wanted. Each is also taken
-paler or sharper at random, since how sure a network is says nothing about what is one object.
-Candidates of all maps, and of those that the shipped first weights make of procedural images, are
-labelled by whether they cover a true object with an IoU over 0.5. To them sums of one step
-function for each measurement are fitted (boosted stumps), first for candidates by themselves,
-then with what shows when they are compared. Tables that a kind is to be judged by are made
-without it (``--leave-out``).
+numbers of steps that are found there: maps of unlike sharpness are wanted. Candidates of all
+maps, and of those that the shipped first weights make of procedural images, are labelled by
+whether they cover a true object with an IoU over 0.5. To them sums of one step function for each
+measurement are fitted (boosted stumps), first for candidates by themselves, then with what shows
+when they are compared. Tables that a kind is to be judged by are made without it
+(``--leave-out``).
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from napari_impartial.core.config import InstanceConfig, PredictionConfig
 from napari_impartial.core.instances import scoring
 from napari_impartial.core.instances.component_tree import LEVELS, ObjectTree, build_tree
 from napari_impartial.core.instances.scoring import Tables
+from napari_impartial.core.instances.sharpness import gain, sharpen
 from napari_impartial.core.network.warm_start import shipped
 from napari_impartial.core.prediction.predict import predict_normalized
 
@@ -44,8 +44,6 @@ _LOOKS = 3
 _NOT_AT_FIRST = ("relative_size",)
 # At most so many candidates of one map, lest the largest image decides alone.
 _ROWS_A_MAP = 1500
-# Logarithms of the factors that log-odds are scaled by.
-_SHARPNESS = (-0.8, 0.5)
 # Procedural images: other ones than the weights were trained on.
 _FIRST_SEED, _SIDES = 500_000, (256, 320, 448)
 
@@ -81,13 +79,6 @@ def kept_maps(sets: Sequence[Path], maps: Path) -> dict[str, list[Map]]:
     return found
 
 
-def paler_or_sharper(one: Map, rng: np.random.Generator) -> Map:
-    """Scale a map's log-odds at random, as training of other lengths would."""
-    p = np.clip(one.foreground, 1e-4, 1 - 1e-4)
-    odds = np.exp(rng.uniform(*_SHARPNESS)) * np.log(p / (1 - p))
-    return Map((1 / (1 + np.exp(-odds))).astype(np.float32), one.truth)
-
-
 def procedural_maps(count: int) -> list[Map]:
     """Show procedural images to the shipped first weights, as they are."""
     network = shipped().network()
@@ -104,7 +95,8 @@ def procedural_maps(count: int) -> list[Map]:
 
 def candidates(one: Map) -> Candidates | None:
     """Measure the candidates of a map, and compare them with the truth."""
-    tree = build_tree(ndimage.gaussian_filter(one.foreground, InstanceConfig().smooth_px))
+    sure = sharpen(one.foreground, gain(one.foreground))
+    tree = build_tree(ndimage.gaussian_filter(sure, InstanceConfig().smooth_px))
     if tree is None:
         return None
     return Candidates(tree, scoring.measure(tree), best_overlap(tree, one.truth))
@@ -227,9 +219,6 @@ def main() -> None:
     if not maps:
         parser.error(f"no maps of these sets in {args.maps}; make them with benchmarks.kinds")
     maps = {name: found for name, found in maps.items() if name not in args.leave_out}
-    rng = np.random.default_rng(0)
-    for found in maps.values():
-        found += [paler_or_sharper(one, rng) for one in found]
     if args.procedural:
         maps["procedural"] = procedural_maps(args.procedural)
     card = card_of(

@@ -30,6 +30,7 @@ from .class_borders import part_by_class
 from .component_tree import LEVELS, ObjectTree, build_tree
 from .distances import distance_inside, mean_distance_inside
 from .selection import choose
+from .sharpness import gain, sharpen
 from .strokes import Strokes, impose
 from .watershed import find_hills, find_passes, join_hills
 
@@ -118,7 +119,8 @@ class Cutter:
 
     def _automatic(self, config: InstanceConfig) -> Instances:
         if self._scored is None or self._scored[0] != config.smooth_px:
-            tree = build_tree(self._smooth(config.smooth_px))
+            sure = sharpen(self._p, gain(self._p))
+            tree = build_tree(ndimage.gaussian_filter(sure, config.smooth_px))
             scores = np.zeros((0, 0)) if tree is None else scoring.score(tree, self._card)
             self._scored = config.smooth_px, tree, scores
         _, tree, scores = self._scored
