@@ -17,6 +17,7 @@ from napari_impartial.core.config import (
     ModelConfig,
     Parameter,
     PredictionConfig,
+    SpotCheckConfig,
     SuggestionConfig,
     TrainingConfig,
     get_preset,
@@ -27,7 +28,13 @@ from napari_impartial.core.config_fields import bounds_text
 from napari_impartial.core.errors import ImPartialError
 
 Config = TypeVar(
-    "Config", ModelConfig, TrainingConfig, PredictionConfig, InstanceConfig, SuggestionConfig
+    "Config",
+    ModelConfig,
+    TrainingConfig,
+    PredictionConfig,
+    InstanceConfig,
+    SuggestionConfig,
+    SpotCheckConfig,
 )
 Item = TypeVar("Item")
 

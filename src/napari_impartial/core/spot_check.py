@@ -100,19 +100,17 @@ class Stratum:
     Attributes
     ----------
     kind : Kind
-    size : int
-        How many units there are.
     of_image : mapping of int to int
-        How many of them each image has; a protocol read from a file knows this of the images
-        of which something was drawn.
-    n_images : int
-        Images that the stratum covers.
+        How many of them each image has.
     """
 
     kind: Kind
-    size: int
     of_image: Mapping[int, int]
-    n_images: int = 1
+
+    @property
+    def size(self) -> int:
+        """How many units there are."""
+        return sum(self.of_image.values())
 
 
 @dataclass(frozen=True)
@@ -150,12 +148,15 @@ class SpotCheck:
         Names of the images, and the well or group that each belongs to ("" for none).
     strata : tuple of Stratum
     units : tuple of Unit
+    seed : int
+        That it was drawn with.
     """
 
     images: tuple[str, ...]
     groups: tuple[str, ...]
     strata: tuple[Stratum, ...]
     units: tuple[Unit, ...]
+    seed: int = 0
 
     def kind(self, unit: Unit) -> Kind:
         """Return what a unit is."""
@@ -237,7 +238,7 @@ def draw(
             for image in order
         }
         for part in _parts(totals, n_kind):
-            strata.append(Stratum(kind, sum(part.values()), part, len(part)))
+            strata.append(Stratum(kind, part))
         own = [i for i, stratum in enumerate(strata) if stratum.kind is kind]
         shares = allocate([strata[i].size for i in own], n_kind)
         for i, k in zip(own, shares, strict=True):
@@ -245,7 +246,7 @@ def draw(
     units.sort(key=lambda one: one[0])
     chosen = tuple(unit for _, unit in units)
     names = tuple(groups) if groups else ("",) * len(images)
-    return SpotCheck(tuple(images), names, tuple(strata), chosen)
+    return SpotCheck(tuple(images), names, tuple(strata), chosen, seed)
 
 
 def allocate(sizes: Sequence[int], n: int) -> list[int]:

@@ -106,6 +106,8 @@ class Report:
         Images drawn from.
     unsure, open : int
         Units that could not be told, and that have no verdict yet.
+    seed : int
+        That the sample was drawn with.
     """
 
     overall: Estimate
@@ -115,6 +117,7 @@ class Report:
     n_images: int
     unsure: int
     open: int
+    seed: int
 
 
 def report(check: SpotCheck, answers: Mapping[int, Answer]) -> Report:
@@ -141,6 +144,7 @@ def report(check: SpotCheck, answers: Mapping[int, Answer]) -> Report:
         n_images=len(check.images),
         unsure=sum(not answer.sure for answer in answers.values()),
         open=len(check.units) - len(answers),
+        seed=check.seed,
     )
 
 
@@ -211,7 +215,7 @@ def estimate(
         Images that the estimate is of; all by default.
     """
     wanted = None if images is None else set(images)
-    sizes = np.array([_size(stratum.of_image, stratum.size, wanted) for stratum in check.strata])
+    sizes = np.array([_size(stratum.of_image, wanted) for stratum in check.strata])
     rows = [
         (check.units[at], answer)
         for at, answer in answers.items()
@@ -229,8 +233,8 @@ def estimate(
     return _estimate(judged)
 
 
-def _size(of_image: Mapping[int, int], size: int, wanted: set[int] | None) -> int:
-    return size if wanted is None else sum(n for i, n in of_image.items() if i in wanted)
+def _size(of_image: Mapping[int, int], wanted: set[int] | None) -> int:
+    return sum(n for image, n in of_image.items() if wanted is None or image in wanted)
 
 
 def _weigh(
@@ -239,7 +243,7 @@ def _weigh(
     strata: npt.NDArray[np.integer],
     right: Array,
     cells: Array,
-) -> _Judged | None:
+) -> _Judged:
     """Give each unit its weight: how many units it stands for.
 
     Strata in which nothing was judged are taken to be like the others of their kind, and
