@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.spot_check import UNSURE, Answer, Kind, PlaneLabels, draw
-from napari_impartial.core.spot_report import estimate, report
+from napari_impartial.core.review.spot_check import UNSURE, Answer, Kind, PlaneLabels, draw
+from napari_impartial.core.review.spot_report import estimate, report
 from napari_impartial.io.spot_sheet import read_sheet, write_sheet
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from napari_impartial.core.spot_check import SpotCheck, Unit
+from napari_impartial.core.review.spot_check import SpotCheck, Unit
 
 from .pictures import OUTLINE_COLOUR, Rgb, enlarge, with_outlines
 

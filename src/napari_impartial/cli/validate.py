@@ -23,8 +23,8 @@ from .options import add_reading, add_settings, override
 from .output import ensure_folder, markdown_table, write_line
 
 if TYPE_CHECKING:
-    from napari_impartial.core.spot_check import PlaneLabels, SpotCheck
-    from napari_impartial.core.spot_report import Estimate, Report
+    from napari_impartial.core.review.spot_check import PlaneLabels, SpotCheck
+    from napari_impartial.core.review.spot_report import Estimate, Report
 
 EPILOG = """\
 examples:
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Draw, write, or read and report."""
     _check(args)
     if args.verdicts is not None:
-        from napari_impartial.core.spot_report import report
+        from napari_impartial.core.review.spot_report import report
         from napari_impartial.io.spot_sheet import read_sheet
 
         check, answers = read_sheet(args.verdicts)
@@ -122,9 +122,9 @@ def _check(args: argparse.Namespace) -> None:
 
 def _draw(args: argparse.Namespace) -> dict[str, Any]:
     from napari_impartial.core.instances.metrics import evaluate
-    from napari_impartial.core.spot_check import draw
-    from napari_impartial.core.spot_report import report
-    from napari_impartial.core.spot_truth import answers_from_truth
+    from napari_impartial.core.review.spot_check import draw
+    from napari_impartial.core.review.spot_report import report
+    from napari_impartial.core.review.spot_truth import answers_from_truth
     from napari_impartial.io import read_labels
     from napari_impartial.io.spot_sheet import write_sheet
 
@@ -173,7 +173,7 @@ def _folder(path: Path) -> Path:
 
 
 def _planes(labels: Sequence[Any]) -> list[PlaneLabels]:
-    from napari_impartial.core.spot_check import PlaneLabels
+    from napari_impartial.core.review.spot_check import PlaneLabels
 
     planes = []
     for image, one in enumerate(labels):
@@ -253,7 +253,7 @@ def _write_pictures(
 
 
 def _result(found: Report, by_eye: bool) -> dict[str, Any]:
-    from napari_impartial.core.spot_words import methods
+    from napari_impartial.core.review.spot_words import methods
 
     whole = found.overall
     if whole.precision is None and not whole.places:
@@ -286,7 +286,7 @@ def _figures(found: Estimate) -> dict[str, Any]:
 
 def _text(found: Report) -> str:
     """Return what a person reads: sentences, and a table of the parts."""
-    from napari_impartial.core.spot_words import ROW_NAMES, row, sentences
+    from napari_impartial.core.review.spot_words import ROW_NAMES, row, sentences
 
     parts = [*(found.groups or ()), *(found.images if len(found.images) > 1 else ())]
     lines = sentences(found)

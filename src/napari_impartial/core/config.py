@@ -387,7 +387,7 @@ class SuggestionConfig:
 
 @dataclass(frozen=True)
 class SpotCheckConfig:
-    """What is drawn to be judged (:mod:`napari_impartial.core.spot_check`)."""
+    """What is drawn to be judged (:mod:`napari_impartial.core.review.spot_check`)."""
 
     units: int = setting(
         60,

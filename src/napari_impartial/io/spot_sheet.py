@@ -17,8 +17,8 @@ from pathlib import Path
 
 from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.spot_check import UNSURE, Answer, Kind, SpotCheck, Stratum, Unit
-from napari_impartial.core.spot_words import (
+from napari_impartial.core.review.spot_check import UNSURE, Answer, Kind, SpotCheck, Stratum, Unit
+from napari_impartial.core.review.spot_words import (
     FINE_WORD,
     MISSED_WORD,
     NO_CELL_WORD,

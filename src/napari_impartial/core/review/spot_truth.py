@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .errors import ImPartialError
-from .instances.metrics import matched_pairs
-from .review.review import Verdict, regions_of
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.metrics import matched_pairs
+
+from .review import Verdict, regions_of
 from .spot_check import Answer, Labels, PlaneLabels, SpotCheck
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.metrics import evaluate
-from napari_impartial.core.spot_check import (
+from napari_impartial.core.review.spot_check import (
     RIGHT,
     UNSURE,
     Answer,
@@ -16,8 +16,8 @@ from napari_impartial.core.spot_check import (
     allocate,
     draw,
 )
-from napari_impartial.core.spot_report import estimate, report
-from napari_impartial.core.spot_truth import answers_from_truth
+from napari_impartial.core.review.spot_report import estimate, report
+from napari_impartial.core.review.spot_truth import answers_from_truth
 
 PITCH, SIZE = 6, 4
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from napari_impartial.core.intervals import (
+from napari_impartial.core.review.intervals import (
     Interval,
     count_interval,
     effective_size,

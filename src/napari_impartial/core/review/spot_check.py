@@ -35,8 +35,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ImPartialError
-from .training.messages import Box
+from napari_impartial.core.data.boxes import Box
+from napari_impartial.core.errors import ImPartialError
 
 Labels = npt.NDArray[np.integer]
 
