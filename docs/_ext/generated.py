@@ -143,6 +143,7 @@ CONFIGS = {
     "prediction": config.PredictionConfig,
     "instances": config.InstanceConfig,
     "suggestions": config.SuggestionConfig,
+    "spot_check": config.SpotCheckConfig,
 }
 
 

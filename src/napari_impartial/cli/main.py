@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "cli",
     "predict": "cli",
     "evaluate": "cli",
+    "validate": "cli",
     "simulate": "experiments",
     "convert": "experiments",
     "benchmark": "experiments",

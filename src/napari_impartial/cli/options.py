@@ -20,6 +20,7 @@ from napari_impartial.core.config import (
     Parameter,
     PredictionConfig,
     Preset,
+    SpotCheckConfig,
     SuggestionConfig,
     TrainingConfig,
     get_preset,
@@ -30,7 +31,13 @@ from napari_impartial.core.config_fields import bounds_text
 from napari_impartial.core.errors import ImPartialError
 
 Config = TypeVar(
-    "Config", ModelConfig, TrainingConfig, PredictionConfig, InstanceConfig, SuggestionConfig
+    "Config",
+    ModelConfig,
+    TrainingConfig,
+    PredictionConfig,
+    InstanceConfig,
+    SuggestionConfig,
+    SpotCheckConfig,
 )
 Item = TypeVar("Item")
 

@@ -24,6 +24,7 @@ __all__ = [
     "Parameter",
     "PredictionConfig",
     "Preset",
+    "SpotCheckConfig",
     "SuggestionConfig",
     "TrainingConfig",
     "get_preset",
@@ -420,6 +421,27 @@ class SuggestionConfig:
         minimum=8,
         maximum=1024,
         unit="px",
+    )
+
+
+@dataclass(frozen=True)
+class SpotCheckConfig:
+    """What is drawn to be judged (:mod:`napari_impartial.core.review.spot_check`)."""
+
+    units: int = setting(
+        60,
+        "Look at",
+        "How many objects and places to judge, two thirds of them objects. Sixty take about five "
+        "minutes; four times as many halve the width of the limits.",
+        minimum=6,
+        maximum=10_000,
+    )
+    seed: int = setting(
+        0,
+        "Seed",
+        "The same seed and objects give the same sample.",
+        minimum=0,
+        maximum=LARGEST_SEED,
     )
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "best_ious",
     "evaluate",
     "match",
+    "matched_pairs",
     "overlap_table",
 ]
 
@@ -252,6 +253,23 @@ def _mean_of_images(truths: Sequence[Labels], preds: Sequence[Labels]) -> Evalua
     )
 
 
+def matched_pairs(
+    truth: Labels, pred: Labels, threshold: float = 0.5
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the ids, true and predicted, of as many disjoint pairs as :func:`evaluate` counts.
+
+    Parameters
+    ----------
+    truth, pred : integer arrays of the same shape
+    threshold : float
+        IoU above 0 from which a pair counts as found.
+    """
+    overlaps = find_overlaps(truth, pred)
+    partner = _partners(overlaps, threshold)
+    found = np.flatnonzero(partner >= 0)
+    return overlaps.true_ids[found], overlaps.pred_ids[partner[found]]
+
+
 def best_ious(truth: Labels, pred: Labels) -> npt.NDArray[np.float64]:
     """Return each true instance's best IoU, (n_true,), in ascending order of its id."""
     overlaps = find_overlaps(truth, pred)
@@ -281,10 +299,16 @@ def _count_found(overlaps: Overlaps, threshold: float) -> int:
     good = overlaps.iou >= threshold
     if threshold > 0.5:
         return int(np.count_nonzero(good))  # such pairs are disjoint
+    return int(np.count_nonzero(_partners(overlaps, threshold) >= 0))
+
+
+def _partners(overlaps: Overlaps, threshold: float) -> npt.NDArray[np.integer]:
+    """Return for each true instance the column of its partner in a largest matching, or -1."""
+    good = overlaps.iou >= threshold
     shape = (len(overlaps.true_ids), len(overlaps.pred_ids))
     entries = (overlaps.rows[good], overlaps.cols[good])
     graph = sparse.csr_matrix((np.ones(len(entries[0]), np.int8), entries), shape=shape)
-    return int(np.count_nonzero(csgraph.maximum_bipartite_matching(graph, "column") >= 0))
+    return np.asarray(csgraph.maximum_bipartite_matching(graph, "column"))
 
 
 def _scores(overlaps: Overlaps, threshold: float) -> MatchingScores:
