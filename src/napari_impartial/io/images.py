@@ -152,7 +152,8 @@ def _opaque(content: Content, axes: str, path: str | os.PathLike[str]) -> Conten
     opacity = content.array.take(samples - 1, axis=place)
     if opacity.size and not (opacity == opacity.flat[0]).all():
         note(
-            f"{path} says that its last channel is opacity, which is left out; --axes {axes} keeps it."
+            f"{path} says that its last channel is opacity, which is left out; --axes {axes} "
+            "keeps it."
         )
     array = content.array.take(range(samples - 1), axis=place)
     if samples > 2:

@@ -38,10 +38,11 @@ def read_numpy(file: Path) -> Content:
                 "the one to use in a file of its own."
             )
         entry = archive.infolist()[0]
+        check_claim(file, entry.file_size)
         with archive.open(entry) as packed:
             shape, _, dtype = read_header(packed)
         claimed = _claimed(shape, dtype)
-        check_claim(file, max(claimed, entry.file_size))
+        check_claim(file, claimed)
         if claimed > entry.file_size and not dtype.hasobject:
             raise ValueError(f"it claims {claimed} bytes and has fewer")
     with np.load(file, allow_pickle=False) as loaded:

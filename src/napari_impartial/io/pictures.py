@@ -16,7 +16,7 @@ from .content import Content
 from .limits import check_claim
 
 # Others that the library knows are not asked for, and some would start programs.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP")
+_FORMATS = ("PNG", "JPEG", "BMP")
 _LOSSY = {"JPEG": "JPEG", "MPO": "JPEG"}
 _ORIENTATION = 274
 # Of a PNG: how many bits a sample has, and whether it is grey, colour, with opacity.

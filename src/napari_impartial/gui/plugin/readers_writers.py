@@ -77,14 +77,15 @@ def read_rois(path: str) -> list[LayerData]:
         labels = rasterise(regions, extent, axes, lengths)
         return [(labels, {"name": Path(path).stem, **_features(regions, labels)}, "labels")]
     shape = _shape(layer)
+    plane = shape[-2], shape[-1]
     letters = axes_of(layer)[: layer.ndim]
     stack = sorted((a, n) for a, n in zip(letters, shape, strict=False) if a in "TZ" and n > 1)
     if not axes or not stack or not letters.endswith("YX"):
-        labels = rasterise(regions, shape[-2:], axes, lengths)
+        labels = rasterise(regions, plane, axes, lengths)
     else:
         axes, lengths = "".join(a for a, _ in stack), tuple(n for _, n in stack)
         n_channels = shape[letters.index("C")] if "C" in letters else 1
-        labels = rasterise(regions, shape[-2:], axes, lengths, n_channels)
+        labels = rasterise(regions, plane, axes, lengths, n_channels)
         if letters.find("Z") < letters.find("T") and len(stack) == 2:
             labels = labels.swapaxes(0, 1)
         # napari pairs dimensions from the last one on
