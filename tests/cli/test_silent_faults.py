@@ -137,7 +137,9 @@ def test_planes_are_compared_by_axis(tmp_path: Path, capsys: pytest.CaptureFixtu
         ("plain", truth.swapaxes(0, 1), ""),
     ):
         metadata = {"axes": axes} if axes else {}
-        tifffile.imwrite(tmp_path / f"{name}.tif", array, metadata=metadata)
+        tifffile.imwrite(
+            tmp_path / f"{name}.tif", array, photometric="minisblack", metadata=metadata
+        )
     arguments = ["evaluate", "--json", "--pred", str(tmp_path / "pred.tif"), "--truth"]
     assert main([*arguments, str(tmp_path / "truth.tif")]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
