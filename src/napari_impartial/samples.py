@@ -35,7 +35,7 @@ def immunohistochemistry() -> tuple[Image, Scribbles]:
     # imported here, since it looks for pooch and other things that reading needs not
     from skimage import data
 
-    image = from_array(data.immunohistochemistry(), "YXC", name="immunohistochemistry")
+    image = from_array(data.immunohistochemistry(), "YXC", name="immunohistochemistry", colour=True)
     with as_file(files(__package__) / "data" / _SCRIBBLES_FILE) as path:
         labels = iio.imread(path)
     return image, from_labels(labels, image.shape)

@@ -50,16 +50,36 @@ def test_tables_of_planes_are_joined(tmp_path: Path) -> None:
     assert (tmp_path / "a.csv").read_bytes() == b"z,label\n0,1\n0,2\n4,1\n"
 
 
-@pytest.mark.parametrize(("axes", "place"), [("T", (0, 2)), ("Z", (2, 0)), ("", (2, 0))])
-def test_regions_know_their_time_point_or_slice(
-    tmp_path: Path, axes: str, place: tuple[int, int]
+@pytest.mark.parametrize(
+    ("shape", "axes", "n_channels", "place"),
+    [
+        # one axis and one channel: a plain stack in ImageJ, which heeds the place in the row only
+        ((3,), "T", 1, (2, 0, 0)),
+        ((3,), "Z", 1, (2, 0, 0)),
+        ((3,), "", 1, (2, 0, 0)),
+        # everything else is a hyperstack
+        ((3,), "Z", 2, (0, 2, 0)),
+        ((3,), "T", 2, (0, 0, 2)),
+        ((3, 2), "TZ", 1, (0, 2, 2)),
+        ((3, 2), "ZT", 1, (0, 2, 2)),
+        # an axis of length one is none
+        ((1, 2), "TZ", 1, (2, 0, 0)),
+    ],
+)
+def test_regions_know_their_plane_as_imagej_reads_it(
+    tmp_path: Path,
+    shape: tuple[int, ...],
+    axes: str,
+    n_channels: int,
+    place: tuple[int, int, int],
 ) -> None:
-    labels = np.zeros((3, 8, 9), np.int32)
-    labels[1, 2:5, 3:6] = 4
-    write_objects("rois", tmp_path / "a.zip", Objects(labels, axes))
+    labels = np.zeros((*shape, 8, 9), np.int32)
+    index = tuple(min(1, n - 1) for n in shape)
+    labels[index][2:5, 3:6] = 4
+    write_objects("rois", tmp_path / "a.zip", Objects(labels, axes, n_channels=n_channels))
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         (roi,) = [roifile.ImagejRoi.frombytes(archive.read(n)) for n in archive.namelist()]
-    assert (roi.z_position, roi.t_position) == place
+    assert (roi.position, roi.z_position, roi.t_position) == place
 
 
 def test_label_images_have_axes(tmp_path: Path) -> None:

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, note
 
 from .options import add_pooling
 from .output import markdown_table, number_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 EPILOG = """\
 example:
@@ -45,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Read all label images and compare them."""
     from napari_impartial.core.instances.metrics import evaluate
-    from napari_impartial.io import read_labels
+    from napari_impartial.io.labels import open_labels, pair_planes
 
     if len(args.pred) != len(args.truth):
         raise ImPartialError(
@@ -54,22 +58,33 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         )
     truths, predictions = [], []
     for predicted, true in zip(args.pred, args.truth, strict=True):
-        prediction, truth = read_labels(predicted), read_labels(true)
-        if prediction.shape != truth.shape:
-            raise ImPartialError(
-                f"{predicted} is {_size(prediction.shape)} but {true} is "
-                f"{_size(truth.shape)}; they have to lie on the same grid."
-            )
-        stacked = truth.ndim == 3
-        truths += list(truth) if stacked else [truth]
-        predictions += list(prediction) if stacked else [prediction]
+        theirs, ours = pair_planes(open_labels(predicted), open_labels(true))
+        _check_cells(true, ours)
+        predictions += theirs
+        truths += ours
     scores = dataclasses.asdict(evaluate(truths, predictions, args.pooling))
     found = {"images": len(truths), "pooling": args.pooling}
     return {**found, **{name: scores[name] for name in FIGURES}}
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(n) for n in shape)
+def _check_cells(path: Path, planes: Sequence[NDArray[Any]]) -> None:
+    """Say where a truth hardly has a number for each cell."""
+    from napari_impartial.core.label_kinds import looks_like_strokes, pieces_of_one
+
+    for plane in planes:
+        pieces = pieces_of_one(plane) if plane.any() else 0
+        if pieces > 4:
+            note(
+                f"{path} has one label in {pieces} pieces, which count as one cell; give each cell "
+                "a number of its own."
+            )
+            return
+        if plane.any() and looks_like_strokes(plane):
+            note(
+                f"{path} looks like strokes (1 background, 2 cells) and not like cells with a "
+                "number each."
+            )
+            return
 
 
 def describe(result: dict[str, Any]) -> str:

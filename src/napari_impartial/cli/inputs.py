@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, note
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from napari_impartial.core.data.image import Image
     from napari_impartial.core.data.scribbles import Scribbles
+    from napari_impartial.io.content import Stack
 
+REGION_SUFFIXES = (".zip", ".roi", ".geojson", ".json")
 _PLANE = re.compile(r" \[((?:[tz]=\d+)(?:, [tz]=\d+)*)\]$")
 
 
@@ -84,6 +86,10 @@ class ImageFile:
         ``""`` for a single plane, otherwise ``"T"``, ``"Z"`` or ``"TZ"``.
     stack_shape : tuple of int
         Lengths of `stack_axes`.
+    file_axes : str
+        `stack_axes` in the order of the file, such as ``"ZT"``.
+    guessed : bool
+        Whether nothing but its shape says what the file's axes are.
     """
 
     path: Path
@@ -91,6 +97,16 @@ class ImageFile:
     planes: list[Image]
     stack_axes: str
     stack_shape: tuple[int, ...]
+    file_axes: str = ""
+    guessed: bool = False
+
+    @property
+    def stack(self) -> Stack:
+        """Its planes in the order of the file."""
+        from napari_impartial.io.content import Stack
+
+        lengths = dict(zip(self.stack_axes, self.stack_shape, strict=True))
+        return Stack(self.path, self.file_axes, tuple(lengths[a] for a in self.file_axes))
 
 
 def stem(path: Path) -> str:
@@ -123,10 +139,11 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
         If it is no image, a channel does not exist, or the files do not fit together.
     """
     from napari_impartial.core.data.channels import join_channels
-    from napari_impartial.io import read_images
+    from napari_impartial.io.images import open_image
 
     reading = reading or Reading()
-    parts = [read_images(path, axes=reading.axes) for path in paths]
+    files = [open_image(path, axes=reading.axes) for path in paths]
+    parts = [file.planes for file in files]
     for path, part in zip(paths, parts, strict=True):
         if len(part) != len(parts[0]):
             raise ImPartialError(
@@ -142,10 +159,20 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
     places = [position(plane) for plane in planes] if len(planes) > 1 else [{}]
     letters = [letter for letter in "tz" if letter in places[0]]
     shape = tuple(1 + max(place[letter] for place in places) for letter in letters)
-    return ImageFile(paths[0], stem(paths[0]), planes, "".join(letters).upper(), shape)
+    return ImageFile(
+        paths[0],
+        stem(paths[0]),
+        planes,
+        "".join(letters).upper(),
+        shape,
+        files[0].stack.axes,
+        any(file.guessed for file in files),
+    )
 
 
-def fit_channels(image: Image, names: Sequence[str], reading: Reading, other: str) -> Image:
+def fit_channels(
+    image: Image, names: Sequence[str], reading: Reading, other: str, guessed: bool = False
+) -> Image:
     """Return `image` with the channels that a model was trained on, in their order.
 
     Parameters
@@ -158,6 +185,8 @@ def fit_channels(image: Image, names: Sequence[str], reading: Reading, other: st
         Where the user picked the channels, only their number is checked.
     other : str
         The other side and its verb, for the message.
+    guessed : bool
+        Whether nothing but the shape of the image's file says that these are its channels.
 
     Raises
     ------
@@ -166,19 +195,18 @@ def fit_channels(image: Image, names: Sequence[str], reading: Reading, other: st
     """
     from napari_impartial.core.data.channels import match_channels
 
+    advice = "pick as many in the same order with --channels, or name them with --channel-names"
+    if guessed and image.n_channels > len(names) and not reading.chosen:
+        letters = "ZYX" if len(names) == 1 else "ZCYX"
+        advice = f"if these are slices and not channels, say --axes {letters}; otherwise {advice}"
     places = match_channels(
-        image.channel_names,
-        names,
-        image.name,
-        other,
-        "pick as many in the same order with --channels, or name them with --channel-names",
-        by_name=not reading.chosen,
+        image.channel_names, names, image.name, other, advice, by_name=not reading.chosen
     )
     return image.select(places)
 
 
 def read_scribbles(
-    path: Path, image: ImageFile, partial_masks: bool = False, axes: str | None = None
+    path: Path, image: ImageFile, partial_masks: bool | None = None, axes: str | None = None
 ) -> list[Scribbles]:
     """Read the annotation of an image file, one for each of its planes.
 
@@ -186,47 +214,43 @@ def read_scribbles(
     ----------
     path : Path
         A label image (0 not annotated, 1 background, 2 and up foreground classes), or an
-        ImageJ ROI zip of some whole cells.
+        ImageJ ROI zip or GeoJSON file of some whole cells.
     image : ImageFile
         The image that it belongs to.
-    partial_masks : bool
-        Label images hold some whole cells, each with an id of its own.
+    partial_masks : bool, optional
+        Label images hold some whole cells, each with an id of its own. None: they should not,
+        and are refused if they look like it.
     axes : str, optional
-        Axes of the image as the user gave them; the labels' are in the same order, unless their
-        file says which are time points and slices.
+        Axes of the image as the user gave them; those of labels whose file does not say are the
+        image's.
 
     Raises
     ------
     ImPartialError
         If it cannot be read or does not fit the image.
     """
+    if path.suffix.lower() in REGION_SUFFIXES:
+        return _read_regions(path, image)
     from napari_impartial.core.data.scribbles import from_instances, from_labels
-    from napari_impartial.io import read_label_stack
-    from napari_impartial.io.rois import read_roi_zip
+    from napari_impartial.io.labels import open_labels, transposed
 
-    n_planes = len(image.planes)
-    shape = image.planes[0].shape
-    if path.suffix.lower() in (".zip", ".roi"):
-        if n_planes > 1:
+    labels = open_labels(path)
+    letters = (axes or "").upper()
+    if 0 <= letters.find("X") < letters.find("Y"):
+        labels = transposed(labels)
+    try:
+        planes = labels.planes_of(image.stack)
+    except ImPartialError as error:
+        count = labels.array.shape[0] if labels.array.ndim == 3 else 0
+        if image.guessed and len(image.planes) == 1 and count == image.planes[0].n_channels:
             raise ImPartialError(
-                f"{path} holds outlines for one plane but {image.path} has {n_planes}; "
-                "give a label image with as many planes."
-            )
-        return [from_instances(read_roi_zip(path, shape))]
-    labels = read_label_stack(path)
-    in_order = labels.ndim == 4
-    planes = list(labels.reshape(-1, *labels.shape[-2:]))
-    if len(planes) != n_planes:
-        raise ImPartialError(
-            f"{path} has {_count(len(planes), 'plane')}, {image.path} has "
-            f"{_count(n_planes, 'plane')}; scribbles need the same planes as their image."
-        )
-    if in_order and image.stack_axes == "TZ" and labels.shape[:2] != image.stack_shape:
-        raise ImPartialError(
-            f"{path} has {_time_points(labels.shape)}, {image.path} has "
-            f"{_time_points(image.stack_shape)}; scribbles need the same planes as their image."
-        )
-    planes = _in_our_order(planes, image, (axes or "").upper(), in_order)
+                f"{path} has {count} planes and {image.path} was taken for one plane of {count} "
+                "channels, since it does not say what its axes are; if these are slices, say "
+                "--axes ZYX."
+            ) from None
+        raise ImPartialError(f"{error}") from None
+    shape = image.planes[0].shape
+    _check_kind(path, planes, partial_masks)
     try:
         if partial_masks:
             for plane in planes:
@@ -237,26 +261,52 @@ def read_scribbles(
         raise ImPartialError(f"{path}: {error}") from None
 
 
-def _in_our_order(
-    planes: list[NDArray[np.int32]], image: ImageFile, axes: str, in_order: bool
-) -> list[NDArray[np.int32]]:
-    """Order label planes as the image's: by time point, then slice; rows before columns.
+def _check_kind(
+    path: Path, planes: Sequence[NDArray[np.int32]], partial_masks: bool | None
+) -> None:
+    """Refuse cells that would be taken for strokes, and strokes for cells, unless so told.
 
-    They are `in_order` already where their own file says which are time points and slices.
+    Raises
+    ------
+    ImPartialError
+        Naming the option.
     """
-    if 0 <= axes.find("X") < axes.find("Y"):
-        planes = [plane.T for plane in planes]
-    if not in_order and 0 <= axes.find("Z") < axes.find("T") and image.stack_axes == "TZ":
-        n_t, n_z = image.stack_shape
-        planes = [planes[z * n_t + t] for t in range(n_t) for z in range(n_z)]
-    return planes
+    from napari_impartial.core.label_kinds import looks_like_cells, looks_like_strokes
+
+    painted = [plane for plane in planes if plane.any()]
+    if partial_masks is None and any(map(looks_like_cells, painted)):
+        raise ImPartialError(
+            f"{path} looks like outlined cells with a number each and not like strokes (1 "
+            "background, 2 cells); say --partial-masks, or --no-partial-masks if they are strokes."
+        )
+    if partial_masks and any(map(looks_like_strokes, painted)):
+        raise ImPartialError(
+            f"{path} looks like strokes (1 background, 2 cells) and not like outlined cells with a "
+            "number each; leave --partial-masks out, or give each cell a number of its own."
+        )
+
+
+def _read_regions(path: Path, image: ImageFile) -> list[Scribbles]:
+    """Read outlined cells as scribbles, plane by plane."""
+    from napari_impartial.core.data.scribbles import from_instances
+    from napari_impartial.io.regions import rasterise, read_regions
+
+    first = image.planes[0]
+    labels = rasterise(
+        read_regions(path),
+        first.shape,
+        image.stack_axes,
+        image.stack_shape,
+        n_channels=first.n_channels,
+    )
+    return [from_instances(plane) for plane in labels.reshape(-1, *first.shape)]
 
 
 def read_training_files(
     images: Sequence[Path],
     scribbles: Sequence[Path],
     reading: Reading | None = None,
-    partial_masks: bool = False,
+    partial_masks: bool | None = None,
 ) -> tuple[list[Image], list[Scribbles]]:
     """Read images with their scribbles, and check that there is something to learn.
 
@@ -285,9 +335,28 @@ def read_training_files(
                 continue  # planes of a stack that nobody has painted on, as in the window
             all_scribbles.append(labels)
             names = (all_images or [plane])[0].channel_names
-            all_images.append(fit_channels(plane, names, reading, "the first image has"))
+            all_images.append(
+                fit_channels(plane, names, reading, "the first image has", file.guessed)
+            )
     check_trainable(all_scribbles)
+    for image in all_images:
+        say_blank(image)
     return all_images, all_scribbles
+
+
+def say_blank(image: Image) -> None:
+    """Name the channels of an image that hold one value only.
+
+    Raises
+    ------
+    ImPartialError
+        If all do.
+    """
+    from napari_impartial.core.data.image import check_content
+
+    blank = check_content(image)
+    if blank:
+        note(f"{image.name} holds one value everywhere in {', '.join(blank)}; it tells nothing.")
 
 
 def check_one_each(images: Sequence[object], scribbles: Sequence[Path]) -> None:
@@ -303,10 +372,6 @@ def check_one_each(images: Sequence[object], scribbles: Sequence[Path]) -> None:
             f"{_count(len(images), 'image')} but {_count(len(scribbles), 'scribble file')}; "
             "give one scribble file for each image, in the same order."
         )
-
-
-def _time_points(shape: tuple[int, ...]) -> str:
-    return f"{_count(shape[0], 'time point')} of {_count(shape[1], 'slice')}"
 
 
 def _count(number: int, noun: str) -> str:

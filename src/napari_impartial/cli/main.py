@@ -9,11 +9,13 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 from napari_impartial import __version__
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, ImPartialWarning, printable
 from napari_impartial.core.torch_env import wait_passively
 
 from .options import Parser, add_json
@@ -111,7 +113,25 @@ def silence() -> None:
     """Keep libraries' notes off stderr: one line a failure is all that scripts get to see."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+        warnings.simplefilter("always", ImPartialWarning)
     logging.getLogger().addHandler(logging.NullHandler())
+
+
+@contextmanager
+def notes_on_stderr(prefix: str) -> Iterator[None]:
+    """Print the program's own notes in one line each, once."""
+    usual, said = warnings.showwarning, set()
+
+    def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
+        if not issubclass(category, ImPartialWarning):
+            usual(message, category, *args, **kwargs)
+        elif str(message) not in said:
+            said.add(str(message))
+            write_line(f"{prefix}: note: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -131,12 +151,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = build_parser().parse_args(argv)
         prefix = f"{PROGRAM} {args.command}"
         module = _module(args.command)
-        result = module.run(args)
+        with notes_on_stderr(prefix):
+            result = module.run(args)
         status = int(result.pop("exit_status", 0))
         text = module.describe(result)
         # Tables stay readable with --json too: only the last line is for programs.
         if not args.json or getattr(module, "ALWAYS_DESCRIBE", False):
-            print(text)
+            print(printable(text))
         if args.json:
             print(to_json(result))
         sys.stdout.flush()

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, message, printable, shortened
+
+# Controls of the second half, marks that turn text round, halves of characters.
+_OBEYED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
 def plain(value: Any) -> Any:
@@ -41,7 +45,9 @@ def plain(value: Any) -> Any:
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """JSON text of `value`; one line unless `indent` is given."""
-    return json.dumps(plain(value), allow_nan=False, indent=indent, ensure_ascii=False)
+    text = json.dumps(plain(value), allow_nan=False, indent=indent, ensure_ascii=False)
+    # what a terminal would obey is written out, as JSON has it
+    return _OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def number_text(value: Any, digits: int = 3) -> str:
@@ -66,7 +72,7 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 def write_line(text: str) -> None:
     """Write one line to stderr."""
-    print(" ".join(text.split()), file=sys.stderr, flush=True)
+    print(message(text), file=sys.stderr, flush=True)
 
 
 class ProgressBar:
@@ -81,7 +87,7 @@ class ProgressBar:
     """
 
     def __init__(self, label: str, stream: TextIO | None = None) -> None:
-        self.label = label
+        self.label = shortened(printable(label), 60)
         self.stream = sys.stderr if stream is None else stream
         self.active = self.stream.isatty()
         self._drawn_at = -math.inf

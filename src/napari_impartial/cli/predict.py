@@ -14,6 +14,7 @@ how its maps are cut is what its preset says, unless options say otherwise.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from .inputs import (
     position,
     read_image_file,
     read_scribbles,
+    say_blank,
     stem,
 )
 from .options import add_reading, add_settings, override
@@ -111,7 +113,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--partial-masks",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
+        default=None,
         help="The scribble images are partial instance masks: some whole cells, an id each.",
     )
     add_reading(parser)
@@ -198,8 +201,10 @@ def _open(
 ) -> ImageFile:
     """Read an image with the channels of the model."""
     file = read_image_file(paths, reading)
-    planes = [fit_channels(plane, names, reading, takes) for plane in file.planes]
-    return ImageFile(file.path, file.name, planes, file.stack_axes, file.stack_shape)
+    planes = [fit_channels(plane, names, reading, takes, file.guessed) for plane in file.planes]
+    if len(planes) == 1:  # blank planes are common in a stack
+        say_blank(planes[0])
+    return dataclasses.replace(file, planes=planes)
 
 
 def predict_file(

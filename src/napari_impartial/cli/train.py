@@ -44,8 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--partial-masks",
-        action="store_true",
-        help="The scribble images are partial instance masks: some whole cells, an id each.",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="The scribble images are partial instance masks: some whole cells, an id each. "
+        "--no-partial-masks: they are strokes, whatever they look like.",
     )
     parser.add_argument(
         "--model", type=Path, required=True, metavar="OUT", help="File to write the model to."

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_impartial.core.data.image import Image
     from napari_impartial.core.data.scribbles import Scribbles
+    from napari_impartial.io.images import ImagePlanes
 
 _COMPANION = re.compile(r"_(truth|scribbles\d+)$")
 _SUFFIXES = (".tif", ".tiff")
@@ -175,24 +176,21 @@ def read_with_labels(image_file: Path, label_file: Path) -> list[tuple[Image, ND
     ImPartialError
         If a file cannot be read or the two do not fit.
     """
-    from napari_impartial.io import read_images
+    from napari_impartial.io.images import open_image
 
-    return _with_labels(image_file, read_images(image_file), label_file)
+    return _with_labels(image_file, open_image(image_file), label_file)
 
 
 def _with_labels(
-    image_file: Path, images: list[Image], label_file: Path
+    image_file: Path, image: ImagePlanes, label_file: Path
 ) -> list[tuple[Image, NDArray[np.int32]]]:
     """Read the labels of an image that is read already."""
-    from napari_impartial.io import read_labels
+    from napari_impartial.io.labels import open_labels
 
-    labels = read_labels(label_file)
-    label_planes = list(labels) if labels.ndim == 3 else [labels]
-    if len(images) != len(label_planes) or any(
-        image.shape != plane.shape for image, plane in zip(images, label_planes, strict=True)
-    ):
+    planes = open_labels(label_file).planes_of(image.stack)
+    if any(one.shape != plane.shape for one, plane in zip(image.planes, planes, strict=True)):
         raise ImPartialError(f"{image_file} and {label_file} do not lie on the same grid.")
-    return list(zip(images, label_planes, strict=True))
+    return list(zip(image.planes, planes, strict=True))
 
 
 def check_files(data: DataSet, percents: Sequence[int], truths: bool = False) -> None:
@@ -216,7 +214,7 @@ def check_files(data: DataSet, percents: Sequence[int], truths: bool = False) ->
         cells are taken from holds any.
     """
     from napari_impartial.core.data.scribbles import from_labels
-    from napari_impartial.io import read_images
+    from napari_impartial.io.images import open_image
 
     for percent in percents:
         percent_available(data, percent)
@@ -226,15 +224,15 @@ def check_files(data: DataSet, percents: Sequence[int], truths: bool = False) ->
     cells = False
     for sample in data.train:
         scribbles = {p: sample.scribbles[p] for p in percents if p in sample.scribbles}
-        images = read_images(sample.image)
+        image = open_image(sample.image)
         for file in scribbles.values():
-            for image, labels in _with_labels(sample.image, images, file):
+            for plane, labels in _with_labels(sample.image, image, file):
                 try:
-                    from_labels(labels, image.shape)
+                    from_labels(labels, plane.shape)
                 except ImPartialError as error:
                     raise ImPartialError(f"{file}: {error}") from None
         if sample.truth is not None and (truths or len(scribbles) < len(percents)):
-            planes = _with_labels(sample.image, images, sample.truth)
+            planes = _with_labels(sample.image, image, sample.truth)
             cells = cells or any(truth.any() for _, truth in planes)
     if (truths or simulated) and not cells:
         raise no_cell([sample.truth for sample in data.train if sample.truth is not None])

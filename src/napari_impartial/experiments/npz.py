@@ -7,13 +7,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io.numpy_files import read_header
 
 
 class ArrayStream:
@@ -52,7 +52,7 @@ class ArrayStream:
                         f"{path} holds no array {name!r}; it has {', '.join(names) or 'none'}."
                     )
                 with archive.open(f"{name}.npy") as stream:
-                    self.shape, by_column, self.dtype = _header(stream)
+                    self.shape, by_column, self.dtype = read_header(stream)
         except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
             raise ImPartialError(
                 f"{path} cannot be read; it may be truncated or no .npz file ({error})."
@@ -85,7 +85,7 @@ class ArrayStream:
                 zipfile.ZipFile(self._path) as archive,
                 archive.open(f"{self._name}.npy") as stream,
             ):
-                _header(stream)
+                read_header(stream)
                 for _ in range(len(self)):
                     data = stream.read(size)
                     if len(data) < size:
@@ -95,13 +95,3 @@ class ArrayStream:
             raise ImPartialError(
                 f"{self._path} cannot be read to its end; it may be truncated ({error})."
             ) from error
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read an array's shape, whether it is stored by column, and its type."""
-    version = npy.read_magic(stream)
-    if version == (1, 0):
-        return npy.read_array_header_1_0(stream)
-    if version == (2, 0):
-        return npy.read_array_header_2_0(stream)
-    raise ValueError(f"version {version} of the .npy format is not known")

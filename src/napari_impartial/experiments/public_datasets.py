@@ -314,7 +314,7 @@ def read_cpdmfci(source: Path) -> Iterator[AnnotatedImage]:
             "_".join([*kept[1:], stem(file)]),
             images[0].channels,
             images[0].channel_names,
-            read_roi_zip(outlines, images[0].shape),
+            read_roi_zip(outlines, images[0].shape, images[0].n_channels),
         )
     if not found:
         raise ImPartialError(

@@ -58,7 +58,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     from napari_impartial.cli.inputs import check_distinct, check_not_inputs, stem
     from napari_impartial.core.data.scribbles import simulate
-    from napari_impartial.io import read_label_stack, write_tiff
+    from napari_impartial.io import write_tiff
+    from napari_impartial.io.labels import open_labels
 
     from .dataset import no_cell
 
@@ -71,13 +72,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             raise ImPartialError(
                 f"{file} exists; choose another --out, delete it, or replace it with --overwrite."
             )
-    truths = [read_label_stack(path) for path in args.truths]
-    if not any(truth.any() for truth in truths):
+    truths = [open_labels(path) for path in args.truths]
+    if not any(truth.array.any() for truth in truths):
         raise no_cell(args.truths)
     ensure_folder(args.out)
     rng = np.random.default_rng(args.seed)
     cells, annotated = 0, 0
-    for file, truth in zip(files, truths, strict=True):
+    for file, labels in zip(files, truths, strict=True):
+        # of a file that does not say what its planes are, the strokes say no more
+        truth, axes = labels.in_order(), labels.axes
+        if axes is None:
+            truth, axes = truth.reshape(-1, *truth.shape[-2:]), "C"
         painted = np.zeros(truth.shape, np.uint8)
         for at in np.ndindex(truth.shape[:-2]):
             if truth[at].any():
@@ -85,7 +90,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 painted[at] = scribbles.labels
                 cells += int(np.count_nonzero(np.unique(truth[at])))
                 annotated += len(ids)
-        write_tiff(file, painted, "TZYX"[-truth.ndim :])
+        write_tiff(file, painted, "".join(sorted(axes)) + "YX")
     return {
         "files": files,
         "cells": cells,

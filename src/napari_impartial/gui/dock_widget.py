@@ -403,9 +403,9 @@ class ImPartialWidget(QWidget):
         self._update()
 
     def _import_rois(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "ImageJ ROIs", "", "ImageJ ROIs (*.zip *.roi)")
+        path, _ = QFileDialog.getOpenFileName(self, "Outlined cells", "", mask_import.KINDS)
         if path:
-            mask_import.from_roi_file(self.workspace, path)
+            mask_import.from_region_file(self.workspace, path)
 
     def _show_scribbles(self) -> None:
         record = self.session.record

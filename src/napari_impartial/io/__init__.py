@@ -2,7 +2,8 @@
 
 from napari_impartial.core.atomic_write import atomic_path
 
-from .images import SUFFIXES, read_images, read_label_stack, read_labels, stem, write_tiff
+from .images import SUFFIXES, read_images, stem, write_tiff
+from .labels import read_label_stack, read_labels
 from .rois import read_roi_zip
 
 __all__ = [

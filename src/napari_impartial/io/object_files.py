@@ -44,12 +44,15 @@ class Objects:
         A letter, T or Z, for each leading axis.
     pixel_size, pixel_unit
         As in :class:`core.data.image.Image`.
+    n_channels : int
+        Of the image.
     """
 
     labels: NDArray[Any]
     stack_axes: str = ""
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str = ""
+    n_channels: int = 1
 
 
 def object_files(name: str, folder: Path) -> dict[str, Path]:
@@ -98,9 +101,9 @@ def write_objects(kind: str, path: str | os.PathLike[str], objects: Objects) -> 
             pixel_unit=objects.pixel_unit,
         )
     elif kind == "rois":
-        write_roi_zip(path, objects.labels, objects.stack_axes)
+        write_roi_zip(path, objects.labels, objects.stack_axes, objects.n_channels)
     else:
-        write_geojson(path, objects.labels)
+        write_geojson(path, objects.labels, objects.stack_axes)
 
 
 def write_table(path: str | os.PathLike[str], table: Table) -> None:

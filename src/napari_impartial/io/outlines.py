@@ -76,12 +76,91 @@ def outlines(labels: NDArray[Any]) -> Iterator[Outline]:
             yield Outline(int(known[number - 1]), _parts(mask, offset), tuple(plane))
 
 
-def write_roi_zip(path: str | os.PathLike[str], labels: NDArray[Any], stack_axes: str = "") -> int:
-    """Write each object as ImageJ regions in a zip file, whole or not at all.
+def write_roi_zip(
+    path: str | os.PathLike[str], labels: NDArray[Any], stack_axes: str = "", n_channels: int = 1
+) -> int:
+    """Write each object as an ImageJ region in a zip file, whole or not at all.
 
-    A part of an object is a region called after its label, such as ``12`` or ``12-2``;
-    holes are filled, since ImageJ's plain outlines have none. The regions of a stack know
-    their slice and time point.
+    A region is called after its label, such as ``12``. Objects with holes or in several parts
+    are what ImageJ calls compositions. The regions of a stack know their plane: slice and time
+    point for what is a hyperstack in ImageJ, otherwise their place in the row.
+
+    Parameters
+    ----------
+    path
+        Where to.
+    labels
+        (..., Y, X) whole numbers; 0 is background.
+    stack_axes
+        A letter, T or Z, for each leading axis; by default the last ones of ``TZ``.
+    n_channels
+        Of the image: with several, a stack is a hyperstack.
+
+    Returns
+    -------
+    int
+        Number of regions.
+
+    Raises
+    ------
+    ImPartialError
+        If there is no object, or it cannot be written.
+    """
+    written = 0
+    letters = _letters(labels, stack_axes)
+    lengths = [n for n in np.shape(labels)[:-2] if n > 1]
+    hyperstack = len(lengths) > 1 or n_channels > 1
+    with atomic_path(Path(path)) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for outline in outlines(labels):
+            roi = _roi(outline)
+            where = dict(zip(letters, outline.plane, strict=False))
+            if hyperstack:
+                roi.z_position = where.get("Z", -1) + 1
+                roi.t_position = where.get("T", -1) + 1
+            elif lengths:
+                roi.position = max(outline.plane) + 1
+            stem = "-".join([*(f"{n:04}" for n in outline.plane), f"{written:06}", roi.name])
+            archive.writestr(zipfile.ZipInfo(f"{stem}.roi"), roi.tobytes())
+            written += 1
+        _check_any(written)
+    return written
+
+
+def _letters(labels: NDArray[Any], stack_axes: str) -> str:
+    """Return what the leading axes are: what is said, or the last ones of ``TZ``."""
+    return stack_axes or "TZ"[max(0, 4 - np.ndim(labels)) :]
+
+
+def _roi(outline: Outline) -> roifile.ImagejRoi:
+    """Return an object as ImageJ's region: one outline, or a composition of several."""
+    rings = [ring[:-1].astype(np.float32) for part in outline.parts for ring in part]
+    name = str(outline.label)
+    roi = roifile.ImagejRoi.frompoints(rings[0], name=name)
+    roi.roitype = roifile.ROI_TYPE.POLYGON
+    if len(rings) == 1:
+        return roi
+    points = np.concatenate(rings)
+    left, top = np.floor(points.min(axis=0)).astype(int).tolist()
+    right, bottom = np.ceil(points.max(axis=0)).astype(int).tolist()
+    path: list[float] = []
+    for ring in rings:
+        for command, (x, y) in enumerate(ring.tolist()):
+            path += [min(command, 1), x, y]
+        path.append(4)
+    return roifile.ImagejRoi(
+        roitype=roifile.ROI_TYPE.RECT,
+        left=left,
+        top=top,
+        right=right,
+        bottom=bottom,
+        name=name,
+        shape_roi_size=len(path),
+        multi_coordinates=np.array(path, np.float32),
+    )
+
+
+def write_geojson(path: str | os.PathLike[str], labels: NDArray[Any], stack_axes: str = "") -> int:
+    """Write each object as a GeoJSON feature, as QuPath reads it, whole or not at all.
 
     Parameters
     ----------
@@ -95,36 +174,6 @@ def write_roi_zip(path: str | os.PathLike[str], labels: NDArray[Any], stack_axes
     Returns
     -------
     int
-        Number of regions.
-
-    Raises
-    ------
-    ImPartialError
-        If there is no object, or it cannot be written.
-    """
-    written = 0
-    letters = (stack_axes or "TZ"[max(0, 4 - np.ndim(labels)) :]).lower()
-    with atomic_path(Path(path)) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for outline in outlines(labels):
-            where = dict(zip(letters, outline.plane, strict=False))
-            for i, rings in enumerate(outline.parts, start=1):
-                name = f"{outline.label}" + (f"-{i}" if len(outline.parts) > 1 else "")
-                points = rings[0][:-1].astype(np.float32)
-                roi = roifile.ImagejRoi.frompoints(points, name=name, **where)
-                roi.roitype = roifile.ROI_TYPE.POLYGON
-                stem = "-".join([*(f"{n:04}" for n in outline.plane), f"{written:06}", name])
-                archive.writestr(zipfile.ZipInfo(f"{stem}.roi"), roi.tobytes())
-                written += 1
-        _check_any(written)
-    return written
-
-
-def write_geojson(path: str | os.PathLike[str], labels: NDArray[Any]) -> int:
-    """Write each object as a GeoJSON feature, as QuPath reads it, whole or not at all.
-
-    Returns
-    -------
-    int
         Number of features.
 
     Raises
@@ -133,21 +182,24 @@ def write_geojson(path: str | os.PathLike[str], labels: NDArray[Any]) -> int:
         If there is no object, or it cannot be written.
     """
     features = []
+    letters = _letters(labels, stack_axes)
     for outline in outlines(labels):
         parts = [[np.round(ring, 2).tolist() for ring in rings] for rings in outline.parts]
         kind, coordinates = ("Polygon", parts[0]) if len(parts) == 1 else ("MultiPolygon", parts)
-        properties: dict[str, Any] = {
-            "objectType": "detection",
-            "name": str(outline.label),
-            "label": outline.label,
-        }
-        if outline.plane:
-            properties["plane"] = list(outline.plane)
+        geometry: dict[str, Any] = {"type": kind, "coordinates": coordinates}
+        where = dict(zip(letters, outline.plane, strict=False))
+        if where:
+            # of all channels
+            geometry["plane"] = {"c": -1, "z": where.get("Z", 0), "t": where.get("T", 0)}
         features.append(
             {
                 "type": "Feature",
-                "geometry": {"type": kind, "coordinates": coordinates},
-                "properties": properties,
+                "geometry": geometry,
+                "properties": {
+                    "objectType": "detection",
+                    "name": str(outline.label),
+                    "label": outline.label,
+                },
             }
         )
     _check_any(len(features))

@@ -155,36 +155,16 @@ def test_an_image_is_a_copy() -> None:
     assert not image.channels.any()
 
 
-def test_colour_names_and_alpha() -> None:
+def test_colour_is_what_somebody_said_is_colour() -> None:
     colour = np.random.default_rng(0).integers(0, 255, (8, 9, 4)).astype(np.uint8)
-    image = from_array(colour)
+    # four stains, for all that the array says; none is dropped
+    stains = from_array(colour)
+    assert stains.channel_names == ("channel 1", "channel 2", "channel 3", "channel 4")
+    np.testing.assert_array_equal(stains.channels, np.moveaxis(colour, -1, 0))
+    image = from_array(colour[..., :3], colour=True)
     assert image.channel_names == ("red", "green", "blue")
-    np.testing.assert_array_equal(image.channels, np.moveaxis(colour[..., :3], -1, 0))
-    # four stains of another type are four stains
-    assert from_array(colour.astype(np.uint16)).n_channels == 4
-    opaque = colour.astype(np.float32)
-    opaque[..., 3] = 1
-    assert from_array(opaque).n_channels == 3
-    # names for all four say that the fourth counts
+    assert from_array(colour, colour=True).channel_names == ("red", "green", "blue", "channel 4")
     assert from_array(colour, channel_names="abcd").channel_names == ("a", "b", "c", "d")
-    # channels first are stains, not colours
-    assert from_array(colour[..., :3].transpose(2, 0, 1)).channel_names == (
-        "channel 1",
-        "channel 2",
-        "channel 3",
-    )
-
-
-def test_whether_a_stack_has_alpha_is_decided_for_all_its_planes() -> None:
-    stains = np.random.default_rng(0).integers(0, 999, (3, 8, 9, 4)).astype(np.uint16)
-    stains[1, ..., 3] = 7  # nothing stained in one plane
-    assert [image.n_channels for image in planes(stains, "ZYXC")] == [4, 4, 4]
-    stains[..., 3] = 7
-    found = planes(stains, "ZYXC")
-    assert [image.channel_names for image in found] == [("red", "green", "blue")] * 3
-    np.testing.assert_array_equal(found[2].channels, np.moveaxis(stains[2, ..., :3], -1, 0))
-    stains[1, ..., 3] = 8  # constant in each plane, but not the same
-    assert [image.n_channels for image in planes(stains, "ZYXC")] == [4, 4, 4]
 
 
 def test_names_are_distinct_and_never_blank() -> None:

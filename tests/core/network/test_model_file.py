@@ -95,6 +95,29 @@ def test_a_disk_that_takes_no_more_is_told(model: TrainedModel, path: Path) -> N
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("weight", float("nan"), "no numbers"),
+        ("weight", float("inf"), "no numbers"),
+        ("running_var", -1.0, "no numbers"),
+        ("weight", None, "stored as int8"),
+    ],
+)
+def test_weights_that_predict_nothing_are_refused(
+    path: Path, name: str, value: float | None, message: str
+) -> None:
+    weights = load_file(path)
+    key = next(key for key in weights if key.endswith(name))
+    if value is None:
+        weights[key] = weights[key].to(torch.int8)
+    else:
+        weights[key].flatten()[-1] = value
+    save_file(weights, path, metadata={FORMAT: read_card(path).to_json()})
+    with pytest.raises(ModelFileError, match=message):
+        load_model(path)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
 def test_truncated_file(path: Path, share: float) -> None:
     data = path.read_bytes()

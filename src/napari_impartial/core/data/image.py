@@ -121,6 +121,7 @@ def planes(
     name: str = "image",
     pixel_size: tuple[float, float] | None = None,
     pixel_unit: str = "",
+    colour: bool = False,
 ) -> list[Image]:
     """Cut an array into images, one for each time point and slice.
 
@@ -132,13 +133,14 @@ def planes(
     axes
         Letters of ``TZCYX``, one an axis; None has them guessed (:func:`guess_axes`).
     channel_names
-        One a channel. By default "red", "green", "blue" for colour images (axes ending
-        in C, three or four of them), of which alpha is dropped, and "channel 1" ...
-        otherwise. Names that occur twice are numbered.
+        One a channel. By default "channel 1" and so on; "red", "green" and "blue" for the first
+        three if `colour`. Names that occur twice are numbered.
     name
         Name of the image; "[z=3]" is added where there are several planes.
     pixel_size, pixel_unit
         Passed on.
+    colour
+        Whether the channels are red, green and blue, as far as is known; further ones are kept.
 
     Returns
     -------
@@ -168,10 +170,9 @@ def planes(
         where = [f"{s.lower()}={at[s]}" for s in stacked if shape[letters.index(s)] > 1]
         found.append(to_float32(plane))
         full_names.append(f"{name} [{', '.join(where)}]" if where else name)
-    colour = letters.endswith("C") and _is_colour(found, array.dtype)
     names = _names_of_channels(len(found[0]), colour, channel_names, name)
     images = [
-        Image(plane[: len(names)], names, full, pixel_size, pixel_unit)
+        Image(plane, names, full, pixel_size, pixel_unit)
         for plane, full in zip(found, full_names, strict=True)
     ]
     # whatever the order of the axes, all slices of a time point come together
@@ -188,6 +189,7 @@ def from_array(
     name: str = "image",
     pixel_size: tuple[float, float] | None = None,
     pixel_unit: str = "",
+    colour: bool = False,
 ) -> Image:
     """Turn an array of a single plane into an image (see :func:`planes`).
 
@@ -196,7 +198,7 @@ def from_array(
     ImPartialError
         As :func:`planes`, and if there is more than one plane.
     """
-    images = planes(array, axes, channel_names, name, pixel_size, pixel_unit)
+    images = planes(array, axes, channel_names, name, pixel_size, pixel_unit, colour)
     if len(images) > 1:
         raise ImPartialError(
             f"{name} is a stack of {len(images)} planes; choose one, or say which axis holds "
@@ -271,6 +273,30 @@ def normalize(
     return out
 
 
+def check_content(image: Image) -> tuple[str, ...]:
+    """Refuse an image in which nothing can be seen.
+
+    Returns
+    -------
+    tuple of str
+        Names of its channels that hold one value only, or none.
+
+    Raises
+    ------
+    ImPartialError
+        If all channels do.
+    """
+    flat = []
+    for name, channel in zip(image.channel_names, image.channels, strict=True):
+        low, high = np.fmin.reduce(channel, axis=None), np.fmax.reduce(channel, axis=None)
+        if not high > low:
+            flat.append((name, float(low)))
+    if len(flat) == image.n_channels:
+        values = "no number at all" if all(np.isnan(v) for _, v in flat) else "one value everywhere"
+        raise ImPartialError(f"{image.name} holds {values}; there is nothing to see in it.")
+    return tuple(name for name, _ in flat)
+
+
 def _as_array(values: Any, name: str) -> NDArray[Any]:
     """Turn nested sequences into an array, or say that they are no image."""
     try:
@@ -301,29 +327,15 @@ def _channels_first(plane: NDArray[Any], letters: str) -> NDArray[Any]:
 def _names_of_channels(
     count: int, colour: bool, given: Sequence[str] | None, name: str
 ) -> tuple[str, ...]:
-    """Name the channels; alpha, the last of a colour image, gets no name."""
+    """Name the channels."""
     if given is not None:
         if len(given) != count:
             raise ImPartialError(
                 f"{name} has {count} channels but {len(given)} channel names are given."
             )
         return distinct_names(given)
-    if colour:
-        return ("red", "green", "blue")
-    return tuple(f"channel {i + 1}" for i in range(count))
-
-
-def _is_colour(planes: Sequence[NDArray[np.float32]], dtype: Any) -> bool:
-    """Tell whether (C, Y, X) planes, channels last in the file, are RGB, or RGBA.
-
-    Eight-bit images with four channels last are RGBA; other types may hold four stains,
-    and only a channel without content in any plane is opacity there.
-    """
-    count = len(planes[0])
-    if count != 4:
-        return count == 3
-    first = planes[0][3, 0, 0]
-    return np.dtype(dtype) == np.uint8 or all(bool((p[3] == first).all()) for p in planes)
+    kinds = ("red", "green", "blue") if colour and count >= 3 else ()
+    return (*kinds, *(f"channel {i + 1}" for i in range(len(kinds), count)))
 
 
 def distinct_names(names: Sequence[str]) -> tuple[str, ...]:

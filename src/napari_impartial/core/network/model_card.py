@@ -153,16 +153,20 @@ class ModelCard:
         return cls(**values)
 
 
+_LARGEST = 10**18
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)  # True is an int to isinstance
+    # True is an int to isinstance; a whole number may be too large to be told as any other
+    return type(value) is float or (type(value) is int and abs(value) <= _LARGEST)
 
 
 def _is_whole(value: Any) -> bool:
-    return type(value) is int
+    return type(value) is int and abs(value) <= _LARGEST
 
 
 def _are_names(value: Any, least: int) -> bool:
@@ -297,6 +301,8 @@ def read_card(path: str | Path) -> ModelCard:
     path = Path(path)
     if path.is_dir():
         raise ModelFileError(f"{path} is a folder; name a model file in it.")
+    if path.exists() and not path.is_file():
+        raise ModelFileError(f"{path} is a pipe or a device; name a model file.")
     if not path.is_file():
         raise ModelFileError(f"There is no model file {path}.")
     try:

@@ -78,4 +78,18 @@ def load_model(path: str | Path) -> TrainedModel:
             f"{path}: the weights do not fit its description (channels, classes and network); "
             "use another copy of the file."
         )
+    for name, values in weights.items():
+        # counters of batches are whole numbers, and nothing else is
+        if values.is_floating_point() != expected[name].is_floating_point():
+            raise ModelFileError(
+                f"{path}: its weights are stored as {str(values.dtype).removeprefix('torch.')}, "
+                "which they cannot be; use another copy of the file."
+            )
+        if not torch.isfinite(values).all() or (
+            name.endswith("running_var") and bool((values < 0).any())
+        ):
+            raise ModelFileError(
+                f"{path}: some of its weights are no numbers, and nothing could be predicted; "
+                "train again, or use another copy of the file."
+            )
     return TrainedModel(card, weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_impartial.core.config import ModelConfig, TrainingConfig
-from napari_impartial.core.data.image import Image
+from napari_impartial.core.data.image import Image, check_content
 from napari_impartial.core.data.scribbles import Scribbles, check_trainable
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_file import TrainedModel
@@ -24,7 +24,7 @@ def check_data(
     Raises
     ------
     ImPartialError
-        If they do not, with what to do.
+        If they do not, or an image holds nothing, with what to do.
     """
     if not images:
         raise ImPartialError("There is no image to train on; give at least one.")
@@ -35,6 +35,8 @@ def check_data(
         )
     check_shapes(images, scribbles)
     check_channels(images)
+    for image in images:
+        check_content(image)
     names = images[0].channel_names
     n_classes = check_trainable(scribbles)
     if init is None:

@@ -23,6 +23,7 @@ from napari_impartial.gui.layers.image_source import (
     data_of,
     names_of_channels,
     read_channels,
+    usual_channels,
 )
 from napari_impartial.gui.widgets.text_labels import explained, line, tell
 
@@ -253,7 +254,7 @@ class ImagePanel(QWidget):
         ticked = (
             [*chosen.channels, *chosen.layers[1:]]
             if chosen
-            else [*range(len(own)), *preselected(layer, further)]
+            else [*usual_channels(layer, axes), *preselected(layer, further)]
         )
         # By channel and layer, not by their order: one of them may be gone for a while.
         renamed = dict(zip(ticked, chosen.names, strict=False)) if chosen else {}

@@ -8,7 +8,14 @@ import napari
 from napari.layers import Image as ImageLayer
 
 from . import Source, image_layers, preselected
-from .image_source import axes_are_guessed, axes_of, companions, data_of, names_of_channels
+from .image_source import (
+    axes_are_guessed,
+    axes_of,
+    companions,
+    data_of,
+    names_of_channels,
+    usual_channels,
+)
 
 
 def other_images(
@@ -58,4 +65,4 @@ def _source(viewer: napari.Viewer, layer: ImageLayer, like: Source | None) -> So
         and len(own) == len(names_of_channels(like.primary, like.axes))
     ):
         return Source((layer,), axes, like.channels, like.names)
-    return Source((layer, *further), axes, tuple(range(len(own))))
+    return Source((layer, *further), axes, usual_channels(layer, axes))

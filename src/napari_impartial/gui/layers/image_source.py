@@ -82,6 +82,13 @@ class Source:
         return distinct_names([*(own[i] for i in self.channels), *further])
 
     @property
+    def n_channels_of_file(self) -> int:
+        """Number of channels that ImageJ sees in the image, used or not; colours are one."""
+        if self.primary.rgb or "C" not in self.axes:
+            return len(self.layers)
+        return int(data_of(self.primary).shape[self.axes.index("C")]) + len(self.layers) - 1
+
+    @property
     def plane_shape(self) -> tuple[int, int]:
         """Rows and columns."""
         shape = data_of(self.primary).shape
@@ -267,10 +274,16 @@ def names_of_channels(layer: ImageLayer, axes: str) -> tuple[str, ...]:
     n = int(data_of(layer).shape[axes.index("C")])
     if named := _named(layer, n):
         return named
-    if layer.rgb or (axes.endswith("C") and n == 3):
-        # Alpha says where the picture is, not what it shows; it is dropped on reading.
-        return ("red", "green", "blue")
+    if layer.rgb and n >= 3:
+        return ("red", "green", "blue", "opacity")[:n]
     return tuple(f"channel {i + 1}" for i in range(n))
+
+
+def usual_channels(layer: ImageLayer, axes: str) -> tuple[int, ...]:
+    """Return the channels that are used unless the user says otherwise: all but opacity."""
+    names = names_of_channels(layer, axes)
+    # Opacity says where the picture is, not what it shows; napari takes four stains for it too.
+    return tuple(range(3 if layer.rgb and len(names) == 4 else len(names)))
 
 
 def channel_name(layer: ImageLayer) -> str:

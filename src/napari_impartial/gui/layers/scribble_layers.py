@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import napari
@@ -32,6 +33,11 @@ COLOURS = {
 def _brush_size(source: Source) -> int:
     """Return a size that fits into a cell: cells are small where the image is."""
     return int(np.clip(min(source.plane_shape) // 100, 3, 12))
+
+
+def is_scribble_name(name: str) -> bool:
+    """Tell the names of scribble layers, of this image or another, also of old ones."""
+    return re.fullmatch(r"(old )?scribbles \[.*\]( \[\d+\])?", name) is not None
 
 
 def scribble_name(name: str) -> str:

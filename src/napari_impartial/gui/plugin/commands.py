@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import notifications
 from napari_impartial.gui.layers import Source, image_layers
-from napari_impartial.gui.layers.image_source import axes_of, companions, names_of_channels
+from napari_impartial.gui.layers.image_source import axes_of, companions, usual_channels
 
 if TYPE_CHECKING:
     from napari_impartial.gui.dock_widget import ImPartialWidget
@@ -55,14 +55,14 @@ def measure_selected() -> None:
 
 
 def import_rois(path: str = "") -> None:
-    """Add the areas of an ImageJ ROI file as a Labels layer."""
+    """Add the areas of an ImageJ ROI or GeoJSON file as a Labels layer."""
     viewer = _viewer()
     if viewer is None:
         return
     if not path:
-        path, _ = QFileDialog.getOpenFileName(
-            None, "Import ImageJ ROIs as labels", "", "ImageJ ROIs (*.zip *.roi)"
-        )
+        from .readers_writers import KINDS
+
+        path, _ = QFileDialog.getOpenFileName(None, "Import outlines as labels", "", KINDS)
     if path:
         from .readers_writers import read_rois
 
@@ -84,7 +84,7 @@ def export_objects(path: str = "") -> None:
         from .readers_writers import write_outlines
 
         try:
-            n = write_outlines(path, np.asarray(layer.data))
+            n = write_outlines(path, np.asarray(layer.data), layer.axis_labels)
         except ImPartialError as error:
             notifications.show_error(str(error))
             return
@@ -122,8 +122,7 @@ def _source(viewer: napari.Viewer, layers: list[ImageLayer]) -> Source | None:
         notifications.show_warning(
             f"'{left[0]}' does not lie on the pixels of '{first.name}' and cannot be its channel."
         )
-    own = range(len(names_of_channels(first, axes)))
-    return Source((first, *further), axes, tuple(own))
+    return Source((first, *further), axes, usual_channels(first, axes))
 
 
 def dock(viewer: napari.Viewer) -> ImPartialWidget:

@@ -58,13 +58,14 @@ class _Snapshot:
         """Put the planes together; those without objects are empty."""
         letters = "".join(letter for letter, _ in self.source.stack)
         size, unit = self.source.pixel
+        n_channels = self.source.n_channels_of_file
         if not letters:
-            return Objects(self.planes[()].labels, "", size, unit)
+            return Objects(self.planes[()].labels, "", size, unit, n_channels)
         # Pages of zeros that nothing is written to take no memory.
         labels = np.zeros((*self.source.stack_shape, *self.source.plane_shape), np.int32)
         for index, plane in self.planes.items():
             labels[index] = plane.labels
-        return Objects(labels, letters, size, unit)
+        return Objects(labels, letters, size, unit, n_channels)
 
     def table(self) -> Table:
         """Measure the objects of all planes."""

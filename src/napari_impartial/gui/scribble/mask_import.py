@@ -1,17 +1,28 @@
-"""Scribbles from masks: a Labels layer with some cells, or ImageJ ROIs."""
+"""Scribbles from masks: a Labels layer with some cells, or a file of outlines."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels
 
 from napari_impartial.core.data.scribbles import from_instances
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.label_kinds import looks_like_strokes
 from napari_impartial.gui import notifications
-from napari_impartial.gui.layers.image_source import OURS, Source
-from napari_impartial.gui.layers.scribble_layers import scribble_name
+from napari_impartial.gui.layers.image_source import OURS, PlaneIndex, Source
+from napari_impartial.gui.layers.scribble_layers import is_scribble_name
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.io.rois import read_roi_zip
+from napari_impartial.gui.plugin.readers_writers import KINDS, notes_shown
+from napari_impartial.io.regions import rasterise, read_regions
+
+__all__ = ["KINDS", "candidates", "from_layer", "from_region_file"]
+
+# What is offered is looked at each time that a layer comes or goes.
+_LOOK_PX = 768
+_LOOKED_AT: WeakKeyDictionary[Labels, tuple[int, bool]] = WeakKeyDictionary()
 
 
 def candidates(workspace: Workspace) -> list[str]:
@@ -23,10 +34,30 @@ def candidates(workspace: Workspace) -> list[str]:
     for layer in workspace.viewer.layers:
         if not isinstance(layer, Labels) or layer.multiscale:
             continue
-        ours = OURS in layer.metadata or layer.name == scribble_name(source.name)
-        if not ours and _fits(layer.data.shape, source):
+        ours = OURS in layer.metadata or is_scribble_name(layer.name)
+        if not ours and _fits(layer.data.shape, source) and not _holds_strokes(layer, workspace):
             names.append(str(layer.name))
     return names
+
+
+def _holds_strokes(layer: Labels, workspace: Workspace) -> bool:
+    """Whether a look at the middle of a layer's plane shows strokes; lazy ones are not read."""
+    data = layer.data
+    if not isinstance(data, np.ndarray):
+        return False
+    known = _LOOKED_AT.get(layer)
+    if known is not None and known[0] == id(data):
+        return known[1]
+    plane = data if data.ndim == 2 else data[(0,) * (data.ndim - 2)]
+    index = workspace.session.plane_index
+    if data.ndim == len(index) + 2 and all(i < n for i, n in zip(index, data.shape, strict=False)):
+        plane = data[index]
+    corner = [max(0, (n - _LOOK_PX) // 2) for n in plane.shape]
+    part = plane[corner[0] : corner[0] + _LOOK_PX, corner[1] : corner[1] + _LOOK_PX]
+    found = bool(part.max(initial=0) < 9) and looks_like_strokes(part)
+    if part.any():
+        _LOOKED_AT[layer] = (id(data), found)
+    return found
 
 
 def from_layer(workspace: Workspace, name: str) -> None:
@@ -50,7 +81,13 @@ def from_layer(workspace: Workspace, name: str) -> None:
             f"'{name}' has no labels for this plane; go to another plane or layer."
         )
         return
-    _add(workspace, masks)
+    if looks_like_strokes(masks):
+        notifications.show_warning(
+            f"'{name}' looks like strokes (1 background, 2 cells) and not like outlined cells with "
+            "a number each; nothing was taken over."
+        )
+        return
+    _add(workspace, {plane: masks})
 
 
 def _is_flat(shape: tuple[int, ...]) -> bool:
@@ -64,29 +101,50 @@ def _fits(shape: tuple[int, ...], source: Source) -> bool:
     return shape[-2:] == source.plane_shape and (_is_flat(shape) or stacked)
 
 
-def from_roi_file(workspace: Workspace, path: str) -> None:
-    """Add the ROIs of a file to the scribbles of the plane in view."""
+def from_region_file(workspace: Workspace, path: str) -> None:
+    """Add the outlined cells of a file to the scribbles, each on its plane.
+
+    Those of a file that says nothing of planes go to the plane in view.
+    """
     source = workspace.source
     if source is None:
-        notifications.show_warning("Choose the image that the ROIs belong to first.")
+        notifications.show_warning("Choose the image that the cells belong to first.")
         return
     try:
-        masks = read_roi_zip(path, source.plane_shape)
+        with notes_shown():
+            regions = read_regions(path)
+        if not source.stack or not any(region.placed for region in regions):
+            flat = [replace(r, z=None, t=None, position=None) for r in regions]
+            places = {workspace.session.plane_index: rasterise(flat, source.plane_shape)}
+        else:
+            letters = "".join(letter for letter, _ in source.stack)
+            labels = rasterise(
+                regions,
+                source.plane_shape,
+                "".join(sorted(letters)),
+                tuple(length for _, length in sorted(source.stack)),
+                source.n_channels_of_file,
+            )
+            if letters == "ZT":
+                labels = labels.swapaxes(0, 1)
+            planes = np.ndindex(*labels.shape[:-2])
+            places = {index: labels[index] for index in planes if labels[index].any()}
     except ImPartialError as error:
         notifications.show_error(str(error))
         return
-    _add(workspace, masks)
+    _add(workspace, places)
 
 
-def _add(workspace: Workspace, masks: np.ndarray) -> None:
+def _add(workspace: Workspace, places: dict[PlaneIndex, np.ndarray]) -> None:
     source = workspace.source
     assert source is not None
     try:
-        scribbles = from_instances(masks)
+        scribbles = {index: from_instances(masks) for index, masks in places.items()}
     except ImPartialError as error:
         notifications.show_error(str(error))
         return
     # Known first: the import is a step that can be undone.
     workspace.new_scribbles()
-    workspace.scribbles.add(source, workspace.session.plane_index, scribbles.labels)
+    for index, drawn in scribbles.items():
+        workspace.scribbles.add(source, index, drawn.labels)
     workspace.read_scribbles()

@@ -170,9 +170,11 @@ class ScribblePanel(QWidget):
         self._import_button.setToolTip(
             "Turn the objects of that layer into scribbles; the rest stays not annotated."
         )
-        self._roi_button = QPushButton("ROI file...")
+        self._roi_button = QPushButton("From file...")
         self._roi_button.setObjectName("roi_button")
-        self._roi_button.setToolTip("Turn ImageJ ROIs (.zip or .roi) into scribbles.")
+        self._roi_button.setToolTip(
+            "Turn outlined cells into scribbles: ImageJ ROIs (.zip, .roi) or QuPath's GeoJSON."
+        )
         row = QGridLayout()
         row.addWidget(explained("From masks", self._labels.toolTip()), 0, 0)
         row.addWidget(self._labels, 0, 1, 1, 2)

@@ -1,0 +1,75 @@
+"""What a file of pixels holds, as far as the file says."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What a file holds, as far as the file says.
+
+    Attributes
+    ----------
+    array
+        As stored, whatever its type.
+    axes
+        Letters of ``TZCYX``, one an axis; None if the file does not say.
+    channel_names
+        As in the file; not necessarily as many as it has channels.
+    pixel_size, pixel_unit
+        As in :class:`core.data.image.Image`.
+    colour
+        Whether the first three channels are said to be red, green and blue.
+    opacity
+        Whether the last channel is said to be opacity.
+    palette
+        (N, 3) colours that the values stand for; None where values are what they are.
+    lossy
+        Name of a compression that changes values, or "".
+    """
+
+    array: NDArray[Any]
+    axes: str | None = None
+    channel_names: tuple[str, ...] | None = None
+    pixel_size: tuple[float, float] | None = None
+    pixel_unit: str = ""
+    colour: bool = False
+    opacity: bool = False
+    palette: NDArray[Any] | None = None
+    lossy: str = ""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The planes of a file, in its order.
+
+    Attributes
+    ----------
+    path
+        The file, for messages.
+    axes
+        ``""``, ``"T"``, ``"Z"``, ``"TZ"`` or ``"ZT"``.
+    shape
+        Lengths of these axes.
+    """
+
+    path: str | os.PathLike[str]
+    axes: str
+    shape: tuple[int, ...]
+
+    def describe(self) -> str:
+        """Return the planes in words, such as ``2 time points of 3 slices``."""
+        if not self.axes:
+            return "1 plane"
+        nouns = {"T": "time point", "Z": "slice"}
+        lengths = dict(zip(self.axes, self.shape, strict=True))
+        return " of ".join(_count(lengths[a], nouns[a]) for a in "TZ" if a in lengths)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("s" if number != 1 else "")

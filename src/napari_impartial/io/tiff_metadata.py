@@ -1,0 +1,104 @@
+"""What OME-TIFF and ImageJ files say of channels, pixel size and further files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from napari_impartial.core.errors import note
+
+from .content import Content
+
+# A label that Bio-Formats gives a channel in ImageJ.
+_BIO_FORMATS = re.compile(r"c:\d+/\d+\b")
+_COLOURS = ("red", "green", "blue")
+
+
+def ome_files(xml: str) -> list[str]:
+    """Return the names of all files that OME metadata say the image lies in."""
+    root = _parsed(xml)
+    if root is None:
+        return []
+    names = (element.get("FileName") for element in root.iterfind(".//{*}TiffData/{*}UUID"))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def ome_metadata(content: Content, xml: str, file: Path) -> Content:
+    """Add the channel names and pixel size of the first image in OME metadata."""
+    root = _parsed(xml)
+    pixels = None if root is None else root.find(".//{*}Image/{*}Pixels")
+    if pixels is None:
+        return content
+    found: list[str] = []
+    for channel in pixels.findall("{*}Channel"):
+        name, samples = channel.get("Name") or "", channel.get("SamplesPerPixel") or "1"
+        count = int(samples) if samples.isdecimal() else 1
+        if count == 1 or not name:
+            found += [name] * min(count, 64)
+        else:
+            found += [f"{name} {_part(i, content.colour)}" for i in range(min(count, 64))]
+    units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "YX"]
+    size = pixel_size(pixels.get("PhysicalSizeY"), pixels.get("PhysicalSizeX"))
+    if size is not None and units[0] != units[1]:
+        note(f"{file} gives the height of a pixel in {units[0]}, its width in {units[1]}; "
+             "the pixel size is left out.")  # fmt: skip
+        size = None
+    unit = "" if size is None or units[0] == "pixel" else units[0]
+    names = tuple(found) if any(found) else None
+    return replace(content, channel_names=names, pixel_size=size, pixel_unit=unit)
+
+
+def imagej_metadata(content: Content, tif: tifffile.TiffFile) -> Content:
+    """Add the channel names and pixel size of an ImageJ file."""
+    metadata = tif.imagej_metadata or {}
+    labels = metadata.get("Labels")
+    count = int(metadata.get("channels", 1))
+    names = None
+    if isinstance(labels, list):
+        names = tuple(_stain(str(label)) for label in labels)
+        planes = [names[i : i + count] for i in range(0, len(names), count)]
+        if count > 1 and all(plane == planes[0] for plane in planes):
+            names = planes[0]  # the same in each slice
+    unit = str(metadata.get("unit", "")).replace("\\u00B5", "µ")
+    unit = {"micron": "µm", "um": "µm", "pixel": "", "inch": "", "cm": "cm"}.get(unit, unit)
+    size = None
+    if unit:
+        tags = tif.series[0].keyframe.tags
+        across = (tags.valueof("YResolution"), tags.valueof("XResolution"))
+        if all(isinstance(ratio, tuple) and ratio[0] for ratio in across):
+            size = pixel_size(*(ratio[1] / ratio[0] for ratio in across))
+    return replace(content, channel_names=names, pixel_size=size, pixel_unit=unit if size else "")
+
+
+def pixel_size(height: Any, width: Any) -> tuple[float, float] | None:
+    """Return a pixel size if both numbers make sense."""
+    try:
+        size = float(height), float(width)
+    except (TypeError, ValueError):
+        return None
+    return size if all(np.isfinite(v) and v > 0 for v in size) else None
+
+
+def _parsed(xml: str) -> ElementTree.Element | None:
+    try:
+        return ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return None
+
+
+def _part(index: int, colour: bool) -> str:
+    return _COLOURS[index] if colour and index < len(_COLOURS) else str(index + 1)
+
+
+def _stain(label: str) -> str:
+    """Return a slice's label less the file that Bio-Formats writes into it.
+
+    "c:1/3 - slide 7.czi" is the first channel of three, whatever the slide: it has no name.
+    """
+    return "" if _BIO_FORMATS.match(label) else label
