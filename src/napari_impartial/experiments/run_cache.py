@@ -123,6 +123,7 @@ def run_apart(spec: dict[str, Any], report: Callable[[float], None]) -> Results:
         process = subprocess.Popen(
             [
                 sys.executable,
+                "-P",  # a file random.py beside the images must not be imported
                 "-m",
                 "napari_impartial.experiments.benchmark_run",
                 json.dumps(plain(spec)),
@@ -133,16 +134,16 @@ def run_apart(spec: dict[str, Any], report: Callable[[float], None]) -> Results:
             text=True,
             env={**os.environ, "PYTHONPATH": _search_path()},
         )
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                message = _message(line)
-                report(message.get("fraction", 0.0))
-                results = message.get("results", results)
-            process.wait()
-        finally:
-            process.kill()
-            process.wait()
+        with process:
+            try:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    message = _message(line)
+                    report(message.get("fraction", 0.0))
+                    results = message.get("results", results)
+                process.wait()
+            finally:
+                process.kill()
         errors.seek(0)
         lines = errors.read().split("\n")
     if process.returncode != 0 or results is None:
@@ -166,4 +167,6 @@ def _message(line: str) -> dict[str, Any]:
 def _search_path() -> str:
     """Let the child import the package that runs here, installed or not."""
     here = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+    # An empty entry would stand for the current folder.
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(filter(None, (here, *others)))
