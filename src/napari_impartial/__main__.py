@@ -7,7 +7,7 @@ import sys
 if not sys.flags.safe_path and sys.path and sys.path[0] == os.getcwd():
     del sys.path[0]
 
-from .cli.main import main
+from .cli.start import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -50,7 +50,7 @@ class FinishedRuns:
             results = kept["results"]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None  # damaged: it is done again
         return results if isinstance(results, list) else None
 
@@ -159,7 +159,7 @@ def _message(line: str) -> dict[str, Any]:
     """Read a line of the run; what libraries print (peers do) is left aside."""
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return message if isinstance(message, dict) else {}
 

@@ -107,7 +107,9 @@ class ModelCard:
         for name, config in (("prediction", PredictionConfig()), ("instances", InstanceConfig())):
             defaults = dataclasses.asdict(config)
             values[name] = {k: v for k, v in values[name].items() if v != defaults[k]}
-        return json.dumps(values, ensure_ascii=False)
+        text = json.dumps(values, ensure_ascii=False)
+        # Names of files that are no text may have come into those of channels.
+        return text.encode("utf-8", "replace").decode("utf-8")
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
@@ -154,15 +156,19 @@ class ModelCard:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    if not isinstance(value, str):
+        return False
+    # JSON can say half of a character, which can be printed nowhere.
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)  # True is an int to isinstance
+    # True is an int to isinstance; JSON's whole numbers may have hundreds of digits.
+    return type(value) is float or _is_whole(value)
 
 
 def _is_whole(value: Any) -> bool:
-    return type(value) is int
+    return type(value) is int and abs(value) < 2**63
 
 
 def _are_names(value: Any, least: int) -> bool:
@@ -215,7 +221,7 @@ _ENTRIES: dict[str, _Check] = {
     "created": _TEXT,
     "program_version": _TEXT,
     "device": _TEXT,
-    "seconds": ("a number from 0", lambda value: _is_number(value) and value >= 0),
+    "seconds": ("a number from 0", lambda value: _is_number(value) and 0 <= value < 1e15),
     "steps": ("a whole number from 0", lambda value: _is_whole(value) and value >= 0),
     "rounds": _COUNT,
     "parameters": _COUNT,
