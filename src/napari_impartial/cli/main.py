@@ -134,7 +134,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     prefix = PROGRAM
     try:
         with writable_output(), cleaned_up():
-            args = build_parser().parse_args(argv)
+            try:
+                args = build_parser().parse_args(argv)
+            except SystemExit:
+                # Of help that was asked for, or a wrong argument.
+                unwritten = _flushed()
+                if unwritten is None:
+                    raise
+                return unwritten
             prefix = f"{PROGRAM} {args.command}"
             module = _module(args.command)
             result = module.run(args)
@@ -146,12 +153,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.json:
                 print(to_json_for(sys.stdout, result))
             sys.stdout.flush()
-    except SystemExit:
-        # Of help that was asked for, or a wrong argument.
-        unwritten = _flushed()
-        if unwritten is None:
-            raise
-        return unwritten
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; keep Python from flushing into the void.
         _drop_output()

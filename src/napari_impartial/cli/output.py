@@ -44,7 +44,18 @@ def plain(value: Any) -> Any:
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """JSON text of `value`; one line unless `indent` is given."""
-    return json.dumps(plain(value), allow_nan=False, indent=indent, ensure_ascii=False)
+    text = json.dumps(plain(value), allow_nan=False, indent=indent, ensure_ascii=False)
+    if not _can_be(text, "utf-8"):  # names of files that are no text
+        return json.dumps(plain(value), allow_nan=False, indent=indent)
+    return text
+
+
+def _can_be(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def number_text(value: Any, digits: int = 3) -> str:
@@ -77,11 +88,8 @@ def write_line(text: str) -> None:
 def to_json_for(stream: TextIO, value: Any) -> str:
     """JSON text of `value` in characters that a stream can write."""
     text = to_json(value)
-    try:
-        text.encode(getattr(stream, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(plain(value), allow_nan=False)
-    return text
+    fits = _can_be(text, getattr(stream, "encoding", None) or "utf-8")
+    return text if fits else json.dumps(plain(value), allow_nan=False)
 
 
 @contextmanager

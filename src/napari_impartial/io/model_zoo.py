@@ -143,7 +143,9 @@ def write_zoo_package(
         probability = _run(folder / "weights.pt", scale_range(field, card.normalization, eps))
         _check_same(probability, model, field, image)
         np.save(folder / "test_output.npy", probability[np.newaxis])
-        (folder / "README.md").write_text(_documentation(card, about), encoding="utf-8")
+        (folder / "README.md").write_text(
+            _documentation(card, about), encoding="utf-8", errors="backslashreplace"
+        )
         with warnings.catch_warnings():
             # The library's own; what it thinks of the package is asked for below.
             warnings.simplefilter("ignore")

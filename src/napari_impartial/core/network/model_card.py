@@ -27,6 +27,8 @@ from napari_impartial.core.errors import ImPartialError, ModelFileError
 FORMAT = "napari-impartial"
 FORMAT_VERSION = 1
 EXTENSION = ".impartial"
+# What the format allows.
+_LARGEST_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -289,6 +291,36 @@ def _settings(config: type[_Settings], section: str, values: dict[str, Any]) -> 
         raise _unreadable(f"{section}.{str(error).rstrip('.')}") from None
 
 
+def _metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata of a file in the safetensors format.
+
+    Read, and not mapped as the format's own library does: a file that is cut short by
+    somebody else while it is mapped ends the process.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, RecursionError
+        If it is not in that format, or not whole.
+    """
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= _LARGEST_HEADER:
+            raise ValueError("it does not begin as one")
+        text = file.read(length)
+        if len(text) < length:
+            raise ValueError("it is cut short")
+        header = json.loads(text.decode("utf-8"))
+        size = file.seek(0, 2)
+    metadata = header.pop("__metadata__", {})
+    # Tensors lie one after the other up to the end.
+    end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+    if end != size - 8 - length:
+        raise ValueError("it is cut short, or longer than it says")
+    if not isinstance(metadata, dict) or not all(map(_is_text, metadata.values())):
+        raise ValueError("its metadata are no text")
+    return metadata
+
+
 def read_card(path: str | Path) -> ModelCard:
     """Read a model's card without its weights, and without torch.
 
@@ -298,17 +330,23 @@ def read_card(path: str | Path) -> ModelCard:
         If the file is missing, truncated, not a model, of a newer format, or its card is
         damaged; the message names the file.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if path.is_dir():
         raise ModelFileError(f"{path} is a folder; name a model file in it.")
     if not path.is_file():
         raise ModelFileError(f"There is no model file {path}.")
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+        metadata = _metadata(path)
+    except (
+        OSError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ModelFileError(
             f"{path} is not a model of napari-impartial, or it is damaged ({error})."
         ) from error

@@ -109,7 +109,7 @@ def load_model(path: str | Path) -> TrainedModel:
     try:
         # Read whole: weights mapped from the file would change with it, under a training.
         weights = load(Path(path).read_bytes())
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise ModelFileError(f"The model {path} is damaged ({error}).") from error
     with torch.device("meta"):  # shapes only, whatever size the card claims
         expected = UNet(card.n_channels, card.n_classes, card.model).state_dict()

@@ -170,6 +170,7 @@ class Restorer:
             names = tuple(name for channel, name in named if channel is not None)
             with self.part(f"What the session says of the image {own[0].name!r}"):
                 made = Source(present, image.axes, tuple(image.channels), names)
+                _check_fits(made)
                 key = self._workspace.add(made)
                 self._session.images[key].reviewed = image.reviewed
                 source = made
@@ -374,6 +375,14 @@ def look_at(viewer: napari.Viewer, view: SavedView) -> None:
         camera.zoom = view.zoom
         if len(view.angles) == 3:
             camera.angles = tuple(view.angles)
+
+
+def _check_fits(source: Source) -> None:
+    """Refuse axes and channels that an image cannot have: the window counts on them."""
+    axes, channels = source.axes, source.channels
+    known = len(set(axes)) == len(axes) and {"Y", "X"} <= set(axes) <= set("TZCYX")
+    if not known or not channels or min(channels) < 0 or not source.fits():
+        raise ImPartialError("axes or channels do not fit its pixels.")
 
 
 def _dismissal(saved: SavedDismissal, shape: tuple[int, int]) -> Dismissal | None:
