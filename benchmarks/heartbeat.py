@@ -82,8 +82,8 @@ def main() -> int:
 
 def run_in_a_window(args: argparse.Namespace) -> dict[str, Any]:
     """Measure in a process of its own, on a virtual screen where there is one."""
-    command = ["bash", str(ROOT / "scripts" / "with_display.sh"), sys.executable]
-    command += ["-m", "benchmarks.heartbeat", *sys.argv[1:], "--inside"]
+    command = ["bash", str(ROOT / "scripts" / "with_display.sh")]
+    command += [sys.executable, "-P", "-m", "benchmarks.heartbeat", *sys.argv[1:], "--inside"]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *(p for p in sys.path if p)]),

@@ -85,7 +85,7 @@ def resident_mb(key: str) -> float:
 def _alone(preset: str, side: int) -> tuple[float, float, float]:
     """Seconds, and megabytes before and at most, of one image in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", _LARGE, preset, str(side)],
+        [sys.executable, "-P", "-c", _LARGE, preset, str(side)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -111,7 +111,7 @@ def first_preview(preset: str, side: int, budget: float) -> list[Row]:
         np.savez(file, image=made.image.channels, painted=painted.labels, truth=made.truth)
         arguments = [str(file), str(time.time()), str(wanted), str(budget), preset]
         done = subprocess.run(
-            [sys.executable, "-c", _PREVIEW, *arguments],
+            [sys.executable, "-P", "-c", _PREVIEW, *arguments],
             stdout=subprocess.PIPE,
             text=True,
             check=True,

@@ -10,6 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 venv="${VENV:-.venv}"
 stamp="$venv/.napari-impartial-installed"
+mark="$venv/.napari-impartial-made"
 
 # --- Is everything asked for in place already? -----------------------------------------
 wanted_hash="$(cat constraints.txt setup.cfg pyproject.toml | cksum) $PWD"
@@ -56,8 +57,16 @@ make_venv() {
         install_packages "$package" || fail "This Python cannot make virtual environments. Run" \
             "  $(apt_command "$package")" "and then this command again."
     fi
+    # What is removed has to be an environment that was made here; VENV may name anything.
+    if [ -e "$venv" ] && [ -n "$(ls -A "$venv" 2>&1)" ]; then
+        [ -e "$mark" ] || { [ "$venv" = .venv ] && [ -e "$venv/pyvenv.cfg" ]; } || fail \
+            "$venv is there already and is no virtual environment that this script made;" \
+            "name another folder (VENV=/elsewhere), or remove it yourself."
+        rm -rf "$venv"
+    fi
     say "Making a virtual environment in $venv with $("$python" --version 2>&1)"
-    rm -rf "$venv"
+    mkdir -p "$venv"
+    : >"$mark"
     "$python" -m venv "$venv"
 }
 

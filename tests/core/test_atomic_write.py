@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from napari_impartial.core import atomic_write
+from napari_impartial.core.atomic_write import WorkFolder, atomic_folder
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io import atomic_path
 
@@ -79,3 +86,123 @@ def test_links_are_followed(tmp_path: Path) -> None:
         temporary.write_text("new")
     assert link.is_symlink()
     assert real.read_text() == "new"
+
+
+KILLED = """
+import os, signal, sys
+from napari_impartial.core import atomic_write as atomic
+path = sys.argv[1]
+with (
+    atomic.atomic_path(path + "/result.tif") as file,
+    atomic.atomic_folder(path + "/set") as folder,
+    atomic.WorkFolder("models") as models,
+):
+    file.write_text("half")
+    (folder / "train").mkdir()
+    (folder / "train" / "a.tif").write_text("half")
+    (models / "model").write_text("half")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
+    """A program that writes a file, a folder and temporary files."""
+    for name in ("results", "tmp"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-c", KILLED, str(tmp_path / "results")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            "TMPDIR": str(tmp_path / "tmp"),
+        },
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "writing\n"
+        yield child
+        child.kill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, leftovers have to be two days old")
+def test_leftovers_of_a_killed_program_go_and_nothing_else(
+    tmp_path: Path, writer: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, work = tmp_path / "results", tmp_path / "tmp"
+    others = [
+        results / ".impartial-notes.txt.lnk",
+        results / "impartial-x~.tif",
+        results / ".hidden~.tif",
+    ]
+    for other in others[1:]:
+        other.write_text("somebody's")
+    others[0].symlink_to(tmp_path)
+
+    def left() -> set[str]:
+        return {path.name for path in (*results.iterdir(), *work.iterdir()) if path not in others}
+
+    assert len(left()) == 3
+    monkeypatch.setattr(atomic_write, "_swept", set())
+    for folder in (results, work):
+        atomic_write.sweep(folder)
+    assert len(left()) == 3, "what is being written stays"
+    writer.kill()
+    writer.wait()
+    assert len(left()) == 3
+    # The next program that writes there clears them away.
+    with atomic_path(results / "other.tif") as temporary:
+        temporary.write_text("whole")
+    with WorkFolder("models") as folder:
+        assert folder.parent == work
+        assert left() == {"other.tif", folder.name}
+    assert left() == {"other.tif"}
+    assert all(os.path.lexists(other) for other in others)
+    assert tmp_path.is_dir()
+
+
+def test_a_work_folder_goes_with_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = WorkFolder("models")
+    path = folder.path
+    (path / "model").write_text("x")
+    atomic_write.sweep(tmp_path)
+    assert path.is_dir()
+    del folder
+    gc.collect()
+    assert not path.exists()
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "new" / "set") as folder:
+        (folder / "a").write_text("x")
+        assert os.listdir(tmp_path / "new") == [folder.name]
+    assert os.listdir(tmp_path / "new") == ["set"]
+
+    def interrupted() -> None:
+        with atomic_folder(tmp_path / "new" / "other"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert os.listdir(tmp_path / "new") == ["set"]
+
+
+def test_a_full_disk_is_said_in_the_systems_words(tmp_path: Path) -> None:
+    def numpys_own() -> None:
+        with atomic_path(tmp_path / "a.npy"):
+            raise OSError("129600 requested and 13256 written")
+
+    with pytest.raises(ImPartialError, match="no space left on device"):
+        numpys_own()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ImPartialError, match="Cannot write"), atomic_path(tmp_path / name):
+        pass

@@ -215,7 +215,7 @@ def test_a_session_without_one_of_its_files_is_left_alone(
     open_in(again, folder)
     wait_for(lambda: not again.store.busy)
     assert "cells.tif is not there any more" in notes()[0]
-    assert notes()[-1] == (
+    assert notes()[-1].endswith(
         f"The session in {folder} stays as it was, and what could be brought back goes on in "
         "a new session."
     )
@@ -297,7 +297,7 @@ def test_damaged_objects_leave_the_session_alone(
     before = content(folder)
     _, again = second_window()
     open_in(again, folder)
-    assert "The objects of tissue are lost." in notes()
+    assert any("The objects of tissue are lost." in note for note in notes())
     assert save(again) != folder
     assert content(folder) == before
 

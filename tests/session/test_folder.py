@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import entropy
 from napari_impartial.core.review.round_changes import PackedLabels, unpacked
-from napari_impartial.session import folder as session_folder
 from napari_impartial.session.folder import Kept, SessionFolder, Stored, read_manifest
 from napari_impartial.session.saved_state import (
     SavedImage,
@@ -182,7 +182,7 @@ def test_a_full_disk_leaves_the_last_session(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(session_folder.tifffile.TiffWriter, "write", full)
+        patched.setattr(tifffile.TiffWriter, "write", full)
         with pytest.raises(ImPartialError, match="no space left"):
             SessionFolder(tmp_path).write({"a": Kept(np.zeros((4, 4)))})
     assert (SessionFolder(tmp_path).read()["a"].load() == 1).all()
@@ -200,7 +200,7 @@ def test_strokes_may_be_painted_while_they_are_written(tmp_path: Path) -> None:
         write(path, plane, **options)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(session_folder.tifffile, "imwrite", paint_meanwhile)
+        patched.setattr(tifffile, "imwrite", paint_meanwhile)
         folder.write({"s": Kept(strokes, 0, sparse=True)})
     assert (SessionFolder(tmp_path).read()["s"].load() == 1).all()
     folder.write({"s": Kept(strokes, 1, sparse=True)})
@@ -253,15 +253,230 @@ def test_a_truncated_array_is_told(tmp_path: Path, sparse: bool, share: float) -
         stored.load()
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "arrays/../x", "arrays/.."])
-def test_a_foreign_manifest_leads_nowhere_else(tmp_path: Path, name: str) -> None:
+HEX = "0123456789abcdef" * 2
+ELSEWHERE = [
+    "../../etc/passwd",
+    "/etc/passwd",
+    "arrays/../x",
+    "arrays/..",
+    "arrays/.",
+    "arrays",
+    "arrays/",
+    f"/arrays/{HEX}.tif",
+    f"arrays/../files/{HEX}.tif",
+    r"arrays/..\..\x",
+    rf"arrays\{HEX}.tif",
+    rf"arrays/..\..\{HEX}.tif",
+    r"C:\x",
+    "C:/x",
+    "C:x",
+    f"arrays/C:{HEX}",
+    r"\\server\share\x",
+    "//server/share/x",
+    r"\\?\C:\x",
+    "arrays/CON",
+    "arrays/nul.tif",
+    "files/COM1.impartial",
+    f"files/{HEX}.tif:stream",
+    f"files/{HEX}. ",
+    f"files/{HEX}\x00.tif",
+    f"files/{HEX}.tif\n",
+    "session.json",
+    "files/session.lock",
+    None,
+    3,
+    ["arrays", HEX],
+    "x" * 100_000,
+]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE, ids=lambda name: repr(name)[:30])
+def test_a_foreign_manifest_leads_nowhere_else(tmp_path: Path, name: Any) -> None:
     SessionFolder(tmp_path).write({})
     edit(tmp_path, content={"m": {"$file": name}})
-    with pytest.raises(ImPartialError, match="damaged"):
+    with pytest.raises(ImPartialError, match="damaged") as caught:
         SessionFolder(tmp_path).read()
-    edit(tmp_path, content={"m": {"$array": name, "shape": [1, 1], "dtype": "uint8"}})
+    assert len(str(caught.value)) < 200 + len(str(tmp_path))
+    losses: list[str] = []
+    assert SessionFolder(tmp_path).read(losses) == {"m": None}
+    assert losses == [str(caught.value)]
+    for array in (
+        {"$array": name, "shape": [1, 1], "dtype": "uint8"},
+        {"$planes": [{"at": [], "file": name}], "shape": [1, 1], "dtype": "uint8"},
+    ):
+        edit(tmp_path, content={"m": array})
+        with pytest.raises(ImPartialError, match="damaged"):
+            SessionFolder(tmp_path).read()["m"].load()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder of somebody else's, of which nothing may be changed."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    for name in ("thesis.docx", f"{HEX}.tif", "session.json"):
+        (folder / name).write_text(name)
+    yield folder
+    assert {f.name: f.read_text() for f in folder.iterdir()} == {
+        name: name for name in ("thesis.docx", f"{HEX}.tif", "session.json")
+    }
+
+
+needs_links = pytest.mark.skipif(os.name == "nt", reason="links need privileges on Windows")
+
+
+@needs_links
+@pytest.mark.parametrize("part", ["arrays", "files"])
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_folder_that_is_a_link_is_not_followed(
+    tmp_path: Path, elsewhere: Path, part: str, saved: bool
+) -> None:
+    model = tmp_path / "m.impartial"
+    model.write_bytes(b"weights")
+    content = {"a": Kept(np.ones((3, 4))), "s": Kept(np.eye(3), sparse=True), "m": model}
+    folder = SessionFolder(tmp_path / "s")
+    if saved:
+        folder.write(content)
+        shutil.rmtree(folder.path / part)
+    else:
+        folder.path.mkdir()
+    (folder.path / part).symlink_to(elsewhere, target_is_directory=True)
+    with pytest.raises(ImPartialError, match=f"'{part}'.*is a link to elsewhere"):
+        folder.write({**content, "more": 1})
+    if saved:
+        losses: list[str] = []
+        read = SessionFolder(folder.path).read(losses)
+        assert len(losses) == 1
+        for name in ("a", "s"):
+            with pytest.raises(ImPartialError, match="link"):
+                read[name].load()
+
+
+@needs_links
+def test_files_that_are_links_are_not_followed(tmp_path: Path, elsewhere: Path) -> None:
+    """Neither to read, nor to write: then the link goes, and what it points to stays."""
+    model = tmp_path / "m.impartial"
+    model.write_bytes(b"weights")
+    content = {"a": Kept(np.ones((3, 4))), "s": Kept(np.eye(3), sparse=True), "m": model}
+    path = tmp_path / "s"
+    SessionFolder(path).write(content)
+    for file in [f for f in path.rglob("*") if f.is_file() and f.name != "session.json"]:
+        file.unlink()
+        file.symlink_to(elsewhere / "thesis.docx")
+    losses: list[str] = []
+    read = SessionFolder(path).read(losses)
+    assert read["m"] is None
+    assert "is a link" in losses[0]
+    for name in ("a", "s"):
+        with pytest.raises(ImPartialError, match="is a link"):
+            read[name].load()
+    (path / "session.json").unlink()
+    (path / "session.json").symlink_to(elsewhere / "session.json")
+    with pytest.raises(ImPartialError, match="is a link"):
+        SessionFolder(path).read()
+    SessionFolder(path).write(content)
+    assert not [f for f in path.rglob("*") if f.is_symlink()]
+    assert SessionFolder(path).read()["m"].read_bytes() == b"weights"
+    assert (SessionFolder(path).read()["s"].load() == np.eye(3)).all()
+
+
+@needs_links
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["device", "pipe", "huge"])
+def test_entries_without_end_are_refused_at_once(tmp_path: Path, kind: str) -> None:
+    model = tmp_path / "m.impartial"
+    model.write_bytes(b"weights")
+    SessionFolder(tmp_path / "s").write({"a": Kept(np.ones((3, 4))), "m": model})
+    for file in [*(tmp_path / "s").glob("*/*"), tmp_path / "s" / "session.json"]:
+        file.unlink()
+        if kind == "device":
+            file.symlink_to("/dev/zero")
+        elif kind == "pipe":
+            os.mkfifo(file)
+        else:
+            with open(file, "wb") as sparse:
+                sparse.truncate(2**40)
+        if file.name == "session.json":
+            with pytest.raises(ImPartialError, match="a link, a device or too large"):
+                SessionFolder(tmp_path / "s").read()
+            continue
+        folder = SessionFolder(tmp_path / "s")
+        losses: list[str] = []
+        read = folder.read(losses)
+        if file.suffix == ".tif":
+            with pytest.raises(ImPartialError, match=r"damaged"):
+                read["a"].load()
+        elif kind == "huge":
+            with pytest.raises(ImPartialError, match="too large"):
+                folder.check_file(read["m"])
+        else:
+            assert read["m"] is None
+            assert len(losses) == 1
+
+
+def test_a_file_that_changed_is_told(tmp_path: Path) -> None:
+    model = tmp_path / "m.impartial"
+    model.write_bytes(b"weights")
+    SessionFolder(tmp_path / "s").write({"m": model, "s": Kept(np.eye(5), sparse=True)})
+    folder = SessionFolder(tmp_path / "s")
+    copy = folder.read()["m"]
+    assert folder.check_file(copy) == copy
+    copy.write_bytes(b"weightz")
+    with pytest.raises(ImPartialError, match="is damaged"):
+        folder.check_file(copy)
+    (plane,) = (tmp_path / "s" / "arrays").iterdir()
+    tifffile.imwrite(plane, np.eye(5) + 1)
     with pytest.raises(ImPartialError, match="damaged"):
-        SessionFolder(tmp_path).read()["m"].load()
+        folder.read()["s"].load()
+    # A model whose name has an odd end is kept all the same.
+    odd = tmp_path / "m.a b:c"
+    odd.write_bytes(b"weights")
+    SessionFolder(tmp_path / "t").write({"m": odd})
+    assert SessionFolder(tmp_path / "t").read()["m"].read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"shape": [10**6, 10**6]},
+        {"shape": [10**400, 1]},
+        {"shape": [1e400, 1]},
+        {"shape": [-3, -4]},
+        {"shape": [True, 12]},
+        {"shape": ["3", 4]},
+        {"shape": 12},
+        {"shape": None},
+        {"dtype": "object"},
+        {"dtype": "datetime64[s]"},
+        {"dtype": "i4,i4"},
+        {"dtype": "no such type"},
+        {"dtype": None, "shape": [13]},
+        {"dtype": ["x"]},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_claims_that_do_not_fit_are_told(
+    tmp_path: Path, claim: dict[str, Any], sparse: bool
+) -> None:
+    SessionFolder(tmp_path).write({"a": Kept(np.ones((3, 4), np.uint8), sparse=sparse)})
+    manifest = json.loads((tmp_path / "session.json").read_text())
+    manifest["content"]["a"].update(claim)
+    (tmp_path / "session.json").write_text(json.dumps(manifest))
+    with pytest.raises(ImPartialError):
+        SessionFolder(tmp_path).read()["a"].load()
+
+
+def test_nested_without_end_is_told(tmp_path: Path) -> None:
+    (tmp_path / "session.json").write_text("[" * 200_000)
+    with pytest.raises(ImPartialError, match="truncated or damaged"):
+        read_manifest(tmp_path)
+
+
+def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    """As Python gives names of files that are not UTF-8."""
+    SessionFolder(tmp_path).write({"path": "caf\udce9.tif"})
+    assert SessionFolder(tmp_path).read() == {"path": "caf\udce9.tif"}
 
 
 def test_the_state_comes_back_through_the_folder(tmp_path: Path) -> None:

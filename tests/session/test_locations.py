@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io.session_arrays import is_plain_file
 from napari_impartial.session import locations as places
 from napari_impartial.session.folder import SessionFolder
 from napari_impartial.session.locations import OpenSession, SessionInUseError
@@ -200,3 +204,194 @@ def test_a_folder_that_cannot_be_written_is_let_go_of(
     assert not places._is_locked(tmp_path / "mine")
     assert places.unfinished() == []
     places.write(SavedSession(), None, tmp_path / "mine").finish()
+
+
+def other(root: Path, text: str, name: str = "note.json") -> Path:
+    """Put a note of somebody's there."""
+    note = root / "open" / name
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(text)
+    return note
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        "null",
+        "{}",
+        '{"folder": 3}',
+        '{"folder": null}',
+        '{"folder": ""}',
+        '{"folder": "."}',
+        '{"folder": "relative"}',
+        '{"folder": "/a\\u0000b"}',
+        '{"folder": "/\\ud800"}',
+        '{"folder": "/dev/null"}',
+        '{"folder": "/proc/self/mem"}',
+        json.dumps({"folder": "/" + "x" * 5000}),
+        '{"folder": 1' + "0" * 5000 + "}",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+    ],
+    ids=lambda text: text[:25],
+)
+def test_any_note_lets_the_dock_open(root: Path, tmp_path: Path, text: str) -> None:
+    good = OpenSession(tmp_path / "good")
+    write(good)
+    good.abandon()
+    other(root, text)
+    (root / "recent.json").write_text(text)
+    assert [session.path for session in places.unfinished()] == [tmp_path / "good"]
+    assert places.closed() == []
+
+
+@pytest.mark.parametrize("up", ["open", ".", "..", "x/..", "../root"])
+def test_a_note_removes_nothing_but_a_session(root: Path, up: str) -> None:
+    kept = root.parent / "thesis.docx"
+    kept.write_text("mine")
+    note = other(root, json.dumps({"folder": f"{root}/{up}"}))
+    before = {*root.parent.rglob("*")} - {note}
+    assert places.unfinished() == []
+    assert before <= {*root.parent.rglob("*")}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need privileges on Windows")
+def test_a_folder_that_is_a_link_is_not_emptied(root: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.docx").write_text("mine")
+    root.mkdir(exist_ok=True)
+    (root / "session").symlink_to(mine)
+    other(root, json.dumps({"folder": f"{root}/session"}))
+    assert places.unfinished() == []
+    places.remove_old()
+    assert (mine / "thesis.docx").read_text() == "mine"
+
+
+def test_a_session_on_a_drive_that_is_absent_is_not_forgotten(root: Path, tmp_path: Path) -> None:
+    drive = tmp_path / "drive"
+    opened = OpenSession(drive / "mine")
+    write(opened)
+    opened.abandon()
+    # Unmounted, the mount point is empty or not there at all.
+    for empty in (False, True):
+        drive.rename(tmp_path / "unplugged")
+        if empty:
+            drive.mkdir()
+        assert places.unfinished() == []
+        if empty:
+            drive.rmdir()
+        (tmp_path / "unplugged").rename(drive)
+        assert [session.path for session in places.unfinished()] == [drive / "mine"]
+    # Its session was taken out of it: then there is nothing to offer.
+    (drive / "mine" / "session.json").unlink()
+    assert places.unfinished() == []
+    assert list((root / "open").iterdir()) == []
+
+
+def test_a_drive_that_is_gone_for_good_is_forgotten_at_last(root: Path, tmp_path: Path) -> None:
+    note = other(root, json.dumps({"folder": str(tmp_path / "gone" / "mine")}))
+    assert places.unfinished() == []
+    assert note.exists()
+    long_ago = note.stat().st_mtime - 400 * 86400
+    os.utime(note, (long_ago, long_ago))
+    assert places.unfinished() == []
+    assert not note.exists()
+
+
+def test_a_mount_that_does_not_answer_holds_nobody_up(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of a server that is gone: the system call does not come back."""
+    for name in ("good", "stale"):
+        opened = OpenSession(tmp_path / name)
+        write(opened)
+        opened.abandon()
+    places._remember(tmp_path / "stale")
+    answers, asked = threading.Event(), []
+
+    def stale(path: Path) -> bool:
+        if "stale" in str(path):
+            asked.append(path)
+            answers.wait(60)
+        return is_plain_file(path)
+
+    monkeypatch.setattr(places, "is_plain_file", stale)
+    monkeypatch.setattr(places, "_PATIENCE_S", 0.2)
+    started = time.monotonic()
+    for _ in range(3):
+        assert [session.path for session in places.unfinished()] == [tmp_path / "good"]
+        assert places.unanswered() == [tmp_path / "stale"]
+        assert places.closed() == [] or [c.path for c in places.closed()] == [tmp_path / "good"]
+    assert time.monotonic() - started < 10
+    assert len(asked) == 1, "who does not answer is not asked again meanwhile"
+    answers.set()
+    for thread in list(places._asking.values()):
+        thread.join(10)
+    assert places.unanswered() == []
+    assert len(places.unfinished()) == 2
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read anywhere")
+def test_a_folder_that_cannot_be_read_is_not_forgotten(root: Path, tmp_path: Path) -> None:
+    opened = OpenSession(tmp_path / "drive" / "mine")
+    write(opened)
+    opened.abandon()
+    (tmp_path / "drive").chmod(0)
+    try:
+        assert places.unfinished() == []
+    finally:
+        (tmp_path / "drive").chmod(0o700)
+    assert len(places.unfinished()) == 1
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "x"), OSError(5, "x"), OSError(116, "x")])
+def test_a_folder_that_fails_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    opened = OpenSession(tmp_path / "drive" / "mine")
+    write(opened)
+    opened.abandon()
+    lstat, listdir = os.lstat, os.listdir
+
+    def failing(call: Any) -> Any:
+        def failed(path: Any = ".", **options: Any) -> Any:
+            if "drive" in str(path):
+                raise error
+            return call(path, **options)
+
+        return failed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lstat", failing(lstat))
+        patched.setattr(os, "stat", failing(os.stat))
+        patched.setattr(os, "listdir", failing(listdir))
+        assert places.unfinished() == []
+    assert len(places.unfinished()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need privileges on Windows")
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "thesis.docx"
+    target.write_text("mine")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "session.lock").symlink_to(target)
+    with pytest.raises(ImPartialError, match="link or a device"):
+        OpenSession(tmp_path / "s")
+    assert not places._is_locked(tmp_path / "s")
+    assert target.read_text() == "mine"
+
+
+@pytest.mark.parametrize("saved", ["2026-01-01T00:00:00", "soon", 3, None, "1" * 5000])
+def test_a_session_with_a_damaged_date_does_not_hide_the_others(root: Path, saved: Any) -> None:
+    for name in "ab":
+        opened = OpenSession(root / name)
+        write(opened)
+        opened.abandon()
+    manifest = root / "a" / "session.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "saved": saved}))
+    assert root / "b" in [session.path for session in places.unfinished()]

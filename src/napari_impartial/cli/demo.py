@@ -188,7 +188,7 @@ def _run_sample(
 
     from .inputs import ImageFile
     from .predict import Settings, predict_file, write
-    from .progress import drive, progress_note
+    from .progress import Ended, drive, progress_note
 
     image_path = _write_inputs(sample, out)
     model, stopped = drive(
@@ -196,7 +196,7 @@ def _run_sample(
         lambda progress: report(0.9 * progress.fraction, progress_note(progress)),
     )
     if stopped:
-        raise KeyboardInterrupt
+        raise Ended(stopped)
     save_model(model, out / f"{sample.name}.impartial")
     plane = dataclasses.replace(sample.image, name=sample.name)
     result = predict_file(

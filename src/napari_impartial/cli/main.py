@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -19,7 +21,8 @@ from napari_impartial.core.errors import ImPartialError, ImPartialWarning, print
 from napari_impartial.core.torch_env import wait_passively
 
 from .options import Parser, add_json
-from .output import to_json, write_line
+from .output import to_json_for, writable_output, write_line
+from .progress import cleaned_up
 
 PROGRAM = "napari-impartial"
 DEBUG_VARIABLE = "NAPARI_IMPARTIAL_DEBUG"
@@ -89,14 +92,17 @@ def describe_error(error: BaseException) -> tuple[int, str]:
     the program, 1 that the program is at fault.
     """
     if isinstance(error, KeyboardInterrupt):
-        return 130, "stopped."
+        return 128 + getattr(error, "signal", signal.SIGINT), "stopped."
     if isinstance(error, ImPartialError):
         return 2, str(error)
     if isinstance(error, FileNotFoundError) and error.filename:
         return 2, f"There is no file or folder {error.filename}."
     if isinstance(error, OSError):
+        from napari_impartial.core.atomic_write import reason
+
         place = f" ({error.filename})" if error.filename else ""
-        return 2, f"{error.strerror or error}{place}."
+        words = reason(error)
+        return 2, f"{words[:1].upper()}{words[1:]}{place}."
     # torch reports exhausted memory, the CPU's and the GPU's, as a RuntimeError
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)
@@ -148,19 +154,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     wait_passively(os.environ)
     prefix = PROGRAM
     try:
-        args = build_parser().parse_args(argv)
-        prefix = f"{PROGRAM} {args.command}"
-        module = _module(args.command)
-        with notes_on_stderr(prefix):
-            result = module.run(args)
-        status = int(result.pop("exit_status", 0))
-        text = module.describe(result)
-        # Tables stay readable with --json too: only the last line is for programs.
-        if not args.json or getattr(module, "ALWAYS_DESCRIBE", False):
-            print(printable(text))
-        if args.json:
-            print(to_json(result))
-        sys.stdout.flush()
+        with writable_output(), cleaned_up():
+            try:
+                args = build_parser().parse_args(argv)
+            except SystemExit:
+                # Of help that was asked for, or a wrong argument.
+                unwritten = _flushed()
+                if unwritten is None:
+                    raise
+                return unwritten
+            prefix = f"{PROGRAM} {args.command}"
+            module = _module(args.command)
+            with notes_on_stderr(prefix):
+                result = module.run(args)
+            status = int(result.pop("exit_status", 0))
+            text = module.describe(result)
+            # Tables stay readable with --json too: only the last line is for programs.
+            if not args.json or getattr(module, "ALWAYS_DESCRIBE", False):
+                print(printable(text))
+            if args.json:
+                print(to_json_for(sys.stdout, result))
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; keep Python from flushing into the void.
         _drop_output()
@@ -170,17 +184,35 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         status, message = describe_error(error)
         write_line(f"{prefix}: {message}")
-        try:
-            sys.stdout.flush()
-        except OSError:
-            # What cannot be written would be told a second time, in Python's own words.
-            _drop_output()
+        if isinstance(error, OSError):
+            _drop_output()  # what cannot be written would be told a second time
+        else:
+            _flushed()
     return status
+
+
+def _flushed() -> int | None:
+    """Write what is still to be printed; return the exit status if that cannot be."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return 0
+    except (OSError, ValueError) as error:
+        write_line(f"{PROGRAM}: {describe_error(error)[1]}")
+        # Or Python would tell it a second time, in its own words.
+        _drop_output()
+        return 2
+    return None
 
 
 def _drop_output() -> None:
     """Let what is still to be printed go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is None:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -60,6 +60,11 @@ class Parser(argparse.ArgumentParser):
         """
         raise ImPartialError(f"{message} (see {self.prog} --help)")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse's own says nothing where help cannot be written.
+        if message and file is not None:
+            file.write(message)
+
 
 def flag(name: str) -> str:
     """Command-line spelling of a setting: ``time_budget_s`` -> ``--time-budget-s``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import os
@@ -11,11 +12,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from napari_impartial.core.atomic_write import sweep_once
 from napari_impartial.core.errors import ImPartialError, message, printable, shortened
 
 # Controls of the second half, marks that turn text round, halves of characters.
@@ -47,7 +50,18 @@ def to_json(value: Any, indent: int | None = None) -> str:
     """JSON text of `value`; one line unless `indent` is given."""
     text = json.dumps(plain(value), allow_nan=False, indent=indent, ensure_ascii=False)
     # what a terminal would obey is written out, as JSON has it
-    return _OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    text = _OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    if not _can_be(text, "utf-8"):  # names of files that are no text
+        return json.dumps(plain(value), allow_nan=False, indent=indent)
+    return text
+
+
+def _can_be(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def number_text(value: Any, digits: int = 3) -> str:
@@ -71,8 +85,46 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_line(text: str) -> None:
-    """Write one line to stderr."""
-    print(message(text), file=sys.stderr, flush=True)
+    """Write one line to stderr, if it can be written to: its terminal may be gone."""
+    if sys.stderr is not None:  # or it would be printed among the results
+        with suppress(OSError, ValueError):
+            print(message(text), file=sys.stderr, flush=True)
+
+
+def to_json_for(stream: TextIO, value: Any) -> str:
+    """JSON text of `value` in characters that a stream can write."""
+    text = to_json(value)
+    fits = _can_be(text, getattr(stream, "encoding", None) or "utf-8")
+    return text if fits else json.dumps(plain(value), allow_nan=False)
+
+
+@contextmanager
+def writable_output() -> Iterator[None]:
+    """Make stdout and stderr streams that take any text.
+
+    A name like α-SMA is written as an escape where a pipe is of another code page, as is one
+    of a file that is no text at all. A stream that was closed when the program began gets
+    what it gets nowhere.
+    """
+    streams = (sys.stdout, sys.stderr)
+    handlers = [getattr(stream, "errors", None) for stream in streams]
+    nowhere = None
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if None in streams:
+        nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (closed below)
+        sys.stdout, sys.stderr = (nowhere if stream is None else stream for stream in streams)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        if nowhere is not None:
+            nowhere.close()
+        for stream, handler in zip(streams, handlers, strict=True):
+            if isinstance(stream, io.TextIOWrapper) and not stream.closed:
+                with suppress(OSError, ValueError):
+                    stream.reconfigure(errors=handler)
 
 
 class ProgressBar:
@@ -103,8 +155,7 @@ class ProgressBar:
         trace: TracebackType | None,
     ) -> None:
         if self.active:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
+            self._draw("")
 
     def update(self, fraction: float, note: str = "") -> None:
         """Draw the bar at `fraction` (0 to 1), at most ten times a second."""
@@ -119,8 +170,15 @@ class ProgressBar:
         bar = "#" * round(cells * fraction) + "." * (cells - round(cells * fraction))
         text = f"{self.label} [{bar}] {fraction:4.0%} {left} {note}"
         width = shutil.get_terminal_size().columns - 1
-        self.stream.write("\r\x1b[K" + text[:width])
-        self.stream.flush()
+        self._draw(text[:width])
+
+    def _draw(self, text: str) -> None:
+        try:
+            self.stream.write("\r\x1b[K" + text)
+            self.stream.flush()
+        except (OSError, ValueError):
+            # Its terminal is gone; what it tells the progress of goes on.
+            self.active = False
 
 
 def ensure_folder(path: str | os.PathLike[str]) -> Path:
@@ -143,6 +201,7 @@ def ensure_folder(path: str | os.PathLike[str]) -> Path:
                     f"{folder} cannot be a folder, since {parent} is a file; name another folder."
                 )
         folder.mkdir(parents=True, exist_ok=True)
+        sweep_once(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Training with a progress bar, and Ctrl-C that keeps the best weights."""
+"""Training with a progress bar, and signals that end it and keep the best weights."""
 
 from __future__ import annotations
 
@@ -18,37 +18,80 @@ if TYPE_CHECKING:
 Fit = Generator["TrainingProgress", "Command | None", "TrainedModel"]
 
 
+ENDINGS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Signals by which a person, a scheduler or a lost connection ends a program."""
+
+
+class Ended(KeyboardInterrupt):
+    """A scheduler or a lost connection has ended the program.
+
+    Attributes
+    ----------
+    signal : int
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal = signal_number
+
+
 @contextmanager
-def interrupt_flag() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag; a second one interrupts as usual.
+def cleaned_up() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: nothing half-done is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        raise Ended(number)
+
+    # Who starts us with nohup, or ignores a signal otherwise, has a reason.
+    wanted = [one for one in ENDINGS if signal.getsignal(one) == signal.SIG_DFL]
+    for one in wanted:
+        signal.signal(one, handle if one != signal.SIGINT else signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for one in wanted:
+            signal.signal(one, signal.SIG_DFL)
+
+
+@contextmanager
+def ending_flag() -> Iterator[Callable[[], int]]:
+    """Turn the first signal that ends a program into a flag; a second one ends it as usual.
 
     An exception in the midst of a step would end the generator and lose its weights.
 
     Yields
     ------
     callable
-        Returns whether Ctrl-C was pressed.
+        Returns the number of the signal; 0 before there is one.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # only the main thread may set handlers
+        yield lambda: 0  # only the main thread may set handlers
         return
-    pressed = False
-    previous = signal.getsignal(signal.SIGINT)
+    seen = 0
+    before = {one: signal.getsignal(one) for one in ENDINGS}
+    before = {one: handler for one, handler in before.items() if handler != signal.SIG_IGN}
 
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        seen = number
+        signal.signal(number, before[signal.Signals(number)])
 
-    signal.signal(signal.SIGINT, handle)
+    for one in before:
+        signal.signal(one, handle)
     try:
-        yield lambda: pressed
+        yield lambda: seen
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
-def drive(fit: Fit, report: Callable[[TrainingProgress], None]) -> tuple[TrainedModel, bool]:
-    """Run a training to its end, or to Ctrl-C.
+def drive(fit: Fit, report: Callable[[TrainingProgress], None]) -> tuple[TrainedModel, int]:
+    """Run a training to its end, or until Ctrl-C, SIGTERM or SIGHUP.
 
     Parameters
     ----------
@@ -61,20 +104,20 @@ def drive(fit: Fit, report: Callable[[TrainingProgress], None]) -> tuple[Trained
     -------
     TrainedModel
         The best weights.
-    bool
-        Whether it was stopped by Ctrl-C.
+    int
+        The signal that stopped it; 0 if none did.
     """
     from napari_impartial.core.training.messages import Stop
 
     command: Command | None = None
-    with interrupt_flag() as interrupted:
+    with ending_flag() as ended:
         while True:
             try:
                 report(fit.send(command))
             except StopIteration as end:
                 model: TrainedModel = end.value
-                return model, interrupted()
-            command = Stop() if interrupted() else None
+                return model, ended()
+            command = Stop() if ended() else None
 
 
 def progress_note(progress: TrainingProgress) -> str:

@@ -51,7 +51,7 @@ def _probe() -> str | None:
     """Start Qt in another process; return why it failed, or None."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PROBE],
+            [sys.executable, "-P", "-c", _PROBE],
             capture_output=True,
             text=True,
             timeout=_PROBE_SECONDS,
@@ -80,7 +80,7 @@ def open_window(sample: str) -> str | None:
     # In a process of its own: the command line shares no code with the window.
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", _LAUNCH.format(sample)],
+        [sys.executable, "-P", "-c", _LAUNCH.format(sample)],
         stderr=subprocess.PIPE,
         text=True,
         check=False,

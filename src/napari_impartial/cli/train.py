@@ -2,13 +2,14 @@
 
 Scribbles are label images on the image's grid (0 not annotated, 1 background,
 2 foreground, 3 and up further classes), or ImageJ ROI zips of some whole cells.
-Ctrl-C stops early and keeps the best weights so far.
+Ctrl-C (SIGTERM, SIGHUP) stops early and keeps the best weights so far.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             images = [dataclasses.replace(image, channel_names=names) for image in images]
     model_config, training_config = settings(args, init)
 
-    from napari_impartial.core.network.model_file import save_model
+    from napari_impartial.core.network.model_file import save_model_anywhere
     from napari_impartial.core.training.fit import fit
 
     from .progress import drive, progress_note
@@ -132,13 +133,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             fit(images, scribbles, model=model_config, training=training_config, init=init),
             lambda progress: bar.update(progress.fraction, progress_note(progress)),
         )
-    save_model(model, args.model)
+    path, why = save_model_anywhere(model, args.model)
+    if why:
+        write_line(f"{why} The model has been written to {path} instead; move it from there.")
     if stopped:
-        write_line(f"Stopped by Ctrl-C; the best weights so far are in {args.model}.")
+        name = "Ctrl-C" if stopped == signal.SIGINT else signal.Signals(stopped).name
+        write_line(f"Stopped by {name}; the best weights so far are in {path}.")
     card = model.card
     before = (init.card.seconds, init.card.steps) if init else (0.0, 0)
     return {
-        "model": args.model,
+        "model": path,
         "seconds": card.seconds - before[0],
         "steps": card.steps - before[1],
         "device": card.device,
@@ -151,8 +155,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "channel_names": card.channel_names,
         "class_names": card.class_names,
         "rounds": card.rounds,
-        "stopped": stopped,
-        "exit_status": 130 if stopped else 0,
+        "stopped": bool(stopped),
+        "exit_status": 128 + stopped if stopped else 2 if why else 0,
     }
 
 

@@ -148,7 +148,7 @@ def write_report(out: Path, report: dict[str, Any], text: str) -> dict[str, Path
         (files["results"], to_json(report, indent=1)),
     ):
         with atomic_path(file) as temporary:
-            temporary.write_text(content + "\n", encoding="utf-8")
+            temporary.write_text(content + "\n", encoding="utf-8", errors="backslashreplace")
     if report["summary"] and plot(report["summary"], out / "plot.png"):
         files["plot"] = out / "plot.png"
     return files

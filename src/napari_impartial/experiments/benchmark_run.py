@@ -107,7 +107,7 @@ class Task:
 
 def train_impartial(task: Task, **changes: Any) -> Segment:
     """Train the network and return how it segments."""
-    from napari_impartial.cli.progress import drive
+    from napari_impartial.cli.progress import Ended, drive
     from napari_impartial.core.instances.cutter import to_instances
     from napari_impartial.core.prediction.predict import predict
     from napari_impartial.core.training.fit import fit
@@ -115,10 +115,12 @@ def train_impartial(task: Task, **changes: Any) -> Segment:
     settings = task.spec["settings"]
     prediction = PredictionConfig(**settings["prediction"])
     network = ModelConfig(**settings["model"])
-    model, _ = drive(
+    model, stopped = drive(
         fit(task.images, task.scribbles, network, task.training(**changes)),
         lambda progress: _report(progress.fraction),
     )
+    if stopped:
+        raise Ended(stopped)  # half a training must not count as a result
     task.notes["steps"] = model.card.steps
 
     def segment(image: Image) -> tuple[NDArray[Any], NDArray[np.float32]]:

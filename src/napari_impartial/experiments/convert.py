@@ -14,11 +14,7 @@ the set. DST appears when all is written.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,7 +157,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise ImPartialError(f"{args.out} exists already; name a new folder.")
     groups: dict[str, Written] = {}
-    with whole_folder(args.out) as folder, ProgressBar("converting") as bar:
+    from napari_impartial.core.atomic_write import atomic_folder
+
+    with atomic_folder(args.out) as folder, ProgressBar("converting") as bar:
         for done, one in enumerate(_limited(_arranged(_images(args), args), args)):
             bar.update(0.0, f"{done} images, {one.name}")
             _write(one, folder, groups.setdefault(one.group, Written()), args)
@@ -340,27 +338,6 @@ def _check(groups: dict[str, Written], args: argparse.Namespace) -> None:
                     f"No {part} image{name} was found in {args.source}; give a folder that "
                     "holds both parts."
                 )
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """Yield a folder beside `target` that takes its place if the block succeeds.
-
-    Raises
-    ------
-    OSError
-        If it cannot be made there.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}~"))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        with suppress(FileNotFoundError):
-            target.rmdir()  # an empty folder may stand there
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -220,7 +220,7 @@ class Rounds:
         self, annotator: Annotator, seed: int, init: TrainedModel | None, times: int = 1
     ) -> TrainedModel:
         """Train on all that is annotated, from the last model on, or so many times as long."""
-        from napari_impartial.cli.progress import drive, progress_note
+        from napari_impartial.cli.progress import Ended, drive, progress_note
         from napari_impartial.core.training.fit import fit
 
         done = self._trainings
@@ -242,7 +242,7 @@ class Rounds:
             lambda progress: self.report(done, progress.fraction, progress_note(progress)),
         )
         if stopped:
-            raise KeyboardInterrupt
+            raise Ended(stopped)
         self._trainings += 1
         return model
 

@@ -50,7 +50,7 @@ class FinishedRuns:
             results = kept["results"]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None  # damaged: it is done again
         return results if isinstance(results, list) else None
 
@@ -125,6 +125,7 @@ def run_apart(spec: dict[str, Any], report: Callable[[float], None]) -> Results:
         process = subprocess.Popen(
             [
                 sys.executable,
+                "-P",  # a file random.py beside the images must not be imported
                 "-m",
                 "napari_impartial.experiments.benchmark_run",
                 json.dumps(plain(spec)),
@@ -135,16 +136,16 @@ def run_apart(spec: dict[str, Any], report: Callable[[float], None]) -> Results:
             text=True,
             env={**os.environ, "PYTHONPATH": _search_path()},
         )
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                message = _message(line)
-                report(message.get("fraction", 0.0))
-                results = message.get("results", results)
-            process.wait()
-        finally:
-            process.kill()
-            process.wait()
+        with process:
+            try:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    message = _message(line)
+                    report(message.get("fraction", 0.0))
+                    results = message.get("results", results)
+                process.wait()
+            finally:
+                process.kill()
         errors.seek(0)
         lines = errors.read().split("\n")
     if process.returncode != 0 or results is None:
@@ -160,7 +161,7 @@ def _message(line: str) -> dict[str, Any]:
     """Read a line of the run; what libraries print (peers do) is left aside."""
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return message if isinstance(message, dict) else {}
 
@@ -168,4 +169,6 @@ def _message(line: str) -> dict[str, Any]:
 def _search_path() -> str:
     """Let the child import the package that runs here, installed or not."""
     here = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+    # An empty entry would stand for the current folder.
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(filter(None, (here, *others)))

@@ -20,7 +20,7 @@ def load_keys() -> dict[str, list[str]]:
     """Return the chosen keys of actions; none where the file is missing or damaged."""
     try:
         found = json.loads(keys_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}

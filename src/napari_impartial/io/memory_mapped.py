@@ -6,14 +6,13 @@ The system keeps of them in memory what there is room for and what is looked at.
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_impartial.core.atomic_write import WorkFolder
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.prediction.result import Prediction
 
@@ -33,9 +32,7 @@ class Scratch:
     """
 
     def __init__(self, chunk_bytes: int = CHUNK_BYTES) -> None:
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="napari-impartial-results-", ignore_cleanup_errors=True
-        )
+        self._folder = WorkFolder("results")
         self._chunk_bytes = chunk_bytes
         self._chunk: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._used = 0
@@ -82,11 +79,11 @@ class Scratch:
     def close(self) -> None:
         """Remove the folder; arrays that are still in use stay readable where files may."""
         self._chunk = np.zeros(0, np.uint8)
-        self._folder.cleanup()
+        self._folder.close()
 
     def _new_chunk(self, size: int) -> npt.NDArray[np.uint8]:
         self._number += 1
-        path = Path(self._folder.name) / f"{self._number}.bin"
+        path = self._folder.path / f"{self._number}.bin"
         try:
             with path.open("wb") as file:
                 if hasattr(os, "posix_fallocate"):
@@ -100,7 +97,7 @@ class Scratch:
         except OSError as error:
             raise ImPartialError(
                 f"There is no room for {size / 2**20:.0f} MB of results in "
-                f"{self._folder.name} ({error.strerror or error}); free some space there."
+                f"{self._folder.path} ({error.strerror or error}); free some space there."
             ) from error
         if os.name == "posix":
             # The file goes with its last array, however the program ends.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_impartial import __version__
-from napari_impartial.core.atomic_write import atomic_path
+from napari_impartial.core.atomic_write import WorkFolder, atomic_path
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import ModelCard
@@ -137,15 +136,16 @@ def write_zoo_package(
     # The margin that tiles lose on both sides must leave something of the smallest image.
     least = max(network.least_px, (2 * HALO_PX // step + 1) * step)
     field = _field(image, card, least, step)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with WorkFolder("package") as folder:
         write_torchscript(network, folder / "weights.pt")
         np.save(folder / "test_input.npy", field[np.newaxis])
         eps = _eps(field, card.normalization)
         probability = _run(folder / "weights.pt", scale_range(field, card.normalization, eps))
         _check_same(probability, model, field, image)
         np.save(folder / "test_output.npy", probability[np.newaxis])
-        (folder / "README.md").write_text(_documentation(card, about), encoding="utf-8")
+        (folder / "README.md").write_text(
+            _documentation(card, about), encoding="utf-8", errors="backslashreplace"
+        )
         with warnings.catch_warnings():
             # The library's own; what it thinks of the package is asked for below.
             warnings.simplefilter("ignore")

@@ -115,7 +115,7 @@ def write_table(path: str | os.PathLike[str], table: Table) -> None:
         If it cannot be written.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(to_csv(table), encoding="utf-8", newline="")
+        temporary.write_text(to_csv(table), encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def join_tables(tables: Sequence[Table], places: Sequence[Mapping[str, int]]) -> Table:

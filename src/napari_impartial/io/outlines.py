@@ -205,7 +205,7 @@ def write_geojson(path: str | os.PathLike[str], labels: NDArray[Any], stack_axes
     _check_any(len(features))
     with atomic_path(Path(path)) as temporary:
         text = json.dumps({"type": "FeatureCollection", "features": features})
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return len(features)
 
 

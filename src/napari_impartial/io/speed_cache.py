@@ -16,6 +16,8 @@ from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.training.speed import Speed
 
+_FASTEST = 1e15
+
 
 def cache_path() -> Path:
     """Return the file; it may be deleted at any time."""
@@ -71,7 +73,8 @@ def _trained_key(key: str) -> str:
 
 def _sound(rates: Iterable[float]) -> bool:
     """Whether these can be rates: a damaged file must not become an estimate."""
-    return all(math.isfinite(rate) and rate > 0 for rate in rates)
+    # A number in JSON may have hundreds of digits, which no float holds.
+    return all(0 < rate < _FASTEST and math.isfinite(rate) for rate in rates)
 
 
 def _write(entries: dict[str, Any]) -> None:
@@ -85,6 +88,6 @@ def _write(entries: dict[str, Any]) -> None:
 def _read() -> dict[str, Any]:
     try:
         entries = json.loads(cache_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return entries if isinstance(entries, dict) else {}

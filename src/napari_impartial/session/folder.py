@@ -5,6 +5,10 @@ and copied files never change once they are there: a new state gets a new file, 
 `session.json`, which names the files that count, is replaced in one step once all of
 them are on disk. Files that the manifest no longer names are removed after that. What
 has not changed since the last save is not written again.
+
+A folder may come from somebody else. Names in a manifest that are not of the kind that this
+program gives are refused, and links are never followed out of the folder, neither to read
+nor to write nor to remove.
 """
 
 from __future__ import annotations
@@ -12,34 +16,52 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import tifffile
 
 from napari_impartial import __version__
 from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io.session_arrays import (
+    claimed_of,
+    digest_of,
+    is_link,
+    is_plain_file,
+    place_of,
+    read_pages,
+    write_pages,
+    write_plane,
+)
+from napari_impartial.io.session_manifest import (
+    FORMAT,
+    FORMAT_VERSION,
+    MANIFEST,
+    files_named,
+    read_manifest,
+)
 
 Made = TypeVar("Made")
 
-MANIFEST = "session.json"
-FORMAT = "napari-impartial session"
-FORMAT_VERSION = 1
 _ARRAYS, _FILES = "arrays", "files"
-# zlib's quickest: strokes and labels shrink a hundredfold, and saving stays a matter of
-# milliseconds.
-_COMPRESSION: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": 1}}
-_LEAST_PAGE = 2**16
+# Whatever else a name may be to one system or another (a way up, a drive, a device, a stream):
+# files that this program writes have no other names.
+_OUR_NAME = re.compile(rf"({_ARRAYS}|{_FILES})/[0-9a-f]{{32}}(\.[A-Za-z0-9_-]{{1,32}})?")
+_LONGEST_NAME_SHOWN = 60
+# A model of the largest preset has 124 MB.
+_LARGEST_FILE = 2**31
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +166,7 @@ class SessionFolder:
             self._used, self.lost = {}, []
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
+                self._check_places()
                 described = self._describe(content)
             except OSError as error:
                 reason = (error.strerror or str(error)).rstrip(".").lower()
@@ -160,23 +183,53 @@ class SessionFolder:
                 "saved": datetime.now(UTC).isoformat(timespec="seconds"),
                 "content": described,
             }
-            text = json.dumps(manifest, ensure_ascii=False, indent=1)
-            with atomic_path(self.path / MANIFEST) as temporary:
+            # Names of files that are not UTF-8 are kept as JSON's escapes.
+            text = json.dumps(manifest, indent=1)
+            with self._new_file(MANIFEST) as temporary:
                 temporary.write_text(text, encoding="utf-8")
             self._last = described
-            self._remove_all_but(set(_files_named(described)))
+            self._remove_all_but(set(files_named(described)))
             return True
 
-    def read(self) -> dict[str, Any]:
+    def read(self, losses: list[str] | None = None) -> dict[str, Any]:
         """Return the state that was saved last, with :class:`Stored` for arrays.
+
+        Parameters
+        ----------
+        losses
+            Gets a sentence for each file that is not named as it has to be, or is none of
+            the folder's own; None stands in its place then.
 
         Raises
         ------
         ImPartialError
-            If there is no session, or one that is damaged or of a newer format.
+            If there is no session, or one that is damaged or of a newer format; and for
+            such a file, where there is no list of `losses`.
         """
         content = read_manifest(self.path)["content"]
-        return dict(self._restore(content))
+        return dict(self._restore(content, losses))
+
+    def check_file(self, file: Path) -> Path:
+        """Return a file of :meth:`read` if it is what was kept once; read whole, on any thread.
+
+        Raises
+        ------
+        ImPartialError
+            If it is missing, damaged or too large.
+        """
+        self._check_own(file)
+        try:
+            if file.stat().st_size > _LARGEST_FILE:
+                raise ImPartialError(f"{file} is too large to be a model.")
+            with open(file, "rb") as opened:
+                digest = hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16))
+        except FileNotFoundError as error:
+            raise ImPartialError(f"{file} is missing.") from error
+        except OSError as error:
+            raise ImPartialError(f"{file} cannot be read: {error.strerror}.") from error
+        if digest.hexdigest() != file.name.partition(".")[0]:
+            raise ImPartialError(f"{file} is damaged.")
+        return file
 
     def copy_of(self, source: Path) -> Path | None:
         """Return where the copy of a file lies that was kept last; None if there is none."""
@@ -216,11 +269,11 @@ class SessionFolder:
 
     def _last_copy(self, file: Path) -> Path | None:
         copy = self.copies.get(file)
-        return copy if copy is not None and copy.is_file() else None
+        return copy if copy is not None and is_plain_file(copy) else None
 
     def _once(self, key: tuple[Any, ...], held: Any, keep: Any) -> dict[str, Any]:
         known = self._known.get(key)
-        if known is None or not all((self.path / f).is_file() for f in _files_named(known[1])):
+        if known is None or not all(is_plain_file(self.path / f) for f in files_named(known[1])):
             known = (held, keep())
         self._used[key] = known
         return known[1]
@@ -232,8 +285,8 @@ class SessionFolder:
             return {"$planes": [], **about}
         if not kept.sparse or array.ndim < 2:
             name = f"{_ARRAYS}/{uuid.uuid4().hex}.tif"
-            with atomic_path(self.path / name) as temporary:
-                _write_pages(temporary, array)
+            with self._new_file(name) as temporary:
+                write_pages(temporary, array)
             return {"$array": name, **about}
         planes = []
         for place in np.ndindex(*array.shape[:-2]):
@@ -245,47 +298,60 @@ class SessionFolder:
 
     def _keep_plane(self, plane: npt.NDArray[Any]) -> str:
         """Write a plane under the name that its content gives it, unless it is there."""
-        digest = hashlib.blake2b(f"{plane.shape} {plane.dtype}".encode(), digest_size=16)
-        digest.update(plane.view(np.uint8).data)
-        name = f"{_ARRAYS}/{digest.hexdigest()}.tif"
-        if not (self.path / name).is_file():
-            with atomic_path(self.path / name) as temporary:
-                tifffile.imwrite(temporary, _storable(plane), **_COMPRESSION)
+        name = f"{_ARRAYS}/{digest_of(plane)}.tif"
+        if not is_plain_file(self.path / name):
+            with self._new_file(name) as temporary:
+                write_plane(temporary, plane)
         return name
 
     def _keep_file(self, source: Path) -> dict[str, Any]:
         with open(source, "rb") as file:
             digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
         name = f"{_FILES}/{digest.hexdigest()}{source.suffix}"
-        if not (self.path / name).is_file():
-            with atomic_path(self.path / name) as temporary:
+        if not _OUR_NAME.fullmatch(name):
+            name = f"{_FILES}/{digest.hexdigest()}"
+        if not is_plain_file(self.path / name):
+            with self._new_file(name) as temporary:
                 shutil.copyfile(source, temporary)
         return {"$file": name}
 
-    def _restore(self, value: Any) -> Any:
+    def _restore(self, value: Any, losses: list[str] | None) -> Any:
         if isinstance(value, list):
-            return [self._restore(part) for part in value]
+            return [self._restore(part, losses) for part in value]
         if not isinstance(value, dict):
             return value
         if "$array" in value or "$planes" in value:
             return Stored(self, value)
         if "$file" in value:
-            return self._inside(value["$file"])
-        return {name: self._restore(part) for name, part in value.items()}
+            try:
+                return self._check_own(self._inside(value["$file"]))
+            except ImPartialError as error:
+                if losses is None:
+                    raise
+                losses.append(str(error))
+                return None
+        return {name: self._restore(part, losses) for name, part in value.items()}
 
     def _load(self, reference: dict[str, Any], convert: Callable[[npt.NDArray[Any]], Made]) -> Made:
         try:
-            shape, dtype = tuple(reference["shape"]), np.dtype(reference["dtype"])
+            shape, dtype = claimed_of(reference)
             if "$array" in reference:
-                array = _read(self._inside(reference["$array"])).astype(dtype, copy=False)
-                array = array.reshape(shape)
+                file = self._check_own(self._inside(reference["$array"]))
+                array = read_pages(file, math.prod(shape)).astype(dtype, copy=False).reshape(shape)
             else:
                 array = np.zeros(shape, dtype)
                 for plane in reference["$planes"]:
-                    array[tuple(plane["at"])] = _read(self._inside(plane["file"]))
+                    array[place_of(plane["at"], shape)] = self._load_plane(
+                        plane["file"], shape, dtype
+                    )
         except ImPartialError:
             raise
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except MemoryError as error:
+            raise ImPartialError(
+                f"The session in {self.path} has an array that does not fit into memory."
+            ) from error
+        except Exception as error:
+            # A damaged manifest may say anything; numpy has an error for each.
             raise ImPartialError(
                 f"The session in {self.path} is damaged: an array does not fit ({error})."
             ) from error
@@ -294,57 +360,67 @@ class SessionFolder:
         self._known[(id(made), 0)] = (made, reference)
         return made
 
+    def _load_plane(
+        self, name: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> npt.NDArray[Any]:
+        file = self._check_own(self._inside(name))
+        plane = read_pages(file, math.prod(shape[-2:])).astype(dtype, copy=False)
+        if digest_of(plane) != file.stem:
+            raise ImPartialError(f"{file} is truncated or damaged.")
+        return plane
+
     def _inside(self, name: Any) -> Path:
         """Return the path of a file of ours; a foreign manifest must not lead elsewhere."""
-        parts = PurePosixPath(str(name)).parts
-        if len(parts) != 2 or parts[0] not in (_ARRAYS, _FILES) or parts[1] in (".", ".."):
-            raise ImPartialError(f"The session in {self.path} is damaged: it names {name!r}.")
-        return self.path.joinpath(*parts)
+        if not isinstance(name, str) or not _OUR_NAME.fullmatch(name):
+            shown = repr(name)
+            if len(shown) > _LONGEST_NAME_SHOWN:
+                shown = f"{shown[:_LONGEST_NAME_SHOWN]}..."
+            raise ImPartialError(f"The session in {self.path} is damaged: it names {shown}.")
+        return self.path.joinpath(*name.split("/"))
+
+    def _check_own(self, file: Path) -> Path:
+        """Return the path of a file of ours, unless something else than a file lies there.
+
+        Raises
+        ------
+        ImPartialError
+            If it, or the folder that it lies in, is a link, or it is no ordinary file.
+        """
+        self._check_places()
+        if os.path.lexists(file) and not is_plain_file(file):
+            raise ImPartialError(
+                f"The session in {self.path} is damaged: {file.parent.name}/{file.name} is a link "
+                "or a device and no file of its own."
+            )
+        return file
+
+    def _check_places(self) -> None:
+        """Refuse folders within ours that are links to elsewhere."""
+        for part in (_ARRAYS, _FILES):
+            if is_link(self.path / part):
+                raise ImPartialError(
+                    f"'{part}' in the session's folder {self.path} is a link to elsewhere, which "
+                    "is not followed; put the folder itself there, or use another folder."
+                )
+
+    def _new_file(self, name: str) -> AbstractContextManager[Path]:
+        """Write a file of ours whole or not at all; a link in its place goes, not its target."""
+        path = self.path / name
+        if is_link(path):
+            path.unlink()
+        return atomic_path(path)
 
     def _remove_all_but(self, names: set[str]) -> None:
         """Remove what the manifest no longer names, leftovers of a killed writer included."""
         for part in (_ARRAYS, _FILES):
             folder = self.path / part
-            if not folder.is_dir():
+            if is_link(folder) or not folder.is_dir():
                 continue
             for file in folder.iterdir():
                 if f"{part}/{file.name}" not in names:
+                    # Of a link, this removes the link.
                     with contextlib.suppress(OSError):
                         file.unlink()
-
-
-def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read what a session's folder says of itself; ``content`` is the session.
-
-    Raises
-    ------
-    ImPartialError
-        If there is no session, or one that is damaged or of a newer format.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise ImPartialError(f"There is no folder {folder}.")
-    if not (folder / MANIFEST).is_file():
-        raise ImPartialError(f"No session is saved in '{folder.name}': no {MANIFEST} in {folder}.")
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ImPartialError(f"{folder / MANIFEST} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise ImPartialError(
-            f"The session in {folder} cannot be read: {MANIFEST} is truncated or damaged."
-        ) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ImPartialError(f"{folder} is no session of this program.")
-    version = manifest.get("format_version")
-    if not isinstance(version, int) or not isinstance(manifest.get("content"), dict):
-        raise ImPartialError(f"The session in {folder} is damaged: {MANIFEST} is not complete.")
-    if version > FORMAT_VERSION:
-        raise ImPartialError(
-            f"The session in {folder} was saved by a newer version of the program "
-            f"({manifest.get('program_version')}); update napari-impartial to open it."
-        )
-    return manifest
 
 
 def _mark(file: Path) -> tuple[Any, ...]:
@@ -355,49 +431,3 @@ def _mark(file: Path) -> tuple[Any, ...]:
 
 def _as_it_is(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array
-
-
-def _files_named(value: Any) -> Iterator[str]:
-    """Yield the files that a described value refers to."""
-    if isinstance(value, dict):
-        for name, part in value.items():
-            if name in ("$array", "$file", "file") and isinstance(part, str):
-                yield part
-            else:
-                yield from _files_named(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _files_named(part)
-
-
-def _write_pages(path: Path, array: Any) -> None:
-    """Write an array page by page, so that one that is not in memory need not fit there."""
-    # Colours and other last axes belong to the page: pages of a few pixels are slow.
-    trailing = min(2, array.ndim)
-    while trailing < array.ndim and np.prod(array.shape[-trailing:]) < _LEAST_PAGE:
-        trailing += 1
-    with tifffile.TiffWriter(path, bigtiff=True) as file:
-        for place in np.ndindex(*array.shape[: array.ndim - trailing]):
-            page = _storable(np.ascontiguousarray(array[place]))
-            page = page.reshape(len(page), -1)
-            file.write(page, photometric="minisblack", metadata=None, contiguous=False)
-
-
-def _read(path: Path) -> npt.NDArray[Any]:
-    """Read all pages of one of our files."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            pages = [page.asarray() for page in file.pages]
-        return pages[0] if len(pages) == 1 else np.stack(pages)
-    except MemoryError:
-        raise
-    except FileNotFoundError as error:
-        raise ImPartialError(f"{path} is missing; the session is damaged.") from error
-    except Exception as error:
-        # Decoders raise whatever comes up where a file is cut short.
-        raise ImPartialError(f"{path} is truncated or damaged ({type(error).__name__}).") from error
-
-
-def _storable(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return what TIFF files can hold; the manifest remembers the type."""
-    return plane.astype(np.uint8) if plane.dtype == bool else plane

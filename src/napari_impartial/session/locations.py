@@ -3,6 +3,9 @@
 Beside the folders of sessions that nobody gave a place lies a folder of notes, one for
 each session that is open, wherever it lies. Who finishes in good order takes the note
 away; a note whose session nobody has locked was left by a program that was killed.
+
+A session may lie on a drive that is not there today, or on a mount that answers to nothing:
+neither is forgotten, and nobody waits for long.
 """
 
 from __future__ import annotations
@@ -11,16 +14,21 @@ import contextlib
 import json
 import os
 import shutil
+import threading
+import time
 import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import platformdirs
 from filelock import FileLock, Timeout
 
 from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io.session_arrays import is_link, is_plain_file
 
 from .folder import MANIFEST, SessionFolder, read_manifest
 from .saved_state import SavedSession, from_content, to_content
@@ -30,6 +38,13 @@ VARIABLE = "NAPARI_IMPARTIAL_SESSIONS"
 
 _NOTES, _LOCK, _RECENT = "open", "session.lock", "recent.json"
 _MOST_FINISHED = 5
+# A drive that was not there for so long is not waited for any more.
+_LONGEST_ABSENCE_S = 365 * 86400.0
+# A system call on a mount whose server is gone may never come back.
+_PATIENCE_S = 1.0
+
+Found = TypeVar("Found")
+_asking: dict[Path, threading.Thread] = {}
 
 
 class SessionInUseError(ImPartialError):
@@ -130,7 +145,7 @@ class OpenSession:
     @property
     def is_automatic(self) -> bool:
         """Whether the session lies where sessions are kept that nobody gave a place."""
-        return self.path.parent == sessions_folder()
+        return _is_automatic(self.path)
 
     def abandon(self) -> None:
         """Let go of the folder, as a killed program would: the session is offered again."""
@@ -187,19 +202,21 @@ def write(
 
 
 def unfinished() -> list[Unfinished]:
-    """Return the sessions that were not closed in good order, the latest first."""
-    found = []
-    for note, folder in _notes():
-        if not (folder / MANIFEST).is_file():
-            if not _is_locked(folder):
-                # Killed before anything was saved.
-                _forget(note)
-                if folder.parent == sessions_folder():
-                    shutil.rmtree(folder, ignore_errors=True)
-            continue
-        if not _is_locked(folder) and (known := _look_into(folder)) is not None:
-            found.append(Unfinished(folder, note, *known))
+    """Return the sessions that were not closed in good order, the latest first.
+
+    Those that cannot be read now are left out, and looked at again the next time.
+    """
+    notes = {folder: note for note, folder in _notes()}
+    found = [
+        Unfinished(folder, notes[folder], *known)
+        for folder, known in _answers(lambda folder: _look_at(folder, notes[folder]), notes)
+    ]
     return sorted(found, key=lambda session: session.saved, reverse=True)
+
+
+def unanswered() -> list[Path]:
+    """Return the folders of sessions that lie where the system does not answer."""
+    return sorted(folder for folder, thread in _asking.items() if thread.is_alive())
 
 
 def closed() -> list[Closed]:
@@ -208,20 +225,90 @@ def closed() -> list[Closed]:
     Of those in folders of the user's own, the last five that were closed in good order.
     """
     root, named = sessions_folder(), _remembered()
-    found = []
-    for folder in [*(manifest.parent for manifest in root.glob(f"*/{MANIFEST}")), *named]:
-        if not _is_locked(folder) and (known := _look_into(folder)) is not None:
-            found.append(Closed(folder, *known, folder in named))
+    folders = [*(manifest.parent for manifest in root.glob(f"*/{MANIFEST}")), *named]
+
+    def look(folder: Path) -> tuple[datetime, str] | None:
+        return None if _is_locked(folder) else _look_into(folder)
+
+    found = [Closed(folder, *known, folder in named) for folder, known in _answers(look, folders)]
     return sorted(found, key=lambda session: session.saved, reverse=True)
+
+
+def _answers(
+    look: Callable[[Path], Found | None], folders: Iterable[Path]
+) -> list[tuple[Path, Found]]:
+    """Return what is seen in folders, of those that answer in time."""
+    found: dict[Path, Found | None] = {}
+    folders = list(dict.fromkeys(folders))
+
+    def ask(folder: Path) -> None:
+        # Whatever lies there, the dock opens.
+        with contextlib.suppress(Exception):
+            found[folder] = look(folder)
+
+    threads = []
+    for folder in folders:
+        before = _asking.pop(folder, None)
+        if before is not None and before.is_alive():
+            _asking[folder] = before
+            continue
+        thread = threading.Thread(
+            target=ask, args=(folder,), name="napari-impartial look", daemon=True
+        )
+        thread.start()
+        threads.append((folder, thread))
+    end = time.monotonic() + _PATIENCE_S
+    for folder, thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+        if thread.is_alive():
+            _asking[folder] = thread
+    seen = [(folder, found.get(folder)) for folder in folders]
+    return [(folder, known) for folder, known in seen if known is not None]
+
+
+def _look_at(folder: Path, note: Path) -> tuple[datetime, str] | None:
+    """Return what is in a session that has a note; forget it if there is none any more."""
+    if is_plain_file(folder / MANIFEST):
+        return None if _is_locked(folder) else _look_into(folder)
+    if _is_locked(folder):
+        return None
+    if _is_automatic(folder):
+        # Killed before anything was saved, or removed.
+        _forget(note)
+        if os.path.lexists(folder) and not os.path.lexists(folder / MANIFEST):
+            shutil.rmtree(folder, ignore_errors=True)
+    elif _is_readable(folder) or time.time() - note.stat().st_mtime > _LONGEST_ABSENCE_S:
+        # A folder that is not there may lie on a drive that is not there.
+        _forget(note)
+    return None
+
+
+def _is_readable(folder: Path) -> bool:
+    """Whether a folder is there, and really has no session."""
+    try:
+        return MANIFEST not in os.listdir(folder)
+    except OSError:
+        return False
+
+
+def _is_automatic(folder: Path) -> bool:
+    """Whether a folder is one of those that this program makes for sessions without a place."""
+    root = sessions_folder()
+    # A note may say anything: the way up, or the folder of notes itself.
+    plain = folder.name not in ("", ".", "..", _NOTES) and not is_link(folder)
+    return plain and folder.parent == root
 
 
 def _look_into(folder: Path) -> tuple[datetime, str] | None:
     """Return when a session was saved and what is in it, or None if it cannot be read."""
     try:
         saved = datetime.fromisoformat(read_manifest(folder)["saved"])
-        return saved, from_content(SavedSession, SessionFolder(folder).read()).summary()
-    except (ImPartialError, KeyError, ValueError, TypeError):
+        losses: list[str] = []
+        content = SessionFolder(folder).read(losses)
+        words = from_content(SavedSession, content, losses).summary()
+    except Exception:  # a damaged manifest may say anything
         return None
+    return saved if saved.tzinfo else saved.replace(tzinfo=UTC), words
 
 
 def dismiss(session: Unfinished) -> None:
@@ -237,7 +324,7 @@ def remove_old() -> None:
         folders = [
             folder
             for folder in root.iterdir()
-            if folder.name != _NOTES and folder.is_dir() and folder not in in_use
+            if _is_automatic(folder) and folder.is_dir() and folder not in in_use
         ]
         folders.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
     except OSError:
@@ -253,9 +340,11 @@ def _notes() -> list[tuple[Path, Path]]:
     found = []
     for note in sorted((sessions_folder() / _NOTES).glob("*.json")):
         try:
-            found.append((note, Path(json.loads(note.read_text(encoding="utf-8"))["folder"])))
-        except (OSError, ValueError, KeyError, TypeError):
+            folder = Path(json.loads(note.read_text(encoding="utf-8"))["folder"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
+        if folder.is_absolute():
+            found.append((note, folder))
     return found
 
 
@@ -263,8 +352,8 @@ def _remembered() -> list[Path]:
     """Return the folders of the user's own that were closed last."""
     try:
         found = json.loads((sessions_folder() / _RECENT).read_text(encoding="utf-8"))
-        return [Path(path) for path in found]
-    except (OSError, ValueError, TypeError):
+        return [Path(path) for path in found][:_MOST_FINISHED]
+    except (OSError, ValueError, TypeError, RecursionError):
         return []
 
 
@@ -282,6 +371,9 @@ def _forget(note: Path) -> None:
 
 
 def _lock(folder: Path) -> FileLock:
+    # The lock's file is emptied: it must not be another's, to which a link leads.
+    if os.path.lexists(folder / _LOCK) and not is_plain_file(folder / _LOCK):
+        raise OSError(f"{_LOCK} in it is a link or a device")
     # Taken on the window's thread, and let go by whichever thread ends the session.
     return FileLock(folder / _LOCK, thread_local=False)
 
@@ -289,8 +381,8 @@ def _lock(folder: Path) -> FileLock:
 def _is_locked(folder: Path) -> bool:
     if not folder.is_dir():
         return False
-    lock = _lock(folder)
     try:
+        lock = _lock(folder)
         lock.acquire(timeout=0)
     except Timeout:
         return True

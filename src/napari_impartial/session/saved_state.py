@@ -8,6 +8,7 @@ neither needs a new format version.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from napari_impartial.core.review.round_changes import UNKNOWN
 Part = TypeVar("Part")
 
 _ONE = 65535
+_NOT_WRITTEN = {"written": False}
+_LONGEST_VALUE_SHOWN = 40
 
 
 @dataclass
@@ -179,11 +182,12 @@ class SavedMask:
 class SavedRound:
     """One training, the model it left, and its objects if it is not the current one.
 
-    The model is None if its file was gone, and no copy of it was there.
+    The model is None if its file was gone, and no copy of it was there; once read, it may be
+    the error that came up then.
     """
 
     number: int = 0
-    model: Path | None = None
+    model: Path | ImPartialError | None = None
     annotated_px: int = 0
     annotated_cells: int = 0
     current: bool = False
@@ -228,19 +232,22 @@ class SavedSession:
     loose
         Scribble layers whose image is gone.
     model
-        File of the current model.
+        File of the current model; once read, it may be the error that came up then.
     parts
         What other parts of the window keep, by name (the settings of a panel, say), added
         with `SessionStore.keep_part`.
+    losses
+        What could not be read, in sentences; not written.
     """
 
     layers: list[SavedLayer] = field(default_factory=list)
     images: list[SavedImage] = field(default_factory=list)
     loose: list[SavedLayer] = field(default_factory=list)
-    model: Path | None = None
+    model: Path | ImPartialError | None = None
     rounds: list[SavedRound] = field(default_factory=list)
     view: SavedView = field(default_factory=SavedView)
     parts: dict[str, Any] = field(default_factory=dict)
+    losses: list[str] = field(default_factory=list, compare=False, metadata=_NOT_WRITTEN)
 
     def summary(self) -> str:
         """Say in a few words what there is."""
@@ -269,32 +276,56 @@ def unpack(packed: npt.NDArray[Any], n_samples: int) -> Prediction:
 def to_content(part: Any) -> Any:
     """Return dataclasses as dicts, with all else, arrays and paths included, as it is."""
     if dataclasses.is_dataclass(part) and type(part).__module__ == __name__:
-        return {f.name: to_content(getattr(part, f.name)) for f in dataclasses.fields(part)}
+        return {f.name: to_content(getattr(part, f.name)) for f in _written(type(part))}
     if isinstance(part, list):
         return [to_content(item) for item in part]
     return part
 
 
-def from_content(kind: type[Part], content: Any) -> Part:
+def from_content(
+    kind: type[Part], content: Any, losses: list[str] | None = None, place: str = ""
+) -> Part:
     """Return the dataclass that :func:`to_content` made a dict of.
+
+    Parameters
+    ----------
+    losses
+        Gets a sentence for each damaged value, in whose place its default stands then: one
+        of them does not keep the rest back.
+    place
+        Where in the session `content` stands, in words.
 
     Raises
     ------
     ImPartialError
-        If a value is of another kind than its field.
+        If a value is of another kind than its field, and there is no list of `losses`.
     """
     if not isinstance(content, dict):
-        raise ImPartialError(f"The session is damaged: {kind.__name__} is missing or no object.")
+        error = f"The session is damaged: {place or kind.__name__} is missing or no object."
+        if losses is None:
+            raise ImPartialError(error)
+        losses.append(error)
+        content = {}
     hints = typing.get_type_hints(kind)
-    values = {
-        f.name: _value(hints[f.name], content[f.name], f.name)
-        for f in dataclasses.fields(kind)  # type: ignore[arg-type]
-        if f.name in content
-    }
+    values = {}
+    for one in _written(kind):
+        if one.name not in content:
+            continue
+        where = f"{place}, {one.name}" if place else one.name
+        try:
+            values[one.name] = _value(hints[one.name], content[one.name], where, losses)
+        except ImPartialError as error:
+            if losses is None:
+                raise
+            losses.append(str(error))
     return kind(**values)
 
 
-def _value(hint: Any, value: Any, name: str) -> Any:
+def _written(kind: Any) -> list[dataclasses.Field[Any]]:
+    return [f for f in dataclasses.fields(kind) if f.metadata.get("written", True)]
+
+
+def _value(hint: Any, value: Any, place: str, losses: list[str] | None) -> Any:
     if hint is Any:
         return value
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
@@ -302,15 +333,24 @@ def _value(hint: Any, value: Any, name: str) -> Any:
         return None
     wanted = next(option for option in options if option is not types.NoneType)
     if dataclasses.is_dataclass(wanted):
-        return from_content(wanted, value)  # type: ignore[arg-type]
+        return from_content(wanted, value, losses, place)  # type: ignore[arg-type]
     origin = typing.get_origin(wanted) or wanted
     if origin is list and isinstance(value, list):
         (inner,) = typing.get_args(wanted)
-        return [_value(inner, item, name) for item in value]
-    if origin is float and isinstance(value, int):
+        return [_value(inner, item, f"{place} {i}", losses) for i, item in enumerate(value, 1)]
+    if origin is float and type(value) is int and abs(value) < 2**63:
         return float(value)
-    if not isinstance(value, origin):
-        raise ImPartialError(f"The session is damaged: {name!r} is {value!r}.")
+    # True is an int to isinstance; a number may have hundreds of digits, or none.
+    fits = isinstance(value, origin) and (origin is bool or not isinstance(value, bool))
+    if isinstance(value, int) and abs(value) >= 2**63:
+        fits = False
+    if isinstance(value, float) and math.isinf(value):
+        fits = False
+    if not fits:
+        shown = repr(value)
+        if len(shown) > _LONGEST_VALUE_SHOWN:
+            shown = f"{shown[:_LONGEST_VALUE_SHOWN]}..."
+        raise ImPartialError(f"The session is damaged: {place} is {shown}.")
     return value
 
 

@@ -13,13 +13,13 @@ import os
 import queue
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Generator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from napari_impartial.core.atomic_write import WorkFolder
 from napari_impartial.core.torch_env import wait_passively
 
 from . import messages
@@ -38,9 +38,7 @@ class TrainingProcess:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="napari-impartial-", ignore_cleanup_errors=True
-        )
+        self._folder = WorkFolder("models")
         self._child: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._one_job = threading.Lock()
@@ -59,7 +57,7 @@ class TrainingProcess:
     @property
     def folder(self) -> Path:
         """Folder for model files, removed by :meth:`close`."""
-        return Path(self._folder.name)
+        return self._folder.path
 
     def new_model_path(self) -> Path:
         """Return a path in :attr:`folder` that has not been used."""
@@ -149,7 +147,7 @@ class TrainingProcess:
         """End the child for good and remove the folder."""
         self._closed = True
         self.kill()
-        self._folder.cleanup()
+        self._folder.close()
 
     def _start(self) -> Connection:
         """Return the pipe to the child; start one if there is none or it has died."""

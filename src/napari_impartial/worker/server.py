@@ -239,7 +239,7 @@ class Server:
     def _train(self, job: messages.Train) -> messages.Trained:
         import torch
 
-        from napari_impartial.core.network.model_file import save_model
+        from napari_impartial.core.network.model_file import save_model_anywhere
         from napari_impartial.core.training.fit import fit
         from napari_impartial.io.speed_cache import save_trained
 
@@ -270,12 +270,13 @@ class Server:
         finally:
             torch.set_num_threads(threads)
             self._inbox.give_way(False)
-        save_model(model, job.model_path)
-        self._keep(job.model_path, model)
+        # Should the disk be full, it is somewhere else, from where sessions and Save take it.
+        model_path = str(save_model_anywhere(model, job.model_path)[0])
+        self._keep(model_path, model)
         rate = pace.steps_a_second
         if rate:
             save_trained(_speed_key(job.training.device), job.training.preset, rate)
-        return messages.Trained(job.job, job.model_path, model.card, rate)
+        return messages.Trained(job.job, model_path, model.card, rate)
 
     def _measure(self, job: messages.Measure) -> messages.Measured:
         from napari_impartial.core.training.timing import measure_speed

@@ -27,6 +27,8 @@ from napari_impartial.core.errors import ImPartialError, ModelFileError
 FORMAT = "napari-impartial"
 FORMAT_VERSION = 1
 EXTENSION = ".impartial"
+# What the format allows.
+_LARGEST_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,9 @@ class ModelCard:
         for name, config in (("prediction", PredictionConfig()), ("instances", InstanceConfig())):
             defaults = dataclasses.asdict(config)
             values[name] = {k: v for k, v in values[name].items() if v != defaults[k]}
-        return json.dumps(values, ensure_ascii=False)
+        text = json.dumps(values, ensure_ascii=False)
+        # Names of files that are no text may have come into those of channels.
+        return text.encode("utf-8", "replace").decode("utf-8")
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
@@ -157,7 +161,10 @@ _LARGEST = 10**18
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    if not isinstance(value, str):
+        return False
+    # JSON can say half of a character, which can be printed nowhere.
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _is_number(value: Any) -> bool:
@@ -219,7 +226,7 @@ _ENTRIES: dict[str, _Check] = {
     "created": _TEXT,
     "program_version": _TEXT,
     "device": _TEXT,
-    "seconds": ("a number from 0", lambda value: _is_number(value) and value >= 0),
+    "seconds": ("a number from 0", lambda value: _is_number(value) and 0 <= value < 1e15),
     "steps": ("a whole number from 0", lambda value: _is_whole(value) and value >= 0),
     "rounds": _COUNT,
     "parameters": _COUNT,
@@ -287,6 +294,36 @@ def _settings(config: type[_Settings], section: str, values: dict[str, Any]) -> 
         raise _unreadable(f"{section}.{str(error).rstrip('.')}") from None
 
 
+def _metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata of a file in the safetensors format.
+
+    Read, and not mapped as the format's own library does: a file that is cut short by
+    somebody else while it is mapped ends the process.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, RecursionError
+        If it is not in that format, or not whole.
+    """
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= _LARGEST_HEADER:
+            raise ValueError("it does not begin as one")
+        text = file.read(length)
+        if len(text) < length:
+            raise ValueError("it is cut short")
+        header = json.loads(text.decode("utf-8"))
+        size = file.seek(0, 2)
+    metadata = header.pop("__metadata__", {})
+    # Tensors lie one after the other up to the end.
+    end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+    if end != size - 8 - length:
+        raise ValueError("it is cut short, or longer than it says")
+    if not isinstance(metadata, dict) or not all(map(_is_text, metadata.values())):
+        raise ValueError("its metadata are no text")
+    return metadata
+
+
 def read_card(path: str | Path) -> ModelCard:
     """Read a model's card without its weights, and without torch.
 
@@ -296,8 +333,6 @@ def read_card(path: str | Path) -> ModelCard:
         If the file is missing, truncated, not a model, of a newer format, or its card is
         damaged; the message names the file.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if path.is_dir():
         raise ModelFileError(f"{path} is a folder; name a model file in it.")
@@ -306,9 +341,17 @@ def read_card(path: str | Path) -> ModelCard:
     if not path.is_file():
         raise ModelFileError(f"There is no model file {path}.")
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+        metadata = _metadata(path)
+    except (
+        OSError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ModelFileError(
             f"{path} is not a model of napari-impartial, or it is damaged ({error})."
         ) from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import torch
@@ -11,10 +13,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from napari_impartial.core.atomic_write import atomic_path
-from napari_impartial.core.errors import ModelFileError
+from napari_impartial.core.errors import ImPartialError, ModelFileError
 
 from .device import memory_format
-from .model_card import FORMAT, ModelCard, read_card
+from .model_card import EXTENSION, FORMAT, ModelCard, read_card
 from .unet import UNet
 
 
@@ -56,6 +58,44 @@ def save_model(model: TrainedModel, path: str | Path) -> Path:
     return path
 
 
+def save_model_anywhere(model: TrainedModel, path: str | Path) -> tuple[Path, str]:
+    """Write a model, elsewhere if it cannot be written to `path`: hours may have gone into it.
+
+    Returns
+    -------
+    Path
+        Where it is.
+    str
+        Why that is not `path`, in a sentence; empty where it is.
+
+    Raises
+    ------
+    ImPartialError
+        If it can be written nowhere.
+    """
+    try:
+        return save_model(model, path), ""
+    except ImPartialError as error:
+        name = f"{Path(path).stem[:64]}-{datetime.now():%Y%m%d-%H%M%S}{EXTENSION}"
+        for folder in _other_places():
+            try:
+                return save_model(model, folder / name), str(error)
+            except (ImPartialError, OSError):
+                continue
+        raise
+
+
+def _other_places() -> list[Path]:
+    """Return folders that may have room where another one has not."""
+    import platformdirs
+
+    places = [platformdirs.user_data_path("napari-impartial", appauthor=False) / "models"]
+    places += [Path(tempfile.gettempdir()), Path.cwd()]
+    # Lost when the computer goes down, but not before.
+    memory = Path("/dev/shm")
+    return [*places, memory] if memory.is_dir() else places
+
+
 def load_model(path: str | Path) -> TrainedModel:
     """Read a model; no code in the file is run.
 
@@ -69,7 +109,7 @@ def load_model(path: str | Path) -> TrainedModel:
     try:
         # Read whole: weights mapped from the file would change with it, under a training.
         weights = load(Path(path).read_bytes())
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise ModelFileError(f"The model {path} is damaged ({error}).") from error
     with torch.device("meta"):  # shapes only, whatever size the card claims
         expected = UNet(card.n_channels, card.n_classes, card.model).state_dict()

@@ -127,21 +127,36 @@ def open_image(viewer: napari.Viewer, saved: SavedLayer, folder: Path) -> tuple[
         layer, warning = _open_file(viewer, saved, folder)
         layer.name = saved.name
         layer.metadata = {**layer.metadata, **saved.metadata}
-    _place(layer, saved)
-    give_look(layer, saved.look)
-    return layer, warning
+    damaged = _dress(layer, saved)
+    return layer, " ".join(filter(None, (warning, damaged)))
 
 
-def make_labels(saved: SavedLayer, data: npt.NDArray[Any], role: str) -> Labels:
-    """Return a layer of scribbles or instances as it was saved."""
+def make_labels(saved: SavedLayer, data: npt.NDArray[Any], role: str) -> tuple[Labels, str]:
+    """Return a layer of scribbles or instances as it was saved; also say what is wrong with it."""
     layer = Labels(data, name=saved.name, metadata={**saved.metadata, OURS: {"role": role}})
+    return layer, _dress(layer, saved)
+
+
+def _dress(layer: Layer, saved: SavedLayer) -> str:
+    """Put a layer where it was, looking as it did; say if that is damaged, as data come first."""
+    damaged = []
+    for words, change in (("place", _place), ("look", _give_look), ("colours", _give_colours)):
+        try:
+            change(layer, saved)
+        except Exception:  # napari checks each value, with errors of all kinds
+            damaged.append(words)
+    return f"The {' and '.join(damaged)} of '{saved.name}' cannot be read." if damaged else ""
+
+
+def _give_look(layer: Layer, saved: SavedLayer) -> None:
+    give_look(layer, saved.look)
+
+
+def _give_colours(layer: Layer, saved: SavedLayer) -> None:
     colours = saved.look.get("colours")
-    if isinstance(colours, dict):
+    if isinstance(layer, Labels) and colours is not None:
         known: dict[int | None, Any] = {int(label): c for label, c in colours.items()}
         layer.colormap = DirectLabelColormap(color_dict={None: "white", 0: "transparent", **known})
-    _place(layer, saved)
-    give_look(layer, saved.look)
-    return layer
 
 
 def _file_of(layer: Layer) -> Path | None:

@@ -22,13 +22,14 @@ from napari_impartial.gui import notifications
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.result.prediction import ResultControl
+from napari_impartial.gui.session_read import open_and_read
 from napari_impartial.session import locations as places
 from napari_impartial.session.folder import MANIFEST
 from napari_impartial.session.locations import OpenSession, Unfinished
 from napari_impartial.session.saved_state import SavedSession
 
 from .closing import Ended, LastWrite, SessionEnd, in_words, write_finally
-from .restore import Restorer, look_at, open_and_read
+from .restore import Restorer, in_one_message, look_at
 from .snapshot import Snapshots
 
 Made = TypeVar("Made")
@@ -79,6 +80,7 @@ class SessionStore(QObject):
         self._again = self._closed = self._failed = self._restoring = False
         self._last_image: int | None = None
         self._told_lost: set[Path] = set()
+        self._told_silent: set[Path] = set()
         self._offer: Unfinished | None = None
         self.saves = 0
         self._timer = QTimer(self)
@@ -129,6 +131,7 @@ class SessionStore(QObject):
         """Offer the last session that was not finished: crashed, or its dock was closed."""
         found = places.unfinished()
         self._offer = found[0] if found else None
+        self._tell_unanswered()
         if self._offer is None:
             self.offered.emit("")
             return
@@ -136,6 +139,17 @@ class SessionStore(QObject):
         self.offered.emit(
             f"The session of {when:%d %B, %H:%M} was not finished: {self._offer.summary}."
         )
+
+    def _tell_unanswered(self) -> None:
+        """Tell once of a session on a drive that does not answer: it is offered another time."""
+        silent = set(places.unanswered()) - self._told_silent
+        self._told_silent |= silent
+        if silent:
+            names = " and ".join(str(folder) for folder in sorted(silent))
+            notifications.show_warning(
+                f"{names} cannot be looked at, as its drive does not answer; a session there is "
+                "offered when the widget is opened the next time."
+            )
 
     def restore_offered(self) -> None:
         """Open the session that was offered."""
@@ -403,8 +417,10 @@ class SessionStore(QObject):
             )
         else:
             self._open = opened
-        for sentence in (*restorer.remarks, *restorer.losses):
+        for sentence in restorer.remarks:
             notifications.show_warning(sentence)
+        if restorer.losses:
+            notifications.show_warning(in_one_message(restorer.losses))
         self.look_for_unfinished()
         self.note_change()
 
@@ -412,12 +428,15 @@ class SessionStore(QObject):
         source = restorer.put_back(saved, replace)
         self.restored.emit(source)
         # Layers for what is suggested are made here, before parts tell how they looked.
-        self._results.suggestions.refresh()
+        with restorer.part("What is suggested"):
+            self._results.suggestions.refresh()
         for name, (_, restore) in self._parts.items():
             if name in saved.parts:
-                restore(saved.parts[name])
+                with restorer.part(f"What the session says of {name.replace('_', ' ')}"):
+                    restore(saved.parts[name])
         self._results.show_all()
-        look_at(self._workspace.viewer, saved.view)
+        with restorer.part("The view"):
+            look_at(self._workspace.viewer, saved.view)
         self._take_up_brush(source)
 
     def _go_on_elsewhere(self, opened: OpenSession | None) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from napari_impartial.core.instances.cutter import count_objects
 from napari_impartial.core.network.model_card import read_card
 from napari_impartial.core.prediction.dismissed import Dismissal
 from napari_impartial.core.prediction.suggestions import Suggestion
-from napari_impartial.core.review.annotation import from_bytes
 from napari_impartial.core.review.review import check_inside
 from napari_impartial.core.review.round_changes import EARLIER, LOADED, PackedLabels
 from napari_impartial.gui.layers import Role, Source, image_layers
@@ -26,8 +26,6 @@ from napari_impartial.gui.layers.grid import Grid
 from napari_impartial.gui.layers.layer_state import make_labels, open_image, same_image
 from napari_impartial.gui.layers.scribble_layers import scribble_name
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.session.folder import SessionFolder, Stored
-from napari_impartial.session.locations import OpenSession, SessionInUseError
 from napari_impartial.session.saved_state import (
     SavedDismissal,
     SavedImage,
@@ -36,82 +34,11 @@ from napari_impartial.session.saved_state import (
     SavedRound,
     SavedSession,
     SavedView,
-    from_content,
     unpack,
 )
 from napari_impartial.session.session import PlaneIndex, PlaneKey, Round
 
-
-def open_and_read(path: Path) -> tuple[SavedSession, OpenSession | None]:
-    """Read the session in a folder, which is opened first; may run on any thread.
-
-    Returns
-    -------
-    SavedSession, OpenSession or None
-        What was read with :func:`read`; its folder, None if that cannot be written.
-
-    Raises
-    ------
-    ImPartialError
-        If there is no session, or one that is damaged, of a newer format or in use.
-    """
-    # Before a lock is put there: a folder of somebody else's stays as it is.
-    folder = SessionFolder(path)
-    from_content(SavedSession, folder.read())
-    opened = None
-    try:
-        opened = OpenSession(path)
-        folder = opened.folder
-    except SessionInUseError:
-        raise
-    except ImPartialError:
-        # It cannot be written, but it can be read: the session goes on elsewhere.
-        pass
-    try:
-        # Anew: until it was locked, another window may have written it.
-        return read(folder), opened
-    except Exception:
-        if opened is not None:
-            opened.abandon()
-        raise
-
-
-def read(folder: SessionFolder) -> SavedSession:
-    """Read a session with all its arrays; may run on any thread.
-
-    An array that cannot be read is replaced by the error, so that one damaged file does
-    not keep the rest back.
-
-    Raises
-    ------
-    ImPartialError
-        If there is no session, or one that is damaged or of a newer format.
-    """
-    saved = from_content(SavedSession, folder.read())
-    holders: list[Any] = [*saved.layers, *saved.loose]
-    for image in saved.images:
-        holders += [part for part in (image.scribbles, image.instances) if part is not None]
-    for holder in holders:
-        holder.data = _loaded(holder.data)
-    for plane in (plane for image in saved.images for plane in image.planes):
-        plane.prediction = _loaded(plane.prediction)
-        plane.review = _loaded(plane.review, from_bytes)
-        plane.suggested_on = _loaded(plane.suggested_on)
-        plane.objects = _loaded(plane.objects)
-        for one in plane.dismissed:
-            one.foreground = _loaded(one.foreground)
-    for mask in (mask for one in saved.rounds for mask in one.masks):
-        mask.labels = _loaded(mask.labels, PackedLabels.pack)
-    return saved
-
-
-def _loaded(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
-    if not isinstance(value, Stored):
-        return value
-    try:
-        return value.load() if convert is None else value.load_as(convert)
-    except ImPartialError as error:
-        return error
+_MOST_NAMED = 8
 
 
 class Restorer:
@@ -158,11 +85,12 @@ class Restorer:
         Parameters
         ----------
         saved
-            From :func:`read`.
+            From :func:`.session_read.read`.
         replace
             Take the layers of the present session out of the viewer.
         """
         workspace = self._workspace
+        self.losses += saved.losses
         reused = self._find_again(saved)
         if replace:
             self._clear(list(reused.values()))
@@ -172,8 +100,7 @@ class Restorer:
         }
         sources = [self._put_back_image(image, layers) for image in saved.images]
         for loose in saved.loose:
-            if self._usable(loose):
-                workspace.viewer.add_layer(make_labels(loose, loose.data, "scribbles"))
+            self._put_back_strokes(loose)
         self._put_back_models(saved, sources)
         workspace.read_scribbles()
         for image, source in zip(saved.images, sources, strict=True):
@@ -183,6 +110,16 @@ class Restorer:
         if current is not None and 0 <= current < len(sources) and sources[current] is not None:
             return sources[current]
         return next((source for source in sources if source is not None), None)
+
+    @contextmanager
+    def part(self, words: str) -> Iterator[None]:
+        """Keep what is wrong with one part of a session from the rest of it; say it instead."""
+        try:
+            yield
+        except ImPartialError as error:
+            self.losses.append(f"{words} is lost: {error}")
+        except Exception as error:  # a damaged file may make anything of it
+            self.losses.append(f"{words} is damaged ({type(error).__name__}: {error}).")
 
     def _clear(self, keep: list[ImageLayer]) -> None:
         """Take the present session out of the viewer, strokes without their image included."""
@@ -214,6 +151,9 @@ class Restorer:
         except ImPartialError as error:
             self.losses.append(str(error))
             return None
+        except Exception as error:  # a damaged description; the other images come back
+            self.losses.append(f"The image {saved.name!r} is damaged ({error}).")
+            return None
         if warning:
             self.remarks.append(warning)
         return layer
@@ -223,30 +163,41 @@ class Restorer:
     ) -> Source | None:
         own = [layers.get(i) for i in image.layers]
         present = tuple(layer for layer in own if layer is not None)
-        scribbles = image.scribbles
-        if not present or own[0] is None:
-            # Without its image, too, the strokes come back.
-            if scribbles is not None and self._usable(scribbles):
-                self._workspace.viewer.add_layer(
-                    make_labels(scribbles, scribbles.data, "scribbles")
-                )
-            return None
-        # As in the window's own sources, names stay with their channels.
-        named = zip((*image.channels, *own[1:]), image.names, strict=False)
-        names = tuple(name for channel, name in named if channel is not None)
-        source = Source(present, image.axes, tuple(image.channels), names)
-        key = self._workspace.add(source)
-        self._session.images[key].reviewed = image.reviewed
-        if scribbles is not None and self._usable(scribbles):
-            layer = make_labels(scribbles, scribbles.data, "scribbles")
-            self._workspace.scribbles.put_back(source, layer, scribbles.shown)
+        source = None
+        if present and own[0] is not None:
+            # As in the window's own sources, names stay with their channels.
+            named = zip((*image.channels, *own[1:]), image.names, strict=False)
+            names = tuple(name for channel, name in named if channel is not None)
+            with self.part(f"What the session says of the image {own[0].name!r}"):
+                made = Source(present, image.axes, tuple(image.channels), names)
+                _check_fits(made)
+                key = self._workspace.add(made)
+                self._session.images[key].reviewed = image.reviewed
+                source = made
+        # Without its image, too, the strokes come back.
+        if image.scribbles is not None:
+            self._put_back_strokes(image.scribbles, source)
         return source
+
+    def _put_back_strokes(self, saved: SavedLayer, source: Source | None = None) -> None:
+        if not self._usable(saved):
+            return
+        with self.part(f"'{saved.name}'"):
+            layer, damaged = make_labels(saved, saved.data, "scribbles")
+            if damaged:
+                self.remarks.append(damaged)
+            if source is None:
+                self._workspace.viewer.add_layer(layer)
+            else:
+                self._workspace.scribbles.put_back(source, layer, saved.shown)
 
     def _put_back_models(self, saved: SavedSession, sources: list[Source | None]) -> None:
         session = self._session
         copies: dict[Path, Path] = {}
 
-        def own(path: Path) -> Path:
+        def own(path: Path | ImPartialError) -> Path:
+            if isinstance(path, ImPartialError):
+                raise path
             # Not in the session's folder: what is there belongs to the saved state.
             if path not in copies:
                 copy = self._new_model_path()
@@ -273,7 +224,7 @@ class Restorer:
                 )
                 session.rounds.append(made)
                 current = made if one.current else current
-            except (ImPartialError, OSError) as error:
+            except (ImPartialError, OSError, ValueError, TypeError) as error:
                 self.losses.append(f"The model of round {one.number} is lost ({error}).")
         if saved.model is not None:
             try:
@@ -315,10 +266,16 @@ class Restorer:
             if not source.has_plane(index):
                 self.losses.append(f"The results of a plane of {source.name} are lost.")
                 continue
-            self._put_back_prediction(key, index, plane)
+            name = source.plane_name(index)
+            with self.part(f"The prediction of {name}"):
+                self._put_back_prediction(key, index, plane)
+            with self.part(f"The suggested places of {name}"):
+                self._put_back_suggestions(key, index, plane)
             self._put_back_stamp(key, index, plane)
-            self._put_back_review(key, index, plane)
-            self._put_back_dismissals(key, index, plane)
+            with self.part(f"The review of {name}"):
+                self._put_back_review(key, index, plane)
+            with self.part(f"A place of {name} that looked fine"):
+                self._put_back_dismissals(key, index, plane)
             part = plane.objects
             if not plane.previewed:
                 part = Grid(source).plane(labels, index) if fits else None
@@ -327,6 +284,8 @@ class Restorer:
                 known = self._session.images[key].plane(index)
                 known.instances, known.n_objects = part, count_objects(part)
                 self._show_objects(key, index, part)
+            elif plane.previewed and plane.objects is not None:
+                self.losses.append(f"The objects of {name} are lost.")
 
     def _put_back_prediction(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
         source, results = self._workspace.sources[key], self._workspace.results
@@ -336,6 +295,7 @@ class Restorer:
         if not (
             isinstance(packed, np.ndarray)
             and packed.ndim == 3
+            and packed.dtype == np.uint16
             and packed.shape[1:] == source.plane_shape
         ):
             self.losses.append(
@@ -346,10 +306,17 @@ class Restorer:
         self._session.set_prediction(key, index, prediction)
         results.write(source, index, Role.PROBABILITY, prediction.foreground)
         results.write(source, index, Role.UNCERTAINTY, prediction.entropy)
+
+    def _put_back_suggestions(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
+        source = self._workspace.sources[key]
         known = self._session.images[key].plane(index)
+        if known.prediction is None:
+            return
         known.suggestions = [_suggestion(values) for values in plane.suggestions]
         known.visited = {(int(y), int(x)) for y, x in plane.visited}
         painted = plane.suggested_on
+        if isinstance(painted, ImPartialError):
+            raise painted
         if isinstance(painted, np.ndarray) and painted.shape == source.plane_shape:
             known.suggested_on = Scribbles(painted)
 
@@ -363,13 +330,10 @@ class Restorer:
         source = self._workspace.sources[key]
         if plane.review is None:
             return
-        try:
-            if isinstance(plane.review, ImPartialError):
-                raise plane.review
-            check_inside(plane.review, source.plane_shape)
-            self._session.images[key].plane(index).review = plane.review
-        except ImPartialError as error:
-            self.losses.append(f"{source.plane_name(index)}: {error}")
+        if isinstance(plane.review, ImPartialError):
+            raise plane.review
+        check_inside(plane.review, source.plane_shape)
+        self._session.images[key].plane(index).review = plane.review
 
     def _put_back_dismissals(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
         source = self._workspace.sources[key]
@@ -380,14 +344,26 @@ class Restorer:
             self.remarks.append(f"Some places of {source.plane_name(index)} are suggested again.")
 
     def _usable(self, saved: SavedLayer) -> bool:
-        if isinstance(saved.data, ImPartialError):
-            self.losses.append(f"'{saved.name}' is lost: {saved.data}")
-        return isinstance(saved.data, np.ndarray)
+        if not isinstance(saved.data, np.ndarray):
+            self.losses.append(f"'{saved.name}' is lost: {saved.data or 'it is not named.'}")
+            return False
+        return True
+
+
+def in_one_message(losses: list[str]) -> str:
+    """Return sentences as one text, which names the first few; the last one stays the last."""
+    *parts, end = dict.fromkeys(losses)
+    left = len(parts) - _MOST_NAMED
+    if left > 0:
+        parts = [*parts[:_MOST_NAMED], f"So are {left} further parts."]
+    return " ".join((*parts, end))
 
 
 def look_at(viewer: napari.Viewer, view: SavedView) -> None:
     """Let the viewer look where it looked; what does not fit is left as it is."""
     dims, camera = viewer.dims, viewer.scene.camera
+    if not np.isfinite([*view.point, *view.center, *view.angles, view.zoom]).all():
+        return
     if len(view.point) == dims.ndim and sorted(view.order) == list(range(dims.ndim)):
         dims.ndisplay = 3 if view.ndisplay == 3 else 2
         dims.order = tuple(view.order)
@@ -399,6 +375,14 @@ def look_at(viewer: napari.Viewer, view: SavedView) -> None:
         camera.zoom = view.zoom
         if len(view.angles) == 3:
             camera.angles = tuple(view.angles)
+
+
+def _check_fits(source: Source) -> None:
+    """Refuse axes and channels that an image cannot have: the window counts on them."""
+    axes, channels = source.axes, source.channels
+    known = len(set(axes)) == len(axes) and {"Y", "X"} <= set(axes) <= set("TZCYX")
+    if not known or not channels or min(channels) < 0 or not source.fits():
+        raise ImPartialError("axes or channels do not fit its pixels.")
 
 
 def _dismissal(saved: SavedDismissal, shape: tuple[int, int]) -> Dismissal | None:

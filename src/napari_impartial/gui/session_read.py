@@ -1,0 +1,105 @@
+"""Reads a saved session with all that is in it, on any thread; no window, no layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.review.annotation import from_bytes
+from napari_impartial.core.review.round_changes import PackedLabels
+from napari_impartial.session.folder import SessionFolder, Stored
+from napari_impartial.session.locations import OpenSession, SessionInUseError
+from napari_impartial.session.saved_state import SavedSession, from_content
+
+
+def open_and_read(path: Path) -> tuple[SavedSession, OpenSession | None]:
+    """Read the session in a folder, which is opened first; may run on any thread.
+
+    Returns
+    -------
+    SavedSession, OpenSession or None
+        What was read with :func:`read`; its folder, None if that cannot be written.
+
+    Raises
+    ------
+    ImPartialError
+        If there is no session, or one that is damaged, of a newer format or in use.
+    """
+    # Before a lock is put there: a folder of somebody else's stays as it is.
+    folder = SessionFolder(path)
+    folder.read([])
+    opened = None
+    try:
+        opened = OpenSession(path)
+        folder = opened.folder
+    except SessionInUseError:
+        raise
+    except ImPartialError:
+        # It cannot be written, but it can be read: the session goes on elsewhere.
+        pass
+    try:
+        # Anew: until it was locked, another window may have written it.
+        return read(folder), opened
+    except Exception:
+        if opened is not None:
+            opened.abandon()
+        raise
+
+
+def read(folder: SessionFolder) -> SavedSession:
+    """Read a session with all its arrays; may run on any thread.
+
+    An array that cannot be read is replaced by the error, so that one damaged file does
+    not keep the rest back.
+
+    Raises
+    ------
+    ImPartialError
+        If there is no session, or one that is damaged or of a newer format.
+    """
+    losses: list[str] = []
+    saved = from_content(SavedSession, folder.read(losses), losses)
+    saved.losses = losses
+    holders: list[Any] = [*saved.layers, *saved.loose]
+    for image in saved.images:
+        holders += [part for part in (image.scribbles, image.instances) if part is not None]
+    for holder in holders:
+        holder.data = _loaded(holder.data)
+    for plane in (plane for image in saved.images for plane in image.planes):
+        plane.prediction = _loaded(plane.prediction)
+        plane.review = _loaded(plane.review, from_bytes)
+        plane.suggested_on = _loaded(plane.suggested_on)
+        plane.objects = _loaded(plane.objects)
+        for one in plane.dismissed:
+            one.foreground = _loaded(one.foreground)
+    for mask in (mask for one in saved.rounds for mask in one.masks):
+        mask.labels = _loaded(mask.labels, PackedLabels.pack)
+    saved.model = _checked(folder, saved.model)
+    for training in saved.rounds:
+        training.model = _checked(folder, training.model)
+    return saved
+
+
+def _loaded(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, Stored):
+        return ImPartialError("its array is not named.")
+    try:
+        return value.load() if convert is None else value.load_as(convert)
+    except ImPartialError as error:
+        return error
+    except Exception as error:  # whatever a damaged file makes of it, the rest comes back
+        return ImPartialError(f"it is damaged ({type(error).__name__}).")
+
+
+def _checked(folder: SessionFolder, model: Any) -> Path | ImPartialError | None:
+    """Return a model's file if it is whole; here, on a thread, it may take its time."""
+    if not isinstance(model, Path):
+        return model if isinstance(model, ImPartialError) else None
+    try:
+        return folder.check_file(model)
+    except ImPartialError as error:
+        return error
