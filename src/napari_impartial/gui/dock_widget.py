@@ -209,6 +209,9 @@ class ImPartialWidget(QWidget):
         results.measured.connect(self.result_panel.set_table)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
+        # Before what is undone is said: undoing, too, is something that was done.
+        results.review.log.changed.connect(self.status.end_notice)
+        self.workspace.painted.connect(self.status.end_notice)
         results.review.undone.connect(self._on_undone)
         results.suggestions.suggested.connect(lambda _: self._update())
         self.batch.progressed.connect(self._on_batch_progress)

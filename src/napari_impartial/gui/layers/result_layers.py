@@ -95,15 +95,20 @@ class ResultLayers:
 
     def write(
         self, source: Source, plane: PlaneIndex, role: Role, values: npt.NDArray[Any]
-    ) -> Layer:
-        """Show `values` (Y, X) as the result of one plane."""
+    ) -> Layer | None:
+        """Show `values` (Y, X) as the result of one plane; None as in :meth:`write_box`."""
         height, width = values.shape
         return self.write_box(source, plane, role, values, (0, 0, height, width))
 
     def write_box(
         self, source: Source, plane: PlaneIndex, role: Role, values: npt.NDArray[Any], box: Box
-    ) -> Layer:
-        """Show `values` in a box of one plane and leave the rest as it is."""
+    ) -> Layer | None:
+        """Show `values` in a box of one plane and leave the rest as it is.
+
+        None where the image has left the viewer: what is worked out late puts no layer back.
+        """
+        if source.primary not in self._viewer.layers:
+            return None
         grid = Grid(source)
         layer = self.find(source, role) or self._adopt(source, role)
         if layer is not None and layer.data.shape != grid.shape:
@@ -133,8 +138,12 @@ class ResultLayers:
             return None
         return np.asarray(Grid(source).plane(layer.data, plane))
 
-    def mark(self, source: Source, suggestions: Sequence[tuple[PlaneIndex, Suggestion]]) -> Shapes:
-        """Show suggestions as numbered boxes."""
+    def mark(
+        self, source: Source, suggestions: Sequence[tuple[PlaneIndex, Suggestion]]
+    ) -> Shapes | None:
+        """Show suggestions as numbered boxes; None as in :meth:`write_box`."""
+        if source.primary not in self._viewer.layers:
+            return None
         grid = Grid(source)
         rectangles = [_corners(grid, plane, s.box) for plane, s in suggestions]
         features = {"rank": np.array([s.rank for _, s in suggestions], dtype=int)}
