@@ -214,8 +214,9 @@ class TrainingConfig:
     schedule: str = setting(
         "budget",
         "Learning-rate schedule",
-        "budget: warm-up, then a cosine to zero over the time budget; exponential: the paper's.",
-        choices=("budget", "exponential"),
+        "budget: warm-up, then a cosine to zero over the time budget; exponential: the paper's; "
+        "steady: always the same, for a training that goes on until it is stopped.",
+        choices=("budget", "exponential", "steady"),
     )
     freeze_norm_at: float = setting(
         0.5,

@@ -59,6 +59,8 @@ _WARM_UP = 0.05
 # Rise of the held-out loss over its best from which the last weights are given up.
 _TOLERATED_RISE = 1.5
 _PAPER_DECAY, _PAPER_DECAY_STEPS = 0.96, 200
+# Of the highest rate, for as long as a training goes on; reached after so many steps.
+_STEADY, _STEADY_FROM_STEP = 0.3, 10
 
 
 class Clock:
@@ -193,9 +195,12 @@ class Trainer:
         """Return the rate for the next step.
 
         ``budget`` rises over the first twentieth of the budget and then falls to zero
-        along a cosine; ``exponential`` is the paper's decay of 0.96 every two epochs.
+        along a cosine; ``exponential`` is the paper's decay of 0.96 every two epochs;
+        ``steady`` stays as it is after the first steps.
         """
         peak = self.config.learning_rate
+        if self.config.schedule == "steady":
+            return peak * _STEADY * min(1.0, (self.steps + 1) / _STEADY_FROM_STEP)
         if self.config.schedule == "exponential":
             return peak * float(_PAPER_DECAY ** (self.steps // _PAPER_DECAY_STEPS))
         done = self.fraction()
