@@ -358,7 +358,7 @@ class ImPartialWidget(QWidget):
     def _train(self, choice: TrainingChoice, anew: bool) -> None:
         if self.live.finish(partial(self._train, choice, anew)):
             return  # what was learned live is kept first, and gone on from
-        go_on = not anew and not self.session.missing_for_prediction()
+        go_on = not anew and self.session.goes_on()
         self.training.train(choice.preset, choice.time_budget_s, choice.device, go_on)
 
     def _on_progress(self, progress: TrainingProgress) -> None:
@@ -456,7 +456,7 @@ class ImPartialWidget(QWidget):
         self.train_panel.set_state(
             session.activity,
             not training_needs,
-            session.card is not None and not prediction_needs,
+            session.goes_on(),
             self.live.on,
         )
         self.result_panel.set_expected(self.speed.prediction_s())

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED
-from napari_impartial.gui.layers.scribble_layers import COLOURS
+from napari_impartial.gui.layers.scribble_layers import COLOURS, class_name
 from napari_impartial.gui.shortcuts import key_hint, with_key
 from napari_impartial.gui.widgets.keyboard_focus import FOCUS
 
@@ -128,8 +128,3 @@ class BrushRow(QWidget):
         button.clicked.connect(lambda _=False: self.brush_wanted.emit(label))
         self._buttons[label] = button
         return button
-
-
-def class_name(label: int) -> str:
-    """Return what the dock calls a class."""
-    return {BACKGROUND: "Background", FOREGROUND: "Cell"}.get(label, f"Cell {label - 1}")

@@ -15,11 +15,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, Scribbles
-from napari_impartial.gui.layers.scribble_layers import COLOURS
+from napari_impartial.gui.layers.scribble_layers import COLOURS, class_name
 from napari_impartial.gui.widgets.collapsible_step import Step
 from napari_impartial.gui.widgets.text_labels import count, explained, line, tell
 
-from .brush_row import BrushRow, class_name
+from .brush_row import BrushRow
 
 
 class ScribblePanel(QWidget):

@@ -342,7 +342,7 @@ class TrainPanel(QWidget):
 
     def _show_expected(self) -> None:
         speed = self._speed
-        text = "" if speed is None else speed.expect(self._preset.currentData(), self._time.value())
+        text = "" if speed is None else speed.enough(self._preset.currentData(), self._time.value())
         self._expected.setText(text)
         self._expected.setVisible(bool(text))
 

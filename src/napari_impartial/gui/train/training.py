@@ -104,7 +104,7 @@ class TrainingControl(QObject):
             ema_decay=_LIVE_EMA_DECAY,
             device=self._session.device,
         )
-        self._set_out(config, not self._session.missing_for_prediction(), live=True)
+        self._set_out(config, self._session.goes_on(), live=True)
 
     def _set_out(self, config: TrainingConfig, go_on: bool, live: bool = False) -> None:
         if self._session.busy:
