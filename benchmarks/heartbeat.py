@@ -295,7 +295,7 @@ class Turns:
     def _begin(self) -> None:
         self._steps.clear()
         self._window.part("time_budget_spin").setValue(36000)
-        self._window.click("continue_button")
+        self._window.click("train_button")
         wait(lambda: self._steps and self._steps[-1] > 2)
         if self._args.paused:
             self._window.click("pause_button")

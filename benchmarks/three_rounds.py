@@ -92,7 +92,7 @@ def go(args: argparse.Namespace, pairs: list[Pair], unseen: list[Pair]) -> list[
                 window.train("train_button", args.seconds)
             else:
                 user.follow(args.places, args.cells)
-                window.train("continue_button", args.seconds)
+                window.train("train_button", args.seconds)
             row = {"round": number, **user.figures(unseen)}
             told = "" if row["f1_unseen"] is None else f"{row['f1_unseen']:.3f}"
             print(

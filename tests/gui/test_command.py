@@ -89,7 +89,7 @@ def test_the_copied_command_does_the_same_again(
     layers["the other"].save(str(tmp_path / "the other.tif"))
     scribbles.save(str(tmp_path / "scribbles [nuc].tif"))
 
-    find("continue_button").click()
+    find("train_button").click()
     wait_for(lambda: not widget.session.busy and widget.session.card.rounds == 2)
     wait_for(lambda: not widget.results._cutting.busy)
     second = copied()
@@ -133,7 +133,7 @@ def test_a_loaded_model_is_named_by_its_file(
     widget.models.save(tmp_path / "mine.impartial")
     monkeypatch.setattr(widget.results, "predict", lambda: None)
     widget.models.load(tmp_path / "mine.impartial")
-    find("continue_button").click()
+    find("train_button").click()
     wait_for(lambda: not widget.session.busy and widget.session.card.rounds == 2)
     words = shlex.split(copied().split("\n")[0])
     assert words[words.index("--init") + 1] == str(tmp_path / "mine.impartial")

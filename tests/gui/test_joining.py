@@ -140,7 +140,10 @@ def test_a_class_that_the_network_does_not_know_waits_and_is_told(
     wait_for(job.news)
     told = job.news()[-1].scribbles[0].labels
     assert (told[y, x], told[v, u]) == (0, 2), "strokes of the classes it knows join"
-    waiting = "Strokes with label 3 wait for the next Train: this network knows labels 1 to 2."
+    waiting = (
+        "Strokes of 'Cell 2' wait for the next Train: what is being trained does not know that "
+        "kind of cell."
+    )
     assert status() == f"Training. {waiting}"
     find("pause_button").click()
     assert status() == f"Training is paused. {waiting}"

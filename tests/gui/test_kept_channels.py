@@ -144,7 +144,7 @@ def test_a_model_says_what_it_misses_before_anything_runs(
     viewer.layers.remove(stains[1])
     settle()
     assert not find("predict_button").isEnabled()
-    assert not find("continue_button").isEnabled()
+    assert not find("start_over_button").isEnabled()
     assert widget.steps["result"].hint().startswith("'DAPI' has no channel CD8;")
 
 

@@ -58,17 +58,27 @@ def test_a_key_changes_no_choice(widget: Any, find: Any, scribbled: Any, qtbot: 
     assert (scribbled.mode, scribbled.selected_label) == ("paint", 2)
 
 
-@pytest.mark.parametrize("name", ["filter_edit", "time_budget_spin"])
-def test_what_is_typed_is_left_alone(
-    widget: Any, find: Any, predicted: Any, qtbot: Any, name: str
-) -> None:
+def test_what_is_typed_is_left_alone(widget: Any, find: Any, predicted: Any, qtbot: Any) -> None:
     find("suggestion_list").setCurrentRow(0)
-    for key in "nkuad.,":
-        qtbot.keyClicks(find(name), key)
+    qtbot.keyClicks(find("filter_edit"), "nkuad.,")
     assert find("suggestion_list").currentRow() == 0
     assert not widget.session.plane.review
-    if name == "filter_edit":
-        assert find(name).text() == "nkuad.,"
+    assert find("filter_edit").text() == "nkuad.,"
+
+
+def test_a_field_for_numbers_takes_numbers_and_leaves_letters_to_our_keys(
+    find: Any, scribbled: Any, qtbot: Any
+) -> None:
+    spin = find("time_budget_spin")
+    spin.setFocus()
+    spin.selectAll()
+    qtbot.keyClick(spin, Key.Key_Q)
+    assert (scribbled.mode, scribbled.selected_label) == ("paint", 1)
+    qtbot.keyClick(spin, Key.Key_W)
+    assert (scribbled.mode, scribbled.selected_label) == ("paint", 2)
+    qtbot.keyClicks(spin, "42")
+    qtbot.keyClick(spin, Key.Key_Return)
+    assert spin.value() == 42
 
 
 # napari has no sign for this key, and says so: as an error, unless a worker of superqt's happens to

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from looking import layer_named, names
+from looking import layer_named, names, settled
 
 
 @pytest.fixture
@@ -185,3 +185,28 @@ def test_objects_whose_layer_was_removed_can_be_shown_again(
     wait_for(lambda: any("Move a slider" in note for note in notes()))
     find("threshold_slider").setValue(0.6)
     wait_for(lambda: "instances [tissue]" in names(viewer))
+
+
+def test_what_is_cut_late_puts_no_layer_back(
+    widget: Any, viewer: Any, find: Any, tiny_tissue: Any, prediction_of: Any, wait_for: Any,
+    qtbot: Any,
+) -> None:  # fmt: skip
+    """All layers of a stack are deleted while its objects are still being cut."""
+    stack = np.stack([tiny_tissue.image.channels] * 3)
+    viewer.add_image(stack, name="stack", axis_labels=("z", "c", "y", "x"))
+    wait_for(lambda: widget.workspace.source is not None)
+    for z in range(3):
+        widget.results._keep(widget.session.current, (z,), prediction_of(tiny_tissue.truth))
+    settled(widget, wait_for)
+    assert "instances [stack]" in names(viewer)
+    find("threshold_slider").setValue(0.4)
+    widget.results._cut()
+    viewer.layers.select_all()
+    viewer.layers.remove_selected()
+    settled(widget, wait_for)
+    qtbot.wait(200)
+    assert names(viewer) == []
+    assert not widget.session.images
+    viewer.add_image(tiny_tissue.image.channels, name="next", axis_labels=("c", "y", "x"))
+    wait_for(lambda: widget.workspace.source is not None)
+    assert names(viewer) == ["next"]

@@ -102,21 +102,26 @@ def test_only_what_can_work_is_enabled(panel: Any) -> None:
     made = panel(TrainPanel())
 
     def enabled() -> str:
-        parts = (made._train, made._continue, made._pause, made._stop)
+        parts = (made._train, made._start_over, made._pause, made._stop)
         return "".join("x" if part.isEnabled() else "-" for part in parts)
 
     assert enabled() == "----"
-    made.set_state(Activity.IDLE, can_train=True, can_continue=False)
+    made.set_state(Activity.IDLE, can_train=True, knows_more=False)
     assert enabled() == "x---"
-    made.set_state(Activity.IDLE, can_train=True, can_continue=True)
+    made.set_state(Activity.IDLE, can_train=True, knows_more=True)
     assert enabled() == "xx--"
-    made.set_state(Activity.TRAINING, can_train=True, can_continue=True)
+    made.set_state(Activity.TRAINING, can_train=True, knows_more=True)
     assert enabled() == "--xx"
-    made.set_state(Activity.PAUSED, can_train=True, can_continue=True)
+    made.set_state(Activity.PAUSED, can_train=True, knows_more=True)
     assert enabled() == "--xx"
     assert made._pause.text() == "Resume"
-    made.set_state(Activity.STOPPING, can_train=True, can_continue=True)
+    made.set_state(Activity.STOPPING, can_train=True, knows_more=True)
     assert enabled() == "----"
+    made.set_state(Activity.PREDICTING, can_train=True, knows_more=True)
+    assert enabled() == "---x", "what is predicted can be given up"
+    made.set_state(Activity.TRAINING, can_train=True, knows_more=True, live=True)
+    assert enabled() == "x-xx", "a last training ends the one that follows the strokes"
+    assert made._live.isChecked()
 
 
 def test_times_are_told_as_they_are_on_this_machine(panel: Any) -> None:
@@ -128,9 +133,9 @@ def test_times_are_told_as_they_are_on_this_machine(panel: Any) -> None:
     index = made._preset.findData("balanced")
     assert made._preset.itemText(index) == "Balanced: about 60 s"
     assert "about 1,200 steps" in made._preset.itemData(index, Qt.ItemDataRole.ToolTipRole)
-    assert made._expected.text() == "60 s are about 1,200 steps on this machine."
+    assert made._expected.text() == "60 s is enough on this machine."
     made._time.setValue(5)
-    assert "few" in made._expected.text()
+    assert made._expected.text() == "5 s is short for this machine. Give it more time."
     assert "20 steps of training a second" in made._device.toolTip()
     asked: list[str] = []
     made.device_chosen.connect(asked.append)
@@ -151,7 +156,7 @@ def test_progress_is_shown(panel: Any) -> None:
     assert made.curves.plot.values("held out") == [0.5]
     made.begin()
     assert made.curves.plot.values("training") == []
-    made.set_state(Activity.STOPPING, can_train=False, can_continue=False)
+    made.set_state(Activity.STOPPING, can_train=False, knows_more=False)
     made.show_progress(progress(step=21, elapsed_s=11.0))
     assert made._left.text() == "Stopping...", "whatever was under way"
 
@@ -167,7 +172,7 @@ def test_no_text_moves_the_buttons(panel: Any, qtbot: Any) -> None:
     def places() -> list[QRect]:
         QApplication.processEvents()
         parts = (made._preset, made._time, made._device)
-        parts += (made._train, made._continue, made._pause, made._stop)
+        parts += (made._train, made._start_over, made._pause, made._stop)
         return [QRect(part.mapTo(area, QPoint()), part.size()) for part in parts]
 
     before = places()
@@ -175,22 +180,32 @@ def test_no_text_moves_the_buttons(panel: Any, qtbot: Any) -> None:
     assert places() == before
     slow = dict.fromkeys(PRESETS, 0.5) | {"fast": 20.0}
     made.set_speed(Speed("cpu (2 cores)", slow, dict.fromkeys(PRESETS, 1e6)))
-    assert "few" in made._expected.text()
+    assert "short for this machine" in made._expected.text()
     assert made._expected.height() > 2 * made._expected.fontMetrics().height(), "it is wrapped"
     assert places() == before
-    made.set_state(Activity.TRAINING, can_train=True, can_continue=True)
+    made.set_state(Activity.TRAINING, can_train=True, knows_more=True)
     step.set_hint("")
     assert places() == before
     made.begin()
     made.show_progress(progress())
     assert places() == before
-    made.end("Round 1: 20 steps, held-out loss 0.123. " * 3)
+    made.end("Round 1: 20 s of training in all. " * 3)
     made._time.setValue(3600)
     assert places() == before
 
 
+def test_curves_have_no_room_before_they_are_asked_for(panel: Any, qtbot: Any) -> None:
+    made = panel(TrainPanel())
+    with qtbot.waitExposed(made):
+        made.show()
+    folded = made.sizeHint().height()
+    made._advanced.set_open(True)
+    assert made.sizeHint().height() > folded + 150
+
+
 def test_a_sentence_stands_where_the_curves_will_be(panel: Any, qtbot: Any) -> None:
     made = panel(TrainPanel())
+    made._advanced.set_open(True)
     with qtbot.waitExposed(made):
         made.show()
     note = made.findChild(QWidget, "loss_note")
@@ -376,10 +391,19 @@ def test_scribble_counts_and_brushes(panel: Any) -> None:
     assert "Cell: 2 strokes in 1 cell, " in made._counts.text(), "one lies inside the other"
     made.set_ready(True, True)
     seen: list[int] = []
-    made.brush_wanted.connect(seen.append)
-    for button in made._brushes.values():
-        button.click()
+    brushes = made.at_hand
+    brushes.brush_wanted.connect(seen.append)
+    for label in (1, 2, 0):
+        brushes._buttons[label].click()
     assert seen == [1, 2, 0]
+    assert [label for label, one in brushes._buttons.items() if not one.isHidden()] == [1, 2, 0]
+    brushes._add.click()
+    assert seen[-1] == 3, "another kind of cell has the brush at once"
+    assert not brushes._buttons[3].isHidden()
+    labels[0, 0] = 5
+    made.set_counts({"a": Scribbles(labels)})
+    assert not brushes._buttons[5].isHidden(), "what is painted has a brush"
+    assert "Cell 4: 1 stroke" in made._counts.text()
 
 
 def test_buttons_name_the_keys_of_the_table_of_keys(panel: Any) -> None:

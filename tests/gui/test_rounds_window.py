@@ -655,9 +655,9 @@ def test_strokes_painted_after_a_round_are_its_score(
     )
     wait_for(lambda: (session.plane.annotation.labels[:20] > 0).all())
     p = session.plane.prediction.probability.copy()
-    assert find("refine_continue_button").isEnabled()
-    find("refine_continue_button").click()
-    assert not find("refine_continue_button").isEnabled()
+    assert find("train_button").isEnabled()
+    find("train_button").click()
+    assert not find("train_button").isEnabled()
     log = [np.log(np.maximum(p[k, :20][new == k + 1], 1e-4)).mean() for k in (0, 1)]
     assert session.rounds[0].unseen == pytest.approx(np.exp(np.mean(log)), rel=1e-3)
     wait_for(lambda: len(session.rounds) == 2 and not session.busy)

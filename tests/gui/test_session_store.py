@@ -98,8 +98,8 @@ def test_a_session_comes_back_and_goes_on(
     wait_for(lambda: part("object_table").model().rowCount() > 0 or count == "0 objects")
 
     # And on it goes, from the weights and strokes of before.
-    wait_for(lambda: part("continue_button").isEnabled())
-    part("continue_button").click()
+    wait_for(lambda: part("train_button").isEnabled())
+    part("train_button").click()
     wait_for(lambda: not again.session.busy and len(again.session.rounds) == 2)
     assert again.session.card.rounds == 2
     assert names(other) == names(viewer)

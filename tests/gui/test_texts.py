@@ -46,7 +46,7 @@ def test_the_status_knows_whether_suggestions_are_left(
     widget: Any, predicted: Any, status: Any, wait_for: Any
 ) -> None:
     names = widget.session.record.channel_names
-    card = SimpleNamespace(channel_names=names, n_channels=len(names))
+    card = SimpleNamespace(channel_names=names, n_channels=len(names), n_classes=2)
     widget.session.set_model(Path("model"), cast(ModelCard, card))
     assert status().startswith("Ready. Follow the suggestions")
     for place in list(widget.results.places):
@@ -100,7 +100,7 @@ def test_two_lines_of_status_move_no_button(
 def test_it_is_said_why_there_are_no_suggestions() -> None:
     session = Session()
     names = ("channel 1",)
-    card = cast(ModelCard, SimpleNamespace(channel_names=names, n_channels=1))
+    card = cast(ModelCard, SimpleNamespace(channel_names=names, n_channels=1, n_classes=2))
     session.choose(0, "a", names)
     assert no_suggestions(session) == "Suggestions come with a result."
     session.set_model(Path("model"), card)

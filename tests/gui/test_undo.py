@@ -300,6 +300,12 @@ def test_the_status_says_for_a_moment_what_was_undone(
     wait_for(lambda: status() == before)
     press("U")
     assert status() == before, "nothing is left to undo"
+    # What is done next is not answered by what was undone before.
+    decide("A", 3)
+    press("U")
+    assert status() == "Undone: accepting object 3."
+    decide("A", 4)
+    assert status() == before
 
 
 def test_a_changed_key_undoes(

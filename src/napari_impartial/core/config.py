@@ -254,8 +254,9 @@ class TrainingConfig:
         "budget",
         "Learning-rate schedule",
         "budget: warm-up, then a cosine to zero over the time budget; exponential: the paper's, "
-        "0.96 times as much every 2 of 200 epochs, so that it ends at 0.018 of its start.",
-        choices=("budget", "exponential"),
+        "0.96 times as much every 2 of 200 epochs, so that it ends at 0.018 of its start; steady: "
+        "always the same, for a training that goes on until it is stopped.",
+        choices=("budget", "exponential", "steady"),
     )
     freeze_norm_at: float = setting(
         0.5,

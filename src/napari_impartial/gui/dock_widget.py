@@ -13,12 +13,14 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
 from napari_impartial.core.training.messages import TrainingProgress
+from napari_impartial.core.training.speed import duration
 from napari_impartial.session.session import Activity, Round
 from napari_impartial.session.status_text import no_suggestions, stale_results, status
 from napari_impartial.session.tally import Counter
 from napari_impartial.worker.client import TrainingProcess
 
 from .background import supervise
+from .bar import Bar, Remark
 from .garbage import RestingCollector
 from .image.image_list import ImageRow, ImagesPanel
 from .image.image_panel import ImagePanel
@@ -30,6 +32,7 @@ from .layers.user_activity import Hand
 from .layers.workspace import Workspace
 from .list_keys import ListKeys
 from .refine.rounds_panel import RoundsPanel
+from .refine.suggestions import fine_key
 from .refine.suggestions_panel import RefinePanel
 from .result.batch import BatchControl, BatchProgress
 from .result.batch_panel import BatchChoice, BatchPanel
@@ -46,14 +49,16 @@ from .session.model_files import ModelControl
 from .session.model_row import ModelRow
 from .session.session_panel import RestoreLine, SessionPanel
 from .shortcuts import BoundKeys
+from .train.live import LiveControl
 from .train.speed_control import SpeedControl
 from .train.train_panel import TrainingChoice, TrainPanel
 from .train.training import TrainingControl
 from .widgets.collapsible_step import Step, VerticalScrollArea, stacked
 from .widgets.keyboard_focus import FOCUS_STYLE
-from .widgets.status_line import StatusLine
 from .widgets.text_labels import count
 from .wiring import Refinement
+
+_RESTS = "Live rests: nothing new was painted for a while. It goes on with your next stroke."
 
 
 class ImPartialWidget(QWidget):
@@ -77,6 +82,7 @@ class ImPartialWidget(QWidget):
         self.speed = SpeedControl(self.session, self.process, self)
         self._counter = Counter()
         self.training = TrainingControl(self.workspace, self.process, self)
+        self.live = LiveControl(self.workspace, self.training, self)
         self.results = ResultControl(self.workspace, self.process, self)
         self.batch = BatchControl(self.workspace, self.process, self.results.review, self)
         self.exports = ExportControl(self.workspace, self.process, self.results.review, self)
@@ -90,6 +96,7 @@ class ImPartialWidget(QWidget):
             self.image_panel,
             self.result_panel.review,
             self.refine_panel,
+            self.train_panel,
             self.results.review,
         )
         self._bound_keys = BoundKeys(self._viewer, self.keys)
@@ -119,7 +126,16 @@ class ImPartialWidget(QWidget):
         self.model_row = ModelRow()
         self.session_panel = SessionPanel()
         self.restore_line = RestoreLine()
-        self.status = StatusLine()
+        train, places = self.train_panel, self.refine_panel.at_hand
+        self.bar = Bar(
+            [
+                [self.scribble_panel.at_hand],
+                [train.at_hand, self.result_panel.at_hand],
+                [places],
+                [train.progress],
+            ]
+        )
+        self.status = self.bar.status
         self._marks = ObjectMarks(self._viewer)
         self.steps = {
             "image": Step("1  Image", stacked(self.image_panel, self.images_panel)),
@@ -127,9 +143,12 @@ class ImPartialWidget(QWidget):
             "train": Step("3  Train", self.train_panel, self.train_panel.needs),
             "result": Step("4  Result", stacked(self.batch_panel, self.result_panel)),
             "refine": Step("5  Refine", stacked(self.refine_panel, self.rounds_panel)),
+            "save": Step("Save and load", stacked(self.session_panel, self.model_row)),
         }
         for name, step in self.steps.items():
             step.setObjectName(f"{name}_step")
+            # The image's axes and channels are to be looked at before anything else.
+            step.set_open(name == "image")
 
     def _lay_out(self) -> None:
         inside = QWidget()
@@ -143,10 +162,8 @@ class ImPartialWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.restore_line)
+        layout.addWidget(self.bar)
         layout.addWidget(VerticalScrollArea(inside), 1)
-        layout.addWidget(self.model_row)
-        layout.addWidget(self.session_panel)
-        layout.addWidget(self.status)
 
     def _wire_panels(self) -> None:
         workspace, training, results = self.workspace, self.training, self.results
@@ -158,16 +175,18 @@ class ImPartialWidget(QWidget):
         panel.new_wanted.connect(self.image_panel.pick_selected)
         panel.new_wanted.connect(workspace.new_scribbles)
         panel.clear_wanted.connect(workspace.clear_scribbles)
-        panel.brush_wanted.connect(self.keys.take)
+        panel.at_hand.brush_wanted.connect(self.keys.take)
+        panel.at_hand.size_wanted.connect(self.keys.resize)
         panel.import_wanted.connect(partial(mask_import.from_layer, workspace))
         panel.roi_file_wanted.connect(self._import_rois)
-        self.train_panel.train_wanted.connect(partial(self._train, go_on=False))
-        self.train_panel.continue_wanted.connect(partial(self._train, go_on=True))
-        self.refine_panel.continue_wanted.connect(
-            lambda: self._train(self.train_panel.value(), go_on=True)
-        )
+        self.train_panel.train_wanted.connect(partial(self._train, anew=False))
+        self.train_panel.start_over_wanted.connect(partial(self._train, anew=True))
+        self.train_panel.live_wanted.connect(self.live.switch)
+        self.live.changed.connect(self._update)
         self.train_panel.pause_wanted.connect(training.pause)
         self.train_panel.stop_wanted.connect(training.stop)
+        self.train_panel.stop_wanted.connect(results.cancel)
+        self.train_panel.stop_wanted.connect(self.batch.cancel)
         self.train_panel.device_chosen.connect(self.speed.measure)
         self.speed.measured.connect(self.train_panel.set_speed)
         self.result_panel.predict_wanted.connect(results.predict)
@@ -206,9 +225,13 @@ class ImPartialWidget(QWidget):
         training.timed.connect(self.speed.note_training)
         results.ended.connect(lambda: self.train_panel.end(self._last_round()))
         results.counted.connect(self.result_panel.set_count)
+        results.counted.connect(lambda _: self._show_status())
         results.measured.connect(self.result_panel.set_table)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
+        # Before what is undone is said: undoing, too, is something that was done.
+        results.review.log.changed.connect(self.status.end_notice)
+        self.workspace.painted.connect(self.status.end_notice)
         results.review.undone.connect(self._on_undone)
         results.suggestions.suggested.connect(lambda _: self._update())
         self.batch.progressed.connect(self._on_batch_progress)
@@ -270,6 +293,7 @@ class ImPartialWidget(QWidget):
                 hand.let_go,
                 collector.let_go,
                 self.refinement.let_go,
+                self.live.let_go,
                 partial(active.disconnect, self._on_active_layer),
                 self._bound_keys.let_go,
                 self._marks.let_go,
@@ -331,10 +355,10 @@ class ImPartialWidget(QWidget):
         if self.workspace.source is image:
             self.image_panel.setValue(image)
 
-    def _train(self, choice: Any, go_on: bool) -> None:
-        if len(self.session.images) == 1:
-            # It has been chosen by now; the room is for what is going on.
-            self.steps["image"].set_open(False)
+    def _train(self, choice: TrainingChoice, anew: bool) -> None:
+        if self.live.finish(partial(self._train, choice, anew)):
+            return  # what was learned live is kept first, and gone on from
+        go_on = not anew and self.session.goes_on()
         self.training.train(choice.preset, choice.time_budget_s, choice.device, go_on)
 
     def _on_progress(self, progress: TrainingProgress) -> None:
@@ -344,9 +368,8 @@ class ImPartialWidget(QWidget):
     def _on_trained(self, _: Round) -> None:
         self.train_panel.end(self._last_round())
         self.refinement.rounds.on_trained()
-        # What opens lies below: nothing moves from under the mouse.
-        for name in ("result", "refine"):
-            self.steps[name].set_open(True)
+        if self.live.take_over():
+            return
         if not self.session.missing_for_prediction():
             self.results.predict()
         self.results.end_previews()
@@ -356,9 +379,7 @@ class ImPartialWidget(QWidget):
         if not self.session.rounds:
             return ""
         last = self.session.rounds[-1]
-        held_out = last.card.best_validation_loss
-        judged = "" if held_out is None else f", held-out loss {held_out:.3f}"
-        return f"Round {last.number}: {last.card.steps} steps{judged}."
+        return f"Round {last.number}: {duration(max(1.0, last.card.seconds))} of training in all."
 
     def _on_object(self, label: int, y: float, x: float, area_px: float) -> None:
         self.results.go_to_object(y, x, area_px)
@@ -387,15 +408,11 @@ class ImPartialWidget(QWidget):
         source = self.workspace.source
         layer = None if source is None else self.workspace.scribbles.find(source)
         active = layer is not None and self._viewer.layers.selection.active == layer
-        self.scribble_panel.set_brush(
-            None
-            if not active or layer is None
-            else 0
-            if layer.mode == "erase"
-            else int(layer.selected_label)
-            if layer.mode == "paint"
-            else None
-        )
+        in_hand = None
+        if active and layer is not None and layer.mode in ("paint", "erase"):
+            in_hand = 0 if layer.mode == "erase" else int(layer.selected_label)
+        size_px = None if layer is None else int(layer.brush_size)
+        self.scribble_panel.at_hand.set_brush(in_hand, size_px)
 
     def _offer_masks(self) -> None:
         names = mask_import.candidates(self.workspace)
@@ -437,9 +454,11 @@ class ImPartialWidget(QWidget):
         self.scribble_panel.set_ready(record is not None, has_scribbles)
         steps["scribble"].set_hint("" if record is not None else "Needs an image.")
         self.train_panel.set_state(
-            session.activity, not training_needs, session.card is not None and not prediction_needs
+            session.activity,
+            not training_needs,
+            session.goes_on(),
+            self.live.on,
         )
-        self.refine_panel.set_can_continue(self.train_panel.can_continue())
         self.result_panel.set_expected(self.speed.prediction_s())
         steps["train"].set_hint(training_needs or session.left_out())
         self.batch_panel.set_state(
@@ -481,5 +500,20 @@ class ImPartialWidget(QWidget):
 
     def _show_status(self) -> None:
         left = self.train_panel.time_left
-        told = status(self.session, self.results.places, self.training.waiting, left)
-        self.status.set_state(told)
+        live = self.live.on and (self.training.live or not self.session.busy)
+        suggestions = self.results.suggestions
+        told = status(
+            self.session,
+            suggestions.places,
+            self.training.waiting,
+            left,
+            live,
+            suggestions.current,
+            fine_key(),
+        )
+        self.status.set_state(_RESTS if self.live.resting else told)
+        plane = self.session.plane
+        known = plane is not None and plane.prediction is not None
+        self.bar.verdict.set_verdict(
+            [Remark(count(plane.n_objects, "object"))] if known and plane is not None else []
+        )

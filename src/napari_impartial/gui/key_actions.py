@@ -12,6 +12,7 @@ from .layers.workspace import Workspace
 from .refine.suggestions_panel import RefinePanel
 from .review.review import ReviewControl
 from .review.review_panel import ReviewPanel
+from .train.train_panel import TrainPanel
 
 _RESULTS = (Role.INSTANCES, Role.UNCERTAINTY, Role.PROBABILITY)
 
@@ -25,12 +26,14 @@ class KeyActions:
         images: ImagePanel,
         review: ReviewPanel,
         places: RefinePanel,
+        training: TrainPanel,
         decisions: ReviewControl,
     ) -> None:
         self._workspace = workspace
         self._images = images
         self._review = review
         self._places = places
+        self._training = training
         self._decisions = decisions
         # Result layers that were seen when they were hidden.
         self._hidden: list[Layer] = []
@@ -46,6 +49,10 @@ class KeyActions:
     def eraser(self) -> None:
         """Take the eraser in hand."""
         self.take(0)
+
+    def train(self) -> None:
+        """Train, or stop what is being trained."""
+        self._training.press()
 
     def smaller_brush(self) -> None:
         """Make the brush a pixel smaller."""
@@ -142,10 +149,16 @@ class KeyActions:
             if not label:
                 layer.mode = "erase"
 
+    def resize(self, size_px: int) -> None:
+        """Give the brush this width, in pixels of the image."""
+        layer = self._scribbles()
+        if layer is not None:
+            layer.brush_size = max(1, size_px)
+
     def _resize(self, step: int) -> None:
         layer = self._scribbles()
         if layer is not None:
-            layer.brush_size = max(1, layer.brush_size + step)
+            self.resize(int(layer.brush_size) + step)
 
     def _scribbles(self) -> Labels | None:
         source = self._workspace.source

@@ -42,6 +42,7 @@ KEYS = (
         "Take strokes away",
         note="with another labels layer selected, napari takes its own eraser for that layer",
     ),
+    Key("train", "T", "Train, or stop what is being trained"),
     Key("smaller_brush", "[", "Smaller brush"),
     Key("larger_brush", "]", "Larger brush"),
     Key("toggle_image", "I", "Show or hide the image"),

@@ -412,6 +412,22 @@ class Session:
             return str(error)
         return ""
 
+    def goes_on(self) -> bool:
+        """Whether a training goes on from the present model; if not, it begins anew.
+
+        It does where that has the channels of the image in front, and all classes that are painted.
+        """
+        if self.card is None or self.missing_for_prediction():
+            return False
+        painted = [
+            label
+            for record in self.images.values()
+            if record.annotated and not self._unlike_current(record)
+            for plane in record.planes.values()
+            for label in plane.classes
+        ]
+        return max(painted, default=0) <= self.card.n_classes
+
     def missing_for_prediction(self, key: int | None = None) -> str:
         """Say what predicting an image still needs, in one sentence; empty if nothing.
 

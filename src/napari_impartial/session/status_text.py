@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from napari_impartial.core.review.round_changes import makers
 
 from .session import Activity, Session
-from .suggested_places import Place
+from .suggested_places import Place, place_words
 
 _BUSY = {
     Activity.TRAINING: "Training{left}. Go on painting: new strokes join in.",
@@ -17,7 +17,15 @@ _BUSY = {
 }
 
 
-def status(session: Session, places: Sequence[Place], waiting: str = "", left: str = "") -> str:
+def status(
+    session: Session,
+    places: Sequence[Place],
+    waiting: str = "",
+    left: str = "",
+    live: bool = False,
+    current: Place | None = None,
+    fine_key: str = "",
+) -> str:
     """Say how a session stands.
 
     Parameters
@@ -30,13 +38,24 @@ def status(session: Session, places: Sequence[Place], waiting: str = "", left: s
         Which strokes the running training cannot take.
     left
         How long the running training will still take, where that is known.
+    live
+        Whether training follows the strokes, or will as soon as there are enough.
+    current
+        The place that was gone to, while there is something to do there.
+    fine_key
+        That says of it that nothing has to be done.
     """
     left = f", {left} left" if left else ""
+    doing = "Live" if live else f"Training{left}"
     if session.activity is Activity.TRAINING and session.record is None:
-        return f"Training{left}. Choose an image to go on painting."
+        return f"{doing}. Choose an image to go on painting."
     if waiting and session.activity in (Activity.TRAINING, Activity.PAUSED):
         paused = session.activity is Activity.PAUSED
-        return f"{_BUSY[Activity.PAUSED] if paused else f'Training{left}.'} {waiting}"
+        return f"{_BUSY[Activity.PAUSED] if paused else f'{doing}.'} {waiting}"
+    if current is not None and session.activity in (Activity.IDLE, Activity.TRAINING):
+        return place_words(current, len(places), fine_key)
+    if live and session.activity is Activity.TRAINING:
+        return "Live: paint, and the outlines follow. Train finishes; Live again ends it."
     if session.busy:
         return _BUSY[session.activity].format(left=left)
     if missing := session.missing_for_training():
@@ -46,26 +65,29 @@ def status(session: Session, places: Sequence[Place], waiting: str = "", left: s
     if missing := session.missing_for_prediction():
         record = session.record
         if record is not None and record.annotated:
-            return f"Press Train to start a new model: {missing}"
+            return (
+                "Press Train. It begins anew: the model that is there is for other channels than "
+                f"'{record.name}' has."
+            )
         return missing
     return _what_to_do(session, places)
 
 
 def _what_to_do(session: Session, places: Sequence[Place]) -> str:
     if any(not place.done for place in places):
-        return "Ready. Follow the suggestions, paint there, and press Continue."
+        return "Ready. Next place goes where the model is unsure; paint there, and press Train."
     if places:
         return (
-            "All suggestions are done. Press Continue to learn from new strokes, or look through "
-            "the objects."
+            "All places are done. Press Train to learn from new strokes, or look through the "
+            "objects."
         )
     plane = session.plane
     if plane is None or plane.prediction is None:
         what = "plane" if session.plane_index else "image"
         return f"Press Predict to see what the model makes of this {what}."
     return (
-        "No suggestions are left. Look through the objects; paint where they are wrong, and "
-        "press Continue."
+        "There is no place that the model is unsure of. Look through the objects; paint where "
+        "they are wrong, and press Train."
     )
 
 
@@ -110,7 +132,7 @@ def no_suggestions(session: Session) -> str:
     if any(prediction is not None and prediction.n_samples == 0 for prediction in current):
         return (
             "No suggestions: the model is sure of all that is not annotated. But it was asked "
-            "without Monte-Carlo passes, and so hardly shows doubt: look through the objects."
+            "in a way that hardly shows doubt: look through the objects."
         )
     return (
         "No suggestions: the model is sure of all that is neither annotated nor found fine. "

@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from napari_impartial.core.prediction import suggestion_reasons
 from napari_impartial.core.prediction.suggestions import Suggestion
 
 from .session import Plane, PlaneIndex
+
+# What each reason asks of whoever looks at the place.
+_QUESTIONS = {
+    suggestion_reasons.BOUNDARY: "cell or background?",
+    suggestion_reasons.KIND: "which kind of cell?",
+    suggestion_reasons.TOUCHING: "two cells or one?",
+    suggestion_reasons.MISSED: "a cell that was missed?",
+    suggestion_reasons.DOUBTFUL: "a cell at all?",
+    suggestion_reasons.UNLIKE: "like nothing painted so far: what is it?",
+}
 
 
 class PlaceState(StrEnum):
@@ -57,3 +68,10 @@ def _annotated_since(plane: Plane, suggestion: Suggestion) -> bool:
         y, x = suggestion.y, suggestion.x
         return bool(plane.scribbles.labels[y : y + 1, x : x + 1].any())
     return bool((now & (plane.suggested_on.labels[y0:y1, x0:x1] == 0)).any())
+
+
+def place_words(place: Place, n_places: int, fine_key: str = "") -> str:
+    """Say why one was taken to a place, and what to do there: paint, or press a key."""
+    otherwise = f", or {fine_key}" if fine_key else ""
+    question = _QUESTIONS.get(place.suggestion.reason, place.suggestion.reason)
+    return f"Place {place.suggestion.rank} of {n_places}: {question} Paint{otherwise}."

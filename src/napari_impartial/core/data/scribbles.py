@@ -157,9 +157,7 @@ def check_trainable(scribbles: Sequence[Scribbles]) -> int:
     if painted == {BACKGROUND}:
         raise ImPartialError("Only background is painted; paint a few strokes in cells too.")
     if BACKGROUND not in painted:
-        raise ImPartialError(
-            "Only cells are painted; paint a few strokes in the background (label 1) too."
-        )
+        raise ImPartialError("Only cells are painted; paint a few strokes in the background too.")
     n_classes = max(painted)
     missing = sorted(set(range(1, n_classes + 1)) - painted)
     if missing:

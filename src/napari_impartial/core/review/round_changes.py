@@ -260,7 +260,7 @@ def judge(scores: Sequence[float | None], agreement: float | None) -> str:
     stalled = _stalled(scores)
     settled = None if agreement is None else agreement >= ENOUGH_AGREEMENT
     if settled and stalled is not False:
-        also = ", and the score on held-out strokes did not rise" if stalled else ""
+        also = ", and the score on strokes kept aside did not rise" if stalled else ""
         return (
             f"The last round left {agreement:.0%} of the objects as they were{also}. More "
             "scribbles of the same kind will hardly help: look for mistakes, or for places "
@@ -268,7 +268,7 @@ def judge(scores: Sequence[float | None], agreement: float | None) -> str:
         )
     if settled is None and stalled and len(scores) > 2:
         return (
-            "The score on held-out strokes no longer rises. More scribbles of the same kind "
+            "The score on strokes kept aside no longer rises. More scribbles of the same kind "
             "will hardly help: look for mistakes, or for places unlike those you annotated."
         )
     return ""

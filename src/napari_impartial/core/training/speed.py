@@ -49,6 +49,16 @@ class Speed:
         rate = self.predicted.get(preset, self.pixels_a_second.get(preset, 0.0))
         return pixels / rate if rate > 0 else None
 
+    def enough(self, preset: str, seconds: float) -> str:
+        """Say in a sentence whether so many seconds of training are enough here."""
+        said = self.expect(preset, seconds)
+        if not said:
+            return ""
+        _, _, advice = said.partition(": few. ")
+        if advice:
+            return f"{duration(seconds)} is short for this machine. {advice}"
+        return f"{duration(seconds)} is enough on this machine."
+
     def expect(self, preset: str, seconds: float) -> str:
         """Say in a sentence what so many seconds of training are worth here."""
         rate = self.step_rate(preset)

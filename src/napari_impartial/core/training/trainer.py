@@ -70,6 +70,8 @@ _TOLERATED_RISE = 1.5
 # The paper's schedule: 0.96 times the rate every two epochs, of which there are about 200. What
 # an epoch of random patches is, is left open: here, so many steps, that is a 200th of the budget.
 _PAPER_DECAY, _PAPER_DECAY_EPOCHS, _PAPER_EPOCHS = 0.96, 2, 200
+# Of the highest rate, for as long as a training goes on; reached after so many steps.
+_STEADY, _STEADY_FROM_STEP = 0.3, 10
 
 
 class Clock:
@@ -212,9 +214,12 @@ class Trainer:
 
         ``budget`` rises over the first twentieth of the budget and then falls to zero
         along a cosine; ``exponential`` is the paper's decay of 0.96 every two epochs, an epoch
-        being a two-hundredth of the budget: the last rate is 0.018 of the first.
+        being a two-hundredth of the budget: the last rate is 0.018 of the first;
+        ``steady`` stays as it is after the first steps.
         """
         peak = self.config.learning_rate
+        if self.config.schedule == "steady":
+            return peak * _STEADY * min(1.0, (self.steps + 1) / _STEADY_FROM_STEP)
         if self.config.schedule == "exponential":
             epoch = min(int(self.fraction() * _PAPER_EPOCHS), _PAPER_EPOCHS - 1)
             return peak * float(_PAPER_DECAY ** (epoch // _PAPER_DECAY_EPOCHS))

@@ -81,6 +81,11 @@ def extent_in_view(viewer: napari.Viewer, source: Source) -> float:
     return size / _pixel_in_world(viewer, source)
 
 
+def px_on_screen(viewer: napari.Viewer, source: Source) -> float:
+    """Return how large a pixel of an image is on the screen, in its pixels."""
+    return float(viewer.scene.camera.zoom * _pixel_in_world(viewer, source))
+
+
 def _pixel_in_world(viewer: napari.Viewer, source: Source) -> float:
     """Return the longer side of a pixel, in the world's unit."""
     layer = source.primary

@@ -17,9 +17,10 @@ from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.core.review.round_changes import CHANGED, GAINED, LOST
 
-from .colours import object_colours
+from .camera import px_on_screen
 from .grid import Grid
 from .image_source import OURS, PlaneIndex, Source
+from .outlines import Outlines
 from .scribble_layers import scribble_name
 
 
@@ -47,7 +48,9 @@ _ORDER = [
 LARGEST_OUTLINED_PX = 2048 * 2048
 
 # Seen on the heatmap, the scribbles and most images.
-_MARK = "#00e5ff"
+_MARK, _FAINT_MARK = "#00e5ff", "#00e5ff59"
+# Of their edges, on the screen.
+_EDGE_PX = 2.0
 
 # New, gone, changed; told apart in all common kinds of colour blindness.
 _CHANGES: dict[int | None, str] = {
@@ -85,6 +88,7 @@ class ResultLayers:
         self._viewer = viewer
         self._zeros = zeros
         self._layers: dict[tuple[ImageLayer, Role], Layer] = {}
+        self.outlines = Outlines(viewer)
 
     def find(self, source: Source, role: Role) -> Any | None:
         """Return the layer of that role if it is in the viewer and fits the image."""
@@ -95,15 +99,20 @@ class ResultLayers:
 
     def write(
         self, source: Source, plane: PlaneIndex, role: Role, values: npt.NDArray[Any]
-    ) -> Layer:
-        """Show `values` (Y, X) as the result of one plane."""
+    ) -> Layer | None:
+        """Show `values` (Y, X) as the result of one plane; None as in :meth:`write_box`."""
         height, width = values.shape
         return self.write_box(source, plane, role, values, (0, 0, height, width))
 
     def write_box(
         self, source: Source, plane: PlaneIndex, role: Role, values: npt.NDArray[Any], box: Box
-    ) -> Layer:
-        """Show `values` in a box of one plane and leave the rest as it is."""
+    ) -> Layer | None:
+        """Show `values` in a box of one plane and leave the rest as it is.
+
+        None where the image has left the viewer: what is worked out late puts no layer back.
+        """
+        if source.primary not in self._viewer.layers:
+            return None
         grid = Grid(source)
         layer = self.find(source, role) or self._adopt(source, role)
         if layer is not None and layer.data.shape != grid.shape:
@@ -133,11 +142,26 @@ class ResultLayers:
             return None
         return np.asarray(Grid(source).plane(layer.data, plane))
 
-    def mark(self, source: Source, suggestions: Sequence[tuple[PlaneIndex, Suggestion]]) -> Shapes:
-        """Show suggestions as numbered boxes."""
+    def mark(
+        self,
+        source: Source,
+        suggestions: Sequence[tuple[PlaneIndex, Suggestion]],
+        current: Suggestion | None = None,
+        words: str = "",
+    ) -> Shapes | None:
+        """Show suggestions as faint boxes, and the current one clearly, with words beside it.
+
+        None as in :meth:`write_box`.
+        """
+        if source.primary not in self._viewer.layers:
+            return None
         grid = Grid(source)
         rectangles = [_corners(grid, plane, s.box) for plane, s in suggestions]
-        features = {"rank": np.array([s.rank for _, s in suggestions], dtype=int)}
+        here = [current is not None and s == current for _, s in suggestions]
+        features = {
+            "rank": np.array([s.rank for _, s in suggestions], dtype=int),
+            "words": [words if one else "" for one in here],
+        }
         layer = self.find(source, Role.SUGGESTIONS) or self._adopt(source, Role.SUGGESTIONS)
         if layer is None:
             layer = Shapes(
@@ -145,22 +169,22 @@ class ResultLayers:
                 name=f"{Role.SUGGESTIONS} [{source.name}]",
                 metadata={OURS: {"role": str(Role.SUGGESTIONS)}},
                 opacity=1.0,
+                visible=False,
                 **grid.placement(),
             )
             self._add(source, Role.SUGGESTIONS, layer)
         layer.data = []
         if rectangles:
-            edge = max(1.0, min(source.plane_shape) / 300)
+            edge = max(0.1, _EDGE_PX / px_on_screen(self._viewer, source))
             layer.add_rectangles(
-                rectangles, edge_color=_MARK, face_color="transparent", edge_width=edge
+                rectangles,
+                edge_color=[_MARK if one else _FAINT_MARK for one in here],
+                face_color="transparent",
+                edge_width=edge,
             )
             layer.features = features
-            layer.text = {
-                "string": "{rank}",
-                "color": _MARK,
-                "size": 14,
-                **_inside(grid, rectangles, edge),
-            }
+            # Beside the box, above it: what is inside is to be seen.
+            layer.text = {"string": "{words}", "color": _MARK, "size": 12, "anchor": "upper_left"}
             layer.selected_data = set()
         return layer
 
@@ -206,6 +230,8 @@ class ResultLayers:
                 and layer not in known
             ):
                 self._layers[(source.primary, role)] = layer
+                if role is Role.INSTANCES:
+                    self.outlines.add(layer, source)
                 return layer
         return None
 
@@ -218,12 +244,13 @@ class ResultLayers:
         layer: Layer
         if role is Role.INSTANCES:
             data = self._zeros(grid.shape, np.int32)
-            layer = Labels(data, colormap=object_colours(), **common)
+            layer = Labels(data, **common)
             height, width = source.plane_shape
             layer.contour = 2 if height * width <= LARGEST_OUTLINED_PX else 0
             layer.opacity = 0.9
             # Corrections belong to the plane that is looked at.
             layer.n_edit_dimensions = 2
+            self.outlines.add(layer, source)
         elif role is Role.CHANGES:
             layer = Labels(
                 np.zeros(grid.shape, dtype=np.uint8),
@@ -237,7 +264,8 @@ class ResultLayers:
                 colormap=_COLORMAPS[role],
                 contrast_limits=(0.0, 1.0),
                 blending="translucent",
-                visible=role is not Role.PROBABILITY,
+                # The picture is to be seen: heatmaps are shown where one refines, or on demand.
+                visible=False,
                 **common,
             )
         self._add(source, role, layer)
@@ -267,21 +295,6 @@ class ResultLayers:
         if role is not Role.SUGGESTIONS:
             above += [layer for layer in layers if layer.name == scribble_name(source.name)]
         return min((layers.index(layer) for layer in above if layer in layers), default=len(layers))
-
-
-def _inside(grid: Grid, rectangles: Sequence[npt.NDArray[Any]], edge: float) -> dict[str, Any]:
-    """Return where a text has to begin, to lie in the upper left corner of its rectangle.
-
-    napari puts text at an upper corner above the rectangle, where the window would cut it off
-    at the image's edge, and text at a lower corner below. So the lower corner's text is moved
-    up by the height; suggestions' boxes are all of one size, and in a larger one it would
-    still be inside.
-    """
-    down, right = sorted((grid.axes.index("Y"), grid.axes.index("X")))
-    translation = [0.0] * len(grid.shape)
-    translation[down] = edge - min(float(np.ptp(one[:, down])) for one in rectangles)
-    translation[right] = edge
-    return {"anchor": "lower_left", "translation": translation}
 
 
 def _corners(grid: Grid, plane: PlaneIndex, box: Box) -> npt.NDArray[np.float64]:

@@ -45,7 +45,7 @@ class Workspace(QObject):
     painted
         Scribbles have changed and have been read into the session.
     brush_changed
-        Another tool or label is in hand.
+        Another tool or label is in hand, or a brush of another size.
     plane_changed
         Another plane of a stack is looked at, or another image was chosen.
     about_to_read
@@ -98,6 +98,7 @@ class Workspace(QObject):
         for timer in (self._replaced_timer, self._removal_timer, self._layers_timer):
             timer.stop()
         self._reader.forget()
+        self.results.outlines.let_go()
         layers = self.viewer.layers.events
         layers.inserted.disconnect(self._on_inserted)
         layers.removed.disconnect(self._on_removed)
@@ -110,6 +111,7 @@ class Workspace(QObject):
             layer.events.data.disconnect(self._on_replaced)
             layer.events.mode.disconnect(self._on_brush)
             layer.events.selected_label.disconnect(self._on_brush)
+            layer.events.brush_size.disconnect(self._on_brush)
         self._watched.clear()
         for followed in self._followed:
             self._unfollow(followed)
@@ -310,6 +312,7 @@ class Workspace(QObject):
             layer.events.data.connect(self._on_replaced)
             layer.events.mode.connect(self._on_brush)
             layer.events.selected_label.connect(self._on_brush)
+            layer.events.brush_size.connect(self._on_brush)
 
     def _follow(self, source: Source) -> None:
         """Let scribbles and results lie where the first layer lies, and show all layers' pixels."""

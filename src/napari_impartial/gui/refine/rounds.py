@@ -243,7 +243,9 @@ class RoundControl(QObject):
             notifications.show_info(missing)
             return
         results = self._workspace.results
-        results.write(source, done.shown[1], Role.CHANGES, done.picture).visible = True
+        layer = results.write(source, done.shown[1], Role.CHANGES, done.picture)
+        if layer is not None:
+            layer.visible = True
 
     def _on_session(self) -> None:
         if self._showing != self._session.current:

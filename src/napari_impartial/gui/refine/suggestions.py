@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from weakref import WeakSet
 
+import numpy as np
+from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
+from napari_impartial.core.config import SuggestionConfig, parameters
 from napari_impartial.core.prediction.dismissed import Dismissal, dismiss
 from napari_impartial.core.prediction.suggestions import turn
 from napari_impartial.core.review.round_changes import makers
-from napari_impartial.gui.layers import Role
+from napari_impartial.gui.layers import Role, Source
 from napari_impartial.gui.layers.camera import go_to
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.session.session import Plane
-from napari_impartial.session.suggested_places import Place, state_of
+from napari_impartial.gui.shortcuts import shortcuts
+from napari_impartial.session.session import Plane, PlaneKey
+from napari_impartial.session.suggested_places import Place, place_words, state_of
 from napari_impartial.session.undo import Decision, DecisionLog
 
-MOST_PLACES = 200
+# As many as anybody goes through before the next training, over all images and planes.
+MOST_PLACES = parameters(SuggestionConfig)["count"].default
+# The canvas is so many cells wide where a place is looked at.
+_CELLS_ACROSS = 12
 
 
 class SuggestionControl(QObject):
@@ -42,6 +50,10 @@ class SuggestionControl(QObject):
         self._session = workspace.session
         self._log = log
         self.places: list[Place] = []
+        self._current: tuple[PlaneKey, tuple[int, int]] | None = None
+        # What we have shown for the sake of the places, and hide again after them.
+        self._shown: WeakSet[Layer] = WeakSet()
+        workspace.viewer.dims.events.ndisplay.connect(self._on_dimensions)
         workspace.painted.connect(self._look_again)
         self._session.dropped.connect(self._on_dropped)
 
@@ -63,7 +75,6 @@ class SuggestionControl(QObject):
             for suggestion in plane.suggestions
         ]
         found.sort(key=lambda place: (place.stale != "", -turn(place.suggestion)))
-        # More than anybody goes through, and than can be drawn at once.
         del found[MOST_PLACES:]
         self.places = [
             replace(place, suggestion=replace(place.suggestion, rank=rank))
@@ -71,6 +82,38 @@ class SuggestionControl(QObject):
         ]
         self._mark()
         self.suggested.emit(self.places)
+
+    @property
+    def current(self) -> Place | None:
+        """The place that was gone to, while its plane is in view and something is to do there."""
+        here = (self._session.current, self._session.plane_index)
+        for place in self.places:
+            spot = (place.suggestion.y, place.suggestion.x)
+            if self._current == ((place.key, place.plane), spot) and not place.done:
+                return place if (place.key, place.plane) == here else None
+        return None
+
+    def leave(self) -> None:
+        """Be at no place any more: the picture is to be seen alone."""
+        if self._current is not None:
+            self._current = None
+            self._mark()
+        for layer in list(self._shown):
+            layer.visible = False
+        self._shown.clear()
+
+    def _show(self, source: Source) -> None:
+        """Show boxes and heatmap; what the user has hidden since the last place stays so."""
+        for role in (Role.UNCERTAINTY, Role.SUGGESTIONS):
+            layer = self._workspace.results.find(source, role)
+            if layer is not None and not layer.visible and layer not in self._shown:
+                layer.visible = True
+                self._shown.add(layer)
+
+    def _on_dimensions(self, _: object = None) -> None:
+        """Boxes lie flat in one plane, and say nothing in a view of all of them."""
+        if self._workspace.viewer.dims.ndisplay == 3:
+            self.leave()
 
     def go_to(self, place: Place) -> None:
         """Centre a place and put the brush in the user's hand."""
@@ -80,12 +123,20 @@ class SuggestionControl(QObject):
             self.image_wanted.emit(place.key)
         source = self._workspace.sources[place.key]
         y0, x0, y1, x1 = place.suggestion.box
-        extent = 3 * max(y1 - y0, x1 - x0)
+        known = self._session.images[place.key].plane(place.plane)
+        side = max(y1 - y0, x1 - x0)
+        extent = max(1.25 * side, min(_CELLS_ACROSS * _cell_side(known, side / 4), 6 * side))
         centre = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
+        # Boxes are flat, and so are strokes.
+        self._workspace.viewer.dims.ndisplay = 2
         go_to(self._workspace.viewer, source, place.plane, *centre, extent)
         spot = (place.suggestion.y, place.suggestion.x)
-        self._session.images[place.key].plane(place.plane).visited.add(spot)
+        known.visited.add(spot)
+        self._current = ((place.key, place.plane), spot)
         self._workspace.new_scribbles()
+        self._mark()
+        self._show(source)
+        self._session.changed.emit()
 
     def looks_fine(self, place: Place) -> None:
         """Suggest a place no more while the model says the same of it; can be undone."""
@@ -118,10 +169,29 @@ class SuggestionControl(QObject):
         ]
         if now != [place.state for place in self.places]:
             self.refresh()
+        if all(place.done for place in self.places):
+            self.leave()
 
     def _mark(self) -> None:
         for key in self._session.images:
-            source = self._workspace.sources[key]
+            source, results = self._workspace.sources[key], self._workspace.results
             marks = [(p.plane, p.suggestion) for p in self.places if p.key == key and not p.done]
-            if marks or self._workspace.results.find(source, Role.SUGGESTIONS) is not None:
-                self._workspace.results.mark(source, marks)
+            if marks or results.find(source, Role.SUGGESTIONS) is not None:
+                at = self.current
+                here = at if at is not None and at.key == key else None
+                words = "" if here is None else place_words(here, len(self.places), fine_key())
+                results.mark(source, marks, None if here is None else here.suggestion, words)
+
+
+def fine_key() -> str:
+    """Return the key that says of a place that it looks fine; empty if there is none."""
+    keys = shortcuts().of("looks_fine")
+    return str(keys[0]) if keys else ""
+
+
+def _cell_side(plane: Plane, otherwise_px: float) -> float:
+    """Return the side of a square as large as the usual object of a plane, in pixels."""
+    labels = plane.instances
+    areas = np.bincount(labels.ravel())[1:] if labels is not None else np.zeros(0, int)
+    areas = areas[areas > 0]
+    return float(np.sqrt(np.median(areas))) if len(areas) else otherwise_px

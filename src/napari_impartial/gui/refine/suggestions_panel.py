@@ -7,7 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
-    QGridLayout,
+    QHBoxLayout,
     QListWidget,
     QListWidgetItem,
     QPushButton,
@@ -34,14 +34,16 @@ class RefinePanel(QWidget):
         Number of a place that needs no strokes.
     undo_wanted
         The latest decision should be undone.
-    continue_wanted
-        Training should go on with the strokes as they are now.
+
+    Attributes
+    ----------
+    at_hand : QWidget
+        Next place and Looks fine, which stand where they are always seen.
     """
 
     place_chosen = Signal(int)
     place_fine = Signal(int)
     undo_wanted = Signal()
-    continue_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -53,7 +55,7 @@ class RefinePanel(QWidget):
         self._next = self._button(
             with_key("Next place", "next_place"),
             "next_button",
-            "Go to the next place, with the brush in hand. Paint there, then continue training. "
+            "Go to the next place, with the brush in hand. Paint there, then train. "
             + key_hint("next_place"),
             self.go_next,
         )
@@ -73,27 +75,21 @@ class RefinePanel(QWidget):
         self._undo = self._button(
             with_key("Undo", "undo_decision"), "undo_fine_button", "", self.undo_wanted.emit
         )
-        # The one of step 3 may be screens above.
-        self._continue = self._button(
-            "Continue training",
-            "refine_continue_button",
-            "Go on training with the strokes as they are now, as Continue in step 3 does.",
-            self.continue_wanted.emit,
-        )
-        buttons = QGridLayout()
-        for at, button in enumerate((self._next, self._previous, self._fine, self._undo)):
-            buttons.addWidget(button, at // 2, at % 2)
-        buttons.setColumnStretch(0, 3)
-        buttons.setColumnStretch(1, 2)
+        self.at_hand = QWidget(self)
+        always, buttons = QHBoxLayout(self.at_hand), QHBoxLayout()
+        always.setContentsMargins(0, 0, 0, 0)
+        always.setSpacing(3)
+        for button in (self._next, self._fine):
+            always.addWidget(button, 1)
+        for button in (self._previous, self._undo):
+            buttons.addWidget(button, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.addLayout(buttons)
         layout.addWidget(self._list)
-        layout.addWidget(self._continue)
         self._list.currentRowChanged.connect(self._on_row)
         self._list.itemClicked.connect(lambda item: self._on_row(self._list.row(item)))
         self.set_undo("")
-        self.set_can_continue(False)
         self.setValue([])
 
     def value(self) -> int | None:
@@ -129,10 +125,6 @@ class RefinePanel(QWidget):
         """Say what would be undone; nothing if `words` is empty."""
         set_enabled(self._undo, bool(words))
         self._undo.setToolTip(f"Undo {words or 'the latest decision'}. {key_hint('undo_decision')}")
-
-    def set_can_continue(self, can_continue: bool) -> None:
-        """Enable going on with training."""
-        set_enabled(self._continue, can_continue)
 
     def go_next(self) -> None:
         """Choose the next place where something is left to do; after the last, the first."""

@@ -18,14 +18,16 @@ from napari_impartial.gui.widgets.config_form import ConfigForm
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.text_labels import line
 
-_PREDICT_TIP = "Segment what is in view with the current model."
-_SHOWN = ("threshold", "min_size_px", "split", "split_strength", "smooth_px")
+_PREDICT_TIP = "Find the objects of the {} in view with the current model."
+_SHOWN = ("threshold", "min_size_px")
+_SELDOM = ("split", "split_strength", "smooth_px", "grow_px")
 _NAMES = {
     "threshold": "threshold_slider",
     "min_size_px": "min_size_slider",
     "split": "split_combo",
     "split_strength": "split_strength_slider",
     "smooth_px": "smooth_slider",
+    "grow_px": "grow_slider",
 }
 
 
@@ -48,21 +50,23 @@ class ResultPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._predict = QPushButton("Predict")
+        self._predict = QPushButton("Predict", self)
         self._predict.setObjectName("predict_button")
-        self._predict.setToolTip(_PREDICT_TIP)
+        self._what, self._expected_s = "image", None
+        self._show_tip()
         # Beside the other, not in its place: a double click would cancel what it began.
         self._cancel = QPushButton("Cancel")
         self._cancel.setObjectName("cancel_predict_button")
         self._cancel.setToolTip("Give this prediction up; what there was before stays.")
         self._count = line("count_label", "How many objects there are in this plane.", False)
-        self._form = ConfigForm(InstanceConfig(), _SHOWN, _NAMES)
+        self._form = ConfigForm(InstanceConfig(), _SHOWN, _NAMES, seldom=_SELDOM)
         self.review = ReviewPanel()
         self.table = self.review.table
+        # It stands where it is always seen.
+        self.at_hand = self._predict
         top = QHBoxLayout()
-        top.addWidget(self._predict)
-        top.addWidget(self._cancel)
         top.addWidget(self._count, 1)
+        top.addWidget(self._cancel)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.addLayout(top)
@@ -88,8 +92,14 @@ class ResultPanel(QWidget):
 
     def set_expected(self, seconds: float | None) -> None:
         """Say how long predicting the image in view takes, where that is known."""
-        told = "" if seconds is None else f" Takes about {duration(max(1.0, seconds))}."
-        self._predict.setToolTip(_PREDICT_TIP + told)
+        self._expected_s = seconds
+        self._show_tip()
+
+    def _show_tip(self) -> None:
+        told = _PREDICT_TIP.format(self._what)
+        if self._expected_s is not None:
+            told += f" Takes about {duration(max(1.0, self._expected_s))}."
+        self._predict.setToolTip(told)
 
     def restore(self, values: dict[str, Any]) -> None:
         """Show what a saved session has; values that are not valid are left as they are."""
@@ -110,7 +120,8 @@ class ResultPanel(QWidget):
             Whether a prediction is under way that can be given up.
         """
         set_enabled(self._predict, can_predict)
-        self._predict.setText(f"Predict this {what}")
+        self._what = what
+        self._show_tip()
         self._cancel.setVisible(predicting)
 
     def set_count(self, n: int | None) -> None:

@@ -113,6 +113,9 @@ class ReviewControl(QObject):
         layer = self._workspace.results.write(
             self._workspace.sources[key], plane, Role.INSTANCES, labels
         )
+        if layer is None:
+            self._shown.pop((key, plane), None)
+            return
         self._shown[key, plane] = _Shown(layer, labels)
         self._watch(layer)
 
@@ -138,6 +141,8 @@ class ReviewControl(QObject):
         labels = np.where(labels > 0, labels + first, 0).astype(np.int32)
         labels = compose(labels, crop(known.review, box))
         layer = results.write_box(source, plane, Role.INSTANCES, labels, box)
+        if layer is None:
+            return
         self._watch(layer)
         shown = self._shown.get((key, plane))
         if shown is None or shown.layer is not layer:

@@ -1,4 +1,4 @@
-"""Step 2: paint, or take strokes over from masks."""
+"""Step 2: paint, or make strokes from masks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import Counter
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
-    QButtonGroup,
     QComboBox,
     QGridLayout,
     QHBoxLayout,
@@ -15,26 +14,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED, Scribbles
-from napari_impartial.gui.layers.scribble_layers import COLOURS
-from napari_impartial.gui.shortcuts import key_hint
-from napari_impartial.gui.widgets.keyboard_focus import FOCUS
+from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, Scribbles
+from napari_impartial.gui.layers.scribble_layers import COLOURS, class_name
+from napari_impartial.gui.widgets.collapsible_step import Step
 from napari_impartial.gui.widgets.text_labels import count, explained, line, tell
 
-_BRUSHES = (
-    (BACKGROUND, "Background", "brush_background", "Paint background: where there is no cell."),
-    (
-        FOREGROUND,
-        "Cell",
-        "brush_cell",
-        "Paint the inside of cells; a short stroke in each is enough.",
-    ),
-    (NOT_ANNOTATED, "Eraser", "eraser", "Take strokes away."),
-)
+from .brush_row import BrushRow
 
 
 class ScribblePanel(QWidget):
-    """Makes the scribble layer, hands out brushes, counts, and takes over masks.
+    """Makes the scribble layer, counts what is painted, and makes strokes from masks.
 
     Signals
     -------
@@ -42,17 +31,19 @@ class ScribblePanel(QWidget):
         A scribble layer is asked for.
     clear_wanted
         The strokes of the plane in view should go.
-    brush_wanted
-        Label to paint with; 0 is the eraser.
     import_wanted
         Name of the Labels layer whose objects should become scribbles.
     roi_file_wanted
         A file of ImageJ ROIs should become scribbles.
+
+    Attributes
+    ----------
+    at_hand : BrushRow
+        The brushes, which stand where they are always seen.
     """
 
     new_wanted = Signal()
     clear_wanted = Signal()
-    brush_wanted = Signal(int)
     import_wanted = Signal(str)
     roi_file_wanted = Signal()
 
@@ -71,16 +62,17 @@ class ScribblePanel(QWidget):
             "What is painted in all planes of this image. Separate strokes are counted as cells, "
             "those inside of an outline with it.",
         )
-        self._brushes = self._make_brushes()
+        self.at_hand = BrushRow(self)
+        self._advanced = Step("From masks", self._make_import_row())
+        self._advanced.set_open(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         first = QHBoxLayout()
         first.addWidget(self._new, 1)
         first.addWidget(self._clear)
         layout.addLayout(first)
-        layout.addLayout(self._brush_row)
         layout.addWidget(self._counts)
-        layout.addLayout(self._make_import_row())
+        layout.addWidget(self._advanced)
         self._new.clicked.connect(self.new_wanted)
         self._clear.clicked.connect(self.clear_wanted)
         self.set_ready(False, False)
@@ -92,16 +84,8 @@ class ScribblePanel(QWidget):
         self._new.setText("Scribble" if has_scribbles else "New scribbles")
         self._clear.setEnabled(has_scribbles)
         self._roi_button.setEnabled(has_image)
-        for label, button in self._brushes.items():
-            # To paint makes a layer where there is none; there is nothing to erase, though.
-            button.setEnabled(has_scribbles or (has_image and label > 0))
+        self.at_hand.set_ready(has_image, has_scribbles)
         self._import_button.setEnabled(has_image and self._labels.count() > 0)
-
-    def set_brush(self, label: int | None) -> None:
-        """Show which brush is in hand."""
-        for value, button in self._brushes.items():
-            with QSignalBlocker(button):
-                button.setChecked(value == label)
 
     def set_label_layers(self, names: list[str]) -> None:
         """Offer layers whose objects could become scribbles."""
@@ -127,45 +111,21 @@ class ScribblePanel(QWidget):
                 told[0] += f" in {count(cells[label], 'cell')}"
             lines.append(
                 f"<span style='color:{colour}'>&#9632;</span> "
-                f"{_class_name(label)}: {', '.join(told)}"
+                f"{class_name(label)}: {', '.join(told)}"
             )
+        self.at_hand.set_painted([label for label, n in pixels.items() if n])
         tell(self._counts, "<br>".join(lines))
 
-    def _make_brushes(self) -> dict[int, QPushButton]:
-        self._brush_row = QHBoxLayout()
-        # One brush is in hand at a time, or none while the user pans.
-        self._group = QButtonGroup(self)
-        self._group.setExclusive(False)
-        brushes = {}
-        for label, name, action, tip in _BRUSHES:
-            button = QPushButton(name)
-            button.setObjectName(f"brush_{name.lower()}_button")
-            button.setCheckable(True)
-            button.setToolTip(f"{tip} {key_hint(action)}")
-            colour = COLOURS.get(label)
-            if colour:
-                # The border is always there: a row must not jump when a brush is taken.
-                button.setStyleSheet(
-                    "QPushButton { border: 2px solid transparent; }"
-                    f"QPushButton:focus {{ border-color: {FOCUS}; }}"
-                    f"QPushButton:checked {{ border-color: {colour}; }}"
-                )
-            button.clicked.connect(lambda _=False, value=label: self.brush_wanted.emit(value))
-            self._group.addButton(button)
-            self._brush_row.addWidget(button)
-            brushes[label] = button
-        return brushes
-
-    def _make_import_row(self) -> QGridLayout:
+    def _make_import_row(self) -> QWidget:
         self._labels = QComboBox()
         self._labels.setObjectName("import_combo")
-        self._labels.setAccessibleName("Masks to take over")
+        self._labels.setAccessibleName("Masks to make strokes from")
         self._labels.setToolTip("A Labels layer in which some cells are outlined as objects.")
         self._labels.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self._labels.setMinimumContentsLength(8)
-        self._import_button = QPushButton("Take over")
+        self._import_button = QPushButton("Make strokes")
         self._import_button.setObjectName("import_button")
         self._import_button.setToolTip(
             "Turn the objects of that layer into scribbles; the rest stays not annotated."
@@ -175,8 +135,10 @@ class ScribblePanel(QWidget):
         self._roi_button.setToolTip(
             "Turn outlined cells into scribbles: ImageJ ROIs (.zip, .roi) or QuPath's GeoJSON."
         )
-        row = QGridLayout()
-        row.addWidget(explained("From masks", self._labels.toolTip()), 0, 0)
+        inside = QWidget()
+        row = QGridLayout(inside)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(explained("Layer", self._labels.toolTip()), 0, 0)
         row.addWidget(self._labels, 0, 1, 1, 2)
         row.addWidget(self._import_button, 1, 1)
         row.addWidget(self._roi_button, 1, 2)
@@ -186,8 +148,4 @@ class ScribblePanel(QWidget):
             lambda: self.import_wanted.emit(self._labels.currentText())
         )
         self._roi_button.clicked.connect(self.roi_file_wanted)
-        return row
-
-
-def _class_name(label: int) -> str:
-    return {BACKGROUND: "Background", FOREGROUND: "Cell"}.get(label, f"Class {label}")
+        return inside

@@ -25,6 +25,8 @@ from napari_impartial.worker import messages
 PREVIEW_EVERY_S = 2.0
 # Nor beside a busy hand, where drawing it holds the window up, while the middle is there.
 PREVIEW_EVERY_BUSY_S = 5.0
+# Where training follows the strokes, a stroke is looked at after so long, with so much round it.
+HURRY_AFTER_S, _ROUND_STROKE_PX = 0.5, 96
 # A view that is still being moved is not worth the time: it has to rest for so long.
 _LOOK_EVERY_MS = 100
 
@@ -78,6 +80,9 @@ class PreviewControl(QObject):
         self._guests: list[PlaneKey] = []
         # The plane that was handed in last, that is being read to be, or that cannot be.
         self._guest: PlaneKey | None = None
+        # What is to be looked at before long, and from when on.
+        self._hurried: tuple[PlaneKey, Box, float] | None = None
+        self._hurried_at = 0.0
         self._reading = Latest(self)
         self._reading.done.connect(self._hand_in)
         self._timer = QTimer(self)
@@ -88,6 +93,7 @@ class PreviewControl(QObject):
         """Ask a training that has just begun."""
         self._job, self._channel_names = job, items[0].image.channel_names
         self._seen, self._asked, self._shown, self._guest = None, None, None, None
+        self._hurried = None
         self._learned, self._guests = [], []
         self.note_joined(items)
         self._timer.start()
@@ -95,6 +101,18 @@ class PreviewControl(QObject):
     def note_joined(self, items: Sequence[TrainingItem]) -> None:
         """Take note of planes that training learns from, from now on."""
         self._learned += [(item.key, item.plane) for item in items]
+
+    def hurry(self, place: PlaneKey, box: Box) -> None:
+        """Look at a box of a plane, and a little round it, before long and whatever it costs.
+
+        A look that was hurried and is still to come has its box looked at, too.
+        """
+        if self._hurried is not None and self._hurried[0] == place:
+            y0, x0, y1, x1 = self._hurried[1]
+            box = min(box[0], y0), min(box[1], x0), max(box[2], y1), max(box[3], x1)
+            self._hurried = place, box, self._hurried[2]
+        else:
+            self._hurried = place, box, time.monotonic() + HURRY_AFTER_S
 
     def end(self) -> None:
         """Ask no more."""
@@ -111,12 +129,15 @@ class PreviewControl(QObject):
             self._asked = None
         number = answer.request.image_index
         place = self._learned[number] if number >= 0 else self._guests[-1 - number]
-        self._shown = Shown(place, answer.request, answer.box, time.monotonic())
+        if answer.request.within_share:
+            self._shown = Shown(place, answer.request, answer.box, time.monotonic())
         if place[0] in self._session.images:
             self.previewed.emit(place, answer)
 
     def _look(self) -> None:
         """Tell training what is wished for, once the view has come to rest."""
+        if self._look_at_stroke():
+            return
         seen, self._seen = self._seen, self._in_view()
         if self._job is None or seen != self._seen:
             return
@@ -127,6 +148,33 @@ class PreviewControl(QObject):
         if command is not None and wish != self._asked:
             self._asked = wish
             self._job.send(partial(messages.ToTraining, command=command))
+
+    def _look_at_stroke(self) -> bool:
+        """Ask for what is hurried, if its time has come; whether that is being waited for."""
+        if self._hurried is None:
+            # A wish takes the place of the one before: first that one has to be answered.
+            waited_s = time.monotonic() - self._hurried_at
+            hurried = self._asked is not None and not self._asked.within_share
+            return hurried and waited_s < PREVIEW_EVERY_BUSY_S
+        place, box, due = self._hurried
+        if self._job is None or time.monotonic() < due:
+            return False
+        self._hurried, self._hurried_at = None, time.monotonic()
+        there = place in self._learned and place[0] in self._session.images
+        if self._session.activity is not Activity.TRAINING or not there:
+            return False
+        height, width = self._workspace.sources[place[0]].plane_shape
+        (y0, x0, y1, x1), edge = box, _ROUND_STROKE_PX
+        field = max(0, y0 - edge), max(0, x0 - edge), min(height, y1 + edge), min(width, x1 + edge)
+        self._asked = Preview(
+            self._learned.index(place),
+            field,
+            cut=self._session.instance_config,
+            within_share=False,
+            quick=True,
+        )
+        self._job.send(partial(messages.ToTraining, command=self._asked))
+        return True
 
     def _in_view(self) -> tuple[PlaneKey, Box] | None:
         source, key = self._workspace.source, self._session.current

@@ -1,4 +1,4 @@
-"""Step 3: train, watch, pause, stop, go on."""
+"""Step 3: train, watch, pause, stop, begin anew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
-    QGridLayout,
+    QHBoxLayout,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -20,6 +20,8 @@ from qtpy.QtWidgets import (
 from napari_impartial.core.config import PRESETS, TrainingConfig, parameters
 from napari_impartial.core.training.messages import TrainingProgress
 from napari_impartial.core.training.speed import Speed, duration
+from napari_impartial.gui.shortcuts import key_hint, with_key
+from napari_impartial.gui.widgets.collapsible_step import Step, stacked
 from napari_impartial.gui.widgets.config_form import labelled
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.loss_plot import LossCurves
@@ -27,6 +29,13 @@ from napari_impartial.gui.widgets.text_labels import Wrapped, line
 from napari_impartial.session.session import Activity
 
 from .time_left import TimeLeft
+
+_BEGIN_TIP = "Learn from the strokes."
+_GO_ON_TIP = "Go on learning, from what is known and from the strokes as they are now."
+_LIVE_TIP = (
+    "Learn from strokes as they come, until this is switched off: the outlines in view follow "
+    "them. Train then finishes with a training of the time that is set in step 3."
+)
 
 
 @dataclass(frozen=True)
@@ -45,17 +54,21 @@ class TrainPanel(QWidget):
     -------
     valueChanged
         :class:`TrainingChoice`.
-    train_wanted, continue_wanted
-        Train from scratch; go on from the current model.
+    train_wanted, start_over_wanted
+        Go on from what is known; begin anew.
+    live_wanted
+        Whether training should follow the strokes from now on.
     pause_wanted
         True to pause, False to go on.
     stop_wanted
-        Stop and use what has been learned so far.
+        Stop and use what has been learned so far; give up what is being predicted.
     device_chosen
         Name of the device that the user chose.
 
     Attributes
     ----------
+    at_hand, progress : QWidget
+        Train, Stop and Live; and the progress. They stand where they are always seen.
     needs : Wrapped
         For what training still needs.
     curves : LossCurves
@@ -63,7 +76,8 @@ class TrainPanel(QWidget):
 
     valueChanged = Signal(object)
     train_wanted = Signal(object)
-    continue_wanted = Signal(object)
+    start_over_wanted = Signal(object)
+    live_wanted = Signal(bool)
     pause_wanted = Signal(bool)
     stop_wanted = Signal()
     device_chosen = Signal(str)
@@ -84,7 +98,7 @@ class TrainPanel(QWidget):
         for name in self._described["device"].choices or ():
             self._device.addItem(name, name)
         self._speed: Speed | None = None
-        self._stopping = False
+        self._stopping = self._live_now = False
         self._time_left = TimeLeft()
         # How long the running training will still take, in words; empty before one knows.
         self.time_left = ""
@@ -94,13 +108,13 @@ class TrainPanel(QWidget):
         )
         self._expected.hide()
         self._make_buttons()
-        self._bar = QProgressBar()
+        self.progress = self._bar = QProgressBar(self)
         self._bar.setObjectName("progress_bar")
         self._bar.setRange(0, 1000)
         self._bar.setAccessibleName("Progress")
         self._bar.setToolTip("How far the training, or the prediction, has come.")
         self._bar.setTextVisible(False)
-        self._bar.setFixedHeight(12)
+        self._bar.setFixedHeight(8)
         self._left = line(
             "time_left_label", "How long it will still take; afterwards, how the training went."
         )
@@ -113,7 +127,7 @@ class TrainPanel(QWidget):
         self.setValue(
             TrainingChoice("balanced", PRESETS["balanced"].training.time_budget_s, "auto")
         )
-        self.set_state(Activity.IDLE, can_train=False, can_continue=False)
+        self.set_state(Activity.IDLE, can_train=False, knows_more=False)
 
     def value(self) -> TrainingChoice:
         """Return what is chosen."""
@@ -169,14 +183,34 @@ class TrainPanel(QWidget):
         )
         self._show_expected()
 
-    def set_state(self, activity: Activity, can_train: bool, can_continue: bool) -> None:
-        """Enable what can work."""
+    def set_state(
+        self, activity: Activity, can_train: bool, knows_more: bool, live: bool = False
+    ) -> None:
+        """Enable what can work.
+
+        Parameters
+        ----------
+        activity
+            What is going on.
+        can_train
+            Whether there is anything to learn from.
+        knows_more
+            Whether training would go on from a model.
+        live
+            Whether training follows the strokes: Train ends that with a last training.
+        """
         training = activity in (Activity.TRAINING, Activity.PAUSED)
+        predicting = activity is Activity.PREDICTING
         idle = activity is Activity.IDLE
-        set_enabled(self._train, idle and can_train)
-        set_enabled(self._continue, idle and can_train and can_continue)
+        set_enabled(self._train, can_train and (idle or (live and training)))
+        tip = _GO_ON_TIP if knows_more else _BEGIN_TIP
+        self._train.setToolTip(f"{tip} {key_hint('train')}")
+        set_enabled(self._start_over, idle and can_train and knows_more)
+        self._live_now = live
+        with QSignalBlocker(self._live):
+            self._live.setChecked(live)
         set_enabled(self._pause, training)
-        set_enabled(self._stop, training)
+        set_enabled(self._stop, training or predicting)
         with QSignalBlocker(self._pause):
             self._pause.setChecked(activity is Activity.PAUSED)
         self._pause.setText("Resume" if activity is Activity.PAUSED else "Pause")
@@ -189,9 +223,12 @@ class TrainPanel(QWidget):
         elif activity is Activity.PAUSED:
             self._left.setText("Paused.")
 
-    def can_continue(self) -> bool:
-        """Whether training can go on from the present weights."""
-        return self._continue.isEnabled()
+    def press(self) -> None:
+        """Do what the key does: train, or stop what is being trained."""
+        if self._stop.isEnabled():
+            self._stop.click()
+        else:
+            self._train.click()
 
     def begin(self) -> None:
         """Empty curves and progress for a new training."""
@@ -203,11 +240,17 @@ class TrainPanel(QWidget):
     def show_progress(self, progress: TrainingProgress) -> None:
         """Show how the running training stands."""
         self.curves.add(progress)
+        if self._live_now:
+            # There is no end to come nearer to.
+            self.time_left = ""
+            if not self._stopping:
+                self._left.setText(f"Live for {duration(max(1.0, progress.elapsed_s))}.")
+            return
         self._bar.setValue(round(1000 * progress.fraction))
         left_s = self._time_left.note(progress.elapsed_s, progress.remaining_s)
         self.time_left = duration(left_s)
         if not self._stopping:
-            self._left.setText(f"{self.time_left} left, {progress.step} steps")
+            self._left.setText(f"{self.time_left} left")
 
     def show_fraction(self, fraction: float, text: str) -> None:
         """Show the progress of something else."""
@@ -238,54 +281,68 @@ class TrainPanel(QWidget):
             made.setToolTip(tip)
             return made
 
-        self._train = button("Train", "train_button", "Learn from the scribbles, from scratch.")
-        self._continue = button(
-            "Continue",
-            "continue_button",
-            "Learn on from the current model, with the scribbles as they are now.",
+        self._train = button(with_key("Train", "train"), "train_button", _BEGIN_TIP)
+        self._start_over = button(
+            "Start over",
+            "start_over_button",
+            "Forget what was learned so far, and learn anew from all strokes that there are now. "
+            "The rounds so far can be gone back to.",
         )
+        self._live = button("Live", "live_button", _LIVE_TIP)
+        self._live.setCheckable(True)
         self._pause = button("Pause", "pause_button", "Hold training; the time stands still.")
         self._pause.setCheckable(True)
         self._stop = button(
-            "Stop", "stop_button", "End training now and use what has been learned so far."
+            "Stop",
+            "stop_button",
+            "End training now and use what has been learned so far; or give a prediction up.",
         )
         self._train.clicked.connect(lambda: self.train_wanted.emit(self.value()))
-        self._continue.clicked.connect(lambda: self.continue_wanted.emit(self.value()))
+        self._start_over.clicked.connect(lambda: self.start_over_wanted.emit(self.value()))
+        self._live.toggled.connect(self.live_wanted)
         self._pause.toggled.connect(self.pause_wanted)
         self._stop.clicked.connect(self.stop_wanted)
 
     def _lay_out(self) -> None:
-        form = QFormLayout()
+        form, further = QFormLayout(), QFormLayout()
         for name, editor in (
             ("preset", self._preset),
             ("time_budget_s", self._time),
             ("device", self._device),
         ):
-            form.addRow(labelled(self._described[name]), editor)
+            (further if name == "device" else form).addRow(labelled(self._described[name]), editor)
             editor.setAccessibleName(self._described[name].label)
             if not editor.toolTip():
                 editor.setToolTip(self._described[name].tooltip)
         self._device.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        buttons = QGridLayout()
-        for place, part in enumerate((self._train, self._continue, self._pause, self._stop)):
-            buttons.addWidget(part, place // 2, place % 2)
+        self.at_hand = QWidget(self)
+        row = QHBoxLayout(self.at_hand)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(3)
+        for part, share in ((self._train, 3), (self._stop, 2), (self._live, 2)):
+            row.addWidget(part, share)
+        seldom = QWidget()
+        seldom.setLayout(further)
+        further.setContentsMargins(0, 0, 0, 0)
+        self._advanced = Step("Advanced", stacked(seldom, self.curves))
+        self._advanced.set_open(False)
+        buttons = QHBoxLayout()
+        for part in (self._start_over, self._pause):
+            buttons.addWidget(part)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.addLayout(form)
         layout.addLayout(buttons)
         # All text that comes and goes is below the buttons, so that none moves away from under
         # the pointer.
-        layout.addWidget(self.needs)
-        layout.addWidget(self._expected)
-        layout.addWidget(self._bar)
-        layout.addWidget(self._left)
-        layout.addWidget(self.curves)
+        for part in (self.needs, self._expected, self._left, self._advanced):
+            layout.addWidget(part)
 
     def _show_expected(self) -> None:
         speed = self._speed
-        text = "" if speed is None else speed.expect(self._preset.currentData(), self._time.value())
+        text = "" if speed is None else speed.enough(self._preset.currentData(), self._time.value())
         self._expected.setText(text)
         self._expected.setVisible(bool(text))
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_impartial.core.config import TrainingConfig, get_preset
+from napari_impartial.core.config import TrainingConfig, get_preset, parameters
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.training.messages import NewScribbles, Stop, TrainingProgress
@@ -29,6 +30,8 @@ from .training_set import join
 # Whoever goes through a table decides on an object a second or faster; what that teaches
 # is worked out for all of a plane.
 DECISIONS_PAUSE_MS = 400
+# Weights that follow the strokes are averaged over a few seconds, not over half a minute.
+_LIVE_EMA_DECAY = 0.9
 
 
 class TrainingControl(QObject):
@@ -70,6 +73,9 @@ class TrainingControl(QObject):
         # How many classes the network in training has.
         self._n_classes = 2
         self._pending: Training | None = None
+        # Whether the training under way follows the strokes, and ends when it is told to.
+        self.live = False
+        self._elapsed_s = 0.0
         # The last training that gave a model: what Copy command is about.
         self.done: Training | None = None
         self._gives_way = False
@@ -85,6 +91,22 @@ class TrainingControl(QObject):
 
     def train(self, preset: str, time_budget_s: float, device: str, go_on: bool = False) -> None:
         """Start training on all scribbled images; `go_on` starts from the current model."""
+        config = replace(get_preset(preset).training, time_budget_s=time_budget_s, device=device)
+        self._set_out(config, go_on)
+
+    def train_live(self) -> None:
+        """Start a training that goes on, following the strokes, until it is stopped."""
+        config = replace(
+            get_preset("fast").training,
+            schedule="steady",
+            time_budget_s=parameters(TrainingConfig)["time_budget_s"].maximum or 0.0,
+            freeze_norm_at=1.0,
+            ema_decay=_LIVE_EMA_DECAY,
+            device=self._session.device,
+        )
+        self._set_out(config, self._session.goes_on(), live=True)
+
+    def _set_out(self, config: TrainingConfig, go_on: bool, live: bool = False) -> None:
         if self._session.busy:
             return
         try:
@@ -93,8 +115,8 @@ class TrainingControl(QObject):
         except ImPartialError as error:
             notifications.show_warning(str(error))
             return
-        chosen = get_preset(preset)
-        config = replace(chosen.training, time_budget_s=time_budget_s, device=device)
+        model = get_preset(config.preset).model
+        self.live, self._elapsed_s = live, 0.0
         score_round(self._session, items)
         self._items = items
         painted = max(item.scribbles.n_classes for item in items)
@@ -102,11 +124,11 @@ class TrainingControl(QObject):
         self._pending = Training(
             self._sources(items),
             items[0].image.channel_names,
-            chosen.model,
+            model,
             config,
             self._session.model_path if go_on else None,
         )
-        self._start(chosen.model, config, self._session.model_path if go_on else None)
+        self._start(model, config, self._session.model_path if go_on else None)
 
     def pause(self, paused: bool) -> None:
         """Hold the running training, or let it go on."""
@@ -161,6 +183,7 @@ class TrainingControl(QObject):
         self.started.emit(config)
 
     def _on_progress(self, progress: TrainingProgress) -> None:
+        self._elapsed_s = progress.elapsed_s
         self._previews.follow(progress)
         self.progressed.emit(progress)
 
@@ -171,6 +194,12 @@ class TrainingControl(QObject):
         self._previews.end()
         self._decided_timer.stop()
         self.waiting = ""
+        if self.live and self._pending is not None:
+            # What Copy command repeats is a training of as long.
+            as_long = {"schedule": "budget", "time_budget_s": max(1.0, round(self._elapsed_s))}
+            again = replace(get_preset("fast").training, device=self._pending.training.device)
+            self._pending = replace(self._pending, training=replace(again, **as_long))
+        self.live = False
         self._session.activity = Activity.IDLE
         if isinstance(reply, messages.Trained):
             if reply.steps_a_second and self._pending is not None:
@@ -222,7 +251,21 @@ class TrainingControl(QObject):
             )
             self._job.send(partial(messages.ToTraining, command=command))
             self._previews.note_joined(further)
+            if self.live:
+                self._show_soon(before)
         self._set_waiting(joined.waiting)
+
+    def _show_soon(self, before: Sequence[TrainingItem]) -> None:
+        """Look at what was painted in the plane in view, once it has been learned a little."""
+        for number, item in enumerate(self._items):
+            if (item.key, item.plane) == (self._session.current, self._session.plane_index):
+                now = item.scribbles.labels
+                new = now > 0 if number >= len(before) else now != before[number].scribbles.labels
+                rows, columns = np.nonzero(new)
+                if len(rows):
+                    first, last = (rows.min(), columns.min()), (rows.max(), columns.max())
+                    box = int(first[0]), int(first[1]), int(last[0]) + 1, int(last[1]) + 1
+                    self._previews.hurry((item.key, item.plane), box)
 
     def _sources(self, items: Sequence[TrainingItem]) -> tuple[Source, ...]:
         """Return the images that planes are of, each once."""

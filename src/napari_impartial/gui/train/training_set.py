@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.gui.layers.scribble_layers import class_name
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.session.session import TrainingItem
 
@@ -49,8 +50,8 @@ def join(workspace: Workspace, items: Sequence[TrainingItem], n_classes: int) ->
     unknown = [k for k in _classes_in_view(workspace) if k > n_classes]
     if unknown and not waiting:
         waiting = (
-            f"Strokes with label {unknown[0]} wait for the next Train: this network knows "
-            f"labels 1 to {n_classes}."
+            f"Strokes of '{class_name(unknown[0])}' wait for the next Train: what is being trained "
+            "does not know that kind of cell."
         )
     known = [replace(item, scribbles=_now(workspace, item, n_classes)) for item in items]
     return Joined([*known, *further], waiting)

@@ -16,10 +16,13 @@ from qtpy.QtWidgets import (
     QLabel,
     QSlider,
     QSpinBox,
+    QVBoxLayout,
     QWidget,
 )
 
 from napari_impartial.core.config import Parameter, parameters
+
+from .collapsible_step import Step
 
 _TICKS = 1000
 # Above this many steps a slider's middle is given to the small values.
@@ -165,6 +168,13 @@ class ConfigForm(QWidget):
         Settings to show, in this order.
     object_names
         Qt object names of their editors, where not the setting's name.
+    seldom
+        Settings that are folded away below, under *Advanced*.
+
+    Attributes
+    ----------
+    advanced : Step or None
+        Where these are.
     """
 
     valueChanged = Signal(object)
@@ -175,21 +185,20 @@ class ConfigForm(QWidget):
         names: Sequence[str],
         object_names: Mapping[str, str] | None = None,
         parent: QWidget | None = None,
+        seldom: Sequence[str] = (),
     ) -> None:
         super().__init__(parent)
         self._config = config
+        self._object_names = object_names or {}
         self.editors: dict[str, NumberSlider | Choice | Tick] = {}
-        layout = QFormLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        described = parameters(config)
-        for name in names:
-            parameter = described[name]
-            made = editor(parameter)
-            made.setObjectName((object_names or {}).get(name, name))
-            made.valueChanged.connect(self._on_change)
-            layout.addRow(labelled(parameter), made)
-            self.editors[name] = made
+        self.advanced: Step | None = None
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(self._form(names))
+        if seldom:
+            self.advanced = Step("Advanced", _holding(self._form(seldom)))
+            self.advanced.set_open(False)
+            column.addWidget(self.advanced)
 
     def value(self) -> Any:
         """Return the configuration as the form shows it."""
@@ -204,8 +213,28 @@ class ConfigForm(QWidget):
                 made.setValue(getattr(config, name))
         self.valueChanged.emit(self.value())
 
+    def _form(self, names: Sequence[str]) -> QFormLayout:
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        described = parameters(self._config)
+        for name in names:
+            parameter = described[name]
+            made = editor(parameter)
+            made.setObjectName(self._object_names.get(name, name))
+            made.valueChanged.connect(self._on_change)
+            form.addRow(labelled(parameter), made)
+            self.editors[name] = made
+        return form
+
     def _on_change(self, _: Any) -> None:
         self.valueChanged.emit(self.value())
+
+
+def _holding(layout: QFormLayout) -> QWidget:
+    inside = QWidget()
+    inside.setLayout(layout)
+    return inside
 
 
 def labelled(parameter: Parameter) -> QLabel:

@@ -22,13 +22,20 @@ _CURVES = {
     "scribble": ("#4c9be8", 1, Qt.PenStyle.DashLine),
     "reconstruction": ("#2fd06a", 1, Qt.PenStyle.DashLine),
 }
+# What the legend calls them.
+_NAMES = {
+    "training": "all",
+    "held out": "strokes kept aside",
+    "scribble": "strokes",
+    "reconstruction": "image",
+}
 
 
 def legend(names: Collection[str]) -> str:
     """Return these curves' names in their colours, as rich text; breaks between names."""
     parts = [
         f"<span style='color:{colour}'>{'&#9632;' if width == 2 else '&#8230;'}</span>&nbsp;"
-        + name.replace(" ", "&nbsp;")
+        + _NAMES[name].replace(" ", "&nbsp;")
         for name, (colour, width, _) in _CURVES.items()
         if name in names
     ]
@@ -43,9 +50,10 @@ class LossPlot(PlainPlot):
         self.setObjectName("loss_plot")
         self.setAccessibleName("Loss curves")
         self.setToolTip(
-            "How wrong the network is, over the seconds of training: on the strokes it learns "
-            "from and, where there are enough to hold some out, on those. Falling is good; held "
-            "out rising again means more strokes would help."
+            "How wrong the network is, over the seconds of training: on the strokes that it learns "
+            "from (and on the image, whose hidden pixels it guesses) and, where there are enough "
+            "to keep some aside, on those. Falling is good; if those kept aside rise again, more "
+            "strokes would help."
         )
         self.bottom.setLabel("seconds")
         self._curves = {}

@@ -36,6 +36,11 @@ class StatusLine(Wrapped):
         if not self._pause.isActive():
             self.setText(text)
 
+    def end_notice(self) -> None:
+        """Say how things stand again: something else was done since the notice."""
+        self._pause.stop()
+        self.setText(self._state)
+
     def notice(self, text: str) -> None:
         """Say what was done, for a few seconds."""
         self.setText(text)

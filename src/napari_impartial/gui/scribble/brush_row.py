@@ -1,0 +1,130 @@
+"""The brushes: background, the kinds of cell, the eraser, and how large they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
+
+from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED
+from napari_impartial.gui.layers.scribble_layers import COLOURS, class_name
+from napari_impartial.gui.shortcuts import key_hint, with_key
+from napari_impartial.gui.widgets.keyboard_focus import FOCUS
+
+_LARGEST_BRUSH_PX = 500
+_BRUSHES = (
+    (BACKGROUND, "Background", "brush_background", "Paint background: where there is no cell."),
+    (
+        FOREGROUND,
+        "Cell",
+        "brush_cell",
+        "Paint the inside of cells; a short stroke in each is enough.",
+    ),
+    (NOT_ANNOTATED, "Eraser", "eraser", "Take strokes away."),
+)
+_FURTHER = [label for label in COLOURS if label > FOREGROUND]
+
+
+class BrushRow(QWidget):
+    """Hands out brushes, and shows which one is in hand.
+
+    Signals
+    -------
+    brush_wanted
+        Label to paint with; 0 is the eraser.
+    size_wanted
+        Width of the brush, in pixels of the image.
+    """
+
+    brush_wanted = Signal(int)
+    size_wanted = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        # Kinds of cell beyond the first that the user asked for, or that are painted.
+        self._asked = 0
+        self._buttons: dict[int, QPushButton] = {}
+        first, self._further = QHBoxLayout(), QHBoxLayout()
+        for label, name, action, tip in _BRUSHES:
+            button = self._button(label, with_key(name, action), f"{tip} {key_hint(action)}")
+            button.setObjectName(f"brush_{name.lower()}_button")
+            first.addWidget(button)
+        for label in _FURTHER:
+            button = self._button(label, class_name(label), "Paint cells of another kind.")
+            button.setObjectName(f"brush_class_{label}_button")
+            self._further.addWidget(button)
+        self._add = QPushButton("+")
+        self._add.setObjectName("add_class_button")
+        self._add.setAccessibleName("Another kind of cell")
+        self._add.setToolTip("Tell another kind of cell apart: a brush more.")
+        self._add.setMaximumWidth(28)
+        self._size = QSpinBox()
+        self._size.setObjectName("brush_size_spin")
+        self._size.setAccessibleName("Brush size")
+        self._size.setRange(1, _LARGEST_BRUSH_PX)
+        self._size.setSuffix(" px")
+        self._size.setToolTip(
+            "Width of the brush, in pixels of the image. "
+            f"{key_hint('smaller_brush')} {key_hint('larger_brush')}"
+        )
+        first.addWidget(self._add)
+        first.addWidget(self._size)
+        first.setStretch(0, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for row in (first, self._further):
+            row.setSpacing(3)
+            layout.addLayout(row)
+        layout.setSpacing(3)
+        self._add.clicked.connect(self._on_add)
+        self._size.valueChanged.connect(self.size_wanted)
+        self.set_ready(False, False)
+        self.set_painted(())
+
+    def set_ready(self, has_image: bool, has_scribbles: bool) -> None:
+        """Enable what can work."""
+        for label, button in self._buttons.items():
+            # To paint makes a layer where there is none; there is nothing to erase, though.
+            button.setEnabled(has_scribbles or (has_image and label > 0))
+        self._size.setEnabled(has_scribbles)
+        self._add.setEnabled(has_image and self._asked < len(_FURTHER))
+
+    def set_brush(self, label: int | None, size_px: int | None = None) -> None:
+        """Show which brush is in hand, if any, and how large it is, where that is known."""
+        for value, button in self._buttons.items():
+            with QSignalBlocker(button):
+                button.setChecked(value == label)
+        if size_px is not None:
+            with QSignalBlocker(self._size):
+                self._size.setValue(size_px)
+
+    def set_painted(self, labels: Collection[int]) -> None:
+        """Show brushes for the classes that are painted, beside those that were asked for."""
+        last = max((label for label in labels if label in _FURTHER), default=FOREGROUND)
+        self._asked = max(self._asked, last - FOREGROUND)
+        for label in _FURTHER:
+            self._buttons[label].setVisible(label <= FOREGROUND + self._asked)
+
+    def _on_add(self) -> None:
+        self._asked = min(self._asked + 1, len(_FURTHER))
+        self.set_painted(())
+        self._add.setEnabled(self._asked < len(_FURTHER))
+        self.brush_wanted.emit(FOREGROUND + self._asked)
+
+    def _button(self, label: int, text: str, tip: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setCheckable(True)
+        button.setToolTip(tip)
+        colour = COLOURS.get(label)
+        if colour:
+            # The border is always there: a row must not jump when a brush is taken.
+            button.setStyleSheet(
+                f"QPushButton {{ border: 2px solid transparent; border-bottom-color: {colour}; }}"
+                f"QPushButton:focus {{ border-color: {FOCUS}; }}"
+                f"QPushButton:checked {{ border-color: {colour}; }}"
+            )
+        # One brush is in hand at a time, or none while the user pans.
+        button.clicked.connect(lambda _=False: self.brush_wanted.emit(label))
+        self._buttons[label] = button
+        return button
