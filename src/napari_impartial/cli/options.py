@@ -284,3 +284,9 @@ def comma_list(kind: Callable[[str], Item]) -> Callable[[str], list[Item]]:
 def number(low: float, high: float, kind: type[Any] = float) -> Callable[[str], Any]:
     """Return a converter to a number from `low` to `high`, both included."""
     return _converter(Parameter("", kind(low), "", "", minimum=low, maximum=high))
+
+
+def given_settings(config: type[Config], args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of a group that the user gave, by name."""
+    names = parameters(config)
+    return {name: value for name in names if (value := getattr(args, name, None)) is not None}

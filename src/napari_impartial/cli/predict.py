@@ -37,7 +37,7 @@ from .inputs import (
     say_blank,
     stem,
 )
-from .options import add_reading, add_settings, override
+from .options import add_reading, add_settings, given_settings, override
 from .output import ProgressBar, ensure_folder, to_json
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     card = read_card(args.model)
     settings = Settings(
         override(card.prediction, args, skip=_UNUSED),
-        override(card.instances, args),
+        card.cut(given_settings(InstanceConfig, args)),
         override(SuggestionConfig(), args),
     )
     takes = f"{args.model} takes"

@@ -31,6 +31,7 @@ from napari_impartial.cli.options import (
     add_style,
     chosen_preset,
     comma_list,
+    given_settings,
     override,
     training_settings,
 )
@@ -162,7 +163,9 @@ def experiment_settings(args: argparse.Namespace) -> dict[str, Any]:
         "prediction": override(preset.prediction, args, skip=("reconstruction",)),
         "instances": override(preset.instances, args),
     }
-    return {name: dataclasses.asdict(config) for name, config in stages.items()}
+    settings = {name: dataclasses.asdict(config) for name, config in stages.items()}
+    # What is not given here, ours leaves to the strokes, see ModelCard.cut.
+    return {**settings, "cut": given_settings(InstanceConfig, args)}
 
 
 def check_percents(percents: list[int]) -> None:

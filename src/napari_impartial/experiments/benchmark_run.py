@@ -122,10 +122,11 @@ def train_impartial(task: Task, **changes: Any) -> Segment:
     if stopped:
         raise Ended(stopped)  # half a training must not count as a result
     task.notes["steps"] = model.card.steps
+    cut = model.card.cut(settings["cut"])
 
     def segment(image: Image) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        foreground = predict(image, model, prediction).foreground
-        return to_instances(foreground, task.instances), foreground
+        predicted = predict(image, model, prediction)
+        return to_instances(predicted, cut), predicted.foreground
 
     return segment
 

@@ -24,6 +24,7 @@ from napari_impartial.cli.options import (
     add_style,
     chosen_preset,
     comma_list,
+    given_settings,
     number,
     override,
     training_settings,
@@ -36,7 +37,7 @@ from napari_impartial.cli.output import (
     to_json,
     write_line,
 )
-from napari_impartial.core.config import SuggestionConfig
+from napari_impartial.core.config import InstanceConfig, SuggestionConfig
 from napari_impartial.core.errors import ImPartialError
 
 from .benchmark import add_experiment_settings, check_seeds
@@ -194,7 +195,7 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, Amounts]:
         model,
         training,
         prediction,
-        override(preset.instances, args),
+        given_settings(InstanceConfig, args),
         override(SuggestionConfig(), args),
         args.pooling,
     )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from napari_impartial.core.config import (
-    InstanceConfig,
     ModelConfig,
     PredictionConfig,
     SuggestionConfig,
@@ -37,12 +36,15 @@ _MOST_SUGGESTIONS = 500
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of all stages, and how figures are taken together over images."""
+    """Settings of all stages, and how figures are taken together over images.
+
+    Of the cut those that were given; the model says the others.
+    """
 
     model: ModelConfig
     training: TrainingConfig
     prediction: PredictionConfig
-    instances: InstanceConfig
+    cut: Mapping[str, Any]
     suggestions: SuggestionConfig
     pooling: str
 
@@ -169,11 +171,13 @@ class Rounds:
     ) -> list[Place]:
         """Return where a policy would have all training images annotated, best first."""
         from napari_impartial.core.data.image import normalize
+        from napari_impartial.core.instances.cutter import to_instances
         from napari_impartial.core.prediction.predict import predict
         from napari_impartial.core.prediction.suggestions import rank_all
 
         from .diversity import appearance, diverse
 
+        cut = model.card.cut(self.settings.cut)
         lists: list[list[Suggestion]] = []
         looks = {}
         wanted = min(_MOST_SUGGESTIONS, _SUGGESTIONS_PER_CELL * count)
@@ -181,7 +185,8 @@ class Rounds:
             zip(self.data.train, annotator.scribbles(), strict=True)
         ):
             prediction = predict(image, model, self.settings.prediction)
-            found = self._suggest(prediction, painted.labels > 0, policy, wanted, str(index))
+            cells = to_instances(prediction, cut)
+            found = self._suggest(prediction, painted.labels > 0, cells, policy, wanted, str(index))
             lists.append(found)
             if policy == "diverse":
                 channels = normalize(image, *model.card.normalization)
@@ -197,12 +202,12 @@ class Rounds:
         self,
         prediction: Prediction,
         annotated: NDArray[np.bool_],
+        cells: NDArray[np.int32],
         policy: str,
         count: int,
         name: str,
     ) -> list[Suggestion]:
         """Return one image's suggestions."""
-        from napari_impartial.core.instances.cutter import to_instances
         from napari_impartial.core.prediction.suggestions import suggest
 
         by_information = policy == "mutual-information"
@@ -212,7 +217,7 @@ class Rounds:
             dataclasses.replace(self.settings.suggestions, count=count),
             probability=prediction.probability,
             mutual_information=prediction.mutual_information,
-            instances=to_instances(prediction, self.settings.instances),
+            instances=cells,
             image=name,
         )
 
@@ -252,11 +257,9 @@ class Rounds:
         from napari_impartial.core.instances.metrics import evaluate
         from napari_impartial.core.prediction.predict import predict
 
+        config = model.card.cut(self.settings.cut)
         labels = [
-            to_instances(
-                predict(image, model, self.settings.prediction).foreground,
-                self.settings.instances,
-            )
+            to_instances(predict(image, model, self.settings.prediction), config)
             for image, _ in self.data.test
         ]
         truths = [truth for _, truth in self.data.test]

@@ -254,3 +254,16 @@ def test_a_training_that_diverged_can_be_read(model: TrainedModel) -> None:
     entry = {"step": 1, "elapsed_s": 0.1, "training": nowhere, "validation": nowhere}
     card = replace(model.card, best_validation_loss=float("nan"), history=(entry,))
     assert ModelCard.from_json(card.to_json()).to_json() == card.to_json()
+
+
+def test_what_is_given_wins_over_the_split_strength_that_strokes_chose(model: TrainedModel) -> None:
+    card = replace(model.card, instances=InstanceConfig(split_strength=0.3))
+    assert card.cut({}).split_strength == 0.3
+    assert card.cut({"threshold": 0.7}) == InstanceConfig(split_strength=0.3, threshold=0.7)
+    assert card.cut({"split_strength": 0.9}).split_strength == 0.9
+    # It was chosen for the model's own way of splitting.
+    usual = InstanceConfig().split_strength
+    assert card.cut({"split": "watershed"}).split_strength == usual
+    assert card.cut({"split": "automatic"}).split_strength == 0.3
+    with pytest.raises(ImPartialError, match="split_strength"):
+        card.cut({"split_strength": 7.0})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,6 +101,20 @@ class ModelCard:
     def looks_again(self) -> bool:
         """Whether prediction looks at smaller sizes, too, unless one says otherwise."""
         return self.second_opinion and self.prediction.second_opinion
+
+    def cut(self, given: Mapping[str, Any]) -> InstanceConfig:
+        """Return how the model's maps are cut.
+
+        Parameters
+        ----------
+        given : mapping
+            Settings of :class:`InstanceConfig` that somebody chose, by name. The split
+            strength that the strokes chose is for the model's own way of splitting.
+        """
+        own = self.instances
+        if given.get("split", own.split) != own.split:
+            own = dataclasses.replace(own, split_strength=InstanceConfig().split_strength)
+        return validate(dataclasses.replace(own, **given))
 
     def to_json(self) -> str:
         """Return the card as a JSON object."""
