@@ -22,9 +22,9 @@ import pytest
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review.annotation import to_bytes
 from napari_impartial.core.review.review import Region, Review, Verdict
-from napari_impartial.gui.session_read import open_and_read
 from napari_impartial.session import locations
 from napari_impartial.session.folder import MANIFEST, Kept, SessionFolder
+from napari_impartial.session.read import open_and_read
 from napari_impartial.session.saved_state import (
     SavedDismissal,
     SavedImage,

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.io.session_arrays import is_plain_file
 from napari_impartial.session import locations as places
+from napari_impartial.session.arrays import is_plain_file
 from napari_impartial.session.folder import SessionFolder
 from napari_impartial.session.locations import OpenSession, SessionInUseError
 from napari_impartial.session.saved_state import SavedImage, SavedSession, to_content

@@ -35,7 +35,8 @@ import numpy.typing as npt
 from napari_impartial import __version__
 from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.io.session_arrays import (
+
+from .arrays import (
     claimed_of,
     digest_of,
     is_link,
@@ -45,7 +46,7 @@ from napari_impartial.io.session_arrays import (
     write_pages,
     write_plane,
 )
-from napari_impartial.io.session_manifest import (
+from .manifest import (
     FORMAT,
     FORMAT_VERSION,
     MANIFEST,

@@ -28,8 +28,8 @@ from filelock import FileLock, Timeout
 
 from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.io.session_arrays import is_link, is_plain_file
 
+from .arrays import is_link, is_plain_file
 from .folder import MANIFEST, SessionFolder, read_manifest
 from .saved_state import SavedSession, from_content, to_content
 

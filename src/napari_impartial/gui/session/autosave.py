@@ -22,10 +22,10 @@ from napari_impartial.gui import notifications
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.result.prediction import ResultControl
-from napari_impartial.gui.session_read import open_and_read
 from napari_impartial.session import locations as places
 from napari_impartial.session.folder import MANIFEST
 from napari_impartial.session.locations import OpenSession, Unfinished
+from napari_impartial.session.read import open_and_read
 from napari_impartial.session.saved_state import SavedSession
 
 from .closing import Ended, LastWrite, SessionEnd, in_words, write_finally

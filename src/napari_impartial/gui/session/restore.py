@@ -85,7 +85,7 @@ class Restorer:
         Parameters
         ----------
         saved
-            From :func:`.session_read.read`.
+            From :func:`napari_impartial.session.read.read`.
         replace
             Take the layers of the present session out of the viewer.
         """

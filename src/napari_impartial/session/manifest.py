@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_impartial.core.errors import ImPartialError
 
-from .session_arrays import is_plain_file
+from .arrays import is_plain_file
 
 MANIFEST = "session.json"
 FORMAT = "napari-impartial session"

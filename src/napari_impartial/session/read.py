@@ -9,9 +9,10 @@ from typing import Any
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review.annotation import from_bytes
 from napari_impartial.core.review.round_changes import PackedLabels
-from napari_impartial.session.folder import SessionFolder, Stored
-from napari_impartial.session.locations import OpenSession, SessionInUseError
-from napari_impartial.session.saved_state import SavedSession, from_content
+
+from .folder import SessionFolder, Stored
+from .locations import OpenSession, SessionInUseError
+from .saved_state import SavedSession, from_content
 
 
 def open_and_read(path: Path) -> tuple[SavedSession, OpenSession | None]:
