@@ -92,7 +92,7 @@ def test_table_1_with_labels_of_other_programs_and_pictures_of_errors(
     pictures = sorted(file.name for file in (tmp_path / "out" / "pictures" / "all").iterdir())
     assert len(pictures) == 3 * len(data.test)
     assert pictures[:3] == [
-        "00000-impartial-100%-seed0.png", "00000-impartial-10%-seed0.png", "00000-mesmer.png"
+        "00000-impartial-10%-seed0.png", "00000-impartial-100%-seed0.png", "00000-mesmer.png"
     ]  # fmt: skip
     picture = iio.imread(tmp_path / "out" / "pictures" / "all" / "00000-mesmer.png")
     assert (picture == FOUND_COLOUR).all(-1).any()

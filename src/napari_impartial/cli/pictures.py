@@ -97,11 +97,18 @@ def with_outlines(
 ) -> Rgb:
     """Enlarge and draw thin outlines round the cells."""
     out = enlarge(picture, factor).copy()
+    _draw_outlines(out, labels, factor, colour)
+    return out
+
+
+def _draw_outlines(
+    out: Rgb, labels: NDArray[np.integer], factor: int, colour: tuple[int, int, int]
+) -> None:
+    """Draw outlines into a picture that is enlarged already."""
     big = _enlarge_labels(labels, factor)
     # one pixel of an enlarged picture would be lost where a browser shrinks it again
     mode = "inner" if factor == 1 else "thick"
     out[find_boundaries(big, mode=mode)] = colour
-    return out
 
 
 def with_errors(
@@ -116,15 +123,13 @@ def with_errors(
     found = overlaps.iou >= 0.5
     right = np.isin(labels, overlaps.pred_ids[overlaps.cols[found]])
     missed = ~np.isin(truth, overlaps.true_ids[overlaps.rows[found]])
-    out = (picture * 0.7).astype(np.uint8)
-    for k, (cells, colour) in enumerate(
-        (
-            (np.where(missed, truth, 0), MISSED_COLOUR),
-            (np.where(right, 0, labels), FALSE_COLOUR),
-            (np.where(right, labels, 0), FOUND_COLOUR),
-        )
+    out = (enlarge(picture, factor) * 0.7).astype(np.uint8)
+    for cells, colour in (
+        (np.where(missed, truth, 0), MISSED_COLOUR),
+        (np.where(right, 0, labels), FALSE_COLOUR),
+        (np.where(right, labels, 0), FOUND_COLOUR),
     ):
-        out = with_outlines(out, cells, factor if k == 0 else 1, colour)
+        _draw_outlines(out, cells, factor, colour)
     return out
 
 
