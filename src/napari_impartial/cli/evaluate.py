@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _check_cells(path: Path, planes: Sequence[NDArray[Any]]) -> None:
     """Say where a truth hardly has a number for each cell."""
-    from napari_impartial.core.label_kinds import looks_like_strokes, pieces_of_one
+    from napari_impartial.core.data.label_kinds import looks_like_strokes, pieces_of_one
 
     for plane in planes:
         pieces = pieces_of_one(plane) if plane.any() else 0

@@ -271,7 +271,7 @@ def _check_kind(
     ImPartialError
         Naming the option.
     """
-    from napari_impartial.core.label_kinds import looks_like_cells, looks_like_strokes
+    from napari_impartial.core.data.label_kinds import looks_like_cells, looks_like_strokes
 
     painted = [plane for plane in planes if plane.any()]
     if partial_masks is None and any(map(looks_like_cells, painted)):

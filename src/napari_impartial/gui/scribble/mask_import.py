@@ -8,9 +8,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.layers import Labels
 
+from napari_impartial.core.data.label_kinds import looks_like_strokes
 from napari_impartial.core.data.scribbles import from_instances
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.label_kinds import looks_like_strokes
 from napari_impartial.gui import notifications
 from napari_impartial.gui.layers.image_source import OURS, PlaneIndex, Source
 from napari_impartial.gui.layers.scribble_layers import is_scribble_name
