@@ -39,6 +39,8 @@ from .result.batch_panel import BatchChoice, BatchPanel
 from .result.export import ExportControl
 from .result.prediction import ResultControl
 from .result.result_panel import ResultPanel
+from .review.spot_check import SpotCheckControl
+from .review.spot_check_panel import SpotCheckPanel
 from .screen_fit import ScreenFit
 from .scribble import mask_import
 from .scribble.scribble_panel import ScribblePanel
@@ -98,10 +100,14 @@ class ImPartialWidget(QWidget):
             self.refine_panel,
             self.train_panel,
             self.results.review,
+            self.spot_check_panel,
         )
         self._bound_keys = BoundKeys(self._viewer, self.keys)
         self.refinement = Refinement(
             self.workspace, self.results, self.result_panel, self.refine_panel, self.rounds_panel
+        )
+        self.spot_check = SpotCheckControl(
+            self.workspace, self.results.review, self.spot_check_panel, self
         )
         self._lay_out()
         self._wire_panels()
@@ -123,6 +129,7 @@ class ImPartialWidget(QWidget):
         self.batch_panel = BatchPanel()
         self.refine_panel = RefinePanel()
         self.rounds_panel = RoundsPanel()
+        self.spot_check_panel = SpotCheckPanel()
         self.model_row = ModelRow()
         self.session_panel = SessionPanel()
         self.restore_line = RestoreLine()
@@ -143,8 +150,14 @@ class ImPartialWidget(QWidget):
             "train": Step("3  Train", self.train_panel, self.train_panel.needs),
             "result": Step("4  Result", stacked(self.batch_panel, self.result_panel)),
             "refine": Step("5  Refine", stacked(self.refine_panel, self.rounds_panel)),
+<<<<<<< HEAD
             "save": Step("Save and load", stacked(self.session_panel, self.model_row)),
+=======
+            "check": Step("Is it good enough?", self.spot_check_panel),
+>>>>>>> validate
         }
+        # What one needs once a session.
+        self.steps["check"].set_open(False)
         for name, step in self.steps.items():
             step.setObjectName(f"{name}_step")
             # The image's axes and channels are to be looked at before anything else.
@@ -229,9 +242,13 @@ class ImPartialWidget(QWidget):
         results.measured.connect(self.result_panel.set_table)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
+<<<<<<< HEAD
         # Before what is undone is said: undoing, too, is something that was done.
         results.review.log.changed.connect(self.status.end_notice)
         self.workspace.painted.connect(self.status.end_notice)
+=======
+        self.spot_check.image_wanted.connect(self._bring_to_front)
+>>>>>>> validate
         results.review.undone.connect(self._on_undone)
         results.suggestions.suggested.connect(lambda _: self._update())
         self.batch.progressed.connect(self._on_batch_progress)
@@ -256,6 +273,8 @@ class ImPartialWidget(QWidget):
             "steps", lambda: {n: step.is_open() for n, step in self.steps.items()}, self._open_steps
         )
         store.keep_part("looks", looks.save, looks.restore)
+        store.keep_part("spot_check", self.spot_check.save, self.spot_check.restore)
+        self.spot_check.changed.connect(store.note_change)
         panel.offer_folder(store.folder.parent)
         panel.save_wanted.connect(store.save_as)
         panel.open_wanted.connect(store.open)
@@ -270,7 +289,7 @@ class ImPartialWidget(QWidget):
 
     def _open_steps(self, opened: dict[str, bool]) -> None:
         for name, step in self.steps.items():
-            step.set_open(bool(opened.get(name, True)))
+            step.set_open(bool(opened.get(name, name != "check")))
 
     def _wire_viewer(self) -> None:
         forget_clicks = on_click(self._viewer, self._on_clicked_object)
@@ -293,7 +312,11 @@ class ImPartialWidget(QWidget):
                 hand.let_go,
                 collector.let_go,
                 self.refinement.let_go,
+<<<<<<< HEAD
                 self.live.let_go,
+=======
+                self.spot_check.let_go,
+>>>>>>> validate
                 partial(active.disconnect, self._on_active_layer),
                 self._bound_keys.let_go,
                 self._marks.let_go,

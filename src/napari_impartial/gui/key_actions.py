@@ -12,7 +12,11 @@ from .layers.workspace import Workspace
 from .refine.suggestions_panel import RefinePanel
 from .review.review import ReviewControl
 from .review.review_panel import ReviewPanel
+<<<<<<< HEAD
 from .train.train_panel import TrainPanel
+=======
+from .review.spot_check_panel import SpotCheckPanel
+>>>>>>> validate
 
 _RESULTS = (Role.INSTANCES, Role.UNCERTAINTY, Role.PROBABILITY)
 
@@ -28,6 +32,7 @@ class KeyActions:
         places: RefinePanel,
         training: TrainPanel,
         decisions: ReviewControl,
+        spot_check: SpotCheckPanel,
     ) -> None:
         self._workspace = workspace
         self._images = images
@@ -35,6 +40,7 @@ class KeyActions:
         self._places = places
         self._training = training
         self._decisions = decisions
+        self._spot_check = spot_check
         # Result layers that were seen when they were hidden.
         self._hidden: list[Layer] = []
 
@@ -120,6 +126,26 @@ class KeyActions:
     def undo_decision(self) -> None:
         """Take back the last decision about objects or places."""
         self._decisions.undo()
+
+    def verdict_right(self) -> None:
+        """Find the object that is asked about right, or nothing missed at the place."""
+        self._spot_check.answer(None)
+
+    def verdict_0(self) -> None:
+        """Answer with no cell."""
+        self._spot_check.answer(0)
+
+    def verdict_1(self) -> None:
+        """Answer with one cell."""
+        self._spot_check.answer(1)
+
+    def verdict_2(self) -> None:
+        """Answer with two cells."""
+        self._spot_check.answer(2)
+
+    def verdict_3(self) -> None:
+        """Answer with three cells."""
+        self._spot_check.answer(3)
 
     def next_image(self) -> None:
         """Work on the next image of the session."""

@@ -55,6 +55,16 @@ KEYS = (
     Key("accept", "A", "Accept the objects selected in the table"),
     Key("reject", "D", "Reject the objects selected in the table"),
     Key("undo_decision", "U", "Take back the last decision about objects or places"),
+    Key("verdict_right", "Y", "Is it good enough?: the outline is right, or no cell is missed"),
+    Key("verdict_0", "0", "Is it good enough?: not a cell, or no cell is missed"),
+    Key(
+        "verdict_1",
+        "1",
+        "Is it good enough?: one cell, with a wrong outline or missed",
+        note="with a layer selected, napari chooses a tool of that layer; the same for 2 and 3",
+    ),
+    Key("verdict_2", "2", "Is it good enough?: two cells in one outline, or missed"),
+    Key("verdict_3", "3", "Is it good enough?: three cells in one outline, or missed"),
     Key("next_image", ".", "Work on the next image"),
     Key("previous_image", ",", "Work on the image before"),
 )

@@ -358,9 +358,9 @@ def _survey(planes: Sequence[PlaneLabels], n_images: int) -> list[_Survey]:
     """Find the units of all planes."""
     ids, areas = [], []
     for one in planes:
-        labels, counts = np.unique(one.labels, return_counts=True)
-        ids.append(labels[labels > 0])
-        areas.append(counts[labels > 0])
+        labels, counts = _areas(one.labels)
+        ids.append(labels)
+        areas.append(counts)
     side_of = {}
     for image in range(n_images):
         own = [area for one, area in zip(planes, areas, strict=True) if one.image == image]
@@ -376,6 +376,17 @@ def _survey(planes: Sequence[PlaneLabels], n_images: int) -> list[_Survey]:
         busy = (covered > 0) & (covered < area)
         surveys.append(_Survey(labels, squares[busy], squares[covered == 0], one))
     return surveys
+
+
+def _areas(labels: Labels) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+    """Return ids and areas of all objects."""
+    if labels.size and int(labels.max()) <= labels.size:
+        # Many times quicker than sorting all pixels.
+        counts = np.bincount(labels.reshape(-1))
+        ids = np.flatnonzero(counts)
+        return ids[ids > 0], counts[ids[ids > 0]]
+    ids, counts = np.unique(labels, return_counts=True)
+    return ids[ids > 0], counts[ids > 0]
 
 
 def _squares(labels: Labels, side: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -1,0 +1,194 @@
+"""A spot check that is under way: what was drawn, what was said, what has changed since."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_impartial.core.review.spot_check import (
+    Answer,
+    Kind,
+    PlaneLabels,
+    SpotCheck,
+    Stratum,
+    Unit,
+    draw,
+)
+
+from .session import Plane, PlaneKey, Session
+
+
+@dataclass
+class JudgedSample:
+    """A sample with the verdicts so far.
+
+    Attributes
+    ----------
+    check : SpotCheck
+    keys : list of int or None
+        Key in the session of each image that was drawn from; None of one that is gone.
+    prints : list of int
+        What the pixels of each unit hashed to when it was drawn.
+    rounds : mapping of (image, plane) to int
+        Number of the round that each plane that was drawn from was predicted by.
+    answers : dict of int to Answer
+        Verdicts by the unit's position.
+    """
+
+    check: SpotCheck
+    keys: list[int | None]
+    prints: list[int]
+    rounds: dict[tuple[int, tuple[int, ...]], int]
+    answers: dict[int, Answer] = field(default_factory=dict)
+
+    def place(self, at: int) -> PlaneKey | None:
+        """Return where a unit lies in the session; None if its image is gone."""
+        unit = self.check.units[at]
+        key = self.keys[unit.image]
+        return None if key is None else (key, unit.plane)
+
+    def next_open(self, after: int = -1) -> int | None:
+        """Return the first unit without a verdict after another, or from the start."""
+        n = len(self.check.units)
+        turns = (i % n for i in range(after + 1, after + 1 + n))
+        return next((i for i in turns if i not in self.answers), None)
+
+    @property
+    def n_open(self) -> int:
+        """How many units have no verdict yet."""
+        return len(self.check.units) - len(self.answers)
+
+
+def drawable(session: Session) -> list[PlaneKey]:
+    """Return the planes whose objects are a result, and not what a training shows."""
+    return [
+        (key, index)
+        for key, record in session.images.items()
+        for index, plane in sorted(record.planes.items())
+        if plane.instances is not None and not plane.previewed
+    ]
+
+
+def draw_sample(session: Session, n: int, seed: int) -> JudgedSample:
+    """Draw from all results of a session.
+
+    Raises
+    ------
+    ImPartialError
+        If there is nothing to draw from.
+    """
+    places = drawable(session)
+    keys = list(dict.fromkeys(key for key, _ in places))
+    planes = []
+    for key, index in places:
+        labels = session.images[key].planes[index].instances
+        assert labels is not None
+        planes.append(PlaneLabels(keys.index(key), labels, index))
+    check = draw([session.images[key].name for key in keys], planes, n, seed)
+    known = {(one.image, one.plane): one.labels for one in planes}
+    return JudgedSample(
+        check,
+        list(keys),
+        [_print(known[unit.image, unit.plane], unit) for unit in check.units],
+        {
+            (keys.index(key), index): session.images[key].planes[index].predicted_by
+            for key, index in places
+        },
+    )
+
+
+def is_outdated(session: Session, sample: JudgedSample) -> bool:
+    """Whether there are other objects by now than those that a sample was drawn from.
+
+    Objects corrected, accepted or rejected by hand meanwhile are no reason: what was drawn is
+    known, and the verdict is about that.
+    """
+    for (image, index), number in sample.rounds.items():
+        plane = _plane(session, sample.keys[image], index)
+        if plane is not None and plane.instances is not None and plane.predicted_by != number:
+            return True
+    for at, unit in enumerate(sample.check.units):
+        plane = _plane(session, sample.keys[unit.image], unit.plane)
+        if at in sample.answers or plane is None or plane.instances is None or plane.previewed:
+            continue
+        if _print(plane.instances, unit) != sample.prints[at] and not _by_hand(plane, unit):
+            return True
+    return False
+
+
+def _plane(session: Session, key: int | None, index: tuple[int, ...]) -> Plane | None:
+    record = None if key is None else session.images.get(key)
+    return None if record is None else record.planes.get(index)
+
+
+def _by_hand(plane: Plane, unit: Unit) -> bool:
+    """Whether something was decided about objects where a unit lies."""
+    y0, x0, y1, x1 = unit.box
+    for region in (*plane.review.kept.values(), *plane.review.empty):
+        rows, columns = region.window
+        if rows.start < y1 and y0 < rows.stop and columns.start < x1 and x0 < columns.stop:
+            return True
+    return False
+
+
+def _print(labels: npt.NDArray[np.integer], unit: Unit) -> int:
+    y0, x0, y1, x1 = unit.box
+    part = labels[y0:y1, x0:x1]
+    return zlib.crc32(np.packbits(part == unit.label if unit.label else part > 0).tobytes())
+
+
+def to_plain(sample: JudgedSample, session: Session) -> dict[str, Any]:
+    """Return a sample as plain values, its images by the names that they have now."""
+    check = sample.check
+    known = {key: record.name for key, record in session.images.items()}
+    names = [None if key is None else known.get(key) for key in sample.keys]
+    return {
+        "images": list(check.images),
+        "names": names,
+        "groups": list(check.groups),
+        "seed": check.seed,
+        "strata": [
+            {"kind": str(one.kind), "of_image": [list(pair) for pair in one.of_image.items()]}
+            for one in check.strata
+        ],
+        "units": [
+            [unit.image, list(unit.plane), list(unit.box), unit.label, unit.stratum]
+            for unit in check.units
+        ],
+        "prints": list(sample.prints),
+        "rounds": [[image, list(plane), n] for (image, plane), n in sample.rounds.items()],
+        "answers": [[at, one.right, one.cells, one.sure] for at, one in sample.answers.items()],
+    }
+
+
+def from_plain(saved: Mapping[str, Any], session: Session) -> JudgedSample:
+    """Return the sample that :func:`to_plain` made plain values of."""
+    by_name = {record.name: key for key, record in session.images.items()}
+    check = SpotCheck(
+        tuple(saved["images"]),
+        tuple(saved["groups"]),
+        tuple(
+            Stratum(Kind(one["kind"]), {int(i): int(n) for i, n in one["of_image"]})
+            for one in saved["strata"]
+        ),
+        tuple(
+            Unit(int(image), tuple(plane), (box[0], box[1], box[2], box[3]), int(label), int(at))
+            for image, plane, box, label, at in saved["units"]
+        ),
+        int(saved["seed"]),
+    )
+    return JudgedSample(
+        check,
+        [by_name.get(name) for name in saved["names"]],
+        [int(value) for value in saved["prints"]],
+        {(int(image), tuple(plane)): int(n) for image, plane, n in saved["rounds"]},
+        {
+            int(at): Answer(bool(right), int(n), bool(sure))
+            for at, right, n, sure in saved["answers"]
+        },
+    )
