@@ -191,6 +191,7 @@ class ImPartialWidget(QWidget):
         self.speed.measured.connect(self.train_panel.set_speed)
         self.result_panel.predict_wanted.connect(results.predict)
         self.result_panel.cancel_wanted.connect(results.cancel)
+        self.result_panel.outline_wanted.connect(workspace.results.outlines.choose)
         self.result_panel.valueChanged.connect(results.set_config)
         self.result_panel.table.object_chosen.connect(self._on_object)
         self.result_panel.table.selection_changed.connect(self._mark_objects)
@@ -227,6 +228,7 @@ class ImPartialWidget(QWidget):
         results.counted.connect(self.result_panel.set_count)
         results.counted.connect(lambda _: self._show_status())
         results.measured.connect(self.result_panel.set_table)
+        results.adapted.connect(self.result_panel.follow)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
         # Before what is undone is said: undoing, too, is something that was done.
@@ -248,6 +250,7 @@ class ImPartialWidget(QWidget):
         store.keep_part(
             "objects", lambda: asdict(self.result_panel.value()), self.result_panel.restore
         )
+        store.keep_part("outlines", self.result_panel.outline, self.result_panel.set_outline)
         front = self.workspace.front
         store.keep_part("hidden", front.save, front.restore)
         looks, review = Looks(self.workspace), self.result_panel.review
