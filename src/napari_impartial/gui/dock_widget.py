@@ -22,6 +22,7 @@ from napari_impartial.worker.client import TrainingProcess
 from .background import supervise
 from .bar import Bar, Remark
 from .garbage import RestingCollector
+from .image.colour_picture import show_as_colour
 from .image.image_list import ImageRow, ImagesPanel
 from .image.image_panel import ImagePanel
 from .key_actions import KeyActions
@@ -168,6 +169,7 @@ class ImPartialWidget(QWidget):
     def _wire_panels(self) -> None:
         workspace, training, results = self.workspace, self.training, self.results
         self.image_panel.valueChanged.connect(self._on_source)
+        self.image_panel.colour_wanted.connect(partial(show_as_colour, self._viewer))
         self.images_panel.image_chosen.connect(self._bring_to_front)
         self.images_panel.reviewed_changed.connect(self.session.set_reviewed)
         self.images_panel.add_wanted.connect(workspace.add_others)
@@ -235,6 +237,8 @@ class ImPartialWidget(QWidget):
         results.review.log.changed.connect(self.status.end_notice)
         self.workspace.painted.connect(self.status.end_notice)
         results.review.undone.connect(self._on_undone)
+        results.review.changed.connect(self._sign_decided)
+        results.measured.connect(lambda _: self._sign_decided())
         results.suggestions.suggested.connect(lambda _: self._update())
         self.batch.progressed.connect(self._on_batch_progress)
         self.batch.ended.connect(self.batch_panel.end)
@@ -401,6 +405,13 @@ class ImPartialWidget(QWidget):
             self._marks.clear()
         else:
             self._marks.mark(self, source, self.session.plane_index, boxes)
+
+    def _sign_decided(self) -> None:
+        """Show in the picture what was decided about objects."""
+        plane = self.session.plane
+        review = None if plane is None else plane.review
+        regions = [] if review is None else [*review.kept.values(), *review.empty]
+        self._marks.sign(self, self.workspace.source, self.session.plane_index, regions)
 
     def _on_clicked_object(self, layer: Labels, label: int) -> None:
         source = self.workspace.source
