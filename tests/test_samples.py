@@ -93,3 +93,14 @@ def test_samples_import_neither_napari_nor_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_strokes_of_the_tissue_are_short_and_few_and_right() -> None:
+    *_, (truth, _, _), (strokes, _, _) = samples.multiplex_tissue_layers()
+    pieces, n = ndimage.label(strokes > 0)
+    for piece in ndimage.find_objects(pieces):
+        assert max(part.stop - part.start for part in piece) <= 13
+    assert n <= 30
+    assert (truth[strokes == 2] > 0).all()
+    assert (truth[strokes == 1] == 0).all()
+    assert len(np.unique(truth[strokes == 2])) >= 10, "each in a cell of its own"

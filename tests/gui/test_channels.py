@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Qt
 
-from napari_impartial.core.data.channels import preview_channel
+from napari_impartial.core.data.channels import ChannelPreview, preview_channel
 from napari_impartial.core.data.image import Image, intensity_range, normalize
 from napari_impartial.gui.image.axes_text import explain_axes, other_readings
 from napari_impartial.gui.image.channel_table import range_text
@@ -93,10 +93,11 @@ def test_channels_in_several_layers_are_not_counted_in_words() -> None:
 
 
 def test_what_else_axes_could_be() -> None:
-    assert other_readings("CYX") == [("ZYX", "slices"), ("TYX", "time points")]
-    assert other_readings("ZYX") == [("TYX", "time points"), ("CYX", "channels")]
-    assert other_readings("YX") == []
-    assert other_readings("TZCYX") == []
+    assert other_readings("CYX", (3, 9, 9)) == [("ZYX", "slices"), ("TYX", "time points")]
+    assert other_readings("ZYX", (5, 9, 9)) == [("TYX", "time points"), ("CYX", "channels")]
+    assert other_readings("YX", (9, 9)) == []
+    assert other_readings("TZCYX", (2, 3, 4, 9, 9)) == []
+    assert other_readings("CYX", (1, 9, 9)) == [], "one is one, whatever it is called"
 
 
 def test_channels_are_not_taken_for_a_stack_unnoticed(
@@ -260,3 +261,35 @@ def test_other_open_images_take_over_axes_and_channels(viewer: ViewerModel) -> N
     assert found[0] == Source((second,), "CYX", (0, 2), ("DAPI", "CD8"))
     stack = Source((first,), "ZYX", (0,))
     assert other_images(viewer, [stack], stack)[0].axes == "ZYX"
+
+
+def test_three_planes_of_a_picture_can_be_shown_in_colour(
+    widget: Any, viewer: Any, find: Any, qtbot: Any
+) -> None:
+    """A stained tissue that was saved as three planes is grey, and taken for channels."""
+    rng = np.random.default_rng(0)
+    grey = rng.integers(60, 220, (60, 70))
+    tint = np.array([20, -15, 10])[:, None, None]
+    planes = (grey + tint + rng.integers(-9, 9, (3, 60, 70))).clip(0, 255).astype(np.uint8)
+    layer = viewer.add_image(planes, name="tissue", scale=(1.0, 0.5, 0.5))
+    qtbot.waitUntil(lambda: widget.workspace.source is not None)
+    said = find("axes_label")
+    assert "a colour picture" in said.accessibleName()
+    said.linkActivated.emit("colour")
+    qtbot.waitUntil(lambda: widget.workspace.source is not None and layer not in viewer.layers)
+    (shown,) = viewer.layers
+    assert (shown.name, shown.rgb, shown.data.shape) == ("tissue", True, (60, 70, 3))
+    np.testing.assert_array_equal(shown.data, np.moveaxis(planes, 0, -1))
+    np.testing.assert_allclose(shown.scale, (0.5, 0.5))
+    qtbot.waitUntil(lambda: widget.session.record is not None)
+    assert widget.session.record.channel_names == ("red", "green", "blue")
+    # Stains that have little to do with each other are no picture.
+    viewer.layers.clear()
+    viewer.add_image(rng.integers(0, 255, (3, 60, 70)).astype(np.uint8), name="stains")
+    qtbot.waitUntil(lambda: widget.session.record is not None)
+    assert "a colour picture" not in said.accessibleName()
+
+
+def test_large_numbers_are_not_cut_off() -> None:
+    preview = ChannelPreview(29461.0, 51234.4, np.zeros((2, 2), np.uint8))
+    assert range_text(preview) == "29,461 to 51,234"

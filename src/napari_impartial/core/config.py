@@ -423,6 +423,16 @@ class SuggestionConfig:
         maximum=1024,
         unit="px",
     )
+    least_doubt: float = setting(
+        0.5,
+        "Least doubt",
+        "Entropy that a place has to reach over a few pixels, from 0 to 1, to be suggested; and "
+        "along outlines, which are unsure everywhere, over more than a line. Below that the model "
+        "has made up its mind, and the list ends.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
 
 
 @dataclass(frozen=True)

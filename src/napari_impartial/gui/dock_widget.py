@@ -22,6 +22,7 @@ from napari_impartial.worker.client import TrainingProcess
 from .background import supervise
 from .bar import Bar, Remark
 from .garbage import RestingCollector
+from .image.colour_picture import show_as_colour
 from .image.image_list import ImageRow, ImagesPanel
 from .image.image_panel import ImagePanel
 from .key_actions import KeyActions
@@ -150,14 +151,9 @@ class ImPartialWidget(QWidget):
             "train": Step("3  Train", self.train_panel, self.train_panel.needs),
             "result": Step("4  Result", stacked(self.batch_panel, self.result_panel)),
             "refine": Step("5  Refine", stacked(self.refine_panel, self.rounds_panel)),
-<<<<<<< HEAD
-            "save": Step("Save and load", stacked(self.session_panel, self.model_row)),
-=======
             "check": Step("Is it good enough?", self.spot_check_panel),
->>>>>>> validate
+            "save": Step("Save and load", stacked(self.session_panel, self.model_row)),
         }
-        # What one needs once a session.
-        self.steps["check"].set_open(False)
         for name, step in self.steps.items():
             step.setObjectName(f"{name}_step")
             # The image's axes and channels are to be looked at before anything else.
@@ -181,6 +177,7 @@ class ImPartialWidget(QWidget):
     def _wire_panels(self) -> None:
         workspace, training, results = self.workspace, self.training, self.results
         self.image_panel.valueChanged.connect(self._on_source)
+        self.image_panel.colour_wanted.connect(partial(show_as_colour, self._viewer))
         self.images_panel.image_chosen.connect(self._bring_to_front)
         self.images_panel.reviewed_changed.connect(self.session.set_reviewed)
         self.images_panel.add_wanted.connect(workspace.add_others)
@@ -204,6 +201,7 @@ class ImPartialWidget(QWidget):
         self.speed.measured.connect(self.train_panel.set_speed)
         self.result_panel.predict_wanted.connect(results.predict)
         self.result_panel.cancel_wanted.connect(results.cancel)
+        self.result_panel.outline_wanted.connect(workspace.results.outlines.choose)
         self.result_panel.valueChanged.connect(results.set_config)
         self.result_panel.table.object_chosen.connect(self._on_object)
         self.result_panel.table.selection_changed.connect(self._mark_objects)
@@ -240,16 +238,16 @@ class ImPartialWidget(QWidget):
         results.counted.connect(self.result_panel.set_count)
         results.counted.connect(lambda _: self._show_status())
         results.measured.connect(self.result_panel.set_table)
+        results.adapted.connect(self.result_panel.follow)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
-<<<<<<< HEAD
+        self.spot_check.image_wanted.connect(self._bring_to_front)
         # Before what is undone is said: undoing, too, is something that was done.
         results.review.log.changed.connect(self.status.end_notice)
         self.workspace.painted.connect(self.status.end_notice)
-=======
-        self.spot_check.image_wanted.connect(self._bring_to_front)
->>>>>>> validate
         results.review.undone.connect(self._on_undone)
+        results.review.changed.connect(self._sign_decided)
+        results.measured.connect(lambda _: self._sign_decided())
         results.suggestions.suggested.connect(lambda _: self._update())
         self.batch.progressed.connect(self._on_batch_progress)
         self.batch.ended.connect(self.batch_panel.end)
@@ -265,6 +263,7 @@ class ImPartialWidget(QWidget):
         store.keep_part(
             "objects", lambda: asdict(self.result_panel.value()), self.result_panel.restore
         )
+        store.keep_part("outlines", self.result_panel.outline, self.result_panel.set_outline)
         front = self.workspace.front
         store.keep_part("hidden", front.save, front.restore)
         looks, review = Looks(self.workspace), self.result_panel.review
@@ -312,11 +311,8 @@ class ImPartialWidget(QWidget):
                 hand.let_go,
                 collector.let_go,
                 self.refinement.let_go,
-<<<<<<< HEAD
-                self.live.let_go,
-=======
                 self.spot_check.let_go,
->>>>>>> validate
+                self.live.let_go,
                 partial(active.disconnect, self._on_active_layer),
                 self._bound_keys.let_go,
                 self._marks.let_go,
@@ -421,6 +417,13 @@ class ImPartialWidget(QWidget):
             self._marks.clear()
         else:
             self._marks.mark(self, source, self.session.plane_index, boxes)
+
+    def _sign_decided(self) -> None:
+        """Show in the picture what was decided about objects."""
+        plane = self.session.plane
+        review = None if plane is None else plane.review
+        regions = [] if review is None else [*review.kept.values(), *review.empty]
+        self._marks.sign(self, self.workspace.source, self.session.plane_index, regions)
 
     def _on_clicked_object(self, layer: Labels, label: int) -> None:
         source = self.workspace.source

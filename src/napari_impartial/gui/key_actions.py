@@ -12,11 +12,8 @@ from .layers.workspace import Workspace
 from .refine.suggestions_panel import RefinePanel
 from .review.review import ReviewControl
 from .review.review_panel import ReviewPanel
-<<<<<<< HEAD
-from .train.train_panel import TrainPanel
-=======
 from .review.spot_check_panel import SpotCheckPanel
->>>>>>> validate
+from .train.train_panel import TrainPanel
 
 _RESULTS = (Role.INSTANCES, Role.UNCERTAINTY, Role.PROBABILITY)
 

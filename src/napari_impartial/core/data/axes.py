@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import DTypeLike
 
 from napari_impartial.core.errors import ImPartialError
@@ -14,6 +15,29 @@ AXES = "TZCYX"
 MOST_CHANNELS_GUESSED = 128
 
 _MOST_TRAILING = 16
+# Correlation of the planes of a picture in colour: stained tissue and photographs have more.
+_OF_ONE_PICTURE = 0.5
+
+
+def looks_like_colour(planes: npt.ArrayLike) -> bool:
+    """Whether three planes look like red, green and blue of one picture.
+
+    Those of a picture rise and fall together; stains that were chosen to tell things apart do
+    not. Neighbouring slices may, so that nothing but an offer should follow from this.
+
+    Parameters
+    ----------
+    planes : (3, Y, X) array
+        A part of the image will do. Only 8-bit pictures are looked at: others look like none.
+    """
+    values = np.asarray(planes)
+    if values.ndim != 3 or len(values) != 3 or values.dtype != np.uint8:
+        return False
+    flat = values.reshape(3, -1).astype(np.float64)
+    if (flat.std(axis=1) == 0).any():
+        return False
+    together = np.corrcoef(flat)
+    return bool(min(together[0, 1], together[1, 2]) > _OF_ONE_PICTURE)
 
 
 def guess_axes(shape: Sequence[int], dtype: DTypeLike | None = None) -> str:

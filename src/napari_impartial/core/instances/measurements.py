@@ -23,6 +23,10 @@ Column = npt.NDArray[np.generic]
 # 2 x 24 sides round a circle is 0.15 % larger than the circle.
 _DIRECTIONS = 24
 
+# Fragments are a small part of what they come off; where cells are of a usual size, the setting's
+# default does, and is not touched.
+_USUAL_AREAS_PX, _OF_LARGE, _OF_SMALL = (200, 800), 1 / 20, 1 / 5
+
 COLUMNS: dict[str, str] = {
     "label": "Number of the object in the picture.",
     "centroid_y": "Middle of the object, in pixels from the top of the image.",
@@ -46,6 +50,36 @@ COLUMNS: dict[str, str] = {
     "bbox_x1": "Column after the last of the box, in pixels from the left of the image.",
 }
 """What each column of :func:`measure` says, with its unit, in the table's order."""
+
+
+def smallest_size(labels: npt.ArrayLike, usual_px: int) -> int:
+    """Return the size below which objects are hardly cells, for an image's cells.
+
+    Parameters
+    ----------
+    labels : (Y, X) integer array
+        Objects, whatever their size; 0 between them.
+    usual_px : int
+        For cells of a usual size.
+
+    Returns
+    -------
+    int
+        In pixels. `usual_px` for cells of 200 to 800 px and where there are none; a twentieth of
+        larger ones and a fifth of smaller ones. The size of cells is that of the object that the
+        middle one of all objects' pixels lies in, which specks do not move.
+    """
+    areas = np.sort(np.bincount(np.asarray(labels).ravel())[1:])
+    areas = areas[areas > 0]
+    if not len(areas):
+        return usual_px
+    upto = np.cumsum(areas)
+    area = int(areas[np.searchsorted(upto, upto[-1] / 2)])
+    low, high = _USUAL_AREAS_PX
+    if low <= area <= high:
+        return usual_px
+    share = _OF_LARGE if area > high else _OF_SMALL
+    return max(1, round(share * area))
 
 
 def measure(

@@ -18,7 +18,7 @@ from scipy import ndimage
 from napari_impartial.core.config import SuggestionConfig, validate
 from napari_impartial.core.errors import ImPartialError
 
-from .suggestion_reasons import Box, Map, Maps, reasons
+from .suggestion_reasons import BOUNDARY, Box, Map, Maps, reasons
 
 # Boxes' centres keep at least so many box sides apart, along y or x.
 _SEPARATION = 1.25
@@ -26,6 +26,8 @@ _SEPARATION = 1.25
 _BOXES_ACROSS, _SMALLEST_BOX_PX = 5, 12
 # Below this mean entropy (of 1) nothing is worth a person's time.
 _LEAST_SCORE = 1e-3
+# Doubt over so many pixels each way is about something; a patch of doubt is wider than a line.
+_SPOT_PX, _PATCH_PX = 3, 5
 
 
 @dataclass(frozen=True)
@@ -172,12 +174,12 @@ def suggest(
     )
     peaks = _peaks(_smooth(heat, config.box_px), free, config, dismissed)
     boxes = [box_round(y, x, config.box_px, heat.shape) for y, x, _ in peaks]
-    return [
-        Suggestion(rank, y, x, box, score, reason, image)
-        for rank, ((y, x, score), box, reason) in enumerate(
-            zip(peaks, boxes, reasons(boxes, maps), strict=True), start=1
-        )
+    found = [
+        Suggestion(0, y, x, box, score, reason, image)
+        for (y, x, score), box, reason in zip(peaks, boxes, reasons(boxes, maps), strict=True)
+        if _is_doubted(heat, box, reason, config.least_doubt)
     ]
+    return [dataclasses.replace(one, rank=rank) for rank, one in enumerate(found, start=1)]
 
 
 def turn(suggestion: Suggestion) -> float:
@@ -195,6 +197,19 @@ def rank_all(lists: Iterable[Sequence[Suggestion]]) -> list[Suggestion]:
     merged = [suggestion for one in lists for suggestion in one]
     merged.sort(key=turn, reverse=True)  # stable: ties keep their order
     return [dataclasses.replace(s, rank=i) for i, s in enumerate(merged, start=1)]
+
+
+def _is_doubted(heat: Map, box: Box, reason: str, least: float) -> bool:
+    """Whether there is a spot in a box that the model has not made up its mind about."""
+    y0, x0, y1, x1 = box
+    inside = heat[y0:y1, x0:x1]
+    if ndimage.uniform_filter(inside, _SPOT_PX, mode="nearest").max(initial=0.0) < least:
+        return False
+    if reason != BOUNDARY or least == 0:
+        return True
+    # Along an outline that is right the model is unsure, too: over a line, and not over a patch.
+    patch = ndimage.minimum_filter(inside, _PATCH_PX, mode="nearest")
+    return bool(patch.max(initial=0.0) >= least)
 
 
 def _side(wanted_px: int, shape: tuple[int, ...]) -> int:

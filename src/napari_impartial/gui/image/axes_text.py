@@ -40,15 +40,15 @@ def explain_axes(axes: str, shape: Sequence[int], several_layers: bool = False) 
     return f"{' x '.join(stacked)} of {size}, each segmented by itself; {channels}."
 
 
-def other_readings(axes: str) -> list[tuple[str, str]]:
+def other_readings(axes: str, shape: Sequence[int]) -> list[tuple[str, str]]:
     """Return what else axes of that number could be, with what the doubtful one is then.
 
     Only one axis is ever in doubt: the one that is taken for channels, or where there
-    are none the one that is taken for slices or time points.
+    are none the one that is taken for slices or time points. One of a single entry is no matter.
     """
     words = {"C": "channels", "Z": "slices", "T": "time points"}
     doubtful = next((a for a in "CZT" if a in axes), None)
-    if doubtful is None:
+    if doubtful is None or shape[axes.index(doubtful)] == 1:
         return []
     others = [a for a in "ZTC" if a not in axes]
     return [(axes.replace(doubtful, other), words[other]) for other in others]

@@ -193,6 +193,9 @@ class ChannelTable(QTableView):
         columns = QHeaderView(Qt.Orientation.Horizontal, self)
         self.setHorizontalHeader(columns)
         columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        # Of a long name the middle can go; of a number nothing.
+        columns.setSectionResizeMode(_RANGE, QHeaderView.ResizeMode.ResizeToContents)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self._queue: list[int] = []
         self._round = 0
         self._looking = Latest(self)
@@ -263,7 +266,12 @@ def range_text(preview: ChannelPreview | None) -> str:
         return "no numbers"
     if not preview.high > preview.low:
         return f"all {preview.low:.4g}"
-    return f"{preview.low:.4g} to {preview.high:.4g}"
+    return f"{_number(preview.low)} to {_number(preview.high)}"
+
+
+def _number(value: float) -> str:
+    """Return a number in four digits; large ones in full, which is read more easily."""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def _tooltip(channel: Channel) -> str:

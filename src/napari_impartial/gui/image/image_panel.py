@@ -29,6 +29,7 @@ from napari_impartial.gui.widgets.text_labels import explained, line, tell
 
 from .axes_text import explain_axes, other_readings
 from .channel_table import Channel, ChannelTable
+from .colour_picture import COLOUR, as_colour
 
 # Qt's own colour of links is too dark for dark ground.
 _LINK_ON_LIGHT, _LINK_ON_DARK = "#1a5fb4", "#4c9be8"
@@ -41,9 +42,12 @@ class ImagePanel(QWidget):
     -------
     valueChanged
         The :class:`Source`, or None where there is none.
+    colour_wanted
+        A layer, and its axes, whose three planes should be shown as one picture in colour.
     """
 
     valueChanged = Signal(object)
+    colour_wanted = Signal(object, str)
 
     def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -94,7 +98,7 @@ class ImagePanel(QWidget):
         layout.addWidget(self._note)
         self._combo.currentIndexChanged.connect(self._on_layer)
         self._axes.editingFinished.connect(self._on_axes)
-        self._meaning.linkActivated.connect(self.set_axes)
+        self._meaning.linkActivated.connect(self._on_link)
         self._meaning.installEventFilter(self)
         self.table.edited.connect(self._on_edited)
 
@@ -128,6 +132,13 @@ class ImagePanel(QWidget):
             self._combo.setCurrentIndex(index)
         else:
             self._on_layer(index)
+
+    def _on_link(self, target: str) -> None:
+        layer, axes = self._layer(), self._checked_axes()
+        if target != COLOUR:
+            self.set_axes(target)
+        elif layer is not None and axes is not None:
+            self.colour_wanted.emit(layer, axes)
 
     def set_axes(self, axes: str) -> None:
         """Correct the axes of the layer that is picked."""
@@ -298,9 +309,11 @@ class ImagePanel(QWidget):
             colour = _LINK_ON_DARK if dark else _LINK_ON_LIGHT
             links = [
                 f"<a href='{letters}' style='color: {colour}'>{words} ({letters})</a>"
-                for letters, words in other_readings(axes)
+                for letters, words in other_readings(axes, shape)
                 if not (layer.rgb and letters[-1] != "C")
             ]
+            if as_colour(layer, axes, look=True) is not None:
+                links.append(f"<a href='{COLOUR}' style='color: {colour}'>a colour picture</a>")
             if links:
                 text += f" Guessed from the shape; if they are something else: {', '.join(links)}."
         tell(self._meaning, text)

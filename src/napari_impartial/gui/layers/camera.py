@@ -81,6 +81,14 @@ def extent_in_view(viewer: napari.Viewer, source: Source) -> float:
     return size / _pixel_in_world(viewer, source)
 
 
+def is_flat_view(viewer: napari.Viewer, source: Source) -> bool:
+    """Whether the viewer shows rows and columns of an image, and not a view from the side or 3D."""
+    axes = source.axes[: source.primary.ndim]
+    first = viewer.dims.ndim - source.primary.ndim
+    shown = {axis - first for axis in viewer.dims.displayed}
+    return shown == {axes.index("Y"), axes.index("X")}
+
+
 def px_on_screen(viewer: napari.Viewer, source: Source) -> float:
     """Return how large a pixel of an image is on the screen, in its pixels."""
     return float(viewer.scene.camera.zoom * _pixel_in_world(viewer, source))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +87,23 @@ class Grid:
         places = iter(plane)
         values = {"C": 0.0, "Y": y, "X": x}
         return [values[a] if a in values else float(next(places)) for a in self.axes]
+
+
+def planes_of(source: Source, places: Iterable[tuple[Any, ...]]) -> set[PlaneIndex]:
+    """Return the planes that pixels of a layer on the image's grid lie in.
+
+    Each of `places` is a tuple of one number, or array of numbers, for each axis of the grid.
+    """
+    stack = [i for i, letter in enumerate(Grid(source).axes) if letter in "TZ"]
+    found: set[PlaneIndex] = set()
+    for place in places:
+        along = np.broadcast_arrays(*(np.atleast_1d(place[i]) for i in stack)) if stack else []
+        if not stack:
+            found.add(())
+            continue
+        rows = np.unique(np.stack(along, axis=1).reshape(-1, len(stack)), axis=0)
+        found.update(tuple(int(v) for v in row) for row in rows)
+    return found
 
 
 def put_in_place(layer: Layer, source: Source) -> None:

@@ -1,4 +1,4 @@
-"""Marks in the picture the objects that are chosen in the table."""
+"""Marks in the picture the objects that are chosen, and those that were decided on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import napari
 import numpy as np
+import numpy.typing as npt
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QOpenGLWidget, QWidget
 
 from napari_impartial.core.data.boxes import Box
+from napari_impartial.core.review.review import Region, Verdict
 from napari_impartial.session.session import PlaneIndex
 
 from . import Source
@@ -21,6 +23,14 @@ from .camera import in_world
 MOST_MARKS = 50
 # Off the outline, which is to be judged.
 MARGIN_PX = 4
+# Told apart by their shapes: a tick, a tick in a circle, a cross. Smaller than an object on the
+# screen, or they would hide it; more than so many in view cannot be told apart anyway.
+_SIGN_PX, MOST_SIGNS = 6.0, 1000
+_SIGNS = {
+    Verdict.ACCEPTED: (QColor("#39ff14"), ((-1, 0), (-0.3, 0.8), (1, -0.9))),
+    Verdict.CORRECTED: (QColor("#39ff14"), ((-1, 0), (-0.3, 0.8), (1, -0.9))),
+    Verdict.REJECTED: (QColor("#ff4dff"), ((-1, -1), (1, 1), (0, 0), (1, -1), (-1, 1))),
+}
 # Seen on all images: bright on a dark rim.
 _RIM, _LINE = QColor(0, 0, 0, 160), QColor("#ffff00")
 
@@ -45,6 +55,7 @@ class ObjectMarks(QWidget):
         self._viewer = viewer
         self._gone = False
         self._shown: tuple[Source, PlaneIndex, Sequence[Box]] | None = None
+        self._decided: tuple[Source, PlaneIndex, Sequence[Region]] | None = None
         self._events = (
             viewer.scene.camera.events,
             viewer.dims.events.ndisplay,
@@ -59,7 +70,7 @@ class ObjectMarks(QWidget):
         for event in self._events:
             event.disconnect(self._on_view)
         self._gone = True
-        self._shown = None
+        self._shown = self._decided = None
         # The window may have gone first, and the sheet with it.
         with suppress(RuntimeError):
             self.hide()
@@ -68,45 +79,83 @@ class ObjectMarks(QWidget):
 
     def mark(self, dock: QWidget, source: Source, plane: PlaneIndex, boxes: Sequence[Box]) -> None:
         """Mark some boxes of the plane in view, in the window that a dock belongs to."""
-        if self._gone:
-            return
-        canvas = _canvas(dock)
-        if canvas is None or not boxes:
-            self.clear()
+        self._shown = (source, plane, list(boxes[:MOST_MARKS])) if boxes else None
+        self._cover(dock)
+
+    def sign(
+        self, dock: QWidget, source: Source | None, plane: PlaneIndex, regions: Sequence[Region]
+    ) -> None:
+        """Put a small sign on what was decided on in the plane in view."""
+        signed = [one for one in regions if one.verdict in _SIGNS]
+        self._decided = None if source is None or not signed else (source, plane, signed)
+        self._cover(dock)
+
+    def clear(self) -> None:
+        """Choose nothing; what was decided stays signed."""
+        if self._shown is not None:
+            self._shown = None
+            self.setVisible(self._decided is not None)
+            self.update()
+
+    def _cover(self, dock: QWidget) -> None:
+        """Lie over the canvas while there is anything to mark."""
+        canvas = None if self._gone else _canvas(dock)
+        if canvas is None or (self._shown is None and self._decided is None):
+            self.hide()
             return
         if self.parentWidget() is not canvas:
             self.setParent(canvas)
             canvas.installEventFilter(self)
-        self._shown = source, plane, list(boxes[:MOST_MARKS])
         self.setGeometry(canvas.rect())
         self.show()
         self.raise_()
         self.update()
 
-    def clear(self) -> None:
-        """Mark nothing."""
-        if self._shown is not None:
-            self._shown = None
-            self.hide()
-
     def outlines(self) -> list[QPolygonF]:
         """Return the boxes as they lie in the window now; none in 3D or in a grid of layers."""
-        viewer = self._viewer
-        if self._shown is None or viewer.dims.ndisplay != 2 or viewer.canvas.grid.enabled:
+        if self._shown is None or not self._is_flat():
             return []
         source, plane, boxes = self._shown
-        camera = viewer.scene.camera
-        signs = [1 if str(side) in ("down", "right") else -1 for side in camera.orientation2d]
-        centre = np.array(camera.center[-2:])
-        middle = np.array([self.height(), self.width()]) / 2
         outlines = []
         for y0, x0, y1, x1 in boxes:
             low, high = np.array([y0, x0]) - 0.5, np.array([y1, x1]) - 0.5
             corners = np.array([low, (low[0], high[1]), high, (high[0], low[1])])
-            there = (in_world(viewer, source, plane, corners) - centre) * camera.zoom * signs
-            there += MARGIN_PX * np.sign(there - there.mean(axis=0)) + middle
+            there = self._on_sheet(source, plane, corners)
+            there += MARGIN_PX * np.sign(there - there.mean(axis=0))
             outlines.append(QPolygonF([QPointF(float(x), float(y)) for y, x in there]))
         return outlines
+
+    def signs(self) -> list[tuple[Verdict, QPointF]]:
+        """Return what was decided in the field in view, and where that lies in the window now.
+
+        Objects that are hardly larger than a sign have none.
+        """
+        if self._decided is None or not self._is_flat():
+            return []
+        source, plane, regions = self._decided
+        sizes = np.array([one.mask.shape for one in regions], dtype=float)
+        corners = np.array([(one.y0, one.x0) for one in regions], dtype=float)
+        there = self._on_sheet(source, plane, corners + (sizes - 1) / 2)
+        seen = ((there > 0) & (there < (self.height(), self.width()))).all(axis=1)
+        side = np.abs(self._on_sheet(source, plane, corners) - there).min(axis=1)
+        shown = np.flatnonzero(seen & (2 * side > 1.5 * _SIGN_PX))[:MOST_SIGNS]
+        return [
+            (regions[i].verdict, QPointF(float(there[i, 1]), float(there[i, 0]))) for i in shown
+        ]
+
+    def _is_flat(self) -> bool:
+        return self._viewer.dims.ndisplay == 2 and not self._viewer.canvas.grid.enabled
+
+    def _on_sheet(
+        self, source: Source, plane: PlaneIndex, places: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """Return where places (N, 2) of a plane, in pixels, lie on this sheet."""
+        camera = self._viewer.scene.camera
+        signs = [1 if str(side) in ("down", "right") else -1 for side in camera.orientation2d]
+        centre = np.array(camera.center[-2:])
+        middle = np.array([self.height(), self.width()]) / 2
+        moved = in_world(self._viewer, source, plane, places) - centre
+        return np.asarray(moved * camera.zoom * signs + middle)
 
     def paintEvent(self, event: Any) -> None:
         """Draw the boxes."""
@@ -115,6 +164,15 @@ class ObjectMarks(QWidget):
             painter.setPen(QPen(colour, width))
             for outline in self.outlines():
                 painter.drawPolygon(outline)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        signs = self.signs()
+        for rim in (True, False):
+            for verdict, at in signs:
+                colour, path = _SIGNS[verdict]
+                painter.setPen(QPen(_RIM if rim else colour, 4 if rim else 2))
+                painter.drawPolyline(QPolygonF([QPointF(x, y) * _SIGN_PX + at for x, y in path]))
+                if verdict is Verdict.CORRECTED:
+                    painter.drawEllipse(at, 1.8 * _SIGN_PX, 1.8 * _SIGN_PX)
         painter.end()
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
@@ -125,7 +183,7 @@ class ObjectMarks(QWidget):
         return False
 
     def _on_view(self, _: Any = None) -> None:
-        if self._shown is not None:
+        if self._shown is not None or self._decided is not None:
             self.update()
 
 

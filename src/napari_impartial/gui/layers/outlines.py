@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QTimer
 
 from .camera import px_on_screen
 from .colours import object_colours
@@ -105,7 +106,7 @@ def seen_colours(layers: Sequence[Layer]) -> npt.NDArray[np.float64]:
     return np.clip(inside.reshape(-1, 3), 0, 1)
 
 
-class Outlines(QObject):
+class Outlines:
     """Gives the layers of objects their colour and width.
 
     What is set by hand in napari's controls of a layer is left alone.
@@ -116,14 +117,13 @@ class Outlines(QObject):
         Of the layers.
     """
 
-    def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: napari.Viewer) -> None:
         self._viewer = viewer
         self._choice = AUTOMATIC
         # The image of each layer, and the width that we gave it.
         self._layers: WeakKeyDictionary[Labels, Source] = WeakKeyDictionary()
         self._given: WeakKeyDictionary[Labels, int] = WeakKeyDictionary()
-        self._soon = QTimer(self)
+        self._soon = QTimer()
         self._soon.setSingleShot(True)
         self._soon.setInterval(_PAUSE_MS)
         self._soon.timeout.connect(self._fit_widths)
@@ -131,7 +131,9 @@ class Outlines(QObject):
 
     def let_go(self) -> None:
         """Stop listening to the viewer; the dock is going."""
-        self._soon.stop()
+        # The program may be ending, and the timer gone with Qt.
+        with suppress(RuntimeError):
+            self._soon.stop()
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
 
     def add(self, layer: Labels, source: Source) -> None:

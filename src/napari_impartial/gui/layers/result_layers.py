@@ -53,13 +53,12 @@ _MARK, _FAINT_MARK = "#00e5ff", "#00e5ff59"
 _EDGE_PX = 2.0
 
 # New, gone, changed; told apart in all common kinds of colour blindness.
-_CHANGES: dict[int | None, str] = {
-    None: "transparent",
-    0: "transparent",
+CHANGE_COLOURS = {
     GAINED: "#2fd06a",
     LOST: "#ff3bd4",
     CHANGED: "#ffb020",
 }
+_CHANGES: dict[int | None, str] = {None: "transparent", 0: "transparent", **CHANGE_COLOURS}
 
 # Clear where there is nothing to see, so that the image shows through.
 _COLORMAPS = {

@@ -23,8 +23,8 @@ from napari_impartial.session.misfits import drop_asleep, knows_anything, settle
 from napari_impartial.session.session import CHANNEL_ADVICE, PlaneIndex, Session, TrainingItem
 
 from . import ResultLayers, Role, ScribbleLayers, Source, image_layers
-from .camera import same_field, show_whole
-from .grid import put_in_place
+from .camera import is_flat_view, same_field, show_whole
+from .grid import planes_of, put_in_place
 from .image_discovery import count_others, other_images
 from .lost_channels import lost_channels
 from .scribble_reader import ScribbleReader, Spot
@@ -377,7 +377,19 @@ class Workspace(QObject):
     def _on_painted(self, event: Any) -> None:
         for key, source in self.sources.items():
             if key in self.session.images and self.scribbles.find(source) is event.source:
-                self._reader.painted((key, source.plane_in_view(self.viewer)))
+                self._note_painted(key, source, event)
+
+    def _note_painted(self, key: int, source: Source, event: Any) -> None:
+        """Have the planes read that were painted: in a view from the side, many at once."""
+        layer = event.source
+        if layer.n_edit_dimensions == 2 and is_flat_view(self.viewer, source):
+            self._reader.painted((key, source.plane_in_view(self.viewer)))
+        elif event.type == "paint":
+            for plane in planes_of(source, [atom[0] for atom in event.value]):
+                self._reader.painted((key, plane))
+        else:
+            # Undo and redo tell of nothing but that there is something to draw.
+            self._replaced_timer.start()
 
     def _on_replaced(self, _: Any = None) -> None:
         self._replaced_timer.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
@@ -17,8 +18,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_impartial.core.review.round_changes import CHANGED, GAINED, LOST
+from napari_impartial.gui.layers.result_layers import CHANGE_COLOURS
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
-from napari_impartial.gui.widgets.text_labels import line, lines_high
+from napari_impartial.gui.widgets.text_labels import line, lines_high, tell
 
 _COLUMNS = (
     ("Round", "Number of the training; the current one is marked."),
@@ -106,7 +109,7 @@ class RoundsPanel(QWidget):
         self._back = QPushButton("Roll back")
         self._back.setObjectName("roll_back_button")
         self._back.setToolTip(
-            "Make the model and the objects of the chosen round the current ones; Continue goes "
+            "Make the model and the objects of the chosen round the current ones; Train goes "
             "on from there. Later rounds are kept, and so are strokes and decisions."
         )
         self._changes = line("changes_label", "How the objects differ from those of that round.")
@@ -165,7 +168,12 @@ class RoundsPanel(QWidget):
 
     def set_changes(self, words: str) -> None:
         """Say what changed; nothing if `words` is empty."""
-        self._changes.setText(words)
+        shown = (("new", GAINED), ("gone", LOST), ("changed", CHANGED))
+        legend = "&nbsp; ".join(
+            f"<span style='color:{CHANGE_COLOURS[kind]}'>&#9632;</span>&nbsp;{name}"
+            for name, kind in shown
+        )
+        tell(self._changes, f"{escape(words)}<br>{legend}" if words else "")
         self._changes.setVisible(bool(words))
 
     def set_hint(self, words: str) -> None:

@@ -17,7 +17,7 @@ from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import count_objects
-from napari_impartial.core.instances.measurements import measure
+from napari_impartial.core.instances.measurements import measure, smallest_size
 from napari_impartial.core.prediction.dismissed import Dismissal, standing
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import Suggestion, suggest
@@ -63,12 +63,18 @@ class _Cut:
     labels: npt.NDArray[np.int32] | None = None
     n_objects: int = 0
     suggestions: tuple[Suggestion, ...] = ()
+    adapt: bool = False
 
     def work_out(self) -> _Cut:
-        cut = self.prediction.cutter.cut(self.config)
+        config, cutter = self.config, self.prediction.cutter
+        if self.adapt:
+            everything = cutter.cut(replace(config, min_size_px=0))
+            size_px = smallest_size(everything, InstanceConfig().min_size_px)
+            config = replace(config, min_size_px=size_px)
+        cut = cutter.cut(config)
         labels = compose(cut, self.review)
         n_objects = count_objects(labels)
-        done = replace(self, cut=cut, labels=labels, n_objects=n_objects)
+        done = replace(self, config=config, cut=cut, labels=labels, n_objects=n_objects)
         if not self.suggest:
             return done
         stand = standing(self.dismissed, self.prediction.foreground)
@@ -107,6 +113,8 @@ class ResultControl(QObject):
         Number of objects in the plane in view; None where nothing is predicted.
     measured
         Table of these objects (:func:`measure`).
+    adapted
+        The :class:`InstanceConfig` by which objects are cut, with a smallest size that fits them.
     """
 
     predicting = Signal(float, float)
@@ -114,6 +122,7 @@ class ResultControl(QObject):
     ended = Signal()
     counted = Signal(object)
     measured = Signal(object)
+    adapted = Signal(object)
 
     def __init__(
         self, workspace: Workspace, process: TrainingProcess, parent: QObject | None = None
@@ -124,6 +133,8 @@ class ResultControl(QObject):
         self._process = process
         self._job: Job | None = None
         self._target: PlaneKey | None = None
+        # The smallest size as we set it last; another one was chosen by the user.
+        self._min_size_px = self._session.instance_config.min_size_px
         # What the table is of.
         self._table_of: PlaneKey | None = None
         self._table: dict[str, npt.NDArray[Any]] = {}
@@ -295,6 +306,7 @@ class ResultControl(QObject):
             suggesting,
             known.review,
             tuple(known.dismissed),
+            adapt=suggesting and self._session.instance_config.min_size_px == self._min_size_px,
         )
         # Each plane by itself: who goes on to the next does not lose what the last one became.
         self._cutting.request(cut.work_out, (key, plane))
@@ -312,6 +324,8 @@ class ResultControl(QObject):
         assert cut.labels is not None
         plane.cut, plane.instances, plane.n_objects = cut.cut, cut.labels, cut.n_objects
         plane.cut_by = cut.config
+        if cut.adapt and cut.config.min_size_px != self._min_size_px:
+            self._adapt(cut.config.min_size_px)
         self.review.show(cut.key, cut.plane, cut.labels)
         if cut.suggest:
             plane.suggestions, plane.suggested_on = list(cut.suggestions), cut.scribbles
@@ -321,6 +335,14 @@ class ResultControl(QObject):
             self.counted.emit(cut.n_objects)
             self._measuring.request(cut.measure)
         self._session.result_changed.emit(cut.key)
+
+    def _adapt(self, min_size_px: int) -> None:
+        """Take over the smallest size that fits the cells, unless the user chose one meanwhile."""
+        now = self._session.instance_config
+        if now.min_size_px == self._min_size_px:
+            self._min_size_px = min_size_px
+            self._session.instance_config = replace(now, min_size_px=min_size_px)
+            self.adapted.emit(self._session.instance_config)
 
     def _on_corrected(self, key: int, plane: PlaneIndex) -> None:
         """Measure objects that hands have changed."""

@@ -6,12 +6,13 @@ import contextlib
 from dataclasses import fields, replace
 from typing import Any
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_impartial.core.config import InstanceConfig, validate
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.training.speed import duration
+from napari_impartial.gui.layers.outlines import CHOICES
 from napari_impartial.gui.review.object_table import Table
 from napari_impartial.gui.review.review_panel import ReviewPanel
 from napari_impartial.gui.widgets.config_form import ConfigForm
@@ -42,11 +43,14 @@ class ResultPanel(QWidget):
         The image in view should be predicted.
     cancel_wanted
         The prediction should be given up.
+    outline_wanted
+        Colour that outlines should have; one of :data:`outlines.CHOICES`.
     """
 
     valueChanged = Signal(object)
     predict_wanted = Signal()
     cancel_wanted = Signal()
+    outline_wanted = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -60,6 +64,7 @@ class ResultPanel(QWidget):
         self._cancel.setToolTip("Give this prediction up; what there was before stays.")
         self._count = line("count_label", "How many objects there are in this plane.", False)
         self._form = ConfigForm(InstanceConfig(), _SHOWN, _NAMES, seldom=_SELDOM)
+        self._form.add_seldom("Outlines", self._make_outlines())
         self.review = ReviewPanel()
         self.table = self.review.table
         # It stands where it is always seen.
@@ -81,6 +86,14 @@ class ResultPanel(QWidget):
         self.set_ready(False)
         self.set_count(None)
 
+    def outline(self) -> str:
+        """Return which colour outlines have; one of :data:`outlines.CHOICES`."""
+        return self._outlines.currentText()
+
+    def set_outline(self, choice: str) -> None:
+        """Show which colour outlines have; one that is not known changes nothing."""
+        self._outlines.setCurrentText(choice)
+
     def value(self) -> InstanceConfig:
         """Return how objects are cut."""
         config: InstanceConfig = self._form.value()
@@ -89,6 +102,12 @@ class ResultPanel(QWidget):
     def setValue(self, config: InstanceConfig) -> None:
         """Show how objects are cut."""
         self._form.setValue(config)
+
+    def follow(self, config: InstanceConfig) -> None:
+        """Show how objects are cut, where that was not changed here."""
+        with QSignalBlocker(self):
+            self._form.setValue(config)
+        self._follow_split()
 
     def set_expected(self, seconds: float | None) -> None:
         """Say how long predicting the image in view takes, where that is known."""
@@ -132,6 +151,18 @@ class ResultPanel(QWidget):
     def set_table(self, table: Table) -> None:
         """Show the measurements of the objects."""
         self.review.set_table(table)
+
+    def _make_outlines(self) -> QComboBox:
+        self._outlines = QComboBox()
+        self._outlines.setObjectName("outline_combo")
+        self._outlines.setAccessibleName("Colour of outlines")
+        self._outlines.setToolTip(
+            "Colour of the objects' outlines; automatic is the one that stands out most from the "
+            "image as it is shown and from the strokes."
+        )
+        self._outlines.addItems(CHOICES)
+        self._outlines.currentTextChanged.connect(self.outline_wanted)
+        return self._outlines
 
     def _on_form(self, config: Any) -> None:
         self._follow_split()

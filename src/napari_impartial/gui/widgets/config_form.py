@@ -196,7 +196,10 @@ class ConfigForm(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(self._form(names))
         if seldom:
-            self.advanced = Step("Advanced", _holding(self._form(seldom)))
+            self._further = self._form(seldom)
+            inside = QWidget()
+            inside.setLayout(self._further)
+            self.advanced = Step("Advanced", inside)
             self.advanced.set_open(False)
             column.addWidget(self.advanced)
 
@@ -212,6 +215,12 @@ class ConfigForm(QWidget):
             with QSignalBlocker(_as_object(made)):
                 made.setValue(getattr(config, name))
         self.valueChanged.emit(self.value())
+
+    def add_seldom(self, label: str, part: QWidget) -> None:
+        """Put something that is no setting of the configuration below those of *Advanced*."""
+        told = QLabel(label)
+        told.setToolTip(part.toolTip())
+        self._further.addRow(told, part)
 
     def _form(self, names: Sequence[str]) -> QFormLayout:
         form = QFormLayout()
@@ -229,12 +238,6 @@ class ConfigForm(QWidget):
 
     def _on_change(self, _: Any) -> None:
         self.valueChanged.emit(self.value())
-
-
-def _holding(layout: QFormLayout) -> QWidget:
-    inside = QWidget()
-    inside.setLayout(layout)
-    return inside
 
 
 def labelled(parameter: Parameter) -> QLabel:
