@@ -120,6 +120,27 @@ def tutorial(tour: Tour, sample: str) -> None:
     tour.picture("tutorial_5_refine")
 
 
+def good_enough(tour: Tour, sample: str) -> None:
+    """Make the pictures of judging a sample; verdicts are those of a careless person."""
+    tour.open_sample(sample)
+    tour.window.dock()
+    tour.show_only("scribble", "train")
+    tour.train("train_button")
+    tour.show_only("check")
+    tour.click("spot_check_draw")
+    control, keys = tour.window.widget.spot_check, tour.window.widget.keys
+    while control.at is not None:
+        kind = control.sample.check.kind(control.sample.check.units[control.at])
+        if control.at == 8:
+            tour.picture("good_enough_1_judge")
+        wrong = control.at % 9 == 4 and not kind.is_place
+        missed = control.at % 13 == 5 and kind.is_place
+        act = keys.verdict_1 if wrong or missed else keys.verdict_right
+        act()
+        live(0.05)
+    tour.picture("good_enough_2_result")
+
+
 class Panels(Tour):
     """Shows each panel in the states it can be in."""
 
@@ -195,6 +216,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where pictures go")
     parser.add_argument("--theme", choices=THEMES, default="dark", help="of the tutorial")
     parser.add_argument("--panels", action="store_true", help="show every panel instead")
+    parser.add_argument(
+        "--good-enough", action="store_true", help="make the pictures of judging a sample instead"
+    )
     arguments = parser.parse_args()
     with of_its_own():
         if arguments.panels:
@@ -202,7 +226,8 @@ def main() -> None:
             go, tour = panels.run, panels
         else:
             tour = Tour(arguments.seconds, arguments.folder or IMAGES, arguments.theme)
-            go = lambda sample: tutorial(tour, sample)  # noqa: E731
+            walk = good_enough if arguments.good_enough else tutorial
+            go = lambda sample: walk(tour, sample)  # noqa: E731
         try:
             go(arguments.sample)
         finally:

@@ -93,7 +93,7 @@ def test_each_is_shown_and_judged_with_one_key_or_click(
     # Where nothing is asked, the keys mean nothing.
     find("spot_check_leave").click()
     press("1")
-    assert len(drawn.sample.answers) == 5
+    assert len(drawn.sample.answers) == 4
 
 
 def test_a_verdict_can_be_taken_back_and_the_sample_gone_on_with(
