@@ -552,3 +552,22 @@ def test_messages_are_short_and_obey_nobody(tmp_path: Path) -> None:
     assert len(str(caught.value)) < 400
     assert "image.tif" in str(caught.value)
     assert len(str(ImPartialError("word " * 100_000))) <= 2000
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.timeout(60)
+def test_pages_that_lead_in_a_circle(tmp_path: Path, big: bool) -> None:
+    file = tmp_path / "a.tif"
+    with tifffile.TiffWriter(file, bigtiff=big) as writer:
+        for shape in ((20, 30), (10, 30), (5, 30)):
+            writer.write(GREY[: shape[0]], metadata=None)
+    whole = bytearray(file.read_bytes())
+    with tifffile.TiffFile(file) as tif:
+        first, last = tif.pages[0].offset, tif.pages[2].offset
+    size = 8 if big else 4
+    at = last + (8 if big else 2)
+    at += int.from_bytes(whole[last:at], "little") * (20 if big else 12)
+    whole[at : at + size] = first.to_bytes(size, "little")
+    file.write_bytes(whole)
+    with pytest.raises(ImPartialError, match="lead back to an earlier one"):
+        read_images(file)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_impartial.core.errors import ImPartialError, note
 
+from .complaints import complaints_of
 from .limits import check_claim, check_file
 from .regions import MOST_PIXELS, Region, Ring, rasterise
 
@@ -83,12 +84,13 @@ def read_rois(path: str | os.PathLike[str]) -> list[Region]:
     file = check_file(path)
     regions, others = [], 0
     try:
-        for content in _contents(file):
-            roi = roifile.ImagejRoi.frombytes(content)
-            if _is_area(roi):
-                regions.append(_region(roi))
-            else:
-                others += 1
+        with complaints_of("roifile") as complaints:
+            for content in _contents(file):
+                roi = roifile.ImagejRoi.frombytes(content)
+                if _is_area(roi):
+                    regions.append(_region(roi))
+                else:
+                    others += 1
     except (ImPartialError, MemoryError):
         raise
     except Exception as error:
@@ -99,6 +101,8 @@ def read_rois(path: str | os.PathLike[str]) -> list[Region]:
         ) from error
     if not regions:
         raise ImPartialError(f"{path} holds no area (polygon, freehand, rectangle or oval).")
+    if complaints:
+        note(f"{path} is not quite in order and is read as far as it goes: {complaints[0]}.")
     if others:
         note(f"{path} holds {others} points, lines or texts, which are no areas and are left out.")
     return regions

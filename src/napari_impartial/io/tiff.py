@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, Literal
 
 import imageio.v3 as iio
 import numpy as np
@@ -19,6 +16,7 @@ from numpy.typing import NDArray
 from napari_impartial.core.data.axes import AXES
 from napari_impartial.core.errors import ImPartialError, note
 
+from .complaints import complaints_of
 from .content import Content
 from .limits import check_claim
 from .tiff_metadata import imagej_metadata, ome_files, ome_metadata
@@ -43,6 +41,7 @@ _JPEG = (6, 7, 33007, 34892)
 _LOSSY = {**dict.fromkeys(_JPEG, "JPEG"), 33004: "JPEG 2000"}
 _OPACITY = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _INKS, _ORIENTATION, _CMYK = 332, 274, 1
+_BIG_TIFF = 43
 
 
 def read_tiff(file: Path) -> Content:
@@ -56,7 +55,8 @@ def read_tiff(file: Path) -> Content:
     ValueError
         If it is damaged.
     """
-    with _complaints() as complaints, tifffile.TiffFile(file) as tif:
+    _check_index(file)
+    with complaints_of("tifffile") as complaints, tifffile.TiffFile(file) as tif:
         if tif.is_ome and tif.ome_metadata:
             _check_sisters(file, tif.ome_metadata)
         if not tif.series:
@@ -77,23 +77,31 @@ def read_tiff(file: Path) -> Content:
     return content
 
 
-@contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """Collect what the TIFF library would print."""
-    found: list[str] = []
+def _check_index(file: Path) -> None:
+    """Refuse pages that lead back to an earlier one: the library would follow them for ever.
 
-    class Collect(logging.Filter):
-        def filter(self, record: logging.LogRecord) -> bool:
-            found.append(record.getMessage())
-            return False
-
-    collect = Collect()
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(collect)
-    try:
-        yield found
-    finally:
-        logger.removeFilter(collect)
+    Raises
+    ------
+    ValueError
+        If they do.
+    """
+    with file.open("rb") as stream:
+        head = stream.read(16)
+        order: Literal["little", "big"] = "big" if head[:2] == b"MM" else "little"
+        large = int.from_bytes(head[2:4], order) == _BIG_TIFF
+        start, count_size, entry, width = (8, 8, 20, 8) if large else (4, 2, 12, 4)
+        offset = int.from_bytes(head[start : start + width], order)
+        seen = set()
+        while offset:
+            if offset in seen:
+                raise ValueError("its pages lead back to an earlier one")
+            seen.add(offset)
+            stream.seek(offset)
+            count = int.from_bytes(stream.read(count_size), order)
+            stream.seek(offset + count_size + count * entry)
+            content = stream.read(width)
+            # of an index that is cut off, the library says so
+            offset = int.from_bytes(content, order) if len(content) == width else 0
 
 
 def _heed(file: Path, complaints: list[str]) -> None:
