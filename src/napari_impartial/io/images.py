@@ -297,9 +297,7 @@ def read_content(
 
 
 def _of_lazy(image: LazyImage) -> Content:
-    return Content(
-        image.array, image.axes, image.channel_names, image.pixel_size, image.pixel_unit
-    )
+    return Content(image.array, image.axes, image.channel_names, image.pixel_size, image.pixel_unit)
 
 
 def names_fit(content: Content, axes: str | None) -> bool:

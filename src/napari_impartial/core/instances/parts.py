@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from napari_impartial.core.config import InstanceConfig
 
 from . import scoring
+from .class_borders import part_by_class
 from .component_tree import build_tree
 from .cutter import (
     Instances,
@@ -80,7 +82,11 @@ def look_at_whole(p: Probability, config: InstanceConfig) -> Whole:
 
 
 def cut_part(
-    p: Probability, config: InstanceConfig, whole: Whole, corner: tuple[int, int]
+    p: Probability,
+    config: InstanceConfig,
+    whole: Whole,
+    corner: tuple[int, int],
+    classes: npt.NDArray[np.floating] | None = None,
 ) -> Instances:
     """Cut a part of a picture as the picture is cut, but for what its edges cut through.
 
@@ -94,6 +100,8 @@ def cut_part(
     whole : Whole
     corner : (int, int)
         Where the part begins in the picture.
+    classes : (K - 1, Y, X) array, optional
+        Probability of each foreground class, if there are several.
 
     Returns
     -------
@@ -114,9 +122,9 @@ def cut_part(
                 p[inside], config.threshold, config.split_strength, whole.radii
             )
     else:
-        # What touches is one object however large it is, so that no part knows its size.
-        return np.asarray(ndimage.label(p >= config.threshold, output=np.int32)[0])
-    return _drop_small(labels, config.min_size_px)
+        labels = ndimage.label(p >= config.threshold, output=np.int32)[0]
+    labels = _drop_small(labels, config.min_size_px)
+    return labels if classes is None else part_by_class(labels, classes, config.min_size_px)
 
 
 def _within(
