@@ -35,6 +35,7 @@ QT_AND_NAPARI = (
 CORE_WITH_TORCH = (
     "api",
     "network",
+    "prediction.blocks",
     "prediction.predict",
     "prediction.torchscript",
     "training",
@@ -47,14 +48,15 @@ MAY_IMPORT = {
     "samples": {"core", "io"},
     "session": {"core", "io"},
     "worker": {"core", "io"},
-    "cli": {"core", "io", "samples"},
+    "slides": {"core", "io"},
+    "cli": {"core", "io", "samples", "slides"},
     "experiments": {"core", "io", "samples", "cli"},
     "gui": {"core", "io", "samples", "session", "worker"},
     "__init__": set(),
     "__main__": {"cli"},
 }
 # Parts that know neither Qt nor napari.
-WITHOUT_WINDOW = ("core", "io", "session", "worker", "cli", "experiments")
+WITHOUT_WINDOW = ("core", "io", "session", "worker", "slides", "cli", "experiments")
 
 
 def module_name(path: Path) -> str:

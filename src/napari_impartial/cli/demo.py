@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari_impartial.core.network.model_file import TrainedModel
 
     from .demo_report import Chapter, Figure
-    from .predict import Result
+    from .prediction_files import Result
 
 EPILOG = """\
 example:
@@ -187,7 +187,7 @@ def _run_sample(
     from napari_impartial.core.training.fit import fit
 
     from .inputs import ImageFile
-    from .predict import Settings, predict_file, write
+    from .prediction_files import Settings, predict_file, write
     from .progress import Ended, drive, progress_note
 
     image_path = _write_inputs(sample, out)

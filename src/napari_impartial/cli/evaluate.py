@@ -44,10 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="True label images, one for each prediction, in the same order.",
     )
     add_pooling(parser)
+    parser.add_argument(
+        "--volumes",
+        action="store_true",
+        help="Compare the objects of stacks as wholes, through all planes, and not plane by plane.",
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Read all label images and compare them."""
+    import numpy as np
+
     from napari_impartial.core.instances.metrics import evaluate
     from napari_impartial.io.labels import open_labels, pair_planes
 
@@ -60,6 +67,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for predicted, true in zip(args.pred, args.truth, strict=True):
         theirs, ours = pair_planes(open_labels(predicted), open_labels(true))
         _check_cells(true, ours)
+        if args.volumes:
+            theirs, ours = [np.stack(theirs)], [np.stack(ours)]
         predictions += theirs
         truths += ours
     scores = dataclasses.asdict(evaluate(truths, predictions, args.pooling))

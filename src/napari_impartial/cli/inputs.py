@@ -38,17 +38,20 @@ class Reading:
         What to call these; None: as in the file.
     files_per_image : int
         So many files in a row are the channels of one image.
+    level : int
+        Of images that are stored at several resolutions; 0 is the finest.
     """
 
     axes: str | None = None
     channels: Sequence[str] | None = None
     channel_names: Sequence[str] | None = None
     files_per_image: int = 1
+    level: int = 0
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Reading:
         """Return what the options of a command say."""
-        return cls(args.axes, args.channels, args.channel_names, args.files_per_image)
+        return cls(args.axes, args.channels, args.channel_names, args.files_per_image, args.level)
 
     @property
     def chosen(self) -> bool:
@@ -142,7 +145,7 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
     from napari_impartial.io.images import open_image
 
     reading = reading or Reading()
-    files = [open_image(path, axes=reading.axes) for path in paths]
+    files = [open_image(path, axes=reading.axes, level=reading.level) for path in paths]
     parts = [file.planes for file in files]
     for path, part in zip(paths, parts, strict=True):
         if len(part) != len(parts[0]):
@@ -206,7 +209,11 @@ def fit_channels(
 
 
 def read_scribbles(
-    path: Path, image: ImageFile, partial_masks: bool | None = None, axes: str | None = None
+    path: Path,
+    image: ImageFile,
+    partial_masks: bool | None = None,
+    axes: str | None = None,
+    level: int = 0,
 ) -> list[Scribbles]:
     """Read the annotation of an image file, one for each of its planes.
 
@@ -223,6 +230,8 @@ def read_scribbles(
     axes : str, optional
         Axes of the image as the user gave them; those of labels whose file does not say are the
         image's.
+    level : int
+        Of labels that are stored at several resolutions.
 
     Raises
     ------
@@ -233,8 +242,9 @@ def read_scribbles(
         return _read_regions(path, image)
     from napari_impartial.core.data.scribbles import from_instances, from_labels
     from napari_impartial.io.labels import open_labels, transposed
+    from napari_impartial.io.ome_zarr import is_zarr
 
-    labels = open_labels(path)
+    labels = open_labels(path, level if is_zarr(path) else 0)
     letters = (axes or "").upper()
     if 0 <= letters.find("X") < letters.find("Y"):
         labels = transposed(labels)
@@ -329,7 +339,7 @@ def read_training_files(
     all_scribbles: list[Scribbles] = []
     for paths, scribbles_path in zip(groups, scribbles, strict=True):
         file = read_image_file(paths, reading)
-        painted = read_scribbles(scribbles_path, file, partial_masks, reading.axes)
+        painted = read_scribbles(scribbles_path, file, partial_masks, reading.axes, reading.level)
         for plane, labels in zip(file.planes, painted, strict=True):
             if len(painted) > 1 and not labels.labels.any():
                 continue  # planes of a stack that nobody has painted on, as in the window

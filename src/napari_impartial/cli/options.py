@@ -260,6 +260,14 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         help="So many IMAGE files in a row are the channels of one image, named after the "
         "first (default 1).",
     )
+    group.add_argument(
+        "--level",
+        type=number(0, 50, int),
+        default=0,
+        metavar="N",
+        help="Resolution to use of images (and labels) that are stored at several, as OME-Zarr and "
+        "slides are; 0 is the finest (default 0).",
+    )
 
 
 def comma_list(kind: Callable[[str], Item]) -> Callable[[str], list[Item]]:

@@ -7,23 +7,28 @@ Writes for each image NAME into --out:
   NAME_entropy.tif        uncertainty, 0 sure to 1 unsure (float32)
   NAME_suggestions.json   places to scribble next, best first
   NAME_measurements.csv   a row for each cell
-Planes of a stack are predicted one by one and put back together. How a model predicts and
-how its maps are cut is what its preset says, unless options say otherwise.
+Planes of a stack are predicted one by one and put back together. Of slides, and with
+--format zarr, the first three are one OME-Zarr store, NAME.ome.zarr (--format). IMAGE may be a
+folder, a pattern or an OME-Zarr plate as well; summary.csv then tells what became of each image.
+How a model predicts and how its maps are cut is what its preset says, unless options say otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
 from napari_impartial.core.errors import ImPartialError
 
+from . import slide
+from .file_list import SUMMARY, Summary, find_images
 from .inputs import (
     ImageFile,
     Reading,
@@ -31,26 +36,25 @@ from .inputs import (
     check_not_inputs,
     check_one_each,
     fit_channels,
-    position,
     read_image_file,
     read_scribbles,
     say_blank,
     stem,
 )
 from .options import add_reading, add_settings, given_settings, override
-from .output import ProgressBar, ensure_folder, to_json
+from .output import ProgressBar, ensure_folder, write_line
+from .prediction_files import Settings, predict_file, result_files, write
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from napari_impartial.core.data.scribbles import Scribbles
+    from napari_impartial.core.network.model_card import ModelCard
     from napari_impartial.core.network.model_file import TrainedModel
-    from napari_impartial.core.prediction.suggestions import Suggestion
 
 EPILOG = """\
 example:
   napari-impartial predict a.tif b.tif --model cells.impartial --out results --samples 8
+  napari-impartial predict plate.ome.zarr --model cells.impartial --out results --resume
+  napari-impartial predict slide.svs.tif --model cells.impartial --out results --workers 8
   napari-impartial predict stack.tif --axes ZCYX --channels DAPI,CD8 \\
       --model cells.impartial --out results --threshold 0.6 --split components"""
 
@@ -58,44 +62,15 @@ example:
 _UNUSED = ("reconstruction",)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the three stages."""
-
-    prediction: PredictionConfig
-    instances: InstanceConfig
-    suggestions: SuggestionConfig
-
-
-@dataclass(frozen=True)
-class Result:
-    """Everything that is written for one image file.
-
-    Attributes
-    ----------
-    instances : (..., Y, X) int32
-        Leading axes are the stack's.
-    probability : (..., [K - 1,] Y, X) float32
-        Foreground classes; no class axis if there is one only.
-    entropy : (..., Y, X) float32
-    class_axis : bool
-        Whether `probability` has a class axis.
-    table : dict of str to array
-        Columns of the measurements.
-    """
-
-    instances: NDArray[np.int32]
-    probability: NDArray[np.float32]
-    entropy: NDArray[np.float32]
-    class_axis: bool
-    table: dict[str, NDArray[Any]]
-    suggestions: list[Suggestion]
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "images", nargs="+", type=Path, metavar="IMAGE", help="TIFF, OME-TIFF, PNG, JPEG or NPY."
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="TIFF, OME-TIFF, OME-Zarr, PNG, JPEG or NPY; a folder of such, a pattern, or an "
+        "OME-Zarr plate.",
     )
     parser.add_argument(
         "--model", type=Path, required=True, metavar="M", help="A model file made by train."
@@ -117,7 +92,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="The scribble images are partial instance masks: some whole cells, an id each.",
     )
+    parser.add_argument(
+        "--link",
+        choices=("z", "t"),
+        help="Cells of neighbouring planes that overlap become one cell with one number: through "
+        "depth (z) or time (t). Rows of the table stay one a plane.",
+    )
     add_reading(parser)
+    slide.add_arguments(parser)
     add_settings(parser, InstanceConfig, "cutting instances")
     add_settings(parser, PredictionConfig, "prediction", skip=_UNUSED)
     add_settings(parser, SuggestionConfig, "suggestions")
@@ -128,11 +110,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.partial_masks and args.scribbles is None:
         raise ImPartialError("--partial-masks says how --scribbles are read; give these too.")
     reading = Reading.of(args)
-    groups = reading.groups(args.images)
+    groups = reading.groups(find_images(args.images))
     names = [stem(paths[0]) for paths in groups]
     check_distinct(names, "--out")
     results = [path for name in names for path in result_files(name, args.out).values()]
-    check_not_inputs(results, [*args.images, *(args.scribbles or ()), args.model], "--out")
+    results += [slide.result_paths(name, args.out)["store"] for name in names]
+    given = [path for paths in groups for path in paths]
+    check_not_inputs(results, [*given, *(args.scribbles or ()), args.model], "--out")
     annotations = _annotations(args, len(groups))
     from napari_impartial.core.network.model_card import read_card
 
@@ -141,36 +125,172 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         override(card.prediction, args, skip=_UNUSED),
         card.cut(given_settings(InstanceConfig, args)),
         override(SuggestionConfig(), args),
+        (args.link or "").upper(),
     )
-    takes = f"{args.model} takes"
-    # A long run should not end at the last file's channels.
-    for paths, drawn in zip(groups, annotations, strict=True):
-        only = _open(paths, reading, card.channel_names, takes)
-        _annotated(only, drawn, args)
-    out = ensure_folder(args.out)
+    run_ = _Run(args, settings, reading, card)
+    if len(groups) == 1:
+        # What is wrong with the only image is said before a folder is made.
+        run_.check(groups[0], annotations[0])
+    run_.out = ensure_folder(args.out)
+    with ExitStack() as stack:
+        run_.start(stack)
+        if len(groups) == 1:
+            entries = [run_.one(groups[0], names[0], annotations[0], "")]
+            failed = 0
+        else:
+            entries, failed = _many(run_, groups, names, annotations)
+    return {
+        "model": args.model,
+        "out": args.out,
+        "images": entries,
+        "failed": failed,
+        "exit_status": 2 if failed else 0,
+    }
 
-    from napari_impartial.core.network.model_file import load_model
 
-    model = load_model(args.model)
-    entries = []
-    for number, (paths, drawn) in enumerate(zip(groups, annotations, strict=True)):
-        started = time.perf_counter()
-        file = only if len(groups) == 1 else _open(paths, reading, card.channel_names, takes)
-        annotated = _annotated(file, drawn, args)
-        label = f"{file.name} ({number + 1}/{len(groups)})"
-        with ProgressBar(label) as bar:
-            result = predict_file(file, model, settings, bar.update, annotated)
-        files = write(file, result, out)
-        entries.append(
+def _many(
+    run_: _Run,
+    groups: Sequence[tuple[Path, ...]],
+    names: Sequence[str],
+    annotations: Sequence[Path | None],
+) -> tuple[list[dict[str, Any]], int]:
+    """Predict images one after the other, whatever becomes of any of them."""
+    from napari_impartial.io.ome_zarr import well_of
+
+    summary = Summary(run_.out / SUMMARY, run_.digest, run_.args.resume)
+    entries: list[dict[str, Any]] = []
+    failed = 0
+    for number, (paths, name, drawn) in enumerate(zip(groups, names, annotations, strict=True)):
+        image = paths[0]
+        row = summary.done(image)
+        if row is not None and run_.finished(name):
+            entries.append({"image": image, "n_cells": int(row["cells"]), "skipped": True})
+            continue
+        well = well_of(image)
+        try:
+            entry = run_.one(paths, name, drawn, f"({number + 1}/{len(groups)})")
+        except (ImPartialError, OSError, MemoryError) as error:
+            failed += 1
+            said = " ".join(str(error).split()) or "There is not enough memory for it."
+            write_line(
+                f"napari-impartial predict: {said if str(image) in said else f'{image}: {said}'}"
+            )
+            entries.append({"image": image, "error": said})
+            summary.add(image, well, {}, said)
+            continue
+        entries.append(entry)
+        summary.add(
+            image,
+            well,
             {
-                "image": file.path,
-                **files,
-                "n_cells": len(result.table["label"]),
-                "n_suggestions": len(result.suggestions),
-                "seconds": time.perf_counter() - started,
-            }
+                "cells": entry["n_cells"],
+                "area_px": entry["area_px"],
+                **{f"class_{kind}": count for kind, count in entry["classes"].items()},
+                "suggestions": entry["n_suggestions"],
+                "seconds": f"{entry['seconds']:.1f}",
+            },
         )
-    return {"model": args.model, "out": out, "images": entries}
+    if failed:
+        write_line(
+            f"napari-impartial predict: {failed} of {len(groups)} images failed; "
+            f"{run_.out / SUMMARY} says which, and --resume tries these again."
+        )
+    return entries, failed
+
+
+class _Run:
+    """Predicts images with one model and one set of settings."""
+
+    def __init__(
+        self, args: argparse.Namespace, settings: Settings, reading: Reading, card: ModelCard
+    ) -> None:
+        self.args, self.out = args, args.out
+        self._settings, self._reading, self._card = settings, reading, card
+        self._takes = f"{args.model} takes"
+        self._model: TrainedModel | None = None
+        self._slides: slide.Slides | None = None
+        self._opened: ImageFile | None = None
+
+    def start(self, stack: ExitStack) -> None:
+        """Get ready; `stack` ends what was started."""
+        three = self._settings
+        self._slides = slide.Slides(
+            self.args, self._card, (three.prediction, three.instances, three.suggestions), stack
+        )
+
+    @property
+    def digest(self) -> str:
+        """Stands for the model and the settings."""
+        words = f"{self._settings}{self._reading}{self.args.format}".encode()
+        content = hashlib.sha256(self.args.model.read_bytes())
+        content.update(words)
+        return content.hexdigest()[:12]
+
+    def large(self, paths: tuple[Path, ...]) -> bool:
+        """Tell whether an image is predicted block by block."""
+        wanted = self.args.format
+        if self._settings.link and wanted != "zarr":
+            wanted = "tiff"  # block by block, planes are not linked yet
+        large = wanted == "zarr" or (wanted == "auto" and slide.is_large(paths, self._reading))
+        if large and self._settings.link:
+            raise ImPartialError(
+                "--link works on stacks that fit into memory; leave out --format zarr, or --link."
+            )
+        if not large and (self.args.workers or self.args.scheduler):
+            raise ImPartialError(
+                "--workers and --scheduler are for images that are predicted block by block; add "
+                "--format zarr."
+            )
+        return large
+
+    def finished(self, name: str) -> bool:
+        """Tell whether the results of an image are all there."""
+        small, large = result_files(name, self.out), slide.result_paths(name, self.out)
+        return any(all(p.exists() for p in paths.values()) for paths in (small, large))
+
+    def check(self, paths: tuple[Path, ...], drawn: Path | None) -> None:
+        """Read an image that fits into memory, and what is drawn on it."""
+        if not self.large(paths):
+            self._opened = _open(paths, self._reading, self._card.channel_names, self._takes)
+            _annotated(self._opened, drawn, self.args)
+
+    def one(
+        self, paths: tuple[Path, ...], name: str, drawn: Path | None, count: str
+    ) -> dict[str, Any]:
+        """Predict an image and write its results."""
+        started = time.perf_counter()
+        with ProgressBar(f"{name} {count}".strip()) as bar:
+            if self.large(paths):
+                assert self._slides is not None
+                found = self._slides.predict(paths, name, drawn, bar.update)
+            else:
+                found = self._small(paths, drawn, bar.update)
+        return {"image": paths[0], **found, "seconds": time.perf_counter() - started}
+
+    def _small(
+        self, paths: tuple[Path, ...], drawn: Path | None, report: Callable[[float], None]
+    ) -> dict[str, Any]:
+        from napari_impartial.core.network.model_file import load_model
+
+        file, self._opened = self._opened, None
+        if file is None:
+            file = _open(paths, self._reading, self._card.channel_names, self._takes)
+        annotated = _annotated(file, drawn, self.args)
+        self._model = self._model or load_model(self.args.model)
+        result = predict_file(file, self._model, self._settings, report, annotated)
+        kinds = list(result.table["class"])
+        return {
+            **write(file, result, self.out),
+            "n_cells": len(set(result.table["label"].tolist()))
+            if self._settings.link
+            else len(result.table["label"]),
+            "area_px": int(result.table["area_px"].sum()),
+            "classes": {
+                name: kinds.count(number)
+                for number, name in enumerate(self._card.class_names[1:], start=1)
+            },
+            "n_suggestions": len(result.suggestions),
+        }
 
 
 def _annotations(args: argparse.Namespace, n_images: int) -> list[Path | None]:
@@ -193,7 +313,7 @@ def _annotated(
     """Read what is annotated already in an image file, plane by plane."""
     if drawn is None:
         return None
-    return read_scribbles(drawn, file, args.partial_masks, args.axes)
+    return read_scribbles(drawn, file, args.partial_masks, args.axes, args.level)
 
 
 def _open(
@@ -207,127 +327,15 @@ def _open(
     return dataclasses.replace(file, planes=planes)
 
 
-def predict_file(
-    file: ImageFile,
-    model: TrainedModel,
-    settings: Settings,
-    report: Callable[[float], None],
-    annotated: list[Scribbles] | None = None,
-) -> Result:
-    """Predict all planes of a file.
-
-    Parameters
-    ----------
-    file : ImageFile
-        With the model's channels.
-    model : TrainedModel
-    settings : Settings
-    report : callable
-        Gets the share done, 0 to 1.
-    annotated : list of Scribbles, optional
-        One for each plane; suggestions stay clear of it.
-    """
-    from napari_impartial.core.instances.cutter import to_instances
-    from napari_impartial.core.instances.measurements import measure
-    from napari_impartial.core.prediction.predict import predict
-    from napari_impartial.core.prediction.suggestions import rank_all, suggest
-    from napari_impartial.io.object_files import join_tables
-
-    instances, probabilities, entropies, tables, suggestions = [], [], [], [], []
-    for index, plane in enumerate(file.planes):
-
-        def progress(share: float, index: int = index) -> None:
-            report((index + share) / len(file.planes))
-
-        prediction = predict(plane, model, settings.prediction, progress)
-        labels = to_instances(prediction, settings.instances)
-        foreground = prediction.probability[1:]
-        instances.append(labels)
-        probabilities.append(foreground[0] if len(foreground) == 1 else foreground)
-        entropies.append(prediction.entropy)
-        tables.append(measure(labels, plane, prediction.probability, prediction.entropy))
-        suggestions.append(
-            suggest(
-                prediction.entropy,
-                None if annotated is None else annotated[index].labels,
-                settings.suggestions,
-                probability=prediction.probability,
-                mutual_information=prediction.mutual_information,
-                instances=labels,
-                image=plane.name,
-            )
-        )
-    return Result(
-        _stack(instances, file),
-        _stack(probabilities, file),
-        _stack(entropies, file),
-        probabilities[0].ndim == 3,
-        join_tables(tables, [position(plane) if file.stack_axes else {} for plane in file.planes]),
-        rank_all(suggestions)[: settings.suggestions.count],
-    )
-
-
-def _stack(planes: list[NDArray[Any]], file: ImageFile) -> NDArray[Any]:
-    """Put planes back into the shape of the file's stack."""
-    import numpy as np
-
-    if not file.stack_axes:
-        return planes[0]
-    return np.stack(planes).reshape(*file.stack_shape, *planes[0].shape)
-
-
-def result_files(name: str, out: Path) -> dict[str, Path]:
-    """Return what each of the five files of an image is, and where."""
-    from napari_impartial.io.object_files import object_files
-
-    objects = object_files(name, out)
-    return {
-        "instances": objects["instances"],
-        "probability": out / f"{name}_probability.tif",
-        "entropy": out / f"{name}_entropy.tif",
-        "suggestions": out / f"{name}_suggestions.json",
-        "measurements": objects["measurements"],
-    }
-
-
-def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
-    """Write the five files of an image, each whole or not at all.
-
-    Returns
-    -------
-    dict of str to Path
-        See :func:`result_files`.
-    """
-    from napari_impartial.core.atomic_write import atomic_path
-    from napari_impartial.io import write_tiff
-    from napari_impartial.io.object_files import write_table
-
-    paths = result_files(file.name, out)
-    first = file.planes[0]
-    axes = file.stack_axes + "YX"
-    class_axes = file.stack_axes + ("C" if result.class_axis else "") + "YX"
-    for name, array, letters in (
-        ("instances", result.instances, axes),
-        ("probability", result.probability, class_axes),
-        ("entropy", result.entropy, axes),
-    ):
-        write_tiff(
-            paths[name],
-            array,
-            letters,
-            pixel_size=first.pixel_size,
-            pixel_unit=first.pixel_unit,
-        )
-    with atomic_path(paths["suggestions"]) as temporary:
-        temporary.write_text(to_json(result.suggestions, indent=1) + "\n", encoding="utf-8")
-    write_table(paths["measurements"], result.table)
-    return paths
-
-
 def describe(result: dict[str, Any]) -> str:
     """Return the result in words."""
-    lines = [
-        f"{entry['instances']}: {entry['n_cells']} cells in {entry['seconds']:.1f} s"
-        for entry in result["images"]
-    ]
+    lines = []
+    for entry in result["images"]:
+        if "error" in entry:
+            lines.append(f"{entry['image']}: failed")
+        elif entry.get("skipped"):
+            lines.append(f"{entry['image']}: finished before, {entry['n_cells']} cells")
+        else:
+            made = entry.get("store") or entry["instances"]
+            lines.append(f"{made}: {entry['n_cells']} cells in {entry['seconds']:.1f} s")
     return "\n".join(lines)

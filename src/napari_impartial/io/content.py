@@ -16,7 +16,7 @@ class Content:
     Attributes
     ----------
     array
-        As stored, whatever its type.
+        As stored, whatever its type; or what is indexed like one (:class:`.lazy.LazyArray`).
     axes
         Letters of ``TZCYX``, one an axis; None if the file does not say.
     channel_names
@@ -33,7 +33,7 @@ class Content:
         Name of a compression that changes values, or "".
     """
 
-    array: NDArray[Any]
+    array: Any
     axes: str | None = None
     channel_names: tuple[str, ...] | None = None
     pixel_size: tuple[float, float] | None = None

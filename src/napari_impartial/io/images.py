@@ -1,4 +1,4 @@
-"""Read and write images: TIFF, OME-TIFF, PNG, JPEG, NumPy."""
+"""Read and write images: TIFF, OME-TIFF, OME-Zarr, PNG, JPEG, NumPy."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from napari_impartial.core.data.image import Image, planes
 from napari_impartial.core.errors import ImPartialError, ImPartialWarning, note
 
 from .content import Content, Stack
+from .lazy import LazyImage
 from .limits import check_file
 from .numpy_files import read_numpy
+from .other_formats import READERS, open_with_bioio
 from .pictures import read_picture
 from .tiff import read_tiff
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 NUMPY_SUFFIXES = (".npy", ".npz")
-SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES + NUMPY_SUFFIXES
+SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *PICTURE_SUFFIXES, *NUMPY_SUFFIXES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,19 +56,22 @@ def read_images(
     path: str | os.PathLike[str],
     axes: str | None = None,
     channels: Sequence[str | int] | None = None,
+    level: int = 0,
 ) -> list[Image]:
     """Read an image file, one image for each time point and slice.
 
     Parameters
     ----------
     path
-        TIFF, OME-TIFF or ImageJ TIFF of one image (of a pyramid the largest level is read), PNG,
-        JPEG, BMP, or a NumPy file without pickled objects.
+        TIFF, OME-TIFF or ImageJ TIFF of one image, OME-Zarr, PNG, JPEG, BMP, a NumPy file
+        without pickled objects, or, where bioio is installed, CZI, ND2 or LIF.
     axes
         Letters of ``TZCYX``, one an axis. By default what the file says, otherwise what
         :func:`napari_impartial.core.data.image.guess_axes` makes of its shape.
     channels
         Names, or positions from 0, of the channels to keep; by default all.
+    level
+        Of an image that is stored at several resolutions; 0 is the finest.
 
     Returns
     -------
@@ -79,13 +84,14 @@ def read_images(
         If the file is missing, unreadable, truncated or of another kind, or does not
         match `axes` or `channels`; the message names the file.
     """
-    return open_image(path, axes, channels).planes
+    return open_image(path, axes, channels, level).planes
 
 
 def open_image(
     path: str | os.PathLike[str],
     axes: str | None = None,
     channels: Sequence[str | int] | None = None,
+    level: int = 0,
 ) -> ImagePlanes:
     """Read an image file as :func:`read_images`, and tell what its axes were taken for.
 
@@ -94,7 +100,7 @@ def open_image(
     ImPartialError
         As :func:`read_images`.
     """
-    content = read_content(path)
+    content = read_content(path, level)
     if content.palette is not None:
         content = _in_colour(content, path)
     letters = content.axes
@@ -111,7 +117,7 @@ def open_image(
         images = planes(
             content.array,
             letters,
-            content.channel_names if _names_fit(content, letters) else None,
+            content.channel_names if names_fit(content, letters) else None,
             name,
             content.pixel_size,
             content.pixel_unit,
@@ -224,28 +230,56 @@ def write_tiff(
 
 
 def stem(path: str | os.PathLike[str]) -> str:
-    """Return a file's name without folder and suffix; ``.ome.tif`` is one suffix."""
+    """Return a file's name without folder and suffix; ``.ome.tif`` is one suffix.
+
+    An image inside of a store is called after the store and the way to it: ``plate_B_3_0``.
+    """
+    from .ome_zarr import name_of
+
+    if any(part.lower().endswith(".zarr") for part in Path(path).parts):
+        return name_of(path)
     name = Path(path).stem
     return name[:-4] if name.lower().endswith(".ome") else name
 
 
-def read_content(path: str | os.PathLike[str]) -> Content:
+def read_content(
+    path: str | os.PathLike[str], level: int = 0, *, labels: bool = False, lazy: bool = False
+) -> Content:
     """Read any known file, with one kind of error for all that may be wrong with it.
+
+    Parameters
+    ----------
+    path
+    level
+        Of an image that is stored at several resolutions.
+    labels
+        Of an OME-Zarr image its labels are wanted.
+    lazy
+        Leave the pixels of TIFF files for later; those of OME-Zarr always are.
 
     Raises
     ------
     ImPartialError
         Naming the file.
     """
+    from .ome_zarr import is_zarr, open_labels
+    from .ome_zarr import open_image as open_zarr
+
     suffix = Path(path).suffix.lower()
+    if is_zarr(path):
+        return _of_lazy((open_labels if labels else open_zarr)(path, level))
     file = check_file(path)
+    if suffix in READERS:
+        return _of_lazy(open_with_bioio(file, level))
     if suffix not in SUFFIXES:
         raise ImPartialError(
             f"{path} is of no kind that can be read; use one of {', '.join(SUFFIXES)}."
         )
     try:
         if suffix in TIFF_SUFFIXES:
-            return read_tiff(file)
+            return read_tiff(file, level, lazy)
+        if level:
+            raise ImPartialError(f"{path} is stored at one resolution and has no level {level}.")
         if suffix in NUMPY_SUFFIXES:
             return read_numpy(file)
         return read_picture(file)
@@ -262,7 +296,11 @@ def read_content(path: str | os.PathLike[str]) -> Content:
         ) from error
 
 
-def _names_fit(content: Content, axes: str | None) -> bool:
+def _of_lazy(image: LazyImage) -> Content:
+    return Content(image.array, image.axes, image.channel_names, image.pixel_size, image.pixel_unit)
+
+
+def names_fit(content: Content, axes: str | None) -> bool:
     """Tell whether the file's channel names are those of the channel axis in use."""
     names = content.channel_names
     if names is None:

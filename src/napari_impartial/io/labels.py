@@ -120,13 +120,16 @@ def _size(shape: Sequence[int]) -> str:
     return " x ".join(str(n) for n in shape)
 
 
-def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int32]:
+def read_labels(path: str | os.PathLike[str], level: int = 0) -> NDArray[np.int32]:
     """Read label images: scribbles or instance masks.
 
     Parameters
     ----------
     path
         As for :func:`.images.read_images`; true or false, whole numbers, or floats that are whole.
+        Of an OME-Zarr image its labels, if they are of one name.
+    level
+        Of labels that are stored at several resolutions; 0 is the finest.
 
     Returns
     -------
@@ -139,16 +142,16 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int32]:
     ImPartialError
         As :func:`open_labels`.
     """
-    labels = read_label_stack(path)
+    labels = read_label_stack(path, level)
     return labels.reshape(-1, *labels.shape[-2:]) if labels.ndim == 4 else labels
 
 
-def read_label_stack(path: str | os.PathLike[str]) -> NDArray[np.int32]:
+def read_label_stack(path: str | os.PathLike[str], level: int = 0) -> NDArray[np.int32]:
     """Read label images, time points and slices apart if the file says which axes these are.
 
     Parameters
     ----------
-    path
+    path, level
         As for :func:`read_labels`.
 
     Returns
@@ -162,19 +165,19 @@ def read_label_stack(path: str | os.PathLike[str]) -> NDArray[np.int32]:
     ImPartialError
         As :func:`open_labels`.
     """
-    labels = open_labels(path)
+    labels = open_labels(path, level)
     array = labels.in_order()
     if labels.axes is None and array.ndim > 3:
         return array.reshape(-1, *array.shape[-2:])
     return array
 
 
-def open_labels(path: str | os.PathLike[str]) -> Labels:
+def open_labels(path: str | os.PathLike[str], level: int = 0) -> Labels:
     """Read label images, and what their file says of their axes.
 
     Parameters
     ----------
-    path
+    path, level
         As for :func:`read_labels`. Of a picture with a palette the indices are the labels.
 
     Raises
@@ -183,13 +186,13 @@ def open_labels(path: str | os.PathLike[str]) -> Labels:
         If the file cannot be read, was compressed with loss, or holds colours, fractions,
         negative numbers or more than five axes.
     """
-    content = read_content(path)
+    content = read_content(path, level, labels=True)
     if content.lossy:
         raise ImPartialError(
             f"{path} is compressed with {content.lossy}, which changes values, and labels would "
             "become others; save labels as TIFF or PNG."
         )
-    array, axes = content.array, content.axes
+    array, axes = np.asarray(content.array), content.axes
     if array.ndim > 5:
         raise ImPartialError(f"{path} has the shape {array.shape}; labels have up to five axes.")
     if axes is not None and axes.endswith("YXC"):

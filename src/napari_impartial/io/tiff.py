@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import weakref
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from napari_impartial.core.errors import ImPartialError, note
 
 from .complaints import complaints_of
 from .content import Content
+from .lazy import LazyArray, import_zarr
 from .limits import check_claim
 from .tiff_metadata import imagej_metadata, ome_files, ome_metadata
 
@@ -44,8 +46,16 @@ _INKS, _ORIENTATION, _CMYK = 332, 274, 1
 _BIG_TIFF = 43
 
 
-def read_tiff(file: Path) -> Content:
-    """Read the one image of a TIFF file; of a pyramid its largest level.
+def read_tiff(file: Path, level: int = 0, lazy: bool = False) -> Content:
+    """Read the one image of a TIFF file.
+
+    Parameters
+    ----------
+    file
+    level
+        Of a pyramid, 0 the finest.
+    lazy
+        Leave the pixels for later (:class:`.lazy.LazyArray`), unless axes have to be joined.
 
     Raises
     ------
@@ -67,14 +77,35 @@ def read_tiff(file: Path) -> Content:
         _check_whole(file, series)
         page = series.keyframe
         _check_colours(file, page)
-        array = _pixels(file, series)
+        if level >= len(series.levels):
+            last = len(series.levels) - 1
+            has = f"levels 0 to {last}" if last else "level 0 only"
+            raise ImPartialError(f"{file} has no level {level}; it has {has}.")
+        stored = series.levels[level]
+        lazy = lazy and set(series.axes) <= {*AXES, "S"} and not {"S", "C"} <= set(series.axes)
+        array = _later(file, level) if lazy else _pixels(file, stored)
         content = _with_axes(file, Content(array, lossy=_LOSSY.get(int(page.compression), "")), tif)
         if tif.is_ome and tif.ome_metadata:
             content = ome_metadata(content, tif.ome_metadata, file)
         elif tif.is_imagej:
             content = imagej_metadata(content, tif)
+        if level and content.pixel_size is not None:
+            height, width = (
+                size * series.shape[series.axes.index(a)] / stored.shape[stored.axes.index(a)]
+                for size, a in zip(content.pixel_size, "YX", strict=True)
+            )
+            content = replace(content, pixel_size=(height, width))
         _heed(file, complaints)
     return content
+
+
+def _later(file: Path, level: int) -> LazyArray:
+    """Return a level of the first series, of which tiles are read as they are asked for."""
+    zarr = import_zarr()
+    tif = tifffile.TiffFile(file)
+    lazy = LazyArray(zarr.open(tif.series[0].levels[level].aszarr(), mode="r"), str(file))
+    weakref.finalize(lazy, tif.close)
+    return lazy
 
 
 def _check_index(file: Path) -> None:

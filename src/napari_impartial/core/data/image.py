@@ -20,8 +20,9 @@ MOST_PIXELS_RANKED = 4_000_000
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 98.0
 #: Intensities so many ranges away (hot pixels) are cut, lest one pixel floods the network.
 NORMALIZED_LIMIT = 1000.0
+#: So large is this sample.
+SAMPLE_PIXELS = 1_000_000
 
-_SAMPLE_PIXELS = 1_000_000
 # float32 ends at 3e38; within these bounds differences and quotients stay inside it
 _LARGEST, _SMALLEST = 1e30, 1e-30
 
@@ -258,19 +259,10 @@ def normalize(
             f"Percentiles {low_percentile:g} and {high_percentile:g} are out of order; "
             "they need 0 <= low < high <= 100."
         )
-    out = np.empty(image.channels.shape, dtype=np.float32)
-    for channel, target in zip(image.channels, out, strict=True):
-        low, high = intensity_range(channel, low_percentile, high_percentile)
-        if not high > low:
-            target[...] = 0
-            continue
-        # float32 arithmetic on the difference from `low` keeps the memory at one copy
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.subtract(channel, np.float32(low), out=target)
-            np.multiply(target, np.float32(1.0 / (high - low)), out=target)
-        np.clip(target, -NORMALIZED_LIMIT, NORMALIZED_LIMIT, out=target)
-        np.nan_to_num(target, copy=False, nan=0.0)
-    return out
+    return scale(
+        image.channels,
+        [intensity_range(channel, low_percentile, high_percentile) for channel in image.channels],
+    )
 
 
 def check_content(image: Image) -> tuple[str, ...]:
@@ -385,14 +377,32 @@ def intensity_range(
     if values.size > MOST_PIXELS_RANKED:
         # always the same sample, so that results can be repeated; random, because a
         # regular grid could fall in step with a mosaic's seams
-        picked = np.random.default_rng(0).integers(values.size, size=_SAMPLE_PIXELS)
-        bottom, top = _percentiles(values[picked], low, high)
+        picked = np.random.default_rng(0).integers(values.size, size=SAMPLE_PIXELS)
+        bottom, top = percentiles(values[picked], low, high)
         if top > bottom:
             return bottom, top
-    return _percentiles(values, low, high)
+    return percentiles(values, low, high)
 
 
-def _percentiles(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+def scale(
+    channels: NDArray[np.float32], ranges: Sequence[tuple[float, float]]
+) -> NDArray[np.float32]:
+    """Scale (C, Y, X) intensities so that those of `ranges` become 0 and 1 (:func:`normalize`)."""
+    out = np.empty(channels.shape, dtype=np.float32)
+    for channel, target, (low, high) in zip(channels, out, ranges, strict=True):
+        if not high > low:
+            target[...] = 0
+            continue
+        # float32 arithmetic on the difference from `low` keeps the memory at one copy
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.subtract(channel, np.float32(low), out=target)
+            np.multiply(target, np.float32(1.0 / (high - low)), out=target)
+        np.clip(target, -NORMALIZED_LIMIT, NORMALIZED_LIMIT, out=target)
+        np.nan_to_num(target, copy=False, nan=0.0)
+    return out
+
+
+def percentiles(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
     """Return percentiles that differ unless all finite values are equal."""
     values = values[np.isfinite(values)]
     if values.size == 0:

@@ -29,7 +29,7 @@ _SUREST = 1e-4
 _DECIMALS = 5
 
 
-def compare(tree: ObjectTree, scores: Floats) -> Floats:
+def compare(tree: ObjectTree, scores: Floats, sizes: Floats | None = None) -> Floats:
     """Compare all candidates with each other.
 
     Parameters
@@ -37,6 +37,8 @@ def compare(tree: ObjectTree, scores: Floats) -> Floats:
     tree : ObjectTree
     scores : (N, levels) float64
         How likely each candidate is one object, by the look before; 0 without any pixels.
+    sizes : (S,) float64, optional
+        What :func:`common_sizes` says of the whole picture, where the tree is of a part of it.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def compare(tree: ObjectTree, scores: Floats) -> Floats:
     own = _log_odds(greatest)
     of_node = np.stack([own, own - _log_odds(_best_above(tree, greatest))])
     columns = [
-        _commonness(tree, scores),
+        _commonness(tree, common_sizes(tree, scores) if sizes is None else sizes),
         *np.broadcast_to(of_node[:, :, None], (len(of_node), *scores.shape)),
     ]
     return np.asarray(np.stack(columns, axis=-1).round(_DECIMALS))
@@ -61,19 +63,33 @@ def _log_odds(p: Floats) -> Floats:
     return np.asarray(np.log(p / (1.0 - p)))
 
 
-def _commonness(tree: ObjectTree, scores: Floats) -> Floats:
-    """Log of how common objects of each candidate's size are."""
+def common_sizes(tree: ObjectTree, scores: Floats) -> Floats:
+    """Return how common objects of each size are, against the commonest.
+
+    Returns
+    -------
+    (S,) float64
+        Share of the commonest, 0 to 1, at steps of log area; empty where none are found.
+    """
     # Smaller objects than by default are kept do not count: specks of noise, thousands in a
     # grainy map, would be what is common, and be taken for cells.
     owner, level = choose(tree, scores, InstanceConfig())
     found = np.unique(owner[owner >= 0])
     if not len(found):
-        return np.zeros(scores.shape)
+        return np.zeros(0)
     area, score = tree.area[found, level[found]], scores[found, level[found]]
     at = np.arange(0.0, np.log(area.max()) + 4 * _SPREAD, _STEP)
     counted = np.bincount(np.rint(np.log(area) / _STEP).astype(np.int64), area * score, len(at))
     share = np.exp(-0.5 * ((at[:, None] - at) / _SPREAD) ** 2) @ counted
-    of_each = np.interp(np.log(np.maximum(tree.area, 1.0)), at, share / share.max())
+    return np.asarray(share / share.max())
+
+
+def _commonness(tree: ObjectTree, sizes: Floats) -> Floats:
+    """Log of how common objects of each candidate's size are."""
+    if not len(sizes):
+        return np.zeros(tree.area.shape)
+    at = np.arange(len(sizes)) * _STEP
+    of_each = np.interp(np.log(np.maximum(tree.area, 1.0)), at, sizes)
     return np.asarray(np.log(of_each + _LEAST_SHARE))
 
 

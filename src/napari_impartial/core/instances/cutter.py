@@ -113,8 +113,7 @@ class Cutter:
 
     def _smooth(self, sigma: float) -> Probability:
         if self._smoothed is None or self._smoothed[0] != sigma:
-            p = ndimage.gaussian_filter(self._p, sigma) if sigma > 0 else self._p
-            self._smoothed = sigma, p
+            self._smoothed = sigma, smooth(self._p, sigma)
         return self._smoothed[1]
 
     def _automatic(self, config: InstanceConfig) -> Instances:
@@ -172,6 +171,11 @@ def to_instances(
     """
     cutter = prediction.cutter if isinstance(prediction, HasCutter) else Cutter(prediction)
     return cutter.cut(config, strokes)
+
+
+def smooth(p: Probability, sigma: float) -> Probability:
+    """Blur a (Y, X) map over `sigma` px; 0 leaves it as it is."""
+    return ndimage.gaussian_filter(p, sigma) if sigma > 0 else p
 
 
 def count_objects(labels: npt.NDArray[np.integer]) -> int:
@@ -287,10 +291,15 @@ def _bounding_window(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
     return slice(y0, rows[-1] + 2), slice(x0, cols[-1] + 2)
 
 
-def _watershed(p: Probability, threshold: float, strength: float) -> Instances:
-    """Split the foreground at waists and dips; at least one pixel of it exists."""
+def _watershed(
+    p: Probability, threshold: float, strength: float, radii: tuple[float, float] | None = None
+) -> Instances:
+    """Split the foreground at waists and dips; at least one pixel of it exists.
+
+    Of a part of a picture, `radii` are those of the whole.
+    """
     mask = p >= threshold
-    height, radius = _heights(p, mask, threshold)
+    height, (_, radius) = _heights(p, mask, threshold, radii)
     sigma = min(max(_SMOOTHING * radius, _LEAST_SMOOTHING), _MOST_SMOOTHING)
     height = ndimage.gaussian_filter(height, sigma, truncate=3.0)
     regions, summits = find_hills(height, mask)
@@ -300,23 +309,31 @@ def _watershed(p: Probability, threshold: float, strength: float) -> Instances:
 
 
 def _heights(
-    p: Probability, mask: npt.NDArray[np.bool_], threshold: float
-) -> tuple[npt.NDArray[np.float32], float]:
-    """Distance in px to the outline, averaged over the levels, and the typical radius.
+    p: Probability,
+    mask: npt.NDArray[np.bool_],
+    threshold: float,
+    radii: tuple[float, float] | None = None,
+) -> tuple[npt.NDArray[np.float32], tuple[float, float]]:
+    """Distance in px to the outline, averaged over the levels, and the typical radii.
+
+    The first radius is taken on blocks of 2 x 2 px and says how the second is.
 
     Where objects are large, distances are taken on blocks of 2 x 2 px: that is four times
     as quick, and the blocks vanish in the smoothing that such objects get.
     """
     levels = [threshold + level * (1.0 - threshold) for level in _LEVELS]
     halved = _halve(p)
-    coarse = distance_inside(halved >= threshold)
-    radius = _mean_radius(2.0 * coarse[coarse > 0]) if coarse.any() else 0.0
+    if radii is None:
+        coarse = distance_inside(halved >= threshold)
+        radius = _mean_radius(2.0 * coarse[coarse > 0]) if coarse.any() else 0.0
+    else:
+        radius = radii[0]
     if radius < _LARGE_RADIUS or min(p.shape) < 4:
         height = mean_distance_inside(p, levels)
     else:
         coarse = 2 * mean_distance_inside(halved, levels)
         height = coarse.repeat(2, axis=0).repeat(2, axis=1)[: p.shape[0], : p.shape[1]]
-    return height, _mean_radius(height[mask])
+    return height, radii or (radius, _mean_radius(height[mask]))
 
 
 def _mean_radius(distances: npt.NDArray[np.float32]) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,9 @@ import numpy.typing as npt
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.errors import ImPartialError
 
-from .cutter import classes_of
+from .object_sums import DIRECTIONS, ObjectSums, add_up, directions
 
 Column = npt.NDArray[np.generic]
-
-# Directions in which objects' convex hulls are felt out, over half a turn. The polygon of
-# 2 x 24 sides round a circle is 0.15 % larger than the circle.
-_DIRECTIONS = 24
 
 # Fragments are a small part of what they come off; where cells are of a usual size, the setting's
 # default does, and is not touched.
@@ -116,36 +113,37 @@ def measure(
     """
     labels = np.asarray(labels)
     _check_shapes(labels, image, probability, entropy)
-    flat = np.flatnonzero(labels)
-    ids, of = _consecutive(labels.reshape(-1)[flat])
-    n = len(ids)
-    y, x = np.divmod(flat, max(labels.shape[1], 1))
-    area = np.bincount(of, minlength=n)
+    sums = add_up(
+        labels,
+        None if probability is None else probability[1:],
+        entropy,
+        None if image is None else image.channels,
+    )
+    return to_table(sums, () if image is None else image.channel_names)
 
-    def mean(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-        return np.bincount(of, values, n) / area
 
-    centre_y, centre_x = mean(y), mean(x)
+def to_table(sums: ObjectSums, channel_names: Sequence[str] = ()) -> dict[str, Column]:
+    """Return the figures of objects of which all sums are known; see :func:`measure`."""
+    area = sums.area
+    y, x, yy, xx, yx = sums.moments / np.maximum(area, 1)
     table: dict[str, Column] = {
-        "label": ids,
-        "centroid_y": centre_y,
-        "centroid_x": centre_x,
+        "label": sums.ids,
+        "centroid_y": y + sums.box[0],
+        "centroid_x": x + sums.box[1],
         "area_px": area,
     }
-    if probability is not None:
-        table["class"] = classes_of(labels, probability)
-        table["confidence"] = np.clip(1.0 - mean(probability[0].reshape(-1)[flat]), 0.0, 1.0)
-    if entropy is not None:
-        table["entropy"] = mean(entropy.reshape(-1)[flat])
-    if image is not None:
-        for name, channel in zip(image.channel_names, image.channels, strict=True):
-            values = channel.reshape(-1)[flat].astype(np.float64)
-            table[_free_name(f"mean_{name}", table)] = _finite_mean(of, values, n, area)
-    # From the centre: squares of positions in large images would lose the difference.
-    dy, dx = y - centre_y[of], x - centre_x[of]
-    table.update(_ellipse(mean(dy * dy), mean(dx * dx), mean(dy * dx)))
-    table["solidity"] = _solidity(labels, flat, of, dy, dx, area)
-    table.update(_boxes(of, y, x, n))
+    if len(sums.classes):
+        table["class"] = np.asarray(sums.classes.argmax(axis=0) + 1, dtype=np.int64)
+        table["confidence"] = np.clip(sums.classes.sum(axis=0) / area, 0.0, 1.0)
+    if len(sums.entropy):
+        table["entropy"] = sums.entropy[0] / area
+    for name, total, count in zip(channel_names, sums.intensity, sums.finite, strict=True):
+        table[_free_name(f"mean_{name}", table)] = np.divide(
+            total, count, out=np.full(len(total), np.nan), where=count > 0
+        )
+    table.update(_ellipse(np.maximum(yy - y * y, 0.0), np.maximum(xx - x * x, 0.0), yx - y * x))
+    table["solidity"] = _solidity(sums.support - directions() @ np.stack([y, x]), area)
+    table.update(zip(("bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1"), sums.box, strict=True))
     return table
 
 
@@ -166,12 +164,17 @@ def to_csv(table: dict[str, Column]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table)
+    writer.writerows(csv_rows(table))
+    return text.getvalue()
+
+
+def csv_rows(table: dict[str, Column]) -> Iterator[tuple[object, ...]]:
+    """Go through the rows of a table as they are written."""
     columns = [
         [f"{value:.6g}" for value in column] if column.dtype.kind == "f" else column.tolist()
         for column in table.values()
     ]
-    writer.writerows(zip(*columns, strict=True))
-    return text.getvalue()
+    return zip(*columns, strict=True)
 
 
 def _check_shapes(
@@ -198,40 +201,12 @@ def _check_shapes(
             )
 
 
-def _consecutive(
-    values: npt.NDArray[np.integer],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the ids that occur, ascending, and each value's place among them."""
-    largest = int(values.max()) if values.size else 0
-    if int(values.min(initial=0)) < 0 or largest > 10 * values.size + 1000:
-        ids, of = np.unique(values, return_inverse=True)
-        return ids.astype(np.int64), of.astype(np.int64)
-    values = values.astype(np.int64)  # numpy does not count unsigned numbers of 64 bits
-    present = np.bincount(values, minlength=1) > 0
-    place = np.cumsum(present) - 1
-    return np.flatnonzero(present), place[values]
-
-
 def _free_name(name: str, table: dict[str, Column]) -> str:
     """Two channels of the same name must not share a column."""
     unique, count = name, 2
     while unique in table:
         unique, count = f"{name}_{count}", count + 1
     return unique
-
-
-def _finite_mean(
-    of: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64],
-    n: int,
-    area: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
-    finite = np.isfinite(values)
-    if finite.all():
-        return np.bincount(of, values, n) / area
-    count = np.bincount(of[finite], minlength=n)
-    total = np.bincount(of[finite], values[finite], n)
-    return np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
 
 
 def _ellipse(
@@ -250,67 +225,16 @@ def _ellipse(
 
 
 def _solidity(
-    labels: npt.NDArray[np.integer],
-    flat: npt.NDArray[np.intp],
-    of: npt.NDArray[np.int64],
-    dy: npt.NDArray[np.float64],
-    dx: npt.NDArray[np.float64],
-    area: npt.NDArray[np.int64],
+    support: npt.NDArray[np.float64], area: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """Area over convex area, with the hull taken as the polygon of supporting lines.
 
-    For each of a fan of directions the farthest pixel of each object is found at once;
-    the area of the polygon that those lines enclose follows from their distances h to
-    the centre: sum of h_i * side_i / 2, side_i = (h_(i-1) + h_(i+1) - 2 h_i cos a) / sin a.
+    The area of the polygon that lines in a fan of directions enclose follows from their
+    distances h to the centre: sum of h_i * side_i / 2, side_i = (h_(i-1) + h_(i+1) -
+    2 h_i cos a) / sin a.
     """
-    n = len(area)
-    if n == 0:
-        return np.zeros(0)
-    edge = _on_outline(labels)[flat]
-    order = np.flatnonzero(edge)
-    order = order[np.argsort(of[order], kind="stable")]
-    first = np.searchsorted(of[order], np.arange(n))
-    py, px = dy[order], dx[order]
-    step = np.pi / _DIRECTIONS
-    support = np.empty((2 * _DIRECTIONS, n))
-    for i in range(_DIRECTIONS):
-        sin, cos = np.sin(i * step), np.cos(i * step)
-        along = py * sin + px * cos
-        # A pixel is taken as the diamond between the middles of its sides, as
-        # scikit-image does: its corners would make each slanted outline look rough.
-        half = 0.5 * max(abs(sin), abs(cos))
-        support[i] = np.maximum.reduceat(along, first) + half
-        support[i + _DIRECTIONS] = half - np.minimum.reduceat(along, first)
+    step = np.pi / DIRECTIONS
     around = np.roll(support, 1, axis=0) + np.roll(support, -1, axis=0)
     sides = (around - 2 * support * np.cos(step)) / np.sin(step)
     hull = 0.5 * (support * np.maximum(sides, 0.0)).sum(axis=0)
-    return np.minimum(area / hull, 1.0)
-
-
-def _on_outline(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    """Flat mask of the pixels with a neighbour (4) of another label or at the border."""
-    inner = np.zeros(labels.shape, bool)
-    middle = labels[1:-1, 1:-1]
-    inner[1:-1, 1:-1] = (
-        (middle == labels[:-2, 1:-1])
-        & (middle == labels[2:, 1:-1])
-        & (middle == labels[1:-1, :-2])
-        & (middle == labels[1:-1, 2:])
-    )
-    return np.asarray(~inner.reshape(-1))
-
-
-def _boxes(
-    of: npt.NDArray[np.int64], y: npt.NDArray[np.intp], x: npt.NDArray[np.intp], n: int
-) -> dict[str, Column]:
-    if n == 0:
-        return {name: np.zeros(0, np.intp) for name in ("bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1")}
-    order = np.argsort(of, kind="stable")
-    first = np.searchsorted(of[order], np.arange(n))
-    y, x = y[order], x[order]
-    return {
-        "bbox_y0": np.minimum.reduceat(y, first),
-        "bbox_x0": np.minimum.reduceat(x, first),
-        "bbox_y1": np.maximum.reduceat(y, first) + 1,
-        "bbox_x1": np.maximum.reduceat(x, first) + 1,
-    }
+    return np.minimum(area / np.maximum(hull, 1e-9), 1.0)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .comparisons import COMPARISONS, compare
+from .comparisons import COMPARISONS, common_sizes, compare
 from .component_tree import AREA, LEVELS, SUM_P, SUM_X, SUM_XX, SUM_Y, SUM_YX, SUM_YY, ObjectTree
 
 Floats = npt.NDArray[np.float64]
@@ -70,8 +70,14 @@ _ALONE, _DECIMALS = -6.0, 4
 _TYPICAL_RATIO, _TYPICAL_LEVEL = 0.85, 3
 
 
-def measure(tree: ObjectTree) -> Floats:
+def measure(tree: ObjectTree, typical: float | None = None) -> Floats:
     """Measure all candidates of a tree.
+
+    Parameters
+    ----------
+    tree : ObjectTree
+    typical : float, optional
+        The picture's :func:`typical_area`, where the tree is of a part of it.
 
     Returns
     -------
@@ -79,6 +85,7 @@ def measure(tree: ObjectTree) -> Floats:
         See :data:`FEATURES`; finite.
     """
     sums = tree.sums
+    typical = typical_area(tree) if typical is None else typical
     area = np.maximum(sums[..., AREA], 1e-9)
     mean_p = sums[..., SUM_P] / area
     lowest = np.maximum(area[:, :1], 1.0)
@@ -120,7 +127,7 @@ def measure(tree: ObjectTree) -> Floats:
         np.broadcast_to(lowest_p, area.shape),
         mean_p - rim_p,
         area / lowest,
-        np.log(np.maximum(area, 1.0)) - np.log(typical_area(tree)),
+        np.log(np.maximum(area, 1.0)) - np.log(typical),
         np.broadcast_to(np.log(tree.n_hills)[:, None], area.shape),
         *(np.broadcast_to(v[:, None], area.shape) for v in _seams(tree)),
     )
@@ -242,7 +249,25 @@ class Scorecard:
         return cls((Tables.from_json(first, FEATURES), *others))
 
 
-def score(tree: ObjectTree, card: Scorecard | None = None) -> Floats:
+@dataclass(frozen=True)
+class Outlook:
+    """What of a whole picture each of its objects is judged by.
+
+    Attributes
+    ----------
+    typical_area : float
+        See :func:`typical_area`, in px.
+    sizes : tuple of (S,) float64
+        For each look but the first, see :func:`.comparisons.common_sizes`.
+    """
+
+    typical_area: float
+    sizes: tuple[Floats, ...] = ()
+
+
+def score(
+    tree: ObjectTree, card: Scorecard | None = None, outlook: Outlook | None = None
+) -> Floats:
     """Probability that each candidate covers an object with an IoU over 0.5.
 
     Parameters
@@ -250,6 +275,8 @@ def score(tree: ObjectTree, card: Scorecard | None = None) -> Floats:
     tree : ObjectTree
     card : Scorecard, optional
         Defaults to the one that is shipped.
+    outlook : Outlook, optional
+        Of the whole picture, where the tree is of a part of it.
 
     Returns
     -------
@@ -257,16 +284,34 @@ def score(tree: ObjectTree, card: Scorecard | None = None) -> Floats:
         0 for candidates of fewer than :data:`SMALLEST_PX`.
     """
     first, *others = (card or _scorecard()).looks
-    features = measure(tree)
+    features = measure(tree, None if outlook is None else outlook.typical_area)
     scores = probability(tree, first.log_odds(features))
-    for look in others:
-        scores = probability(tree, look.log_odds(with_comparisons(tree, features, scores)))
+    for number, look in enumerate(others):
+        sizes = None if outlook is None else outlook.sizes[number]
+        compared = with_comparisons(tree, features, scores, sizes)
+        scores = probability(tree, look.log_odds(compared))
     return scores
 
 
-def with_comparisons(tree: ObjectTree, features: Floats, scores: Floats) -> Floats:
+def look_out(tree: ObjectTree, card: Scorecard | None = None) -> tuple[Outlook, Floats]:
+    """Return what a whole picture's objects are judged by, and :func:`score` of all of them."""
+    first, *others = (card or _scorecard()).looks
+    typical = typical_area(tree)
+    features = measure(tree, typical)
+    scores = probability(tree, first.log_odds(features))
+    sizes = []
+    for look in others:
+        sizes.append(common_sizes(tree, scores))
+        compared = with_comparisons(tree, features, scores, sizes[-1])
+        scores = probability(tree, look.log_odds(compared))
+    return Outlook(typical, tuple(sizes)), scores
+
+
+def with_comparisons(
+    tree: ObjectTree, features: Floats, scores: Floats, sizes: Floats | None = None
+) -> Floats:
     """Return :data:`COMPARED`, of features from :func:`measure` and scores so far."""
-    return np.concatenate([features, compare(tree, scores)], axis=-1)
+    return np.concatenate([features, compare(tree, scores, sizes)], axis=-1)
 
 
 def probability(tree: ObjectTree, log_odds: Floats) -> Floats:

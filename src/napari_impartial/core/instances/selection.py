@@ -16,13 +16,17 @@ _LOWEST_LEVEL = 0.2
 
 
 def choose(
-    tree: ObjectTree, scores: npt.NDArray[np.float64], config: InstanceConfig
+    tree: ObjectTree,
+    scores: npt.NDArray[np.float64],
+    config: InstanceConfig,
+    good: float | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Choose candidates that do not overlap and whose scores, less a price, sum up highest.
 
     The price keeps out what is less likely an object than worth a miss: for F1, half the
     F1 that is reached. Where a young network's map is vague throughout, the best scores
-    are low, and the price follows them, so that there is something to see.
+    are low, and the price follows them, so that there is something to see. Of a part of a
+    picture, `good` is what :func:`good_score` says of the whole.
 
     Returns
     -------
@@ -32,17 +36,31 @@ def choose(
         Index of each node's best level.
     """
     above = config.threshold - 0.5
-    allowed = (_LOWEST_LEVEL + above - 1e-6 <= LEVELS) & (tree.area >= config.min_size_px)
-    scores = np.where(allowed, scores, 0.0)
-    level = scores.argmax(axis=1)
+    scores = _allowed(tree, scores, config)
     greatest = scores.max(axis=1)
-    preference = _split_preference(config.split_strength)
-    bought = np.unique(_buy(tree, greatest, _LOW_PRICE, preference))
-    bought = bought[bought >= 0]
-    good = float(np.quantile(greatest[bought], 0.9)) if len(bought) else 0.0
+    if good is None:
+        good = good_score(tree, scores, config)
     price = min(_PRICE, max(good / 2, _LOW_PRICE)) + _PRICE_SLOPE * above
     price = min(max(price, 0.01), 0.99)
-    return _buy(tree, greatest, price, preference), level
+    preference = _split_preference(config.split_strength)
+    return _buy(tree, greatest, price, preference), scores.argmax(axis=1)
+
+
+def good_score(tree: ObjectTree, scores: npt.NDArray[np.float64], config: InstanceConfig) -> float:
+    """Return how likely the better objects of a picture are objects; the price follows it."""
+    greatest = _allowed(tree, scores, config).max(axis=1)
+    bought = np.unique(_buy(tree, greatest, _LOW_PRICE, _split_preference(config.split_strength)))
+    bought = bought[bought >= 0]
+    return float(np.quantile(greatest[bought], 0.9)) if len(bought) else 0.0
+
+
+def _allowed(
+    tree: ObjectTree, scores: npt.NDArray[np.float64], config: InstanceConfig
+) -> npt.NDArray[np.float64]:
+    """Return the scores of candidates that are large enough and not outlined too low."""
+    lowest = _LOWEST_LEVEL + (config.threshold - 0.5) - 1e-6
+    allowed = (lowest <= LEVELS) & (tree.area >= config.min_size_px)
+    return np.where(allowed, scores, 0.0)
 
 
 def _buy(

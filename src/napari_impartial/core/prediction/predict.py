@@ -118,16 +118,16 @@ def predict_normalized(
     """
     network = network.fused()
     if not config.second_opinion:
-        return _predict_at_one_scale(network, channels, config, progress)
+        return predict_part(network, channels, config, progress)
     seen = views(channels)
     ends = np.cumsum([view[0].size for view in seen]) / sum(view[0].size for view in seen)
     found: list[Prediction] = []
     for view, begin, end in zip(seen, (0.0, *ends), ends, strict=False):
         scaled = progress and _part_of(progress, begin, end)
-        found.append(_predict_at_one_scale(network, view, config, scaled))
+        found.append(predict_part(network, view, config, scaled))
         config = replace(config, reconstruction=False)
     for number in range(len(found) - 1, 0, -1):
-        _second_opinion(found[number - 1], found[number].probability, _correction(number))
+        apply_second_opinion(found[number - 1], found[number].probability, correction(number))
     return found[0]
 
 
@@ -188,11 +188,11 @@ def combine(seen: Sequence[Tensor]) -> Tensor:
     """
     corrected = seen[-1]
     for number in range(len(seen) - 1, 0, -1):
-        corrected = _correction(number)(seen[number - 1], corrected)
+        corrected = correction(number)(seen[number - 1], corrected)
     return corrected
 
 
-def _correction(number: int) -> Callable[[Tensor, Tensor], Tensor]:
+def correction(number: int) -> Callable[[Tensor, Tensor], Tensor]:
     """Return how a view (1: at half size, 2: at a quarter) corrects the next finer one."""
     return _corrected if number == 1 else _denied
 
@@ -230,7 +230,7 @@ def _with_background(foreground: Tensor) -> Tensor:
     return torch.cat([background, foreground], dim=1)
 
 
-def _second_opinion(
+def apply_second_opinion(
     fine: Prediction,
     coarse: npt.NDArray[np.float32],
     correct: Callable[[Tensor, Tensor], Tensor],
@@ -258,23 +258,36 @@ def _some_rows(height: int) -> Iterator[slice]:
 
 
 @torch.inference_mode()
-def _predict_at_one_scale(
+def predict_part(
     network: UNet,
     channels: npt.NDArray[np.float32],
     config: PredictionConfig,
-    progress: ProgressCallback | None,
+    progress: ProgressCallback | None = None,
+    wanted: tuple[slice, slice] | None = None,
 ) -> Prediction:
-    """Predict a normalized (C, Y, X) float32 array as it is."""
+    """Predict a normalized (C, Y, X) float32 array, or a part of it, at one scale.
+
+    Parameters
+    ----------
+    network : UNet
+        Fused.
+    channels : (C, Y, X) float32
+    config : PredictionConfig
+    progress : callable, optional
+    wanted : (slice, slice), optional
+        Rows and columns to predict, beginning at multiples of the network's stride; what lies
+        round them is context. By default all.
+    """
     if not network.varied():
         config = replace(config, samples=0)
     device = next(network.parameters()).device
     precision = resolve_precision(config.precision, device)
     masks = _draw_masks(network, config)
     _draw_values(network, config, device)
-    height, width = channels.shape[1:]
+    rows, cols = wanted or (slice(0, channels.shape[1]), slice(0, channels.shape[2]))
     padded = _padded(channels, network.stride, "symmetric")
-    sums = _Sums(network, (height, width), config)
-    tiles = list(_tiles(padded.shape[1:], (height, width), config.tile_size, network))
+    sums = _Sums(network, (rows.stop - rows.start, cols.stop - cols.start), config)
+    tiles = list(_tiles(padded.shape[1:], (rows, cols), config.tile_size, network))
     try:
         for number, tile in enumerate(tiles):
             if progress is not None and progress(number / len(tiles)):
@@ -359,14 +372,13 @@ class _Sums:
 
 
 def _tiles(
-    padded: tuple[int, ...], shape: tuple[int, int], tile_size: int, network: UNet
+    padded: tuple[int, ...], wanted: tuple[slice, slice], tile_size: int, network: UNet
 ) -> Iterator[_Tile]:
-    """Cut the padded image into tiles whose corners lie on the network's pooling grid."""
+    """Cut the wanted part of a padded image into tiles on the network's pooling grid."""
     stride, halo = network.stride, network.halo
-    size = max(tile_size // stride, 1) * stride
-    for y0 in range(0, padded[0], size):
-        for x0 in range(0, padded[1], size):
-            y1, x1 = min(y0 + size, padded[0]), min(x0 + size, padded[1])
+    rows, cols = wanted
+    for y0, y1 in _steps(rows, tile_size, stride):
+        for x0, x1 in _steps(cols, tile_size, stride):
             sides = (
                 min(halo, y0),
                 min(halo, padded[0] - y1),
@@ -374,10 +386,25 @@ def _tiles(
                 min(halo, padded[1] - x1),
             )
             yield _Tile(
-                (slice(y0, min(y1, shape[0])), slice(x0, min(x1, shape[1]))),
+                (
+                    slice(y0 - rows.start, min(y1, rows.stop) - rows.start),
+                    slice(x0 - cols.start, min(x1, cols.stop) - cols.start),
+                ),
                 (slice(y0 - sides[0], y1 + sides[1]), slice(x0 - sides[2], x1 + sides[3])),
                 sides,
             )
+
+
+def _steps(wanted: slice, tile_size: int, stride: int) -> Iterator[tuple[int, int]]:
+    """Cut rows or columns into steps of about a tile's size, of one length but for the last.
+
+    A narrow rest would cost nearly as much as a whole tile, for its context.
+    """
+    length = -(-(wanted.stop - wanted.start) // stride) * stride
+    parts = max(round(length / tile_size), 1)
+    step = -(-length // (parts * stride)) * stride
+    for start in range(wanted.start, wanted.start + length, step):
+        yield start, min(start + step, wanted.start + length)
 
 
 def _draw_masks(network: UNet, config: PredictionConfig) -> list[Tensor]:

@@ -20,8 +20,8 @@ from napari_impartial.core.errors import ImPartialError
 
 from .suggestion_reasons import BOUNDARY, Box, Map, Maps, reasons
 
-# Boxes' centres keep at least so many box sides apart, along y or x.
-_SEPARATION = 1.25
+SEPARATION = 1.25
+"""Boxes' centres keep at least so many box sides apart, along y or x."""
 # So many boxes fit side by side, unless they were too small to hold a cell.
 _BOXES_ACROSS, _SMALLEST_BOX_PX = 5, 12
 # Below this mean entropy (of 1) nothing is worth a person's time.
@@ -277,7 +277,7 @@ def _peaks(
     if smoothed.size == 0:
         return []
     y, x, score = _block_maxima(np.where(free, smoothed, -1.0), max(1, config.box_px // 8))
-    apart = _SEPARATION * config.box_px
+    apart = SEPARATION * config.box_px
     for at in dismissed:
         score[np.maximum(np.abs(y - at[0]), np.abs(x - at[1])) < apart] = -1.0
     peaks: list[tuple[int, int, float]] = []

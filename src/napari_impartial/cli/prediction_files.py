@@ -1,0 +1,202 @@
+"""The five files of an image that fits into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+
+from .inputs import ImageFile, position
+from .output import to_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_impartial.core.data.scribbles import Scribbles
+    from napari_impartial.core.network.model_file import TrainedModel
+    from napari_impartial.core.prediction.suggestions import Suggestion
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the three stages, and the axis, Z or T, along which objects are linked."""
+
+    prediction: PredictionConfig
+    instances: InstanceConfig
+    suggestions: SuggestionConfig
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything that is written for one image file.
+
+    Attributes
+    ----------
+    instances : (..., Y, X) int32
+        Leading axes are the stack's.
+    probability : (..., [K - 1,] Y, X) float32
+        Foreground classes; no class axis if there is one only.
+    entropy : (..., Y, X) float32
+    class_axis : bool
+        Whether `probability` has a class axis.
+    table : dict of str to array
+        Columns of the measurements.
+    """
+
+    instances: NDArray[np.int32]
+    probability: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    class_axis: bool
+    table: dict[str, NDArray[Any]]
+    suggestions: list[Suggestion]
+
+
+def predict_file(
+    file: ImageFile,
+    model: TrainedModel,
+    settings: Settings,
+    report: Callable[[float], None],
+    annotated: list[Scribbles] | None = None,
+) -> Result:
+    """Predict all planes of a file.
+
+    Parameters
+    ----------
+    file : ImageFile
+        With the model's channels.
+    model : TrainedModel
+    settings : Settings
+    report : callable
+        Gets the share done, 0 to 1.
+    annotated : list of Scribbles, optional
+        One for each plane; suggestions stay clear of it.
+    """
+    from napari_impartial.core.instances.cutter import to_instances
+    from napari_impartial.core.instances.measurements import measure
+    from napari_impartial.core.prediction.predict import predict
+    from napari_impartial.core.prediction.suggestions import rank_all, suggest
+    from napari_impartial.io.object_files import join_tables
+
+    instances, probabilities, entropies, tables, suggestions = [], [], [], [], []
+    for index, plane in enumerate(file.planes):
+
+        def progress(share: float, index: int = index) -> None:
+            report((index + share) / len(file.planes))
+
+        prediction = predict(plane, model, settings.prediction, progress)
+        labels = to_instances(prediction, settings.instances)
+        foreground = prediction.probability[1:]
+        instances.append(labels)
+        probabilities.append(foreground[0] if len(foreground) == 1 else foreground)
+        entropies.append(prediction.entropy)
+        tables.append(measure(labels, plane, prediction.probability, prediction.entropy))
+        suggestions.append(
+            suggest(
+                prediction.entropy,
+                None if annotated is None else annotated[index].labels,
+                settings.suggestions,
+                probability=prediction.probability,
+                mutual_information=prediction.mutual_information,
+                instances=labels,
+                image=plane.name,
+            )
+        )
+    places = [position(plane) if file.stack_axes else {} for plane in file.planes]
+    labels = _stack(instances, file)
+    if settings.link:
+        labels = _linked(labels, file, settings.link, tables)
+    return Result(
+        labels,
+        _stack(probabilities, file),
+        _stack(entropies, file),
+        probabilities[0].ndim == 3,
+        join_tables(tables, places),
+        rank_all(suggestions)[: settings.suggestions.count],
+    )
+
+
+def _linked(
+    labels: NDArray[np.int32], file: ImageFile, axis: str, tables: list[dict[str, NDArray[Any]]]
+) -> NDArray[np.int32]:
+    """Link the objects of a stack, and give the rows of its planes' tables the new numbers."""
+    import numpy as np
+
+    from napari_impartial.core.errors import ImPartialError
+    from napari_impartial.core.instances.linking import link_along
+
+    if axis not in file.stack_axes:
+        has = f"has the axes {file.stack_axes}" if file.stack_axes else "is a single plane"
+        raise ImPartialError(
+            f"{file.path} {has}; --link {axis.lower()} needs several planes along {axis}, so leave "
+            "it out or correct --axes."
+        )
+    linked = link_along(labels, file.stack_axes.index(axis))
+    rows, cols = labels.shape[-2:]
+    planes = zip(labels.reshape(-1, rows, cols), linked.reshape(-1, rows, cols), strict=True)
+    for table, (before, after) in zip(tables, planes, strict=True):
+        number = np.zeros(int(before.max(initial=0)) + 1, np.int64)
+        number[before.reshape(-1)] = after.reshape(-1)
+        table["label"] = number[table["label"]]
+    return linked
+
+
+def _stack(planes: list[NDArray[Any]], file: ImageFile) -> NDArray[Any]:
+    """Put planes back into the shape of the file's stack."""
+    import numpy as np
+
+    if not file.stack_axes:
+        return planes[0]
+    return np.stack(planes).reshape(*file.stack_shape, *planes[0].shape)
+
+
+def result_files(name: str, out: Path) -> dict[str, Path]:
+    """Return what each of the five files of an image is, and where."""
+    from napari_impartial.io.object_files import object_files
+
+    objects = object_files(name, out)
+    return {
+        "instances": objects["instances"],
+        "probability": out / f"{name}_probability.tif",
+        "entropy": out / f"{name}_entropy.tif",
+        "suggestions": out / f"{name}_suggestions.json",
+        "measurements": objects["measurements"],
+    }
+
+
+def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
+    """Write the five files of an image, each whole or not at all.
+
+    Returns
+    -------
+    dict of str to Path
+        See :func:`result_files`.
+    """
+    from napari_impartial.core.atomic_write import atomic_path
+    from napari_impartial.io import write_tiff
+    from napari_impartial.io.object_files import write_table
+
+    paths = result_files(file.name, out)
+    first = file.planes[0]
+    axes = file.stack_axes + "YX"
+    class_axes = file.stack_axes + ("C" if result.class_axis else "") + "YX"
+    for name, array, letters in (
+        ("instances", result.instances, axes),
+        ("probability", result.probability, class_axes),
+        ("entropy", result.entropy, axes),
+    ):
+        write_tiff(
+            paths[name],
+            array,
+            letters,
+            pixel_size=first.pixel_size,
+            pixel_unit=first.pixel_unit,
+        )
+    with atomic_path(paths["suggestions"]) as temporary:
+        temporary.write_text(to_json(result.suggestions, indent=1) + "\n", encoding="utf-8")
+    write_table(paths["measurements"], result.table)
+    return paths

@@ -1,0 +1,205 @@
+"""Predicting an image block by block into an OME-Zarr store."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_impartial.core.errors import ImPartialError
+
+from .inputs import Reading
+from .options import number
+from .output import write_line
+
+if TYPE_CHECKING:
+    from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+    from napari_impartial.core.network.model_card import ModelCard
+    from napari_impartial.slides.engine import Engine
+
+LARGE_PX = 1 << 26
+"""Images with larger planes are predicted block by block unless told otherwise."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options for large images and for many."""
+    group = parser.add_argument_group("large images, many images")
+    group.add_argument(
+        "--format",
+        choices=("auto", "tiff", "zarr"),
+        default="auto",
+        help="tiff: the five files; the image has to fit into memory. zarr: NAME.ome.zarr with "
+        "probability, uncertainty and the cells as labels, beside the last two files, block by "
+        f"block in a bounded memory. auto: zarr above {LARGE_PX >> 20} megapixels a plane "
+        "(default auto).",
+    )
+    group.add_argument(
+        "--zarr-version",
+        choices=("0.4", "0.5"),
+        default="0.5",
+        help="Version of OME-Zarr to write (default 0.5).",
+    )
+    group.add_argument(
+        "--block-px",
+        type=number(64, 16384, int),
+        metavar="N",
+        help="Side of the blocks, rounded to a multiple of what the network asks for (default "
+        "2048, or 1024 above 8 channels).",
+    )
+    group.add_argument(
+        "--workers",
+        type=number(0, 1024, int),
+        default=0,
+        metavar="N",
+        help="Processes to work on the blocks; 0 uses a thread a core of this one (default 0).",
+    )
+    group.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="Address of a Dask scheduler that runs already, whose workers do the blocks.",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="Skip images that an earlier run with the same model and settings has finished, and "
+        "go on with the one that it was at.",
+    )
+
+
+def is_large(paths: Sequence[Path], reading: Reading) -> bool:
+    """Tell whether an image's planes are too large to be predicted in one piece."""
+    from napari_impartial.io.lazy_files import plane_pixels
+
+    return plane_pixels(paths[0], reading.level) > LARGE_PX
+
+
+def result_paths(name: str, out: Path) -> dict[str, Path]:
+    """Return what the results of an image are, and where."""
+    return {
+        "store": out / f"{name}.ome.zarr",
+        "measurements": out / f"{name}_measurements.csv",
+        "suggestions": out / f"{name}_suggestions.json",
+    }
+
+
+class Slides:
+    """Predicts large images, with an engine that is started with the first of them.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With the options of :func:`add_arguments` and of the reading.
+    card : ModelCard
+    settings : (PredictionConfig, InstanceConfig, SuggestionConfig)
+    stack : ExitStack
+        Ends the engine.
+    """
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        card: ModelCard,
+        settings: tuple[PredictionConfig, InstanceConfig, SuggestionConfig],
+        stack: ExitStack,
+    ) -> None:
+        self._args, self._card, self._settings = args, card, settings
+        self._stack = stack
+        self._engine: Engine | None = None
+
+    def predict(
+        self,
+        paths: Sequence[Path],
+        name: str,
+        drawn: Path | None,
+        report: Callable[[float], None],
+    ) -> dict[str, Any]:
+        """Predict an image and return what is said of it.
+
+        Raises
+        ------
+        ImPartialError
+            If it cannot be read, does not fit the model, or the results cannot be written.
+        """
+        from napari_impartial.slides.engine import engine
+        from napari_impartial.slides.job import Job, state_of, usual_block
+        from napari_impartial.slides.run import run
+        from napari_impartial.slides.source import open_source
+
+        args, card, reading = self._args, self._card, Reading.of(self._args)
+        source = open_source(paths, reading.axes, reading.level)
+        places = self._places(source.channel_names, name, reading)
+        prediction, instances, suggestions = self._settings
+        result = result_paths(name, args.out)["store"]
+        grid = 4 << card.model.depth
+        block = args.block_px or usual_block(len(places))
+        if drawn is not None and (drawn.suffix.lower() in (".zip", ".roi") or args.partial_masks):
+            raise ImPartialError(
+                f"{drawn} cannot be used block by block; give strokes as a label image."
+            )
+        job = Job(
+            tuple(str(path.resolve()) for path in paths),
+            tuple(figure for path in paths for figure in state_of(path)),
+            reading.axes,
+            reading.level,
+            tuple(places),
+            card.channel_names,
+            str(args.model.resolve()),
+            state_of(args.model),
+            card.class_names[1:],
+            prediction,
+            instances,
+            suggestions,
+            "" if drawn is None else str(drawn.resolve()),
+            -(-block // grid) * grid,
+            args.zarr_version,
+            str(result.resolve().with_name(f".{result.name}.part")),
+        )
+        if self._engine is None:
+            self._engine = self._stack.enter_context(engine(args.workers, args.scheduler))
+        done = run(job, result, self._engine, report, args.resume)
+        if done.n_clipped:
+            write_line(
+                f"napari-impartial predict: {done.n_clipped} objects of {name} are larger than "
+                "what is looked at at once and were cut; use a coarser --level, larger "
+                "--block-px, or --split components."
+            )
+        return {
+            "store": done.store,
+            "measurements": done.table,
+            "suggestions": done.places,
+            "n_cells": done.n_objects,
+            "area_px": done.area_px,
+            "classes": dict(zip(card.class_names[1:], done.classes, strict=True)),
+            "n_suggestions": done.n_places,
+        }
+
+    def _places(self, names: Sequence[str], image: str, reading: Reading) -> list[int]:
+        """Return which of an image's channels are the model's."""
+        import numpy as np
+
+        from napari_impartial.core.data.channels import match_channels
+        from napari_impartial.core.data.image import Image
+
+        # A picture of one pixel, in which each channel is as bright as its position says.
+        whole = Image(
+            np.arange(len(names), dtype=np.float32).reshape(-1, 1, 1), tuple(names), image
+        )
+        some = whole if reading.channels is None else whole.select(reading.channels)
+        called = reading.channel_names or some.channel_names
+        if len(called) != some.n_channels:
+            raise ImPartialError(
+                f"{image} has {some.n_channels} channels in use but {len(called)} names are given "
+                "with --channel-names."
+            )
+        found = match_channels(
+            tuple(called),
+            self._card.channel_names,
+            image,
+            f"{self._args.model} takes",
+            "pick as many in the same order with --channels, or name them with --channel-names",
+            by_name=not reading.chosen,
+        )
+        return [int(some.channels[i, 0, 0]) for i in found]

@@ -1,0 +1,140 @@
+"""Objects of a part of a picture, as they are cut in the whole.
+
+What the cut reads from the whole picture (how large its objects are, how sure the network is of
+them) is found once, by :func:`look_at_whole`, and handed to each part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_impartial.core.config import InstanceConfig
+
+from . import scoring
+from .class_borders import part_by_class
+from .component_tree import build_tree
+from .cutter import (
+    Instances,
+    Probability,
+    _bounding_window,
+    _drop_small,
+    _heights,
+    _paint,
+    _watershed,
+    smooth,
+)
+from .selection import choose, good_score
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What of a whole picture the cut of each of its parts depends on.
+
+    Attributes
+    ----------
+    diameter : float
+        Of its typical object, in px; 0 where there are none.
+    outlook, good
+        What the automatic cut judges by, see :func:`.scoring.look_out` and
+        :func:`.selection.good_score`.
+    radii : (float, float)
+        What the watershed smooths by.
+    window : (int, int, int, int)
+        First row, row after the last, first column and column after the last that the
+        watershed looks at.
+    """
+
+    diameter: float = 0.0
+    outlook: scoring.Outlook | None = None
+    good: float = 0.0
+    radii: tuple[float, float] = (0.0, 0.0)
+    window: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+def look_at_whole(p: Probability, config: InstanceConfig) -> Whole:
+    """Find what the cut of a picture's parts depends on, from the picture or a sample of it.
+
+    Parameters
+    ----------
+    p : (Y, X) float32
+        Probability of any foreground class, 0 to 1, finite.
+    config : InstanceConfig
+    """
+    p = smooth(p, config.smooth_px)
+    if config.split == "automatic":
+        tree = build_tree(p)
+        if tree is None:
+            return Whole()
+        outlook, scores = scoring.look_out(tree)
+        good = good_score(tree, scores, config)
+        return Whole(2.0 * float(np.sqrt(outlook.typical_area / np.pi)), outlook, good)
+    mask = p >= config.threshold
+    window = _bounding_window(mask)
+    if window is None:
+        return Whole()
+    rows, cols = (part.indices(n)[:2] for part, n in zip(window, p.shape, strict=True))
+    _, radii = _heights(p[window], mask[window], config.threshold)
+    return Whole(2.0 * radii[1], radii=radii, window=(*rows, *cols))
+
+
+def cut_part(
+    p: Probability,
+    config: InstanceConfig,
+    whole: Whole,
+    corner: tuple[int, int],
+    classes: npt.NDArray[np.floating] | None = None,
+) -> Instances:
+    """Cut a part of a picture as the picture is cut, but for what its edges cut through.
+
+    Parameters
+    ----------
+    p : (Y, X) float32
+        Probability of any foreground class, 0 to 1, finite, smoothed already
+        (`config.smooth_px`).
+    config : InstanceConfig
+        Objects are not grown.
+    whole : Whole
+    corner : (int, int)
+        Where the part begins in the picture.
+    classes : (K - 1, Y, X) array, optional
+        Probability of each foreground class, if there are several.
+
+    Returns
+    -------
+    (Y, X) int32
+        1 to N without gaps.
+    """
+    labels = np.zeros(p.shape, np.int32)
+    if config.split == "automatic":
+        tree = build_tree(p) if whole.outlook is not None else None
+        if tree is None:
+            return labels
+        scores = scoring.score(tree, outlook=whole.outlook)
+        labels = _paint(tree, *choose(tree, scores, config, whole.good))
+    elif config.split == "watershed":
+        inside = _within(whole.window, corner, p.shape)
+        if (p[inside] >= config.threshold).any():
+            labels[inside] = _watershed(
+                p[inside], config.threshold, config.split_strength, whole.radii
+            )
+    else:
+        labels = ndimage.label(p >= config.threshold, output=np.int32)[0]
+    labels = _drop_small(labels, config.min_size_px)
+    return labels if classes is None else part_by_class(labels, classes, config.min_size_px)
+
+
+def _within(
+    window: tuple[int, int, int, int], corner: tuple[int, int], shape: tuple[int, ...]
+) -> tuple[slice, slice]:
+    """Return what of a part lies in a window of the picture, in whole blocks of 2 x 2 px of it."""
+
+    def along(first: int, last: int, start: int, length: int) -> slice:
+        begin = max(first - start, (first - start) % 2)
+        return slice(begin, max(min(last - start, length), begin))
+
+    y0, y1, x0, x1 = window
+    return along(y0, y1, corner[0], shape[0]), along(x0, x1, corner[1], shape[1])

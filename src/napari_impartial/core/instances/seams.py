@@ -1,0 +1,185 @@
+"""Which block of a picture each object belongs to, so that none is cut and none counted twice.
+
+Blocks are cut with a margin, in four rounds, like the fields of a chessboard of four colours. An
+object belongs to the block that its middle lies in. Where blocks agree on an object, that is all
+there is to it. Where they do not, what a block of an earlier round has taken stays taken, and a
+block of a later round takes what nobody has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Area = tuple[slice, slice]
+Instances = npt.NDArray[np.int32]
+
+ROUNDS = 4
+# Of an object that another block has taken more of than this, nothing is left to take.
+_MOST_TAKEN = 0.5
+# So near to the edge of what a block sees, outlines may be those of the edge.
+_RIM_PX = 3
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How a picture is divided.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows and columns of the picture.
+    side : int
+        Of a block, in px; those at the end are smaller.
+    """
+
+    shape: tuple[int, int]
+    side: int
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Blocks along rows and columns."""
+        return -(-self.shape[0] // self.side), -(-self.shape[1] // self.side)
+
+    def __len__(self) -> int:
+        return self.counts[0] * self.counts[1]
+
+    def core(self, block: int) -> Area:
+        """Rows and columns of a block, which are numbered row by row."""
+        return self.around(block, 0)
+
+    def around(self, block: int, margin: int) -> Area:
+        """Rows and columns of a block with a margin, as far as the picture reaches."""
+        row, col = divmod(block, self.counts[1])
+
+        def along(number: int, length: int) -> slice:
+            start = number * self.side
+            return slice(max(start - margin, 0), min(start + self.side + margin, length))
+
+        return along(row, self.shape[0]), along(col, self.shape[1])
+
+    def round_of(self, block: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Return the round, 0 to 3, in which blocks are cut."""
+        row, col = np.divmod(np.asarray(block), self.counts[1])
+        return np.asarray(2 * (row % 2) + col % 2)
+
+    def neighbours(self, block: int) -> Iterator[int]:
+        """Go through the blocks round a block, up to eight."""
+        row, col = divmod(block, self.counts[1])
+        for r in range(max(row - 1, 0), min(row + 2, self.counts[0])):
+            for c in range(max(col - 1, 0), min(col + 2, self.counts[1])):
+                if (r, c) != (row, col):
+                    yield r * self.counts[1] + c
+
+    def holding(
+        self, y: npt.NDArray[np.floating], x: npt.NDArray[np.floating]
+    ) -> npt.NDArray[np.int64]:
+        """Return the block that each place lies in."""
+        row, col = ((v + 0.5).astype(np.int64) // self.side for v in (y, x))
+        return np.asarray(row * self.counts[1] + col)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a block takes.
+
+    Attributes
+    ----------
+    labels : (Y, X) int32
+        Over all that it has seen; 1 to N without gaps.
+    reaches_edge : bool
+        Whether an object goes on beyond what it has seen, and may be its own.
+    clipped : int
+        Own objects that do.
+    """
+
+    labels: Instances
+    reaches_edge: bool
+    clipped: int = 0
+
+
+def claim(
+    labels: Instances, seen: Area, block: int, blocks: Blocks, taken: npt.NDArray[np.bool_]
+) -> Claim:
+    """Choose the objects that are a block's own.
+
+    Parameters
+    ----------
+    labels : (Y, X) int32
+        Objects of what the block has seen, 1 to N without gaps.
+    seen : (slice, slice)
+        Rows and columns of it.
+    block : int
+    blocks : Blocks
+    taken : (Y, X) bool
+        Pixels that blocks of earlier rounds have taken.
+    """
+    count = int(labels.max(initial=0))
+    if not count:
+        return Claim(labels, False)
+    flat = np.flatnonzero(labels)
+    of = labels.reshape(-1)[flat] - 1
+    y, x = np.divmod(flat, labels.shape[1])
+    area = np.bincount(of, minlength=count)
+    holder = blocks.holding(
+        np.bincount(of, y, count) / area + seen[0].start,
+        np.bincount(of, x, count) / area + seen[1].start,
+    )
+    lost = np.bincount(of, taken.reshape(-1)[flat], count)
+    own = holder == block
+    edge = _at_edge(labels, seen, blocks.shape, count)
+    core = blocks.core(block)
+    inside = np.zeros(count + 1, bool)
+    inside[
+        labels[
+            core[0].start - seen[0].start : core[0].stop - seen[0].start,
+            core[1].start - seen[1].start : core[1].stop - seen[1].start,
+        ].reshape(-1)
+    ] = True
+    left_over = (blocks.round_of(holder) < blocks.round_of(block)) & inside[1:] & ~edge
+    free = lost <= _MOST_TAKEN * area
+    wanted = (own | left_over) & free
+    # Where the middle of what goes on beyond is, only a wider look can tell.
+    reaches = bool((inside[1:] & edge & free).any())
+    keep = np.where(wanted, np.cumsum(wanted), 0)
+    mine = np.append(0, keep).astype(np.int32)[labels]
+    damaged = np.unique(keep[wanted & (lost > 0)])
+    mine[taken] = 0
+    for number in damaged.tolist():
+        _keep_largest(mine, number)
+    return Claim(_without_gaps(mine), reaches, int((wanted & edge).sum()))
+
+
+def _at_edge(
+    labels: Instances, seen: Area, shape: tuple[int, int], count: int
+) -> npt.NDArray[np.bool_]:
+    """Tell which objects come near an edge of what is seen that is no edge of the picture."""
+    near = np.zeros(count + 1, bool)
+    if seen[0].start > 0:
+        near[labels[:_RIM_PX].reshape(-1)] = True
+    if seen[0].stop < shape[0]:
+        near[labels[-_RIM_PX:].reshape(-1)] = True
+    if seen[1].start > 0:
+        near[labels[:, :_RIM_PX].reshape(-1)] = True
+    if seen[1].stop < shape[1]:
+        near[labels[:, -_RIM_PX:].reshape(-1)] = True
+    return near[1:]
+
+
+def _keep_largest(labels: Instances, number: int) -> None:
+    """Erase all but the largest piece of an object."""
+    pieces, count = ndimage.label(labels == number)
+    if count > 1:
+        sizes = np.bincount(pieces.reshape(-1))
+        sizes[0] = 0
+        labels[(pieces > 0) & (pieces != sizes.argmax())] = 0
+
+
+def _without_gaps(labels: Instances) -> Instances:
+    present = np.bincount(labels.reshape(-1)) > 0
+    present[0] = False
+    return np.asarray(np.where(present, np.cumsum(present), 0).astype(np.int32)[labels])

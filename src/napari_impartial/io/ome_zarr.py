@@ -1,0 +1,370 @@
+"""OME-Zarr images, labels and plates, read lazily: versions 0.1 to 0.5, zarr 2 and 3.
+
+Nothing but metadata is read on opening; pixels come chunk by chunk as they are asked for.
+What is wrong with a store is said in one sentence that names it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_impartial.core.errors import ImPartialError
+
+from .lazy import LazyArray, LazyImage, first_line, import_zarr
+
+MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+"""Files of which a zarr store or a group in it has at least one."""
+
+# Words of OME-Zarr for units of length and how they are written.
+UNITS = {
+    "angstrom": "Å",
+    "nanometer": "nm",
+    "micrometer": "µm",
+    "millimeter": "mm",
+    "centimeter": "cm",
+    "meter": "m",
+}
+# Before 0.3 there were these five axes and no names.
+_OLD_AXES = "TCZYX"
+
+
+def is_zarr(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a folder is a zarr store or a part of one."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return False
+    return folder.suffix.lower() == ".zarr" or any((folder / name).exists() for name in MARKERS)
+
+
+def name_of(path: str | os.PathLike[str]) -> str:
+    """Return what an image in a store is called: the store, then the way inside of it."""
+    parts = Path(path).parts
+    root = next((i for i, part in enumerate(parts) if part.lower().endswith(".zarr")), None)
+    if root is None:
+        return Path(path).name
+    store = parts[root][: -len(".zarr")]
+    store = store[: -len(".ome")] if store.lower().endswith(".ome") else store
+    return "_".join([store, *parts[root + 1 :]])
+
+
+def open_image(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
+    """Open an image of a store at one of its levels, without reading a pixel.
+
+    Parameters
+    ----------
+    path
+        Folder of an OME-Zarr image, of labels, or of a plain zarr array.
+    level
+        0 is the finest.
+
+    Raises
+    ------
+    ImPartialError
+        If it is no zarr, its metadata is wrong, it holds several images, or the level is not
+        there; the message names the store.
+    """
+    folder = Path(path)
+    node = _open(folder)
+    if _is_array(node):
+        if level:
+            raise ImPartialError(f"{folder} is a single array, which has no level {level}; use 0.")
+        return _plain(folder, node)
+    attributes, version = _ome(node)
+    scales = attributes.get("multiscales")
+    if not scales:
+        raise ImPartialError(_no_image(folder, attributes))
+    scale = _first(scales, folder, "multiscales")
+    datasets = scale.get("datasets")
+    if not isinstance(datasets, list) or not datasets:
+        raise ImPartialError(
+            f"{folder} lists no resolution levels in its metadata; write it again."
+        )
+    if not 0 <= level < len(datasets):
+        last = len(datasets) - 1
+        raise ImPartialError(
+            f"{folder} has no level {level}; it has "
+            + (f"levels 0 to {last}." if last else "level 0 only.")
+        )
+    dataset = datasets[level]
+    name = dataset.get("path") if isinstance(dataset, dict) else None
+    if not isinstance(name, str):
+        raise ImPartialError(f"{folder} does not say where its level {level} lies; write it again.")
+    array = _array(node, name, folder, level)
+    version = version or str(scale.get("version", ""))
+    axes, units = _axes(scale.get("axes"), array.ndim, folder)
+    sizes = _sizes(dataset, scale, axes, folder)
+    unit = units.get("X", "")
+    size = (sizes["Y"], sizes["X"]) if {"Y", "X"} <= set(sizes) else None
+    if size == (1.0, 1.0) and not unit:
+        size = None  # a scale has to be written, even where none is known
+    return LazyImage(
+        folder,
+        LazyArray(array, f"level {level} of {folder}"),
+        axes,
+        _channel_names(attributes),
+        size,
+        unit if size else "",
+        {letter: sizes[letter] for letter in "TZ" if letter in sizes},
+        len(datasets),
+        version,
+    )
+
+
+def open_labels(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
+    """Open labels: those that lie at `path`, or the only ones of the image there.
+
+    Raises
+    ------
+    ImPartialError
+        As :func:`open_image`, and if the image has labels of several names or none.
+    """
+    folder = Path(path)
+    node = _open(folder)
+    if _is_array(node):
+        return open_image(folder, level)
+    attributes, _ = _ome(node)
+    names = label_names(folder)
+    if "image-label" in attributes or ("multiscales" in attributes and not names):
+        return open_image(folder, level)
+    if not names and isinstance(attributes.get("labels"), list):
+        names = [str(name) for name in attributes["labels"]]
+        folder = folder.parent
+    if len(names) != 1:
+        if not names:
+            raise ImPartialError(_no_image(folder, attributes))
+        raise ImPartialError(
+            f"{folder} has labels of {len(names)} names; name one: "
+            + ", ".join(str(folder / "labels" / name) for name in names[:5])
+            + "."
+        )
+    return open_image(folder / "labels" / names[0], level)
+
+
+def label_names(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of an image's labels."""
+    folder = Path(path) / "labels"
+    if not is_zarr(folder):
+        return []
+    node = _open(folder)
+    found = [] if _is_array(node) else _ome(node)[0].get("labels")
+    return [str(name) for name in found] if isinstance(found, list) else []
+
+
+def images_in(path: str | os.PathLike[str]) -> list[Path]:
+    """Return the images of a store: its own, those of a plate's wells, or of a series.
+
+    Raises
+    ------
+    ImPartialError
+        If there are none, or the metadata is wrong.
+    """
+    folder = Path(path)
+    node = _open(folder)
+    if _is_array(node):
+        return [folder]
+    attributes, _ = _ome(node)
+    if attributes.get("multiscales") or "image-label" in attributes:
+        return [folder]
+    if "plate" in attributes:
+        wells = _listed(attributes["plate"], "wells", folder)
+        found = [image for well in wells for image in _well_images(folder / well)]
+    elif "well" in attributes:
+        found = _well_images(folder)
+    else:
+        found = sorted(_series(folder), key=lambda p: (len(p.name), p.name))
+    if not found:
+        raise ImPartialError(_no_image(folder, attributes))
+    return found
+
+
+def well_of(path: str | os.PathLike[str]) -> str:
+    """Return the well that an image of a plate lies in, such as "B/3"; "" for other images."""
+    folder = Path(path)
+    plate = folder.parent.parent.parent
+    if len(folder.parts) < 4 or not is_zarr(plate):
+        return ""
+    node = _open(plate)
+    if _is_array(node) or "plate" not in _ome(node)[0]:
+        return ""
+    return f"{folder.parent.parent.name}/{folder.parent.name}"
+
+
+def _open(folder: Path) -> Any:
+    """Open an array or group for reading."""
+    if not folder.exists():
+        raise ImPartialError(f"{folder} does not exist.")
+    zarr = import_zarr()
+    try:
+        return zarr.open(str(folder), mode="r", use_consolidated=False)
+    except TypeError:  # arrays take no such argument
+        pass
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+    try:
+        return zarr.open(str(folder), mode="r")
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: Path, error: BaseException) -> ImPartialError:
+    if not any((folder / name).exists() for name in MARKERS):
+        return ImPartialError(f"{folder} is no zarr store: it has no metadata ({MARKERS[0]}).")
+    return ImPartialError(
+        f"{folder} cannot be opened; its metadata is damaged ({first_line(error)})."
+    )
+
+
+def _is_array(node: Any) -> bool:
+    return hasattr(node, "shape")
+
+
+def _ome(group: Any) -> tuple[dict[str, Any], str]:
+    """Return a group's OME metadata, and the version where it is said once (0.5 on)."""
+    attributes = dict(group.attrs)
+    ome = attributes.get("ome")
+    if isinstance(ome, dict):
+        return ome, str(ome.get("version", "0.5"))
+    return attributes, ""
+
+
+def _first(value: Any, folder: Path, what: str) -> dict[str, Any]:
+    if not isinstance(value, list) or not isinstance(value[0], dict):
+        raise ImPartialError(f"{folder} has {what} metadata of a form that is not OME-Zarr's.")
+    found: dict[str, Any] = value[0]
+    return found
+
+
+def _no_image(folder: Path, attributes: Mapping[str, Any]) -> str:
+    """Say what a group is that is no image."""
+    for kind, advice in (
+        ("plate", "a plate"),
+        ("well", "a well of a plate"),
+    ):
+        if kind in attributes:
+            return f"{folder} is {advice} without images; name an image."
+    if (folder / "0").is_dir():
+        return (
+            f"{folder} has no OME-Zarr metadata of an image (multiscales); name the array in it, "
+            f"such as {folder / '0'}, or write it as OME-Zarr."
+        )
+    return f"{folder} holds no image; name the group of an OME-Zarr image."
+
+
+def _array(group: Any, name: str, folder: Path, level: int) -> Any:
+    """Return a level's array."""
+    try:
+        array = group[name]
+    except Exception as error:
+        raise ImPartialError(
+            f"Level {level} of {folder} ({name}) is missing or damaged; choose another with "
+            "--level, or copy the store again."
+        ) from error
+    if not _is_array(array):
+        raise ImPartialError(f"Level {level} of {folder} ({name}) is no array; write it again.")
+    return array
+
+
+def _plain(folder: Path, array: Any) -> LazyImage:
+    """Describe an array without OME metadata."""
+    names = getattr(array.metadata, "dimension_names", None) or ()
+    letters = "".join(str(name or "?")[:1].upper() for name in names)
+    known = set(letters) <= set("TZCYX") and len(set(letters)) == len(letters) == array.ndim
+    known = known and {"Y", "X"} <= set(letters)
+    lazy = LazyArray(array, str(folder))
+    return LazyImage(folder, lazy, letters if known else None, None, None, "", {}, 1, "")
+
+
+def _axes(given: Any, ndim: int, folder: Path) -> tuple[str, dict[str, str]]:
+    """Return the letters of the axes and the units of those that have one."""
+    if given is None:
+        if ndim != len(_OLD_AXES):
+            raise ImPartialError(
+                f"{folder} does not say what its {ndim} axes are; write it as OME-Zarr 0.4."
+            )
+        return _OLD_AXES, {}
+    names: list[str] = []
+    units: dict[str, str] = {}
+    for axis in given if isinstance(given, list) else []:
+        name = axis.get("name") if isinstance(axis, dict) else axis
+        names.append(str(name))
+        unit = axis.get("unit") if isinstance(axis, dict) else None
+        if isinstance(unit, str) and unit not in ("", "pixel"):
+            units[str(name).upper()] = UNITS.get(unit, unit)
+    letters = "".join(names).upper()
+    wrong = [name for name in names if name.upper() not in tuple("TZCYX")]
+    if wrong:
+        raise ImPartialError(
+            f"{folder} has an axis called {wrong[0]!r}; only t, c, z, y and x can be used."
+        )
+    if len(letters) != ndim:
+        raise ImPartialError(
+            f"{folder} names {len(letters)} axes but its array has {ndim}; write it again."
+        )
+    if len(set(letters)) < ndim or not {"Y", "X"} <= set(letters):
+        raise ImPartialError(
+            f"{folder} has the axes {', '.join(names)}; an image has y and x, and none twice."
+        )
+    return letters, units
+
+
+def _sizes(
+    dataset: Mapping[str, Any], scale: Mapping[str, Any], axes: str, folder: Path
+) -> dict[str, float]:
+    """Return the size of a step along each axis, where the metadata has it."""
+    found: dict[str, float] = {}
+    for holder in (dataset, scale):
+        for transform in holder.get("coordinateTransformations") or []:
+            if not isinstance(transform, dict) or transform.get("type") != "scale":
+                continue
+            steps = transform.get("scale")
+            if isinstance(steps, str) or not isinstance(steps, Sequence):
+                continue  # kept in a file of its own, which 0.4 allows and nobody writes
+            good = all(isinstance(s, int | float) and np.isfinite(s) and s > 0 for s in steps)
+            if len(steps) != len(axes) or not good:
+                raise ImPartialError(
+                    f"{folder} gives the scale {list(steps)} for the axes {axes}; it needs one "
+                    "number above 0 for each."
+                )
+            for letter, step in zip(axes, steps, strict=True):
+                found[letter] = found.get(letter, 1.0) * float(step)
+    return found
+
+
+def _channel_names(attributes: Mapping[str, Any]) -> tuple[str, ...] | None:
+    omero = attributes.get("omero")
+    channels = omero.get("channels") if isinstance(omero, dict) else None
+    if not isinstance(channels, list):
+        return None
+    found = [str(c.get("label") or "") if isinstance(c, dict) else "" for c in channels]
+    return tuple(found) if any(found) else None
+
+
+def _listed(holder: Any, key: str, folder: Path) -> list[str]:
+    """Return the paths of a plate's wells or of a well's images."""
+    entries = holder.get(key) if isinstance(holder, dict) else None
+    if not isinstance(entries, list):
+        raise ImPartialError(f"{folder} does not list its {key}; write it again.")
+    paths = [entry.get("path") for entry in entries if isinstance(entry, dict)]
+    if len(paths) < len(entries) or not all(isinstance(path, str) for path in paths):
+        raise ImPartialError(f"{folder} has one of its {key} without a path; write it again.")
+    return [str(path) for path in paths]
+
+
+def _well_images(folder: Path) -> list[Path]:
+    node = _open(folder)
+    attributes = {} if _is_array(node) else _ome(node)[0]
+    return [folder / name for name in _listed(attributes.get("well"), "images", folder)]
+
+
+def _series(folder: Path) -> Iterator[Path]:
+    """Find the images that lie side by side in a store, as bioformats2raw writes them."""
+    for part in folder.iterdir():
+        if part.is_dir() and is_zarr(part) and part.name not in ("labels", "OME"):
+            node = _open(part)
+            if not _is_array(node) and _ome(node)[0].get("multiscales"):
+                yield part

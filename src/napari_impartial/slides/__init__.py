@@ -1,0 +1,1 @@
+"""Pictures larger than memory: predicted, cut and measured block by block."""

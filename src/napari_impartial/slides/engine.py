@@ -1,0 +1,179 @@
+"""Who does the steps: threads of this process, processes of this machine, or a cluster.
+
+Dask schedules in each case.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from napari_impartial.core.errors import ImPartialError
+
+Report = Callable[[float], None]
+
+# A worker that is lost takes the steps it was at with it, and these are begun anew elsewhere. A
+# step that so many workers were lost at is the reason.
+_WORKERS_LOST = 5
+MOST_THREADS = 8
+"""Each thread has a block in memory."""
+
+
+class Engine:
+    """Runs a step on many blocks.
+
+    Parameters
+    ----------
+    client : distributed.Client, optional
+        Of a cluster.
+    pool : ThreadPoolExecutor, optional
+        Threads of this process, which do the work where there is no cluster.
+    """
+
+    def __init__(self, client: Any = None, pool: ThreadPoolExecutor | None = None) -> None:
+        self._client, self._pool = client, pool
+
+    def run(
+        self, step: Callable[..., None], arguments: Sequence[tuple[Any, ...]], report: Report
+    ) -> None:
+        """Do a step with each of the arguments, in any order.
+
+        Parameters
+        ----------
+        step : callable
+            Importable, since workers look it up.
+        arguments : sequence of tuple
+        report : callable
+            Gets the share done, 0 to 1.
+
+        Raises
+        ------
+        ImPartialError
+            What a step raises, or if workers are lost again and again.
+        """
+        if not arguments:
+            return
+        if self._client is not None:
+            self._on_cluster(step, arguments, report)
+        else:
+            self._on_threads(step, arguments, report)
+
+    def _on_threads(
+        self, step: Callable[..., None], arguments: Sequence[tuple[Any, ...]], report: Report
+    ) -> None:
+        import dask
+        from dask.callbacks import Callback
+
+        done = 0
+
+        class Count(Callback):
+            def _posttask(self, *_: Any) -> None:
+                nonlocal done
+                done += 1
+                report(done / len(arguments))
+
+        tasks = [dask.delayed(_alone, pure=False)(step, some) for some in arguments]
+        with Count():
+            dask.compute(*tasks, scheduler="threads", pool=self._pool)
+
+    def _on_cluster(
+        self, step: Callable[..., None], arguments: Sequence[tuple[Any, ...]], report: Report
+    ) -> None:
+        from distributed import KilledWorker, as_completed
+
+        futures = self._client.map(_alone, [step] * len(arguments), arguments, pure=False)
+        try:
+            for number, future in enumerate(as_completed(futures, loop=self._client.loop), start=1):
+                future.result()
+                report(number / len(arguments))
+        except KilledWorker as error:
+            raise ImPartialError(
+                "Workers are lost again and again, for want of memory as a rule; use fewer, or "
+                "smaller blocks (--block-px), and --resume."
+            ) from error
+        finally:
+            self._client.cancel(futures)
+
+
+def _alone(step: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Do a step on one core: there are as many at once as there are cores."""
+    import torch
+
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+    step(*arguments)
+
+
+@contextmanager
+def engine(workers: int = 0, scheduler: str = "") -> Iterator[Engine]:
+    """Start what does the work, and end it afterwards.
+
+    Parameters
+    ----------
+    workers : int
+        Processes to start on this machine; 0 works in this process, a thread a core.
+    scheduler : str
+        Address of a Dask scheduler that runs already, such as ``tcp://10.0.0.1:8786``.
+
+    Raises
+    ------
+    ImPartialError
+        If Dask is missing, or no scheduler answers.
+    """
+    try:
+        import dask
+    except ImportError:
+        raise ImPartialError(_missing("zarr")) from None
+    if not workers and not scheduler:
+        before = _torch_threads()
+        try:
+            with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
+                yield Engine(pool=pool)
+        finally:
+            _torch_threads(before)
+        return
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise ImPartialError(_missing("cluster")) from None
+    settings = {
+        "distributed.scheduler.allowed-failures": _WORKERS_LOST,
+        "distributed.logging.distributed": "critical",
+    }
+    with dask.config.set(settings):
+        if scheduler:
+            try:
+                client = Client(scheduler, timeout="20s", set_as_default=False)
+            except (OSError, ValueError, TimeoutError) as error:
+                raise ImPartialError(
+                    f"No Dask scheduler answers at {scheduler}; start one (dask scheduler), or "
+                    "correct --scheduler."
+                ) from error
+            with client:
+                yield Engine(client)
+            return
+        with (
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs="CRITICAL",
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield Engine(client)
+
+
+def _torch_threads(count: int | None = None) -> int:
+    import torch
+
+    if count is not None:
+        torch.set_num_threads(count)
+    return int(torch.get_num_threads())
+
+
+def _missing(extra: str) -> str:
+    return f"Slides are predicted with Dask: pip install 'napari-impartial[{extra}]'"

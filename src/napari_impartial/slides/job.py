@@ -1,0 +1,231 @@
+"""What a run has to do, in words that can be sent to a worker and kept beside the results."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.instances.seams import Blocks
+from napari_impartial.io.ome_zarr_writer import CHUNK_PX, Layout
+
+from .source import Source, open_source
+
+INSTANCES = "instances"
+"""Name of the labels in a result."""
+UNCERTAINTY = "uncertainty"
+"""Name of the last channel of a result's image."""
+BLOCK_PX, BLOCK_OF_MANY_CHANNELS_PX = 2048, 1024
+"""Side of a block; the second of images with more than :data:`FEW_CHANNELS`."""
+FEW_CHANNELS = 8
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to predict.
+
+    Attributes
+    ----------
+    paths : tuple of str
+        Files of the image.
+    state : tuple of int
+        Size and time of change of each, so that a run is not gone on with another image.
+    axes, level
+        As of :func:`.source.open_source`.
+    channels : tuple of int
+        Positions of the channels that the model takes.
+    channel_names : tuple of str
+        Of these.
+    model : str
+        The model's file.
+    model_state : tuple of int
+        Size and time of change of it.
+    class_names : tuple of str
+        Of the foreground classes.
+    prediction, instances, suggestions
+        Settings.
+    scribbles : str
+        Labels that suggestions keep clear of; "" for none.
+    block_px : int
+        Side of a block.
+    version : str
+        Of OME-Zarr.
+    store : str
+        The store that is being written.
+    """
+
+    paths: tuple[str, ...]
+    state: tuple[int, ...]
+    axes: str | None
+    level: int
+    channels: tuple[int, ...]
+    channel_names: tuple[str, ...]
+    model: str
+    model_state: tuple[int, ...]
+    class_names: tuple[str, ...]
+    prediction: PredictionConfig
+    instances: InstanceConfig
+    suggestions: SuggestionConfig
+    scribbles: str
+    block_px: int
+    version: str
+    store: str
+
+    @property
+    def folder(self) -> Path:
+        """Where what is needed during the run lies."""
+        return Path(self.store) / "_run"
+
+    def to_json(self) -> str:
+        """Return it as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """Return it from text."""
+        return _job(text)
+
+    def same_results(self, text: str) -> bool:
+        """Tell whether a job in text leads to the same results in the same place."""
+        try:
+            return _job(text) == self
+        except (ValueError, TypeError, KeyError):
+            return False  # of another version of the program
+
+
+@lru_cache(maxsize=8)
+def _job(text: str) -> Job:
+    values: dict[str, Any] = json.loads(text)
+    for name, kind in (
+        ("prediction", PredictionConfig),
+        ("instances", InstanceConfig),
+        ("suggestions", SuggestionConfig),
+    ):
+        values[name] = kind(**values[name])
+    plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+    return Job(**plain)
+
+
+def state_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return size and time of change of a file, or of a store's metadata."""
+    place = Path(path)
+    for marker in ("zarr.json", ".zattrs", ".zarray"):
+        if (place / marker).exists():
+            place = place / marker
+            break
+    found = place.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=4)
+def source_of(job: Job) -> Source:
+    """Open a job's image, once a process."""
+    source = open_source([Path(p) for p in job.paths], job.axes, job.level)
+    return source.with_channels(job.channels, job.channel_names)
+
+
+def blocks_of(job: Job) -> Blocks:
+    """Return how the planes are divided."""
+    return Blocks(source_of(job).shape, job.block_px)
+
+
+def usual_block(n_channels: int) -> int:
+    """Return the side of a block for images of so many channels, in px."""
+    return BLOCK_PX if n_channels <= FEW_CHANNELS else BLOCK_OF_MANY_CHANNELS_PX
+
+
+def layouts(job: Job) -> tuple[Layout, Layout]:
+    """Return how the maps and the labels are stored."""
+    source = source_of(job)
+    lengths = dict(zip(source.stack_axes, source.stack_shape, strict=True))
+    lengths |= {"C": len(job.class_names) + 1, "Y": source.shape[0], "X": source.shape[1]}
+    axes = "".join(a for a in "TCZYX" if a in lengths)
+    spacing = {a: v for a, v in source.parts[0].spacing.items() if a in lengths}
+    names = (
+        ("probability",)
+        if len(job.class_names) == 1
+        else tuple(f"probability of {name}" for name in job.class_names)
+    )
+    maps = Layout(
+        tuple(lengths[a] for a in axes),
+        axes,
+        np.float32,
+        Path(job.store).name.removeprefix(".").removesuffix(".part").removesuffix(".ome.zarr"),
+        job.version,
+        source.pixel_size,
+        source.pixel_unit,
+        spacing,
+        (*names, UNCERTAINTY),
+        chunk_px=math.gcd(CHUNK_PX, job.block_px),
+    )
+    flat = axes.replace("C", "")
+    labels = replace(
+        maps,
+        shape=tuple(lengths[a] for a in flat),
+        axes=flat,
+        dtype=np.int32,
+        name=INSTANCES,
+        channel_names=(),
+        labels=True,
+    )
+    return maps, labels
+
+
+def level_arrays(job: Job) -> tuple[list[Any], list[Any]]:
+    """Open the levels of the maps and of the labels for writing."""
+    from napari_impartial.io.lazy import import_zarr
+
+    zarr = import_zarr()
+    group = zarr.open_group(job.store, mode="r+", use_consolidated=False)
+    maps, labels = layouts(job)
+    return (
+        [group[str(level)] for level in range(len(maps.shapes))],
+        [group[f"labels/{INSTANCES}/{level}"] for level in range(len(labels.shapes))],
+    )
+
+
+def information_array(job: Job, create: bool = False) -> Any:
+    """Open what the passes disagree on, which only suggestions need; None without passes."""
+    if job.prediction.samples < 2:
+        return None
+    from napari_impartial.io.lazy import import_zarr
+
+    zarr = import_zarr()
+    _, labels = layouts(job)
+    path = str(job.folder / "information.zarr")
+    if create:
+        return zarr.create_array(
+            path, shape=labels.shape, chunks=labels.chunks, dtype=np.float32, overwrite=True
+        )
+    return zarr.open_array(path, mode="r+")
+
+
+def at(job: Job, plane: int, area: tuple[slice, slice], maps: bool = False) -> tuple[Any, ...]:
+    """Return the index of an area of a plane: into labels, or into all channels of the maps."""
+    where = source_of(job).position(plane)
+    axes = layouts(job)[0 if maps else 1].axes
+    return tuple(
+        {"Y": area[0], "X": area[1], "C": slice(None)}.get(a, where.get(a.lower())) for a in axes
+    )
+
+
+def all_blocks(job: Job) -> Iterator[tuple[int, int]]:
+    """Go through planes and their blocks."""
+    count = len(blocks_of(job))
+    for plane in range(source_of(job).n_planes):
+        for block in range(count):
+            yield plane, block
+
+
+def foreground(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability of any foreground class from maps (K, Y, X), uncertainty last."""
+    return np.clip(maps[:-1].sum(axis=0), 0.0, 1.0)

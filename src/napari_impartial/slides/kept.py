@@ -1,0 +1,82 @@
+"""The files that steps leave for each other during a run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_impartial.core.atomic_write import atomic_path
+from napari_impartial.core.instances.object_sums import ObjectSums
+from napari_impartial.core.instances.parts import Whole
+
+from .job import Job
+
+
+def place(job: Job, kind: str, plane: int, block: int | str, ending: str) -> Path:
+    """Return the file that a step writes for a block, or for a plane."""
+    return job.folder / kind / f"{plane}-{block}.{ending}"
+
+
+def whole_of(job: Job, plane: int) -> Whole:
+    """Return what the cut of a plane's parts depends on, once it is known."""
+    return load_whole(place(job, "planes", plane, "whole", "npz"))
+
+
+def save_whole(path: Path, whole: Whole) -> None:
+    """Keep what the cut of a plane's parts depends on."""
+    outlook = whole.outlook
+    sizes = {} if outlook is None else {f"sizes{i}": s for i, s in enumerate(outlook.sizes)}
+    figures = [whole.diameter, whole.good, *whole.radii, *whole.window]
+    typical = np.nan if outlook is None else outlook.typical_area
+    write_arrays(path, figures=figures, typical=typical, **sizes)
+
+
+def load_whole(path: Path) -> Whole:
+    """Read what :func:`save_whole` wrote."""
+    from napari_impartial.core.instances.scoring import Outlook
+
+    with np.load(path, allow_pickle=False) as file:
+        diameter, good, one, two, *window = file["figures"].tolist()
+        typical = float(file["typical"])
+        count = len(file.files) - 2
+        sizes = tuple(file[f"sizes{i}"] for i in range(count))
+    outlook = None if np.isnan(typical) else Outlook(typical, sizes)
+    y0, y1, x0, x1 = (int(v) for v in window)
+    return Whole(diameter, outlook, good, (one, two), (y0, y1, x0, x1))
+
+
+def numbers_of(job: Job, plane: int) -> Mapping[str, NDArray[np.int64]]:
+    """Return the final numbers of objects: where each block's begin, and what they are."""
+    with np.load(place(job, "planes", plane, "numbers", "npz"), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def load_sums(file: Path) -> tuple[ObjectSums, NDArray[np.int64]]:
+    """Read the sums of a block's objects, and the ids of those that may lie in others, too."""
+    with np.load(file, allow_pickle=False) as arrays:
+        sums = ObjectSums(**{f.name: arrays[f.name] for f in fields(ObjectSums)})
+        return sums, arrays["crossing"]
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Write arrays to one file; of labels the shape, too, which can be read by itself."""
+    if "labels" in arrays:
+        labels = arrays["labels"]
+        small = np.uint16 if int(labels.max(initial=0)) < 1 << 16 else np.int32
+        arrays |= {"labels": labels.astype(small), "shape": labels.shape}
+    content = io.BytesIO()
+    np.savez_compressed(content, **{name: np.asarray(value) for name, value in arrays.items()})
+    write(path, content.getvalue())

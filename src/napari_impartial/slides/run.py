@@ -1,0 +1,312 @@
+"""Predicts an image of any size into an OME-Zarr store, and goes on where it was."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.parts import look_at_whole
+from napari_impartial.core.instances.seams import ROUNDS
+from napari_impartial.core.network.model_card import read_card
+from napari_impartial.io.ome_zarr import is_zarr
+from napari_impartial.io.ome_zarr_writer import (
+    CHUNK_PX,
+    create,
+    create_labels,
+    put_in_place,
+    regions,
+)
+
+from .engine import Engine
+from .job import (
+    Job,
+    all_blocks,
+    blocks_of,
+    information_array,
+    layouts,
+    source_of,
+)
+from .kept import place, save_whole, write, write_arrays
+from .steps import cut_block, finish_block, joined, predict_block, sample, shrink
+from .tables import write_places, write_table
+
+SAMPLE_PX = 1 << 23
+"""Up to so many pixels, what the cut depends on is read from the whole picture."""
+
+# How a run's time is divided among its stages, for the progress bar.
+_SHARES = {"predict": 0.75, "cut": 0.13, "finish": 0.1, "shrink": 0.02}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has made.
+
+    Attributes
+    ----------
+    store, table, places : Path
+        The OME-Zarr store, the measurements and the suggestions.
+    n_objects : int
+    area_px : int
+        Of all objects.
+    classes : tuple of int
+        Objects of each foreground class.
+    n_places : int
+    n_clipped : int
+        Objects that are larger than what is looked at at once, and were cut.
+    """
+
+    store: Path
+    table: Path
+    places: Path
+    n_objects: int
+    area_px: int
+    classes: tuple[int, ...]
+    n_places: int
+    n_clipped: int
+
+
+def run(
+    job: Job,
+    result: Path,
+    engine: Engine,
+    report: Callable[[float], None],
+    resume: bool = False,
+) -> Outcome:
+    """Predict an image into a store.
+
+    Parameters
+    ----------
+    job : Job
+    result : Path
+        Where the store is put when it is whole; the table and the suggestions lie beside it.
+    engine : Engine
+    report : callable
+        Gets the share done, 0 to 1.
+    resume : bool
+        Refuse to begin anew where a run with other settings was interrupted.
+
+    Raises
+    ------
+    ImPartialError
+        If another run is at it, or something cannot be read or written. What was finished is
+        kept, and gone on with next time.
+    """
+    if result.exists() and not is_zarr(result):
+        raise ImPartialError(
+            f"{result} exists and is no zarr store; move it or choose another --out."
+        )
+    store = Path(job.store)
+    with _only_one(store):
+        _prepare(job, resume)
+        text = job.to_json()
+        n_planes = source_of(job).n_planes
+        everything = list(all_blocks(job))
+        low, high = read_card(job.model).normalization
+        for plane in range(n_planes):
+            file = place(job, "planes", plane, "ranges", "json")
+            if not file.exists():
+                write(file, json.dumps(source_of(job).ranges(plane, low, high)).encode())
+        stage = _Stages(report)
+        engine.run(
+            predict_block,
+            [
+                (text, plane, block)
+                for plane, block in everything
+                if not place(job, "predicted", plane, block, "json").exists()
+            ],
+            stage.of("predict"),
+        )
+        for plane in range(n_planes):
+            file = place(job, "planes", plane, "whole", "npz")
+            if not file.exists():
+                save_whole(file, look_at_whole(sample(job, plane, SAMPLE_PX), job.instances))
+        blocks = blocks_of(job)
+        for number in range(ROUNDS):
+            engine.run(
+                cut_block,
+                [
+                    (text, plane, block)
+                    for plane, block in everything
+                    if blocks.round_of(block) == number
+                    and not place(job, "cut", plane, block, "npz").exists()
+                ],
+                stage.of("cut", number, ROUNDS),
+            )
+        before = 0
+        for plane in range(n_planes):
+            before = _number(job, plane, before)
+        engine.run(
+            finish_block,
+            [
+                (text, plane, block)
+                for plane, block in everything
+                if not place(job, "measured", plane, block, "npz").exists()
+            ],
+            stage.of("finish"),
+        )
+        _pyramids(job, engine, stage)
+        name = result.name.removesuffix(".ome.zarr")
+        table = result.with_name(f"{name}_measurements.csv")
+        places = result.with_name(f"{name}_suggestions.json")
+        count, area, classes = write_table(job, table)
+        n_places = write_places(job, places)
+        n_clipped = sum(
+            _clipped(place(job, "cut", plane, block, "npz")) for plane, block in everything
+        )
+        shutil.rmtree(job.folder)
+        put_in_place(store, result)
+    return Outcome(result, table, places, count, area, classes, n_places, n_clipped)
+
+
+class _Stages:
+    """Turns the progress of a stage into that of the run."""
+
+    def __init__(self, report: Callable[[float], None]) -> None:
+        self._report = report
+
+    def of(self, name: str, part: int = 0, parts: int = 1) -> Callable[[float], None]:
+        """Return what reports a stage's progress, or that of a part of it."""
+        names = list(_SHARES)
+        begin = sum(_SHARES[n] for n in names[: names.index(name)])
+        share = _SHARES[name] / parts
+        return lambda done: self._report(begin + share * (part + done))
+
+
+@contextmanager
+def _only_one(store: Path) -> Iterator[None]:
+    """Keep two runs from writing into one store."""
+    lock = FileLock(str(store.with_name(f"{store.name}.lock")))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ImPartialError(
+            f"Another run is writing {store}; wait for it, or choose another --out."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _prepare(job: Job, resume: bool) -> None:
+    """Make the store, or find that it is there already from a run that was interrupted."""
+    store, plan = Path(job.store), job.folder / "job.json"
+    if plan.exists():
+        if job.same_results(plan.read_text("utf-8")):
+            return
+        if resume:
+            raise ImPartialError(
+                f"{store} is of an interrupted run with another image, model or settings; give "
+                "the same, or leave out --resume to begin anew."
+            )
+    shutil.rmtree(store, ignore_errors=True)
+    maps, labels = layouts(job)
+    create(store, maps)
+    create_labels(store, labels)
+    job.folder.mkdir(parents=True)
+    information_array(job, create=True)
+    write(plan, job.to_json().encode())
+
+
+def _number(job: Job, plane: int, before: int) -> int:
+    """Give numbers to a plane's objects, after those of the planes before; return the last."""
+    file = place(job, "planes", plane, "numbers", "npz")
+    if file.exists():
+        with np.load(file, allow_pickle=False) as arrays:
+            return int(arrays["bounds"][-1])
+    blocks = blocks_of(job)
+    counts, reach = [], 0
+    for block in range(len(blocks)):
+        with np.load(place(job, "cut", plane, block, "npz"), allow_pickle=False) as arrays:
+            counts.append(int(arrays["count"]))
+            for part, start, length in zip(
+                blocks.core(block), arrays["corner"].tolist(), arrays["shape"].tolist(), strict=True
+            ):
+                over = max(part.start - start, start + length - part.stop) if length else 0
+                reach = max(reach, -(-over // blocks.side))
+    first = np.concatenate([[0], np.cumsum(counts)])
+    if not joined(job):
+        bounds = first + before
+        write_arrays(file, first=bounds[:-1], bounds=bounds, reach=reach)
+        return int(bounds[-1])
+    ids = _joined(job, plane, first)
+    ids[ids > 0] += before
+    greatest = [ids[a:b].max(initial=before) for a, b in itertools.pairwise(first)]
+    bounds = np.maximum.accumulate([before, *greatest])
+    write_arrays(file, first=first, ids=ids, bounds=bounds, reach=0)
+    return int(bounds[-1])
+
+
+def _clipped(file: Path) -> int:
+    with np.load(file, allow_pickle=False) as arrays:
+        return int(arrays["clipped"]) if "clipped" in arrays else 0
+
+
+def _joined(job: Job, plane: int, first: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Join components that touch across the borders of blocks, and drop the small ones.
+
+    Returns
+    -------
+    (N,) int64
+        The number of each component of each block, 0 for those that are dropped.
+    """
+    blocks = blocks_of(job)
+    n = int(first[-1])
+    areas = np.zeros(n, np.int64)
+    pairs = [np.zeros((2, 0), np.int64)]
+    n_cols = blocks.counts[1]
+    above: dict[int, Any] = {}
+    for block in range(len(blocks)):
+        with np.load(place(job, "cut", plane, block, "npz"), allow_pickle=False) as arrays:
+            edges = {name: arrays[name].astype(np.int64) for name in ("top", "left")}
+            ends = {name: arrays[name].astype(np.int64) for name in ("bottom", "right")}
+            areas[first[block] : first[block + 1]] = arrays["areas"]
+        for edge, end, other, there in (
+            (edges["top"], "bottom", block - n_cols, block >= n_cols),
+            (edges["left"], "right", block - 1, block % n_cols > 0),
+        ):
+            if there:
+                theirs = above[other][end]
+                both = (edge > 0) & (theirs > 0)
+                pairs.append(
+                    np.stack([edge[both] - 1 + first[block], theirs[both] - 1 + first[other]])
+                )
+        above[block] = ends
+        above.pop(block - n_cols - 1, None)
+    one, two = np.concatenate(pairs, axis=1)
+    graph = sparse.coo_matrix((np.ones(len(one), np.int8), (one, two)), shape=(n, n))
+    _, root = csgraph.connected_components(graph, directed=False)
+    size = np.bincount(root, areas, int(root.max(initial=-1)) + 1)
+    kept = size >= max(job.instances.min_size_px, 1)
+    number = np.where(kept, np.cumsum(kept), 0)
+    return np.asarray(number[root] if n else np.zeros(0, np.int64), dtype=np.int64)
+
+
+def _pyramids(job: Job, engine: Engine, stage: _Stages) -> None:
+    """Write the coarser levels; quick enough to be done again."""
+    text = job.to_json()
+    shapes = [layout.shapes for layout in layouts(job)]
+    n_levels = len(shapes[0])
+    for level in range(1, n_levels):
+        engine.run(
+            shrink,
+            [
+                (text, level, which == 0, region)
+                for which in (0, 1)
+                for region in regions(shapes[which][level], 2 * CHUNK_PX)
+            ],
+            stage.of("shrink", level - 1, n_levels - 1),
+        )

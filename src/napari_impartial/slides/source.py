@@ -1,0 +1,253 @@
+"""An image in files of which areas are read as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_impartial.core.data.axes import check_axes, guess_axes
+from napari_impartial.core.data.image import (
+    MOST_PIXELS_RANKED,
+    SAMPLE_PIXELS,
+    percentiles,
+    planes,
+    to_float32,
+)
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io.lazy import LazyImage
+from napari_impartial.io.lazy_files import open_lazy
+
+Area = tuple[slice, slice]
+"""Rows and columns."""
+
+# So much of a channel is read at once where all of it is gone through.
+_BAND_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An image of one or more files, with the channels that are in use.
+
+    Attributes
+    ----------
+    parts : tuple of LazyImage
+        The files; each has a channel or more of the image.
+    letters : str
+        Axes of each file, of ``TZCYX``.
+    channel_names : tuple of str
+    picks : tuple of (int, int)
+        File and position in it of each channel.
+    shape : (int, int)
+        Rows and columns.
+    stack_axes, stack_shape
+        As of :class:`cli.inputs.ImageFile`.
+    """
+
+    parts: tuple[LazyImage, ...]
+    letters: str
+    channel_names: tuple[str, ...]
+    picks: tuple[tuple[int, int], ...]
+    shape: tuple[int, int]
+    stack_axes: str
+    stack_shape: tuple[int, ...]
+
+    @property
+    def pixel_size(self) -> tuple[float, float] | None:
+        """Height and width of a pixel, if known."""
+        return self.parts[0].pixel_size
+
+    @property
+    def pixel_unit(self) -> str:
+        """Unit of :attr:`pixel_size`."""
+        return self.parts[0].pixel_unit
+
+    @property
+    def n_planes(self) -> int:
+        """Planes of the stack, in order of time points, then slices."""
+        return int(np.prod(self.stack_shape, dtype=np.int64))
+
+    def position(self, plane: int) -> dict[str, int]:
+        """Return where a plane lies in its stack, such as ``{"z": 3}``."""
+        place = np.unravel_index(plane, self.stack_shape) if self.stack_shape else ()
+        return {a.lower(): int(i) for a, i in zip(self.stack_axes, place, strict=True)}
+
+    def with_channels(self, places: Sequence[int], names: Sequence[str] | None = None) -> Source:
+        """Return the source with some of its channels, in the given order."""
+        kept = names if names is not None else [self.channel_names[i] for i in places]
+        return replace(
+            self,
+            picks=tuple(self.picks[i] for i in places),
+            channel_names=tuple(kept),
+        )
+
+    def read(self, plane: int, area: Area, channels: Sequence[int] | None = None) -> NDArray[Any]:
+        """Read raw intensities (C, Y, X) of an area of a plane, in the files' own type."""
+        wanted = self.picks if channels is None else [self.picks[i] for i in channels]
+        where = self.position(plane)
+        together = self.letters.endswith("C")  # interleaved: all channels are read anyway
+        whole: dict[int, NDArray[Any]] = {}
+        found = []
+        for part, channel in wanted:
+            index: list[Any] = []
+            for letter in self.letters:
+                if letter == "Y":
+                    index.append(area[0])
+                elif letter == "X":
+                    index.append(area[1])
+                elif letter == "C":
+                    index.append(slice(None) if together else channel)
+                else:
+                    index.append(where.get(letter.lower(), 0))
+            array = self.parts[part].array
+            if together:
+                if part not in whole:
+                    whole[part] = array[tuple(index)]
+                plane_of = whole[part][..., channel]
+            else:
+                plane_of = array[tuple(index)]
+            kept = [letter for letter in self.letters if letter in "YX"]
+            found.append(plane_of.T if kept == ["X", "Y"] else plane_of)
+        return np.stack(found)
+
+    def ranges(self, plane: int, low: float, high: float) -> tuple[tuple[float, float], ...]:
+        """Return the intensities that become 0 and 1, of each channel of a plane.
+
+        They are those of :func:`core.data.image.intensity_range`, from the same sample, without the
+        channel ever being in memory.
+        """
+        return tuple(self._range(plane, c, low, high) for c in range(len(self.picks)))
+
+    def _range(self, plane: int, channel: int, low: float, high: float) -> tuple[float, float]:
+        size = self.shape[0] * self.shape[1]
+        picked = None
+        if size > MOST_PIXELS_RANKED:
+            picked = np.sort(np.random.default_rng(0).integers(size, size=SAMPLE_PIXELS))
+        values = self._gather(plane, channel, picked)
+        found = percentiles(values, low, high)
+        if picked is not None and not found[1] > found[0]:
+            # Nearly all of it is one value, and what differs decides.
+            same = found[0]
+            others = self._gather(plane, channel, None, other_than=same)
+            above, below = others[others > same], others[others < same]
+            top = float(np.percentile(above, high)) if above.size else same
+            bottom = float(np.percentile(below, low)) if below.size else same
+            return bottom, top
+        return found
+
+    def _gather(
+        self,
+        plane: int,
+        channel: int,
+        picked: NDArray[np.int64] | None,
+        other_than: float | None = None,
+    ) -> NDArray[np.float32]:
+        """Read some or all values of a channel, band by band."""
+        height, width = self.shape
+        itemsize = self.parts[self.picks[channel][0]].array.dtype.itemsize
+        rows = max(1, _BAND_BYTES // max(width * itemsize, 1))
+        found: list[NDArray[np.float32]] = []
+        step = 1
+        for start in range(0, height, rows):
+            area = slice(start, min(start + rows, height)), slice(0, width)
+            values = None
+            if picked is not None:
+                first, last = np.searchsorted(picked, (start * width, area[0].stop * width))
+                if first == last:
+                    continue
+                values = to_float32(self.read(plane, area, [channel]))[0].reshape(-1)
+                values = values[picked[first:last] - start * width]
+            else:
+                values = to_float32(self.read(plane, area, [channel]))[0].reshape(-1)
+                if other_than is not None:
+                    values = values[(values != other_than) & np.isfinite(values)][::step]
+            found.append(values)
+            if other_than is not None and sum(map(len, found)) > MOST_PIXELS_RANKED:
+                found, step = [np.concatenate(found)[::2]], 2 * step
+        return np.concatenate(found)
+
+
+def open_source(paths: Sequence[Path], axes: str | None = None, level: int = 0) -> Source:
+    """Open an image.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files that are its channels, one after the other.
+    axes : str, optional
+        Letters of ``TZCYX``; by default what the files say or their shape suggests.
+    level : int
+        Resolution, 0 the finest.
+
+    Raises
+    ------
+    ImPartialError
+        If a file cannot be read, or they do not fit together.
+    """
+    parts = tuple(open_lazy(path, level) for path in paths)
+    letters, names, picks = "", [], []
+    for number, part in enumerate(parts):
+        try:
+            letters_of = _letters(part, axes)
+            # What the channels are, and what they are called, is told by a corner of the image.
+            corner = tuple(
+                slice(None) if a == "C" else slice(0, 8 if a in "YX" else 1) for a in letters_of
+            )
+            (first,) = planes(
+                part.array[corner],
+                letters_of,
+                _names(part, letters_of),
+                part.path.name,
+                colour=part.colour,
+            )
+        except ImPartialError as error:
+            if str(part.path) in str(error):
+                raise
+            raise ImPartialError(f"{part.path}: {error}") from error
+        if number and (letters_of, _stack(part, letters_of)) != (
+            letters,
+            _stack(parts[0], letters),
+        ):
+            raise ImPartialError(
+                f"{part.path} has other planes or axes than {parts[0].path}; files that are "
+                "channels of one image need the same."
+            )
+        letters = letters_of
+        names += list(first.channel_names)
+        picks += [(number, channel) for channel in range(first.n_channels)]
+        if part.opacity and axes is None and first.n_channels > 1:
+            # It says where the picture is, and not what it shows.
+            names, picks = names[:-1], picks[:-1]
+    shape, stack_axes, stack_shape = _stack(parts[0], letters)
+    return Source(parts, letters, _distinct(names), tuple(picks), shape, stack_axes, stack_shape)
+
+
+def _letters(part: LazyImage, axes: str | None) -> str:
+    if axes is not None:
+        given = axes.upper()
+        dropped = len(given) > part.array.ndim and set(part.axes or "?") <= set(given)
+        return check_axes(part.axes or "" if dropped else given, part.array.ndim)
+    return part.axes or guess_axes(part.array.shape, part.array.dtype)
+
+
+def _names(part: LazyImage, letters: str) -> tuple[str, ...] | None:
+    count = part.array.shape[letters.index("C")] if "C" in letters else 1
+    names = part.channel_names
+    return names if names is not None and len(names) == count else None
+
+
+def _stack(part: LazyImage, letters: str) -> tuple[tuple[int, int], str, tuple[int, ...]]:
+    """Return rows and columns, and the axes of the stack with their lengths."""
+    size = dict(zip(letters, part.array.shape, strict=True))
+    stacked = [a for a in "TZ" if size.get(a, 1) > 1]
+    return (size["Y"], size["X"]), "".join(stacked), tuple(size[a] for a in stacked)
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    from napari_impartial.core.data.image import distinct_names
+
+    return distinct_names(names)

@@ -1,0 +1,65 @@
+"""Objects through depth and time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_impartial.core.instances.linking import link, link_along
+from napari_impartial.core.instances.metrics import match
+
+
+def balls() -> np.ndarray:
+    """Three balls in (Z, Y, X), two of which touch in some planes."""
+    z, y, x = np.mgrid[:20, :60, :60]
+    truth = np.zeros(z.shape, np.int32)
+    for number, (cz, cy, cx, r) in enumerate([(7, 20, 20, 6), (10, 20, 33, 7), (12, 45, 40, 5)], 1):
+        truth[(z - cz) ** 2 + (y - cy) ** 2 + (x - cx) ** 2 <= r * r] = number
+    return truth
+
+
+def shuffled(stack: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Numbers that start anew in each plane, in any order."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros_like(stack)
+    for plane, into in zip(stack, out, strict=True):
+        ids = np.unique(plane[plane > 0])
+        for new, old in enumerate(rng.permutation(ids), start=1):
+            into[plane == old] = new
+    return out
+
+
+def test_balls_are_whole_again() -> None:
+    truth = balls()
+    apart = shuffled(truth)
+    assert match(truth, apart, 0.5).f1 < 0.8
+    linked = np.stack(link(list(apart)))
+    assert match(truth, linked, 1.0).f1 == 1.0
+    assert np.unique(linked).tolist() == [0, 1, 2, 3]
+
+
+def test_one_plane_may_miss_an_object_and_two_may_not() -> None:
+    truth = balls()
+    for missed, count in ((slice(12, 13), 3), (slice(12, 14), 4)):
+        stack = truth.copy()
+        stack[missed][truth[missed] == 3] = 0
+        assert np.stack(link(list(shuffled(stack)))).max() == count
+
+
+def test_neighbours_do_not_become_one_and_swap_no_numbers() -> None:
+    # Each moves by a third of its width: the old place of one is nearly the new one of the next.
+    planes = [np.repeat(np.arange(1, 5), 9)[None].repeat(6, 0) for _ in range(3)]
+    planes = [np.roll(np.pad(plane, [(0, 0), (0, 12)]), 3 * i, 1) for i, plane in enumerate(planes)]
+    linked = link(planes)
+    for i, plane in enumerate(planes):
+        np.testing.assert_array_equal(linked[i], plane)
+
+
+def test_other_axes_are_apart_and_nothing_is_linked_to_nothing() -> None:
+    truth = balls()
+    both = np.stack([shuffled(truth), shuffled(truth, 1)])  # T, Z, Y, X
+    linked = link_along(both, 1)
+    assert np.unique(linked).tolist() == list(range(7))
+    assert not set(np.unique(linked[0])) & set(np.unique(linked[1])) - {0}
+    assert match(truth, linked[1], 1.0).f1 == 1.0
+    assert link_along(both, 0).max() >= 3
+    assert not np.stack(link([np.zeros((4, 4), int)] * 3)).any()

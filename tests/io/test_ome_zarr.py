@@ -1,0 +1,204 @@
+"""OME-Zarr in and out: what the metadata says, what is wrong with it, and what others read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import yaozarrs
+import zarr
+
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io import read_images, read_label_stack, read_labels, stem
+from napari_impartial.io.lazy_files import open_lazy, plane_pixels
+from napari_impartial.io.ome_zarr import images_in, open_image, well_of
+from napari_impartial.io.ome_zarr_writer import VERSIONS, Layout, create_labels, write_image
+
+AXES = [
+    {"name": "c", "type": "channel"},
+    {"name": "y", "type": "space", "unit": "micrometer"},
+    {"name": "x", "type": "space", "unit": "micrometer"},
+]
+
+
+def picture(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 999, shape).astype(np.uint16)
+
+
+def by_hand(path: Path, array: np.ndarray, **changes: Any) -> Path:
+    """Write an image of two levels without any library, as OME-Zarr 0.4."""
+
+    def level(name: str, x: np.ndarray) -> None:
+        description = {
+            "zarr_format": 2, "shape": x.shape, "chunks": x.shape, "dtype": "<u2",
+            "compressor": None, "fill_value": 0, "order": "C", "filters": None,
+            "dimension_separator": "/",
+        }  # fmt: skip
+        chunk = path.joinpath(name, *("0" * x.ndim))
+        chunk.parent.mkdir(parents=True)
+        chunk.write_bytes(x.astype("<u2").tobytes())
+        (path / name / ".zarray").write_text(json.dumps(description))
+
+    level("0", array)
+    level("1", array[..., ::2, ::2])
+    datasets = [
+        {
+            "path": str(k),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [1, 0.5 * 2**k, 0.25 * 2**k]},
+            ],
+        }
+        for k in (0, 1)
+    ]
+    scales = {"version": "0.4", "axes": AXES, "datasets": datasets, **changes}
+    channels = [{"label": "DAPI"}, {"label": "CD8"}]
+    attributes = {"multiscales": [scales], "omero": {"channels": channels}}
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+    (path / ".zattrs").write_text(json.dumps(attributes))
+    return path
+
+
+def test_what_a_store_says_of_itself(tmp_path: Path) -> None:
+    array = picture(2, 40, 30)
+    path = by_hand(tmp_path / "cells.ome.zarr", array)
+    (image,) = read_images(path)
+    assert (image.name, image.channel_names) == ("cells", ("DAPI", "CD8"))
+    assert (image.pixel_size, image.pixel_unit) == ((0.5, 0.25), "µm")
+    np.testing.assert_array_equal(image.channels, array)
+    (half,) = read_images(path, level=1, channels=["CD8"])
+    assert half.pixel_size == (1.0, 0.5)
+    np.testing.assert_array_equal(half.channels[0], array[1, ::2, ::2])
+    assert plane_pixels(path) == 1200
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_images_and_labels_are_valid_and_come_back(version: str, tmp_path: Path) -> None:
+    array = picture(2, 1100, 600).astype(np.float32)
+    path = tmp_path / "a.ome.zarr"
+    layout = Layout(
+        array.shape, "CYX", np.float32, "a", version, (0.5, 0.5), "µm", {}, ("one", "two")
+    )
+    write_image(path, array, layout)
+    ids = np.arange(1100 * 600, dtype=np.int32).reshape(1100, 600) // 999
+    flat = Layout(ids.shape, "YX", np.int32, "instances", version, (0.5, 0.5), "µm", labels=True)
+    create_labels(path, flat)[0][...] = ids
+    for place in (path, path / "labels" / "instances"):
+        yaozarrs.validate_zarr_store(str(place))
+    image = open_image(path, 1)
+    assert (image.version, image.n_levels, image.array.shape) == (version, 3, (2, 550, 300))
+    mean = array[:, :2, :2].mean(axis=(1, 2))
+    np.testing.assert_allclose(image.array[:, 0, 0], mean, rtol=1e-6)
+    np.testing.assert_array_equal(read_labels(path), ids)
+    assert zarr.open_group(str(path)).metadata.zarr_format == (2 if version == "0.4" else 3)
+
+
+def test_a_stack_is_read_plane_by_plane_in_our_order(tmp_path: Path) -> None:
+    array = picture(2, 1, 3, 8, 9)  # t, c, z, y, x
+    path = tmp_path / "s.zarr"
+    write_image(path, array, Layout(array.shape, "TCZYX", np.uint16, channel_names=("a",)))
+    planes = read_images(path)
+    assert [plane.name for plane in planes][:2] == ["s [t=0, z=0]", "s [t=0, z=1]"]
+    np.testing.assert_array_equal(planes[4].channels[0], array[1, 0, 1])
+
+
+def test_plates_are_sets_of_images(tmp_path: Path) -> None:
+    plate = tmp_path / "p.ome.zarr"
+    for well in ("A/1", "B/2"):
+        by_hand(plate / well / "0", picture(2, 8, 8))
+        (plate / well / ".zgroup").write_text('{"zarr_format": 2}')
+        attributes = {"well": {"images": [{"path": "0"}], "version": "0.4"}}
+        (plate / well / ".zattrs").write_text(json.dumps(attributes))
+    (plate / ".zgroup").write_text('{"zarr_format": 2}')
+    wells = [{"path": "A/1"}, {"path": "B/2"}]
+    (plate / ".zattrs").write_text(json.dumps({"plate": {"wells": wells}}))
+    found = images_in(plate)
+    assert found == [plate / "A" / "1" / "0", plate / "B" / "2" / "0"]
+    assert [well_of(path) for path in found] == ["A/1", "B/2"]
+    assert stem(found[1]) == "p_B_2_0"
+    assert images_in(plate / "B" / "2") == found[1:]
+    assert images_in(found[0]) == found[:1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"axes": AXES[1:]}, "names 2 axes but its array has 3"),
+        ({"axes": [{"name": "q"}, *AXES[1:]]}, "an axis called 'q'"),
+        ({"axes": [AXES[1], *AXES[1:]]}, "none twice"),
+        ({"axes": None}, "does not say what its 3 axes are"),
+        ({"datasets": []}, "lists no resolution levels"),
+        ({"datasets": [{"path": 3}]}, "where its level 0 lies"),
+        ({"datasets": [{"path": "9"}]}, "missing or damaged"),
+        (
+            {
+                "datasets": [
+                    {
+                        "path": "0",
+                        "coordinateTransformations": [{"type": "scale", "scale": [1, 0, 1]}],
+                    }
+                ]
+            },
+            "one number above 0 for each",
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_metadata(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    path = by_hand(tmp_path / "bad.ome.zarr", picture(2, 8, 8), **changes)
+    with pytest.raises(ImPartialError, match=said) as error:
+        read_images(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_broken_or_not_there(tmp_path: Path) -> None:
+    path = by_hand(tmp_path / "a.ome.zarr", picture(2, 8, 8))
+    with pytest.raises(ImPartialError, match="no level 2; it has levels 0 to 1"):
+        read_images(path, level=2)
+    (path / "0" / "0" / "0" / "0").write_bytes(b"short")
+    with pytest.raises(ImPartialError, match="damaged or incomplete"):
+        read_images(path)
+    (path / ".zattrs").write_text("{")
+    with pytest.raises(ImPartialError, match="its metadata is damaged"):
+        read_images(path)
+    empty = tmp_path / "b.zarr"
+    empty.mkdir()
+    with pytest.raises(ImPartialError, match="no zarr store"):
+        read_images(empty)
+    with pytest.raises(ImPartialError, match="does not exist"):
+        read_images(tmp_path / "c.zarr")
+
+
+def test_labels_of_several_names_have_to_be_chosen_from(tmp_path: Path) -> None:
+    path = by_hand(tmp_path / "a.ome.zarr", picture(2, 8, 8))
+    for name in ("cells", "nuclei"):
+        layout = Layout((8, 8), "YX", np.int32, name, "0.4", labels=True)
+        create_labels(path, layout)[0][...] = len(name)
+    with pytest.raises(ImPartialError, match="labels of 2 names; name one"):
+        read_label_stack(path)
+    assert (read_labels(path / "labels" / "nuclei") == 6).all()
+
+
+def test_parts_of_a_pyramidal_tiff(tmp_path: Path) -> None:
+    array, path = picture(2, 256, 192), tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as file:
+        metadata = {"axes": "CYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+        file.write(array, subifds=1, tile=(64, 64), metadata=metadata)
+        file.write(array[:, ::2, ::2], subfiletype=1, tile=(64, 64))
+    lazy = open_lazy(path)
+    assert (lazy.axes, lazy.array.shape, lazy.pixel_size) == ("CYX", array.shape, (0.5, 0.5))
+    np.testing.assert_array_equal(lazy.array[1, 100:110, 60:70], array[1, 100:110, 60:70])
+    (half,) = read_images(path, level=1)
+    assert (half.shape, half.pixel_size) == ((128, 96), (1.0, 1.0))
+    with pytest.raises(ImPartialError, match="no level 2"):
+        open_lazy(path, 2)
+
+
+def test_formats_that_need_a_reader_say_which(tmp_path: Path) -> None:
+    path = tmp_path / "slide.czi"
+    path.write_bytes(b"ZISRAWFILE")
+    with pytest.raises(ImPartialError, match="pip install bioio bioio-czi"):
+        read_images(path)

@@ -1,0 +1,233 @@
+"""Whole runs over blocks: the same as in one piece, resumed, and by workers one of which dies."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from napari_impartial.core.config import (
+    InstanceConfig,
+    ModelConfig,
+    PredictionConfig,
+    SuggestionConfig,
+    TrainingConfig,
+)
+from napari_impartial.core.data.image import normalize
+from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.cutter import to_instances
+from napari_impartial.core.instances.measurements import measure
+from napari_impartial.core.instances.metrics import match
+from napari_impartial.core.network.model_file import load_model, save_model
+from napari_impartial.core.prediction.predict import predict
+from napari_impartial.core.training.fit import fit
+from napari_impartial.io import read_images, read_labels, write_tiff
+from napari_impartial.io.ome_zarr import open_image
+from napari_impartial.slides.engine import Engine, engine
+from napari_impartial.slides.job import Job, state_of
+from napari_impartial.slides.run import run
+from napari_impartial.slides.source import open_source
+
+PREDICTION = PredictionConfig(samples=2, precision="float32", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image that is not worth blocks, and a model that finds its cells."""
+    made = tmp_path_factory.mktemp("slide")
+    small, large = tissue((128, 128), 2, seed=1), tissue((200, 270), 2, seed=3)
+    write_tiff(made / "a.tif", large.image.channels, "CYX", pixel_size=(0.5, 0.5), pixel_unit="µm")
+    training = fit(
+        [small.image],
+        [small.scribbles(0.4)],
+        ModelConfig(base_features=4, depth=2),
+        TrainingConfig(max_steps=60, patch_size=64, learning_rate=0.02, ema_decay=0.9),
+    )
+    try:
+        while True:
+            next(training)
+    except StopIteration as end:
+        save_model(end.value, made / "m.impartial")
+    return made
+
+
+def job_of(folder: Path, name: str, **settings: Any) -> Job:
+    image, model = folder / "a.tif", folder / "m.impartial"
+    return Job(
+        (str(image),), state_of(image), None, 0, (0, 1), ("channel 1", "channel 2"),
+        str(model), state_of(model), ("cell",), PREDICTION,
+        InstanceConfig(**settings), SuggestionConfig(count=5), "", 64, "0.5",
+        str(folder / f".{name}.ome.zarr.part"),
+    )  # fmt: skip
+
+
+def go(
+    job: Job, folder: Path, name: str, engine_: Engine, report: Callable[[float], None] = bool
+) -> Any:
+    return run(job, folder / f"{name}.ome.zarr", engine_, report)
+
+
+def digest(folder: Path, name: str) -> str:
+    """Sum of all bytes of a result."""
+    found = hashlib.sha256()
+    files = sorted((folder / f"{name}.ome.zarr").rglob("*"))
+    for file in [*files, folder / f"{name}_measurements.csv"]:
+        if file.is_file() and file.parent.name != f"{name}.ome.zarr":
+            found.update(file.read_bytes())
+    return found.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def threads() -> Iterator[Engine]:
+    with engine() as found:
+        # All threads begin now, before a test that would be said to leave them behind.
+        found.run(time.sleep, [(0.1,)] * 16, bool)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def usual(folder: Path, threads: Engine) -> str:
+    """A run that nothing happens to."""
+    go(job_of(folder, "usual"), folder, "usual", threads)
+    return digest(folder, "usual")
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"split": "watershed", "grow_px": 2}, {"split": "components"}], ids=str
+)
+def test_blocks_give_what_the_whole_gives(
+    settings: dict[str, Any], folder: Path, threads: Engine
+) -> None:
+    (image,) = read_images(folder / "a.tif")
+    prediction = predict(image, load_model(folder / "m.impartial"), PREDICTION)
+    expected = to_instances(prediction.foreground, InstanceConfig(**settings))
+    done = go(job_of(folder, "whole", **settings), folder, "whole", threads)
+    found = read_labels(done.store)
+    assert expected.max() > 30
+    assert match(expected, found, 0.95).f1 == 1.0
+    assert (np.unique(found) == np.arange(expected.max() + 1)).all()
+    maps = open_image(done.store)
+    np.testing.assert_allclose(maps.array[0], prediction.probability[1], atol=1e-5)
+    np.testing.assert_allclose(maps.array[1], prediction.entropy, atol=1e-5)
+    assert (maps.pixel_size, maps.pixel_unit) == ((0.5, 0.5), "µm")
+    table = measure(found, image, prediction.probability, prediction.entropy)
+    with open(done.table, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == list(table)
+    for name, column in table.items():
+        ours = [float(row[name]) for row in rows]
+        np.testing.assert_allclose(ours, column, rtol=1e-3, atol=2e-3, err_msg=name)
+    places = json.loads(done.places.read_text("utf-8"))
+    assert [place["rank"] for place in places] == list(range(1, len(places) + 1))
+    assert all(place["image"] == "whole" for place in places)
+    assert not (folder / ".whole.ome.zarr.part").exists()
+
+
+def test_an_interrupted_run_goes_on_where_it_was(folder: Path, threads: Engine, usual: str) -> None:
+    job = job_of(folder, "again")
+
+    def stop(share: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(job, folder, "again", threads, stop)
+    marks = list((job.folder / "predicted").iterdir())
+    assert len(marks) > 5
+    before = {mark: mark.stat().st_mtime_ns for mark in marks}
+    shares: list[float] = []
+    go(job, folder, "again", threads, shares.append)
+    assert digest(folder, "again") == usual
+    with pytest.raises(KeyboardInterrupt):
+        go(job, folder, "again", threads, stop)
+    other = replace(job, instances=InstanceConfig(threshold=0.6))
+    with pytest.raises(ImPartialError, match="interrupted run with another image, model or"):
+        run(other, folder / "again.ome.zarr", threads, bool, resume=True)
+    assert len(before) == len(marks)
+
+
+def test_two_runs_do_not_write_into_one_store(folder: Path, threads: Engine) -> None:
+    job = job_of(folder, "locked")
+    with (
+        FileLock(f"{job.store}.lock"),
+        pytest.raises(ImPartialError, match="Another run is writing"),
+    ):
+        go(job, folder, "locked", threads)
+
+
+KILLING = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_slides import engine, go, job_of
+
+if __name__ == "__main__":
+    folder, killed = Path({folder!r}), []
+    with engine(workers=2) as found:
+        workers = list(found._client.run(os.getpid).values())
+
+        def report(share):
+            if share > 0.3 and not killed:
+                os.kill(workers[0], signal.SIGKILL)
+                killed.append(workers[0])
+
+        go(job_of(folder, "killed"), folder, "killed", found, report)
+    print("killed", *killed)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+def test_a_worker_that_dies_costs_its_blocks_only(folder: Path, usual: str, tmp_path: Path) -> None:
+    # In a process of its own: the workers import the script that they are started from.
+    script = tmp_path / "killing.py"
+    tests = str(Path(__file__).parent)
+    script.write_text(KILLING.format(tests=tests, folder=str(folder)), encoding="utf-8")
+    source = str(Path(__file__).resolve().parents[2] / "src")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script],
+        env={**os.environ, "PYTHONPATH": source},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("killed ")
+    assert digest(folder, "killed") == usual
+
+
+def test_intensities_are_ranked_as_of_an_image_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_impartial.core.data import image as of_images
+    from napari_impartial.slides import source as of_slides
+
+    rng = np.random.default_rng(0)
+    channels = np.zeros((3, 150, 140), np.uint16)
+    channels[0] = rng.integers(0, 4000, (150, 140))
+    channels[1, :3] = 900  # nearly all of it is one value
+    write_tiff(tmp_path / "a.tif", channels, "CYX")
+    for module in (of_images, of_slides):
+        monkeypatch.setattr(module, "MOST_PIXELS_RANKED", 10_000)
+    monkeypatch.setattr(of_images, "SAMPLE_PIXELS", 500)
+    monkeypatch.setattr(of_slides, "SAMPLE_PIXELS", 500)
+    monkeypatch.setattr(of_slides, "_BAND_BYTES", 3000)
+    ranges = open_source([tmp_path / "a.tif"]).ranges(0, 1.0, 98.0)
+    (image,) = read_images(tmp_path / "a.tif")
+    for channel, found in zip(image.channels, ranges, strict=True):
+        assert found == pytest.approx(of_images.intensity_range(channel), abs=1e-6)
+    scaled = of_images.scale(image.channels, ranges)
+    np.testing.assert_allclose(scaled, normalize(image), rtol=1e-5)
