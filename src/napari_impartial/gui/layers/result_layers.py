@@ -183,7 +183,7 @@ class ResultLayers:
             )
             layer.features = features
             # Beside the box, above it: what is inside is to be seen.
-            layer.text = {"string": "{words}", "color": _MARK, "size": 12, "anchor": "upper_left"}
+            layer.text = {"string": "{words}", "color": _MARK, "size": 9, "anchor": "upper_left"}
             layer.selected_data = set()
         return layer
 
