@@ -43,9 +43,10 @@ def three(widget: Any, viewer: Any, find: Any, qtbot: Any) -> Any:
     for name in "BCA":
         choose(widget, name)
         widget.workspace.new_scribbles()
-        widget.workspace.results.write(
+        heat = widget.workspace.results.write(
             widget.workspace.source, (), Role.UNCERTAINTY, np.ones((40, 50))
         )
+        heat.visible = True
     return widget
 
 

@@ -202,9 +202,9 @@ def test_keys_act_whichever_layer_is_selected(
     press("H")
     heat = results.write(widget.workspace.source, (), Role.UNCERTAINTY, np.ones((96, 96)))
     press("H")
-    assert [instances.visible, heat.visible] == [True, False]
-    press("H")
     assert [instances.visible, heat.visible] == [True, True]
+    press("H")
+    assert [instances.visible, heat.visible] == [True, False]
     press(".")
     assert widget.workspace.source.name == "second"
     press(",")

@@ -99,7 +99,7 @@ def test_rounds_are_compared_and_rolled_back(
     kept = session.rounds[0].masks[(session.current, ())]
     assert isinstance(kept, PackedLabels), "masks of old rounds are compressed"
     np.testing.assert_array_equal(kept.unpack(), first)
-    words = find("changes_label").text()
+    words = find("changes_label").accessibleName()
     assert words.startswith("Since round 1: ")
     assert " 0 new" not in words
     assert " 0 gone" not in words
@@ -215,7 +215,7 @@ def test_another_image_ends_the_comparison(
 ) -> None:
     button, words = find("compare_button"), find("changes_label")
     assert changes(viewer) == {"changes [tissue]": True}
-    assert " 0 gone" not in words.text()
+    assert " 0 gone" not in words.accessibleName()
     find("image_combo").setCurrentText("second")
     settled(widget, wait_for)
     assert changes(viewer) == {"changes [tissue]": False}
@@ -231,7 +231,7 @@ def test_another_image_ends_the_comparison(
     settled(widget, wait_for)
     assert not any(changes(viewer).values())
     assert not button.isChecked()
-    assert " 0 gone" not in words.text()
+    assert " 0 gone" not in words.accessibleName()
 
 
 def test_a_comparison_that_comes_late_is_not_shown(
@@ -295,7 +295,7 @@ def test_rounds_can_be_compared_and_rolled_back_after_a_restart(
     trained(widget, wait_for, models[0], {key: truth})
     first = widget.session.plane.instances
     trained(widget, wait_for, models[1], {key: np.where(truth == lost, 0, truth)})
-    words = find("changes_label").text()
+    words = find("changes_label").accessibleName()
     assert words.startswith("Since round 1: ")
     counts = [find("rounds_list").topLevelItem(i).text(4) for i in range(2)]
 
@@ -314,7 +314,7 @@ def test_rounds_can_be_compared_and_rolled_back_after_a_restart(
     part("restore_button").click()
     wait_for(lambda: again.session.card is not None and not again.store.busy)
     settled(again, wait_for)
-    wait_for(lambda: part("changes_label").text() == words)
+    wait_for(lambda: part("changes_label").accessibleName() == words)
     assert [part("rounds_list").topLevelItem(i).text(4) for i in range(2)] == counts
     part("compare_button").click()
     settled(again, wait_for)
@@ -458,7 +458,7 @@ def test_only_what_a_round_predicted_tells_whether_it_helped(
     widget.refinement.rounds.compare()
     settled(widget, wait_for)
     assert hint.text() == ""
-    assert find("changes_label").text() == ""
+    assert find("changes_label").accessibleName() == ""
     assert [rows(i).text(4) for i in (0, 1)] == [str(sum(counts)), ""]
     find("compare_button").click()
     settled(widget, wait_for)
@@ -474,7 +474,9 @@ def test_only_what_a_round_predicted_tells_whether_it_helped(
     assert [rows(i).text(4) for i in (0, 1)] == [str(sum(counts)), str(fewer)]
     find("image_combo").setCurrentText("b")
     settled(widget, wait_for)
-    assert find("changes_label").text() == "", "nothing is known of what the round makes of b"
+    assert find("changes_label").accessibleName() == "", (
+        "nothing is known of what the round makes of b"
+    )
 
     # The others have not changed, which can be said once they are predicted, too.
     for key in four[1:]:

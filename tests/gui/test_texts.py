@@ -48,17 +48,17 @@ def test_the_status_knows_whether_suggestions_are_left(
     names = widget.session.record.channel_names
     card = SimpleNamespace(channel_names=names, n_channels=len(names), n_classes=2)
     widget.session.set_model(Path("model"), cast(ModelCard, card))
-    assert status().startswith("Ready. Follow the suggestions")
+    assert status().startswith("Ready. Next place goes")
     for place in list(widget.results.places):
         widget.results.suggestions.looks_fine(place)
-    assert "All suggestions are done" in status()
+    assert "All places are done" in status()
     widget.status._pause.setInterval(0)
     widget.keys.undo_decision()
     assert status() == "Undone: finding a place fine."
-    wait_for(lambda: status().startswith("Ready. Follow the suggestions"))
+    wait_for(lambda: status().startswith("Ready. Next place goes"))
     widget.session.plane.suggestions = []
     widget.results.suggestions.refresh()
-    assert "No suggestions are left" in status()
+    assert "There is no place that the model is unsure of" in status()
     widget.session.plane.prediction = None
     widget.session.changed.emit()
     assert status() == "Press Predict to see what the model makes of this image."
@@ -111,7 +111,7 @@ def test_it_is_said_why_there_are_no_suggestions() -> None:
     session.plane.instances = np.zeros((4, 4), np.int32)
     assert no_suggestions(session).startswith("No suggestions: the model is sure of all")
     session.plane.prediction = replace(sure, n_samples=0)
-    assert "without Monte-Carlo passes" in no_suggestions(session)
+    assert "in a way that hardly shows doubt" in no_suggestions(session)
     session.set_model(Path("another"), card)
     assert "press Predict" in no_suggestions(session)
 
@@ -157,7 +157,10 @@ def test_scribbles_that_the_model_does_not_fit_ask_for_a_new_one(
 ) -> None:
     card = SimpleNamespace(channel_names=("CD3", "CD8", "CD20"), n_channels=3)
     widget.session.set_model(Path("model"), cast(ModelCard, card))
-    assert status().startswith("Press Train to start a new model: 'tissue' has 2 channels")
+    assert status() == (
+        "Press Train. It begins anew: the model that is there is for other channels than "
+        "'tissue' has."
+    )
 
 
 def test_the_status_of_a_training_whose_image_is_gone(

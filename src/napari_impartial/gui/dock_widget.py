@@ -375,6 +375,9 @@ class ImPartialWidget(QWidget):
             self.image_panel.setValue(image)
 
     def _train(self, choice: TrainingChoice, anew: bool) -> None:
+        if len(self.session.images) == 1:
+            # It has been chosen by now; the room is for what is going on.
+            self.steps["image"].set_open(False)
         if self.live.finish(partial(self._train, choice, anew)):
             return  # what was learned live is kept first, and gone on from
         go_on = not anew and self.session.goes_on()
@@ -428,6 +431,8 @@ class ImPartialWidget(QWidget):
     def _on_clicked_object(self, layer: Labels, label: int) -> None:
         source = self.workspace.source
         if source is not None and self.workspace.results.find(source, Role.INSTANCES) == layer:
+            # Below the picture's side nothing moves; a row that is folded away is none.
+            self.steps["result"].set_open(True)
             self.result_panel.review.show_row(label)
 
     def _on_active_layer(self, _: Any = None) -> None:

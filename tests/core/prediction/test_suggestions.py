@@ -53,7 +53,7 @@ def test_one_class_has_no_entropy() -> None:
 
 
 def test_places_are_ranked_by_uncertainty() -> None:
-    found = u.suggest(blobs((50, 60, 0.5), (140, 180, 1.0), (60, 200, 0.7)), image="a")
+    found = u.suggest(blobs((50, 60, 0.6), (140, 180, 1.0), (60, 200, 0.75)), image="a")
     assert [(s.rank, s.image) for s in found] == [(1, "a"), (2, "a"), (3, "a")]
     for s, (y, x) in zip(found, [(140, 180), (60, 200), (50, 60)], strict=True):
         assert abs(s.y - y) <= 2
@@ -199,7 +199,7 @@ def test_dismissed_places_do_not_come_back_nor_close_by() -> None:
 
 
 def test_several_images_are_ranked_together() -> None:
-    a = u.suggest(blobs((60, 60, 0.5), (140, 180, 0.9)), image="a")
+    a = u.suggest(blobs((60, 60, 0.6), (140, 180, 0.9)), image="a")
     b = u.suggest(blobs((60, 60, 0.7)), image="b")
     merged = u.rank_all([a, b])
     assert [(s.rank, s.image) for s in merged] == [(1, "a"), (2, "b"), (3, "a")]
@@ -210,7 +210,7 @@ def test_no_image_has_all_the_first_places() -> None:
     y, x = np.mgrid[60:300:60, 60:300:60].reshape(2, -1)
     many = blobs(*((int(i), int(j), 0.9) for i, j in zip(y, x, strict=True)), shape=(360, 360))
     blurred = u.suggest(many, image="blurred")
-    sharp = u.suggest(0.5 * many, image="sharp")
+    sharp = u.suggest(0.5 * many, config=SuggestionConfig(least_doubt=0.0), image="sharp")
     first = [s.image for s in u.rank_all([sharp, blurred])[:6]]
     # twice as unsure, twice as often
     assert first.count("blurred") == 4
@@ -226,3 +226,17 @@ def test_maps_have_to_fit() -> None:
         u.suggest(np.ones((2, 4, 4)))
     with pytest.raises(ImPartialError, match="count"):
         u.suggest(np.ones((4, 4)), config=SuggestionConfig(count=0))
+
+
+def test_the_list_ends_where_nothing_is_in_doubt() -> None:
+    rng = np.random.default_rng(0)
+    empty = 0.3 * rng.random((200, 200), dtype=np.float32)
+    assert u.suggest(empty) == [], "an empty plane, though nowhere quite sure"
+    outline = empty.copy()
+    outline[60:120, 60], outline[60:120, 110], outline[60, 60:110] = 1, 1, 1
+    assert u.suggest(outline) == [], "right outlines are unsure along a line"
+    doubt = outline.copy()
+    doubt[150:158, 150:158] = 0.8
+    (only,) = u.suggest(doubt)
+    assert (only.rank, abs(only.y - 154) < 24, abs(only.x - 154) < 24) == (1, True, True)
+    assert len(u.suggest(outline, config=SuggestionConfig(least_doubt=0.0))) > 1

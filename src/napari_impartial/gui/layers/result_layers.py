@@ -53,7 +53,7 @@ _MARK, _FAINT_MARK = "#00e5ff", "#00e5ff59"
 _EDGE_PX = 2.0
 
 # New, gone, changed; told apart in all common kinds of colour blindness.
-CHANGE_COLOURS = {
+CHANGE_COLOURS: dict[int | None, str] = {
     GAINED: "#2fd06a",
     LOST: "#ff3bd4",
     CHANGED: "#ffb020",
@@ -183,7 +183,7 @@ class ResultLayers:
             )
             layer.features = features
             # Beside the box, above it: what is inside is to be seen.
-            layer.text = {"string": "{words}", "color": _MARK, "size": 12, "anchor": "upper_left"}
+            layer.text = {"string": "{words}", "color": _MARK, "size": 9, "anchor": "upper_left"}
             layer.selected_data = set()
         return layer
 

@@ -56,7 +56,8 @@ class ResultPanel(QWidget):
         super().__init__(parent)
         self._predict = QPushButton("Predict", self)
         self._predict.setObjectName("predict_button")
-        self._what, self._expected_s = "image", None
+        self._what = "image"
+        self._expected_s: float | None = None
         self._show_tip()
         # Beside the other, not in its place: a double click would cancel what it began.
         self._cancel = QPushButton("Cancel")

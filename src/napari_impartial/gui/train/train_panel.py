@@ -337,8 +337,8 @@ class TrainPanel(QWidget):
         layout.addLayout(buttons)
         # All text that comes and goes is below the buttons, so that none moves away from under
         # the pointer.
-        for part in (self.needs, self._expected, self._left, self._advanced):
-            layout.addWidget(part)
+        for below in (self.needs, self._expected, self._left, self._advanced):
+            layout.addWidget(below)
 
     def _show_expected(self) -> None:
         speed = self._speed

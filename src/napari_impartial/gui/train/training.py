@@ -196,9 +196,12 @@ class TrainingControl(QObject):
         self.waiting = ""
         if self.live and self._pending is not None:
             # What Copy command repeats is a training of as long.
-            as_long = {"schedule": "budget", "time_budget_s": max(1.0, round(self._elapsed_s))}
-            again = replace(get_preset("fast").training, device=self._pending.training.device)
-            self._pending = replace(self._pending, training=replace(again, **as_long))
+            again = replace(
+                get_preset("fast").training,
+                device=self._pending.training.device,
+                time_budget_s=max(1.0, float(round(self._elapsed_s))),
+            )
+            self._pending = replace(self._pending, training=again)
         self.live = False
         self._session.activity = Activity.IDLE
         if isinstance(reply, messages.Trained):

@@ -1,0 +1,99 @@
+"""Live: training that follows the strokes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_impartial.gui.train import live
+
+
+@pytest.fixture
+def switched_on(widget: Any, find: Any, scribbled: Any, wait_for: Any) -> Any:
+    find("live_button").click()
+    wait_for(lambda: widget.training.live and widget.training._elapsed_s > 1)
+    return scribbled
+
+
+def test_it_waits_for_strokes_and_begins_by_itself(
+    widget: Any, find: Any, add_tissue: Any, qtbot: Any, wait_for: Any, viewer: Any
+) -> None:
+    add_tissue()
+    qtbot.waitUntil(lambda: find("new_scribbles_button").isEnabled())
+    find("live_button").click()
+    assert find("status_label").text().startswith("Paint a few strokes first")
+    find("new_scribbles_button").click()
+    layer = next(one for one in viewer.layers if one.name == "scribbles [tissue]")
+    for column, label in ((5, 1), (40, 2)):
+        layer.data_setitem((np.arange(4, 14), np.full(10, column)), label)
+    wait_for(lambda: widget.training.live)
+    assert find("status_label").text().startswith("Live: paint, and the outlines follow.")
+    find("live_button").click()
+    wait_for(lambda: widget.session.rounds and not widget.session.busy)
+    assert not find("live_button").isChecked()
+
+
+def test_the_view_follows_a_stroke(
+    widget: Any, viewer: Any, find: Any, switched_on: Any, wait_for: Any
+) -> None:
+    seen: list[tuple[float, Any]] = []
+    widget.training.previewed.connect(lambda _, shown: seen.append((time.monotonic(), shown)))
+    painted = time.monotonic()
+    switched_on.paint((30, 30), 2)
+    wait_for(lambda: any(not shown.request.within_share for _, shown in seen))
+    at, shown = next(one for one in seen if not one[1].request.within_share)
+    y0, x0, y1, x1 = shown.box
+    assert y0 <= 30 < y1
+    assert x0 <= 30 < x1, "what was painted is what is looked at"
+    if widget.training._elapsed_s > 2 * (at - painted):  # the machine is not busy elsewhere
+        assert at - painted < 2
+    # And on it goes, with looks at all of the field.
+    n = len(seen)
+    wait_for(lambda: any(shown.request.within_share for _, shown in seen[n:]))
+
+
+def test_it_rests_where_nothing_is_new(
+    widget: Any, find: Any, switched_on: Any, wait_for: Any
+) -> None:
+    assert live.REST_AFTER_MS >= 30_000
+    widget.live._rest()
+    assert find("status_label").text().startswith("Live rests")
+    assert widget.live.resting
+    switched_on.paint((50, 50), 1)
+    wait_for(lambda: not widget.live.resting)
+    assert find("status_label").text().startswith("Live: paint")
+
+
+def test_train_finishes_with_a_training_of_the_time_that_is_set(
+    widget: Any, find: Any, switched_on: Any, wait_for: Any
+) -> None:
+    find("time_budget_spin").setValue(2)
+    find("train_button").click()
+    assert not find("live_button").isChecked()
+    wait_for(lambda: len(widget.session.rounds) == 2 and not widget.session.busy)
+    first, second = (one.card for one in widget.session.rounds)
+    assert (first.rounds, second.rounds) == (1, 2), "it goes on from what was learned"
+    assert second.training.schedule == "budget"
+    assert second.training.time_budget_s == 2
+
+
+def test_a_failure_switches_it_off(
+    widget: Any, find: Any, switched_on: Any, children: Any, wait_for: Any
+) -> None:
+    children[-1].kill()
+    wait_for(lambda: not widget.live.on)
+    assert not find("live_button").isChecked()
+    assert not widget.session.busy
+
+
+def test_the_command_repeats_a_training_of_as_long(
+    widget: Any, find: Any, switched_on: Any, wait_for: Any
+) -> None:
+    find("live_button").click()
+    wait_for(lambda: widget.session.rounds and not widget.session.busy)
+    done = widget.training.done.training
+    assert done.schedule == "budget"
+    assert done.time_budget_s == max(1, round(widget.session.card.seconds))
