@@ -20,8 +20,8 @@ from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.gui.result.batch_panel import BatchChoice, BatchPanel
 from napari_impartial.io import memory_mapped as scratch_module
 from napari_impartial.io.memory_mapped import Scratch
-from napari_impartial.session.session import ImageRecord, Session
-from napari_impartial.session.tally import Counter, Tally
+from napari_impartial.session.image_record import ImageRecord, Tally
+from napari_impartial.session.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +38,16 @@ def model(tmp_path_factory: pytest.TempPathFactory, tiny_tissue: Any, tiny_scrib
 
 def test_counts_of_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     record = ImageRecord(0, "a", ("x",))
-    counter = Counter()
-    assert counter.count(record) == Tally(0, 0, None)
+    assert record.tally == Tally(0, 0, None)
     labels = np.zeros((20, 20), np.uint8)
     labels[2, :5], labels[9, :5], labels[15, :5], labels[18, :5] = 1, 2, 2, 3
     record.plane((0,)).scribbles = Scribbles(labels)
     record.plane((4,)).scribbles = Scribbles(labels)
-    record.plane((4,)).instances = np.array([[0, 7], [2, 2]], np.int32)
-    assert counter.count(record) == Tally(8, 6, 2)
+    record.plane((4,)).set_objects(np.array([[0, 7], [2, 2]], np.int32))
+    assert record.tally == Tally(8, 6, 2)
     assert Session().status(record) == "2 planes scribbled"
     monkeypatch.setattr(np, "bincount", lambda *_: pytest.fail("counted again"))
-    assert counter.count(record) == Tally(8, 6, 2), "what did not change is not counted again"
+    assert record.tally == Tally(8, 6, 2), "what did not change is not counted again"
     monkeypatch.undo()
     record.reviewed = True
     assert Session().status(record) == "2 planes scribbled, reviewed"

@@ -45,7 +45,7 @@ def test_a_model_of_a_gpu_predicts_without_one(
     widget.models.load(of_a_gpu)
     wait_for(lambda: not widget.session.busy)
     assert widget.session.plane.prediction is not None, notes()
-    widget.session.plane.prediction = None
+    widget.session.plane.go_back_to(None, 0)
     widget.batch.start(widget.batch.all_planes())
     wait_for(lambda: not widget.session.busy)
     assert widget.session.plane.prediction is not None, notes()

@@ -143,7 +143,7 @@ def test_objects_of_a_round_before_the_crop_are_laid_aside(
     settled()
     # As after going back to a round that saw the whole image.
     now = session.plane
-    now.cut = now.instances = plane.instances
+    now.set_cut(plane.instances)
     widget.workspace.settle_all()
     assert session.plane.instances is None
     assert session.images[key].asleep[()].cut is plane.instances

@@ -18,7 +18,7 @@ from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import entropy
 from napari_impartial.core.review.review import Verdict, compose
 from napari_impartial.core.review.round_changes import CHANGED, GAINED, LOST, UNKNOWN, PackedLabels
-from napari_impartial.gui.refine import rounds as round_control
+from napari_impartial.session import rounds as session_rounds
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_rounds_are_compared_and_rolled_back(
     assert wanted == [True], "for the heatmap and the sliders"
     assert session.model_path == models[0][0]
     assert session.card == models[0][1]
-    assert session.round is session.rounds[0]
+    assert session.rounds.current is session.rounds[0]
     assert known.prediction is None
     shown = next(one for one in viewer.layers if one.name == "instances [tissue]").data
     np.testing.assert_array_equal(shown, compose(first, known.review))
@@ -139,7 +139,7 @@ def test_rounds_are_compared_and_rolled_back(
     # Going on from there makes round 3.
     run(2, truth)
     assert [one.number for one in session.rounds] == [1, 2, 3]
-    assert session.round is session.rounds[2]
+    assert session.rounds.current is session.rounds[2]
 
 
 def test_masks_do_not_fill_the_memory(
@@ -150,11 +150,11 @@ def test_masks_do_not_fill_the_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     session = widget.session
-    monkeypatch.setattr(round_control, "MOST_MASK_BYTES", 4000)
+    monkeypatch.setattr(session_rounds, "MOST_MASK_BYTES", 4000)
     for _ in range(4):
         session.add_round(*models[0], 1)
-        session.plane.instances = np.random.default_rng(0).integers(0, 9, (40, 40), np.int32)
-        session.plane.predicted_by = session.model_number
+        objects = np.random.default_rng(0).integers(0, 9, (40, 40), np.int32)
+        session.plane.go_back_to(objects, session.rounds.model_number)
         session.add_round(*models[0], 1)
         widget.refinement.rounds.on_trained()
         settled(widget, wait_for)
@@ -647,7 +647,7 @@ def test_strokes_painted_after_a_round_are_its_score(
     find("train_button").click()
     session = widget.session
     wait_for(lambda: len(session.rounds) == 1 and not session.busy)
-    wait_for(lambda: session.is_current(session.plane))
+    wait_for(lambda: session.rounds.is_current(session.plane))
     # As whoever paints would know better, or agree: one cell and its surroundings, in truth.
     free = scribbled.data == 0
     new = np.where(tiny_tissue.truth[:20] > 0, 2, 1) * free[:20]

@@ -59,7 +59,7 @@ def test_the_status_knows_whether_suggestions_are_left(
     widget.session.plane.suggestions = []
     widget.results.suggestions.refresh()
     assert "There is no place that the model is unsure of" in status()
-    widget.session.plane.prediction = None
+    widget.session.plane.go_back_to(None, 0)
     widget.session.changed.emit()
     assert status() == "Press Predict to see what the model makes of this image."
 
@@ -108,9 +108,10 @@ def test_it_is_said_why_there_are_no_suggestions() -> None:
     sure = Prediction(np.stack([1 - flat, flat]), flat, flat, None, 4)
     session.set_prediction(0, (), sure)
     assert no_suggestions(session) == "Suggestions come with a result.", "still being cut"
-    session.plane.instances = np.zeros((4, 4), np.int32)
+    session.plane.set_cut(np.zeros((4, 4), np.int32))
     assert no_suggestions(session).startswith("No suggestions: the model is sure of all")
-    session.plane.prediction = replace(sure, n_samples=0)
+    session.set_prediction(0, (), replace(sure, n_samples=0))
+    session.plane.set_cut(np.zeros((4, 4), np.int32))
     assert "in a way that hardly shows doubt" in no_suggestions(session)
     session.set_model(Path("another"), card)
     assert "press Predict" in no_suggestions(session)

@@ -74,12 +74,12 @@ def predict_file(
     report : callable
         Gets the share done, 0 to 1.
     annotated : list of Scribbles, optional
-        One for each plane; suggestions stay clear of it.
+        One for each plane; objects agree with it, and suggestions stay clear of it.
     """
-    from napari_impartial.core.instances.cutter import to_instances
     from napari_impartial.core.instances.measurements import measure
     from napari_impartial.core.prediction.predict import predict
-    from napari_impartial.core.prediction.suggestions import rank_all, suggest
+    from napari_impartial.core.prediction.segment import find_objects, find_places
+    from napari_impartial.core.prediction.suggestions import rank_all
     from napari_impartial.io.object_files import join_tables
 
     instances, probabilities, entropies, tables, suggestions = [], [], [], [], []
@@ -89,23 +89,15 @@ def predict_file(
             report((index + share) / len(file.planes))
 
         prediction = predict(plane, model, settings.prediction, progress)
-        labels = to_instances(prediction, settings.instances)
+        drawn = None if annotated is None else annotated[index].labels
+        objects = find_objects(prediction, settings.instances, scribbles=drawn)
         foreground = prediction.probability[1:]
-        instances.append(labels)
+        instances.append(objects.labels)
         probabilities.append(foreground[0] if len(foreground) == 1 else foreground)
         entropies.append(prediction.entropy)
-        tables.append(measure(labels, plane, prediction.probability, prediction.entropy))
-        suggestions.append(
-            suggest(
-                prediction.entropy,
-                None if annotated is None else annotated[index].labels,
-                settings.suggestions,
-                probability=prediction.probability,
-                mutual_information=prediction.mutual_information,
-                instances=labels,
-                image=plane.name,
-            )
-        )
+        tables.append(measure(objects.labels, plane, prediction.probability, prediction.entropy))
+        found, _ = find_places(prediction, objects, drawn, settings.suggestions, image=plane.name)
+        suggestions.append(found)
     places = [position(plane) if file.stack_axes else {} for plane in file.planes]
     labels = _stack(instances, file)
     if settings.link:

@@ -14,9 +14,9 @@ from superqt.utils import create_worker
 
 from napari_impartial.core.training.messages import TrainingProgress
 from napari_impartial.core.training.speed import duration
-from napari_impartial.session.session import Activity, Round
+from napari_impartial.session.rounds import Round
+from napari_impartial.session.session import Activity
 from napari_impartial.session.status_text import no_suggestions, stale_results, status
-from napari_impartial.session.tally import Counter
 from napari_impartial.worker.client import TrainingProcess
 
 from .background import supervise
@@ -83,7 +83,6 @@ class ImPartialWidget(QWidget):
         self.process = TrainingProcess()
         self._warming: Any = None
         self.speed = SpeedControl(self.session, self.process, self)
-        self._counter = Counter()
         self.training = TrainingControl(self.workspace, self.process, self)
         self.live = LiveControl(self.workspace, self.training, self)
         self.results = ResultControl(self.workspace, self.process, self)
@@ -518,9 +517,9 @@ class ImPartialWidget(QWidget):
                     r.key,
                     r.name,
                     session.status(r),
-                    self._counter.count(r),
+                    r.tally,
                     r.is_reviewed,
-                    any(session.is_stale(plane) for plane in r.planes.values()),
+                    any(session.rounds.is_stale(plane) for plane in r.planes.values()),
                 )
                 for r in session.images.values()
             ],

@@ -116,9 +116,9 @@ class Refinement(QObject):
                 one.card.seconds,
                 one.annotated_px,
                 one.annotated_cells,
-                self.rounds.objects(one),
+                session.rounds.objects(one, session.planes()),
                 one.unseen if one.held_out is None else one.held_out,
-                one is session.round,
+                one is session.rounds.current,
             )
             for one in session.rounds
         ]

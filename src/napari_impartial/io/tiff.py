@@ -71,7 +71,6 @@ def read_tiff(file: Path, level: int = 0, lazy: bool = False) -> Content:
             _check_sisters(file, tif.ome_metadata)
         if not tif.series:
             raise ValueError("it holds no image")
-        _heed(file, complaints)
         series = tif.series[0]
         _check_alone(file, tif)
         _check_whole(file, series)

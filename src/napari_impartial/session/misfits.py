@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .session import ImageRecord, Plane, PlaneIndex, Session
+from .image_record import ImageRecord
+from .plane import Plane, PlaneIndex
+from .session import Session
 
 
 class Planes(Protocol):
@@ -52,7 +54,7 @@ def settle(session: Session, key: int, source: Planes) -> bool:
         if not _fits(source, index, plane):
             if index in record.asleep and not plane.review:
                 # Objects that a round was gone back to do not take the place of decisions.
-                plane.review = record.asleep[index].review
+                plane.set_review(record.asleep[index].review)
             plane.image = plane.scribbles = None
             record.asleep[index] = record.planes.pop(index)
     for index, plane in list(record.asleep.items()):
@@ -90,7 +92,8 @@ def _drop(session: Session, record: ImageRecord, indices: Collection[PlaneIndex]
 
 def _results(plane: Plane) -> list[npt.NDArray[Any]]:
     foreground = None if plane.prediction is None else plane.prediction.foreground
-    found = (plane.cut, plane.instances, foreground)
+    # Objects that are derived from a cut are of its size.
+    found = (plane.instances if plane.cut is None else plane.cut, foreground)
     return [result for result in found if result is not None]
 
 

@@ -20,7 +20,8 @@ from napari_impartial.core.review.spot_check import (
     draw,
 )
 
-from .session import Plane, PlaneKey, Session
+from .plane import Plane, PlaneKey
+from .session import Session
 
 
 @dataclass

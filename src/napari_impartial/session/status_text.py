@@ -100,13 +100,13 @@ def stale_results(session: Session) -> str:
         for key, record in session.images.items()
         if not session.missing_for_prediction(key)
         for plane in record.planes.values()
-        if session.is_stale(plane)
+        if session.rounds.is_stale(plane)
     ]
     if not stale:
         return ""
     n = len(stale)
     shown = session.plane
-    if shown is not None and session.is_stale(shown):
+    if shown is not None and session.rounds.is_stale(shown):
         whose = f"What is shown was predicted by {makers([shown.predicted_by])}"
         if n == 1:
             return f"{whose}. Predict renews it."
@@ -126,7 +126,7 @@ def no_suggestions(session: Session) -> str:
     ]
     if not predicted:
         return "Suggestions come with a result."
-    current = [plane.prediction for plane in predicted if not session.is_stale(plane)]
+    current = [plane.prediction for plane in predicted if not session.rounds.is_stale(plane)]
     if not current:
         return "Suggestions of the present model come with its first result: press Predict."
     if any(prediction is not None and prediction.n_samples == 0 for prediction in current):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from napari_impartial.core.prediction import suggestion_reasons
 from napari_impartial.core.prediction.suggestions import Suggestion
 
-from .session import Plane, PlaneIndex
+from .plane import Plane, PlaneIndex
 
 # What each reason asks of whoever looks at the place.
 _QUESTIONS = {

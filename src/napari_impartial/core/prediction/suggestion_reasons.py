@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_impartial.core.data.boxes import Box
+
 Map = npt.NDArray[np.float32]
-Box = tuple[int, int, int, int]
 
 BOUNDARY = "unsure: foreground or background"
 KIND = "unsure: which kind of cell"

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_impartial.core.config import SuggestionConfig, validate
+from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.errors import ImPartialError
 
-from .suggestion_reasons import BOUNDARY, Box, Map, Maps, reasons
+from .suggestion_reasons import BOUNDARY, Map, Maps, reasons
 
 SEPARATION = 1.25
 """Boxes' centres keep at least so many box sides apart, along y or x."""

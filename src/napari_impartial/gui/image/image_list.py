@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.gui.widgets.text_labels import REVIEWED, REVIEWED_TIP, STALE_TIP, explained
-from napari_impartial.session.tally import Tally
+from napari_impartial.session.image_record import Tally
 
 _ROWS = 5
 _ROOM_FOR_ALL_PX = 400

@@ -15,7 +15,6 @@ from napari_impartial.core.data.image import Image, check_axes
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.layers import Source, image_layers, preselected
 from napari_impartial.gui.layers.image_source import (
-    PlaneIndex,
     axes_are_guessed,
     axes_of,
     channel_name,
@@ -26,6 +25,7 @@ from napari_impartial.gui.layers.image_source import (
     usual_channels,
 )
 from napari_impartial.gui.widgets.text_labels import explained, line, tell
+from napari_impartial.session.plane import PlaneIndex
 
 from .axes_text import explain_axes, other_readings
 from .channel_table import Channel, ChannelTable

@@ -13,8 +13,9 @@ from napari.layers import Labels, Layer
 
 from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.training.preview_budget import SMALLEST_SIDE_PX
+from napari_impartial.session.plane import PlaneIndex
 
-from .image_source import PlaneIndex, Source
+from .image_source import Source
 
 LEFT_BUTTON = 1
 # Of the canvas, that a whole image fills.

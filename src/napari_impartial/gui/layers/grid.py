@@ -10,7 +10,9 @@ import numpy as np
 from napari.layers import Layer
 from napari.utils.transforms import Affine
 
-from .image_source import PlaneIndex, Source, data_of
+from napari_impartial.session.plane import PlaneIndex
+
+from .image_source import Source, data_of
 
 
 @dataclass(frozen=True)

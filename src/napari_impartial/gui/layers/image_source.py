@@ -21,9 +21,7 @@ from napari_impartial.core.data.image import (
     guess_axes,
 )
 from napari_impartial.core.errors import ImPartialError
-
-PlaneIndex = tuple[int, ...]
-"""Positions along the T and Z axes, in the order of the source's axes; () in 2D."""
+from napari_impartial.session.plane import PlaneIndex
 
 OURS = "napari_impartial"
 """Key in the metadata of the layers that we make."""

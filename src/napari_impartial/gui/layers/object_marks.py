@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QOpenGLWidget, QWidget
 
 from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.review.review import Region, Verdict
-from napari_impartial.session.session import PlaneIndex
+from napari_impartial.session.plane import PlaneIndex
 
 from . import Source
 from .camera import in_world

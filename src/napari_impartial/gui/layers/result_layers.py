@@ -16,10 +16,11 @@ from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.core.review.round_changes import CHANGED, GAINED, LOST
+from napari_impartial.session.plane import PlaneIndex
 
 from .camera import px_on_screen
 from .grid import Grid
-from .image_source import OURS, PlaneIndex, Source
+from .image_source import OURS, Source
 from .outlines import Outlines
 from .scribble_layers import scribble_name
 

@@ -14,9 +14,10 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, Scribbles, from_labels
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.session.plane import PlaneIndex
 
 from .grid import Grid
-from .image_source import OURS, PlaneIndex, Source
+from .image_source import OURS, Source
 
 # Told apart in all common kinds of colour blindness, and seen on dark fluorescence as
 # well as on bright stained tissue.

@@ -12,14 +12,11 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_impartial.core.data.scribbles import Scribbles, from_labels
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.background import Latest
-from napari_impartial.session.session import PlaneIndex
+from napari_impartial.session.plane import PlaneKey
 
 # A stroke is a burst of events; what follows from it waits for its end, but whoever
 # paints on and on is not kept waiting for the strokes to count.
 PAUSE_MS, AT_LAST_MS = 400, 1500
-
-Spot = tuple[int, PlaneIndex]
-"""Key of an image, and one of its planes."""
 
 
 class ScribbleReader(QObject):
@@ -31,15 +28,15 @@ class ScribbleReader(QObject):
     Parameters
     ----------
     view
-        Returns the labels (Y, X) of a spot as they lie in the layer, or None where there
+        Returns the labels (Y, X) of a place as they lie in the layer, or None where there
         are none any more.
     known
-        Returns what was read of a spot the last time.
+        Returns what was read of a place the last time.
 
     Signals
     -------
     read
-        ``{spot: Scribbles or None}`` of those that changed; None where nothing is painted.
+        ``{place: Scribbles or None}`` of those that changed; None where nothing is painted.
     refused
         What is wrong with them, in one sentence.
     """
@@ -49,22 +46,22 @@ class ScribbleReader(QObject):
 
     def __init__(
         self,
-        view: Callable[[Spot], npt.NDArray[Any] | None],
-        known: Callable[[Spot], Scribbles | None],
+        view: Callable[[PlaneKey], npt.NDArray[Any] | None],
+        known: Callable[[PlaneKey], Scribbles | None],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._view, self._known = view, known
         self._reading = 0
-        self._painted: set[Spot] = set()
+        self._painted: set[PlaneKey] = set()
         self._working = Latest(self)
         self._working.done.connect(self._done)
         self._pause = self._timer(PAUSE_MS)
         self._at_last = self._timer(AT_LAST_MS)
 
-    def painted(self, spot: Spot) -> None:
+    def painted(self, place: PlaneKey) -> None:
         """Say that something was painted there; it is read soon."""
-        self._painted.add(spot)
+        self._painted.add(place)
         self._pause.start()
         if not self._at_last.isActive():
             self._at_last.start()
@@ -92,18 +89,18 @@ class ScribbleReader(QObject):
             # Two at once would come back in any order.
             self._pause.start()
             return
-        spots = self._painted.copy()
+        places = self._painted.copy()
         self._clear()
         copies = {}
-        for spot in spots:
-            labels = self._view(spot)
+        for place in places:
+            labels = self._view(place)
             if labels is not None:
-                copies[spot] = (np.array(labels), self._known(spot))
+                copies[place] = (np.array(labels), self._known(place))
         if copies:
             reading = self._reading
             self._working.request(lambda: (reading, _work_out(copies)))
 
-    def _done(self, result: tuple[int, dict[Spot, Scribbles | None] | ImPartialError]) -> None:
+    def _done(self, result: tuple[int, dict[PlaneKey, Scribbles | None] | ImPartialError]) -> None:
         reading, found = result
         if reading != self._reading:
             return
@@ -115,10 +112,10 @@ class ScribbleReader(QObject):
 
 
 def _work_out(
-    copies: dict[Spot, tuple[npt.NDArray[Any], Scribbles | None]],
-) -> dict[Spot, Scribbles | None] | ImPartialError:
-    found: dict[Spot, Scribbles | None] = {}
-    for spot, (labels, known) in copies.items():
+    copies: dict[PlaneKey, tuple[npt.NDArray[Any], Scribbles | None]],
+) -> dict[PlaneKey, Scribbles | None] | ImPartialError:
+    found: dict[PlaneKey, Scribbles | None] = {}
+    for place, (labels, known) in copies.items():
         if np.array_equal(labels, known.labels) if known else not labels.any():
             continue
         try:
@@ -128,5 +125,5 @@ def _work_out(
         # Kept with the scribbles: the window asks for both.
         scribbles.counts()
         scribbles.strokes()
-        found[spot] = scribbles if labels.any() else None
+        found[place] = scribbles if labels.any() else None
     return found

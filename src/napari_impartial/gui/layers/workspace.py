@@ -20,14 +20,15 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import notifications
 from napari_impartial.io.memory_mapped import Scratch
 from napari_impartial.session.misfits import drop_asleep, knows_anything, settle
-from napari_impartial.session.session import CHANNEL_ADVICE, PlaneIndex, Session, TrainingItem
+from napari_impartial.session.plane import PlaneIndex, PlaneKey, TrainingItem
+from napari_impartial.session.session import CHANNEL_ADVICE, Session
 
 from . import ResultLayers, Role, ScribbleLayers, Source, image_layers
 from .camera import is_flat_view, same_field, show_whole
 from .grid import planes_of, put_in_place
 from .image_discovery import count_others, other_images
 from .lost_channels import lost_channels
-from .scribble_reader import ScribbleReader, Spot
+from .scribble_reader import ScribbleReader
 from .visibility import Front
 
 # All of a scribble layer's data was replaced, maybe for a whole stack.
@@ -394,7 +395,7 @@ class Workspace(QObject):
     def _on_replaced(self, _: Any = None) -> None:
         self._replaced_timer.start()
 
-    def _labels_at(self, spot: Spot) -> Any | None:
+    def _labels_at(self, spot: PlaneKey) -> Any | None:
         key, plane = spot
         return (
             None
@@ -402,10 +403,10 @@ class Workspace(QObject):
             else self.scribbles.view(self.sources[key], plane)
         )
 
-    def _known_at(self, spot: Spot) -> Scribbles | None:
+    def _known_at(self, spot: PlaneKey) -> Scribbles | None:
         return self.session.images[spot[0]].plane(spot[1]).scribbles
 
-    def _on_read(self, found: dict[Spot, Scribbles | None]) -> None:
+    def _on_read(self, found: dict[PlaneKey, Scribbles | None]) -> None:
         for (key, plane), scribbles in found.items():
             if key in self.session.images:
                 self.session.set_plane_scribbles(key, plane, scribbles)

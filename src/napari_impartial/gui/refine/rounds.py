@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
-from napari_impartial.core.instances.cutter import count_objects
-from napari_impartial.core.review.review import compose
 from napari_impartial.core.review.round_changes import (
     Changes,
     PackedLabels,
@@ -26,10 +23,9 @@ from napari_impartial.gui.background import Latest
 from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.result.prediction import ResultControl
-from napari_impartial.session.session import Plane, PlaneKey, Round
+from napari_impartial.session.plane import PlaneKey
+from napari_impartial.session.rounds import Round
 
-# Compressed masks of all rounds together; beyond that the oldest are given up.
-MOST_MASK_BYTES = 256 << 20
 # Objects are compared once the slider that cut them rests, and they have been measured.
 _PAUSE_MS = 600
 
@@ -120,13 +116,6 @@ class RoundControl(QObject):
         self.compared.emit("")
         self.changed.emit()
 
-    def objects(self, one: Round) -> int | None:
-        """Return how many objects a round has in the planes that it predicted."""
-        if one is not self._session.round:
-            return one.objects
-        counts = [p.n_objects for _, p in self._predicted() if p.instances is not None]
-        return sum(counts) if counts else None
-
     def choose(self, number: int | None) -> None:
         """Compare with this round from now on; None: with the one before."""
         self._chosen = number
@@ -150,28 +139,28 @@ class RoundControl(QObject):
         last = self._since(None)
         if since is None or last is None:
             return
+        session = self._session
         now = {
             place: plane.instances
-            for place, plane in self._predicted()
+            for place, plane in session.rounds.predicted(session.planes())
             if plane.instances is not None
         }
-        current = self._session.current
-        shown = None if current is None else (current, self._session.plane_index)
+        shown = None if session.current is None else (session.current, session.plane_index)
         request = _Comparison(since, dict(since.masks), now, shown, since is last)
         self._comparing.request(request.work_out)
 
     def roll_back(self, number: int) -> None:
         """Make an old round's model and masks the current ones."""
         session = self._session
-        rounds = [one for one in session.rounds if one.number == number]
-        if not rounds or session.busy or rounds[0] is session.round:
+        to = session.rounds.of_number(number)
+        if to is None or session.busy or to is session.rounds.current:
             return
-        if not rounds[0].model_path.is_file():
+        if not to.model_path.is_file():
             notifications.show_error(f"The model of round {number} is no longer there.")
             return
         self._results.review.collect_all()
         self._end()
-        replaced = session.go_back(rounds[0])
+        replaced = session.go_back(to)
         # An image may be of another size than it was then.
         self._workspace.settle_all()
         for key, index in replaced:
@@ -180,12 +169,9 @@ class RoundControl(QObject):
                 self._workspace.results.blank(self._workspace.sources[key], index, role)
             if session.images[key].plane(index).cut is None:
                 self._results.review.show_none(key, index)
-        for key, record in session.images.items():
-            for index, plane in record.planes.items():
-                if plane.cut is not None:
-                    plane.instances = compose(plane.cut, plane.review)
-                    plane.n_objects = count_objects(plane.instances)
-                    self._results.review.show(key, index, plane.instances)
+        for (key, index), plane in session.planes():
+            if plane.cut is not None and plane.instances is not None:
+                self._results.review.show(key, index, plane.instances)
         self._results.suggestions.refresh()
         self._pack()
         self.judged.emit("")
@@ -197,22 +183,11 @@ class RoundControl(QObject):
 
     def _since(self, number: int | None) -> Round | None:
         """Return the round to compare with: that number, or the one before the current."""
-        now = self._session.round
-        if now is None:
+        rounds = self._session.rounds
+        if rounds.current is None:
             return None
-        if number is not None and number != now.number:
-            found = [one for one in self._session.rounds if one.number == number]
-            if found:
-                return found[0]
-        earlier = [one for one in self._session.rounds if one.number < now.number]
-        return earlier[-1] if earlier else None
-
-    def _predicted(self) -> Iterator[tuple[PlaneKey, Plane]]:
-        """Go through the planes that the present round predicted."""
-        for key, record in self._session.images.items():
-            for index, plane in record.planes.items():
-                if self._session.is_current(plane):
-                    yield (key, index), plane
+        chosen = None if number in (None, rounds.current.number) else rounds.of_number(number or 0)
+        return chosen or rounds.before_current()
 
     def _on_result(self, _: int) -> None:
         self.changed.emit()
@@ -221,7 +196,7 @@ class RoundControl(QObject):
     def _on_compared(self, done: _Comparison) -> None:
         if done.judged:
             share = agreement(done.found)
-            now = self._session.round
+            now = self._session.rounds.current
             scores = [
                 one.held_out
                 for one in self._session.rounds
@@ -237,7 +212,7 @@ class RoundControl(QObject):
         if done.picture is None:
             self._hide()
             missing = f"The objects of round {done.since.number} are not known here."
-            now = self._session.round
+            now = self._session.rounds.current
             if done.shown not in done.now and now is not None:
                 missing = f"Round {now.number} has not predicted this yet: press Predict."
             notifications.show_info(missing)
@@ -266,12 +241,7 @@ class RoundControl(QObject):
 
     def _pack(self) -> None:
         """Compress masks on a thread; an afternoon's rounds would fill the memory."""
-        loose: list[tuple[Round, PlaneKey, Labels]] = [
-            (one, place, labels)
-            for one in self._session.rounds
-            for place, labels in one.masks.items()
-            if not isinstance(labels, PackedLabels)
-        ]
+        loose = self._session.rounds.loose_masks()
 
         def work_out() -> Any:
             return [(one, place, arr, PackedLabels.pack(arr)) for one, place, arr in loose]
@@ -280,16 +250,7 @@ class RoundControl(QObject):
             self._packing.request(work_out)
 
     def _on_packed(self, packed: list[tuple[Round, PlaneKey, Labels, PackedLabels]]) -> None:
-        for one, place, labels, small in packed:
-            if one.masks.get(place) is labels:
-                one.masks[place] = small
-        total = 0
-        for one in reversed(self._session.rounds):
-            total += sum(
-                len(m.data) if isinstance(m, PackedLabels) else m.nbytes for m in one.masks.values()
-            )
-            if total > MOST_MASK_BYTES:
-                one.masks.clear()
+        self._session.rounds.pack(packed)
 
 
 def _describe(changes: Changes) -> str:

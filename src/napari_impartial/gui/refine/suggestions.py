@@ -18,7 +18,7 @@ from napari_impartial.gui.layers import Role, Source
 from napari_impartial.gui.layers.camera import go_to
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.shortcuts import shortcuts
-from napari_impartial.session.session import Plane, PlaneKey
+from napari_impartial.session.plane import Plane, PlaneKey
 from napari_impartial.session.suggested_places import Place, place_words, state_of
 from napari_impartial.session.undo import Decision, DecisionLog
 
@@ -68,7 +68,7 @@ class SuggestionControl(QObject):
                 index,
                 suggestion,
                 state_of(plane, suggestion),
-                makers([plane.predicted_by]) if self._session.is_stale(plane) else "",
+                makers([plane.predicted_by]) if self._session.rounds.is_stale(plane) else "",
             )
             for key, record in self._session.images.items()
             for index, plane in record.planes.items()

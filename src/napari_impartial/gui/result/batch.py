@@ -15,14 +15,15 @@ from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
-from napari_impartial.core.config import InstanceConfig, SuggestionConfig
+from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.data.image import Image
+from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances.cutter import count_objects, to_instances
-from napari_impartial.core.prediction.dismissed import Dismissal, standing
+from napari_impartial.core.prediction.dismissed import Dismissal
 from napari_impartial.core.prediction.result import Prediction
-from napari_impartial.core.prediction.suggestions import Suggestion, suggest
-from napari_impartial.core.review.review import compose
+from napari_impartial.core.prediction.segment import Objects, find_objects, find_places
+from napari_impartial.core.prediction.suggestions import Suggestion
+from napari_impartial.core.review.review import Review
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Role
@@ -31,12 +32,10 @@ from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.review.review import ReviewControl
 from napari_impartial.io.memory_mapped import Scratch
 from napari_impartial.session.misfits import fits
-from napari_impartial.session.session import CHANNEL_ADVICE, Activity, PlaneIndex
+from napari_impartial.session.plane import Plane, PlaneKey
+from napari_impartial.session.session import CHANNEL_ADVICE, Activity
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
-
-Target = tuple[int, PlaneIndex]
-"""Key of an image, and one of its planes."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,28 @@ class _Work:
 
     prediction: Prediction
     config: InstanceConfig
-    labels: npt.NDArray[np.int32]
-    suggestions: list[Suggestion]
+    scribbles: Scribbles | None
+    review: Review
+    annotated: npt.NDArray[np.bool_] | None
+    dismissed: tuple[Dismissal, ...]
+    objects: Objects | None = None
+    suggestions: tuple[Suggestion, ...] = ()
+
+    def work_out(self, name: str, scratch: Scratch) -> _Work:
+        """Cut it into objects and suggest places; what is kept lies in files."""
+        objects = find_objects(self.prediction, self.config, self.review)
+        found, hold = find_places(
+            self.prediction, objects, self.annotated, dismissed=self.dismissed, image=name
+        )
+        cut = scratch.copy(objects.cut)
+        labels = cut if objects.labels is objects.cut else scratch.copy(objects.labels)
+        return replace(
+            self,
+            prediction=scratch.keep(replace(self.prediction, reconstruction=None)),
+            objects=Objects(cut, labels, objects.n),
+            suggestions=tuple(found),
+            dismissed=tuple(hold),
+        )
 
 
 # A plane that ends in one of these is left out, with the reason, and the next one's turn comes.
@@ -123,7 +142,7 @@ class BatchControl(QObject):
         self._process = process
         self._scratch = workspace.scratch
         self._review = review
-        self._waiting: list[Target] = []
+        self._waiting: list[PlaneKey] = []
         self._total = self._pixels = 0
         self._began = 0.0
         self._failed: list[str] = []
@@ -132,7 +151,7 @@ class BatchControl(QObject):
         self._job: Job | None = None
         self._worker: Any = None
         self._then: Any = None
-        self._target: Target = (0, ())
+        self._target: PlaneKey = (0, ())
         self._bar: Any = None
 
     @property
@@ -140,7 +159,7 @@ class BatchControl(QObject):
         """Whether a batch is under way."""
         return self._bar is not None
 
-    def all_planes(self, keys: Sequence[int] | None = None) -> list[Target]:
+    def all_planes(self, keys: Sequence[int] | None = None) -> list[PlaneKey]:
         """Return all planes of some images, by default of all."""
         return [
             (key, plane)
@@ -148,7 +167,7 @@ class BatchControl(QObject):
             for plane in np.ndindex(*self._workspace.sources[key].stack_shape)
         ]
 
-    def start(self, targets: Sequence[Target]) -> None:
+    def start(self, targets: Sequence[PlaneKey]) -> None:
         """Predict these planes; images that do not fit the model are named and left out."""
         if self._session.busy or not targets:
             return
@@ -196,7 +215,7 @@ class BatchControl(QObject):
         read = partial(read_named, source, target[1], card.channel_names, CHANNEL_ADVICE)
         self._run(read, partial(self._predict, target), target)
 
-    def _run(self, function: Any, then: Any, target: Target) -> None:
+    def _run(self, function: Any, then: Any, target: PlaneKey) -> None:
         """Run a function on a thread; its result goes to `then`."""
 
         def safe() -> Any:
@@ -226,7 +245,7 @@ class BatchControl(QObject):
         self._waiting = []
         self._skip(self._target, f"{type(error).__name__}: {error}")
 
-    def _predict(self, target: Target, image: Image) -> None:
+    def _predict(self, target: PlaneKey, image: Image) -> None:
         if self._cancelled or target[0] not in self._session.images:
             self._next()
             return
@@ -239,25 +258,25 @@ class BatchControl(QObject):
         self._job.progressed.connect(partial(self._tell, target))
         self._job.ended.connect(partial(self._on_predicted, target, image.name))
 
-    def _on_predicted(self, target: Target, name: str, reply: messages.Final) -> None:
+    def _on_predicted(self, target: PlaneKey, name: str, reply: messages.Final) -> None:
         if self._job is not None:
             self._job.deleteLater()
         self._job = None
         if isinstance(reply, messages.Predicted):
             self.timed.emit(reply.prediction.entropy.size, reply.seconds)
             record = self._session.images.get(target[0])
-            scribbles = None if record is None else record.plane(target[1]).annotation
-            annotated = None if scribbles is None else scribbles.labels > 0
-            work = partial(
-                _work_out,
+            known = Plane() if record is None else record.plane(target[1])
+            annotation = known.annotation
+            work = _Work(
                 reply.prediction,
                 self._session.instance_config,
-                annotated,
-                [] if record is None else record.plane(target[1]).dismissed,
-                name,
-                self._scratch,
+                known.scribbles,
+                known.review,
+                None if annotation is None else annotation.labels > 0,
+                tuple(known.dismissed),
             )
-            self._run(work, partial(self._keep, target), target)
+            make = partial(work.work_out, name, self._scratch)
+            self._run(make, partial(self._keep, target), target)
         elif isinstance(reply, messages.Failed):
             if reply.kind == "input":
                 self._skip(target, reply.message)
@@ -266,7 +285,7 @@ class BatchControl(QObject):
             notifications.show_failure(reply, "predicting")
             self._end()
 
-    def _keep(self, target: Target, work: _Work) -> None:
+    def _keep(self, target: PlaneKey, work: _Work) -> None:
         try:
             self._show(target, work)
         except _LEFT_OUT as error:  # layers of large stacks lie in files, too
@@ -276,12 +295,14 @@ class BatchControl(QObject):
         self._bar.update(1)
         self._next()
 
-    def _show(self, target: Target, work: _Work) -> None:
+    def _show(self, target: PlaneKey, work: _Work) -> None:
         key, plane = target
         if key not in self._session.images:
             return
         source, results = self._workspace.sources[key], self._workspace.results
-        if not fits(source, plane, work.labels):
+        objects = work.objects
+        assert objects is not None
+        if not fits(source, plane, objects.cut):
             raise ImPartialError("it was changed while it was being predicted")
         self._workspace.forget_misfits(key)
         results.write(source, plane, Role.PROBABILITY, work.prediction.foreground)
@@ -289,17 +310,20 @@ class BatchControl(QObject):
         self._session.set_prediction(key, plane, work.prediction)
         self._review.collect(key, plane)
         known = self._session.images[key].plane(plane)
-        known.cut, known.instances = work.labels, compose(work.labels, known.review)
-        known.n_objects, known.cut_by = count_objects(known.instances), work.config
-        known.suggestions, known.suggested_on = work.suggestions, known.scribbles
+        if known.review is work.review:
+            known.set_cut(objects.cut, work.config, objects.labels, objects.n)
+        else:  # something was decided while this was worked out
+            known.set_cut(objects.cut, work.config)
+        known.set_suggestions(work.suggestions, work.dismissed, work.scribbles)
+        assert known.instances is not None
         self._review.show(key, plane, known.instances)
         self._session.result_changed.emit(key)
 
-    def _skip(self, target: Target, reason: str) -> None:
+    def _skip(self, target: PlaneKey, reason: str) -> None:
         self._failed.append(f"{self._workspace.sources[target[0]].name}: {reason}")
         self._next()
 
-    def _tell(self, target: Target, fraction: float) -> None:
+    def _tell(self, target: PlaneKey, fraction: float) -> None:
         if self._bar.is_canceled:
             self.cancel()
         name = self._workspace.sources[target[0]].plane_name(target[1])
@@ -309,7 +333,7 @@ class BatchControl(QObject):
             BatchProgress(self._done, self._total, name, share, self._pixels, elapsed_s)
         )
 
-    def _pixels_of(self, targets: Sequence[Target]) -> int:
+    def _pixels_of(self, targets: Sequence[PlaneKey]) -> int:
         return sum(math.prod(self._workspace.sources[key].plane_shape) for key, _ in targets)
 
     def _end(self) -> None:
@@ -324,27 +348,3 @@ class BatchControl(QObject):
             text += f" Left out: {self._failed[0]}{more}"
             notifications.show_warning(text)
         self.ended.emit(text)
-
-
-def _work_out(
-    prediction: Prediction,
-    config: InstanceConfig,
-    annotated: npt.NDArray[np.bool_] | None,
-    dismissed: Sequence[Dismissal],
-    name: str,
-    scratch: Scratch,
-) -> _Work:
-    """Cut a prediction into objects and rank places; what is kept lies in files."""
-    labels = to_instances(prediction, config)
-    found = suggest(
-        prediction.entropy,
-        annotated,
-        SuggestionConfig(),
-        probability=prediction.probability,
-        mutual_information=prediction.mutual_information,
-        instances=labels,
-        image=name,
-        dismissed=[(one.y, one.x) for one in standing(dismissed, prediction.foreground)],
-    )
-    kept = scratch.keep(replace(prediction, reconstruction=None))
-    return _Work(kept, config, scratch.copy(labels), found)

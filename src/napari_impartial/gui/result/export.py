@@ -34,7 +34,7 @@ from napari_impartial.io.object_files import (
     write_table,
 )
 from napari_impartial.session.misfits import fits
-from napari_impartial.session.session import Plane, PlaneIndex
+from napari_impartial.session.plane import Plane, PlaneIndex
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 

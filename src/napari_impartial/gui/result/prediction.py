@@ -11,17 +11,22 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_impartial.core.config import InstanceConfig, SuggestionConfig
+from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances.cutter import count_objects
-from napari_impartial.core.instances.measurements import measure, smallest_size
-from napari_impartial.core.prediction.dismissed import Dismissal, standing
+from napari_impartial.core.instances.measurements import measure
+from napari_impartial.core.prediction.dismissed import Dismissal
 from napari_impartial.core.prediction.result import Prediction
-from napari_impartial.core.prediction.suggestions import Suggestion, suggest
-from napari_impartial.core.review.review import Review, compose
+from napari_impartial.core.prediction.segment import (
+    Objects,
+    find_objects,
+    find_places,
+    with_smallest_size,
+)
+from napari_impartial.core.prediction.suggestions import Suggestion
+from napari_impartial.core.review.review import Review
 from napari_impartial.core.training.messages import Previewed
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job, Latest, OneByOne
@@ -31,7 +36,8 @@ from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.refine.suggestions import SuggestionControl
 from napari_impartial.gui.review.review import ReviewControl
 from napari_impartial.session.misfits import fits
-from napari_impartial.session.session import Activity, PlaneIndex, PlaneKey
+from napari_impartial.session.plane import PlaneIndex, PlaneKey
+from napari_impartial.session.session import Activity
 from napari_impartial.session.suggested_places import Place
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
@@ -58,43 +64,32 @@ class _Cut:
     suggest: bool
     review: Review
     dismissed: tuple[Dismissal, ...] = ()
-    standing: tuple[Dismissal, ...] = ()
-    cut: npt.NDArray[np.int32] | None = None
-    labels: npt.NDArray[np.int32] | None = None
-    n_objects: int = 0
+    objects: Objects | None = None
     suggestions: tuple[Suggestion, ...] = ()
+    standing: tuple[Dismissal, ...] = ()
     adapt: bool = False
 
     def work_out(self) -> _Cut:
-        config, cutter = self.config, self.prediction.cutter
+        config = self.config
         if self.adapt:
-            everything = cutter.cut(replace(config, min_size_px=0))
-            size_px = smallest_size(everything, InstanceConfig().min_size_px)
-            config = replace(config, min_size_px=size_px)
-        cut = cutter.cut(config)
-        labels = compose(cut, self.review)
-        n_objects = count_objects(labels)
-        done = replace(self, config=config, cut=cut, labels=labels, n_objects=n_objects)
+            config = with_smallest_size(self.prediction, config)
+        objects = find_objects(self.prediction, config, self.review)
+        done = replace(self, config=config, objects=objects)
         if not self.suggest:
             return done
-        stand = standing(self.dismissed, self.prediction.foreground)
-        found = suggest(
-            self.prediction.entropy,
+        found, hold = find_places(
+            self.prediction,
+            objects,
             self.annotated,
-            SuggestionConfig(),
-            probability=self.prediction.probability,
-            mutual_information=self.prediction.mutual_information,
-            instances=labels,
+            dismissed=self.dismissed,
             image=self.image.name,
-            dismissed=[(one.y, one.x) for one in stand],
         )
-        return replace(done, suggestions=tuple(found), standing=tuple(stand))
+        return replace(done, suggestions=tuple(found), standing=tuple(hold))
 
     def measure(self) -> tuple[_Cut, dict[str, npt.NDArray[Any]]]:
-        assert self.labels is not None
-        table = measure(
-            self.labels, self.image, self.prediction.probability, self.prediction.entropy
-        )
+        assert self.objects is not None
+        labels, prediction = self.objects.labels, self.prediction
+        table = measure(labels, self.image, prediction.probability, prediction.entropy)
         return self, table
 
 
@@ -321,18 +316,17 @@ class ResultControl(QObject):
             # Something was decided while this was being cut.
             self._request_cut(cut.key, cut.plane, cut.suggest)
             return
-        assert cut.labels is not None
-        plane.cut, plane.instances, plane.n_objects = cut.cut, cut.labels, cut.n_objects
-        plane.cut_by = cut.config
+        objects = cut.objects
+        assert objects is not None
+        plane.set_cut(objects.cut, cut.config, objects.labels, objects.n)
         if cut.adapt and cut.config.min_size_px != self._min_size_px:
             self._adapt(cut.config.min_size_px)
-        self.review.show(cut.key, cut.plane, cut.labels)
+        self.review.show(cut.key, cut.plane, objects.labels)
         if cut.suggest:
-            plane.suggestions, plane.suggested_on = list(cut.suggestions), cut.scribbles
-            plane.dismissed = list(cut.standing)
+            plane.set_suggestions(cut.suggestions, cut.standing, cut.scribbles)
             self.suggestions.refresh()
         if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
-            self.counted.emit(cut.n_objects)
+            self.counted.emit(objects.n)
             self._measuring.request(cut.measure)
         self._session.result_changed.emit(cut.key)
 
@@ -347,11 +341,11 @@ class ResultControl(QObject):
     def _on_corrected(self, key: int, plane: PlaneIndex) -> None:
         """Measure objects that hands have changed."""
         if (key, plane) != (self._session.current, self._session.plane_index):
+            self._session.result_changed.emit(key)
             return
         known = self._session.images[key].plane(plane)
         if known.instances is None or known.prediction is None:
             return
-        known.n_objects = count_objects(known.instances)
         self.counted.emit(known.n_objects)
         try:
             image, config = self._workspace.image(key, plane), self._session.instance_config
@@ -359,7 +353,8 @@ class ResultControl(QObject):
             notifications.show_warning(str(error))
             return
         cut = _Cut(key, plane, known.prediction, config, image, None, None, False, known.review)
-        self._measuring.request(replace(cut, labels=known.instances).measure)
+        objects = Objects(known.instances, known.instances, known.n_objects)
+        self._measuring.request(replace(cut, objects=objects).measure)
         self._session.result_changed.emit(key)
 
     def _on_removed(self, labels: list[int]) -> None:

@@ -33,7 +33,7 @@ from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.camera import bring_into_view
 from napari_impartial.gui.layers.layer_undo import LayerUndo
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.session.session import Plane, PlaneIndex, PlaneKey
+from napari_impartial.session.plane import Plane, PlaneIndex, PlaneKey
 from napari_impartial.session.undo import Decision, DecisionLog
 
 # A stroke is a burst of events; what follows from it can wait for its end.
@@ -168,7 +168,7 @@ class ReviewControl(QObject):
         shown, now, review, labels = found
         known = self._session.images[key].plane(plane)
         before = known.review
-        known.review, known.instances = review, labels
+        known.set_review(review, labels)
         if np.array_equal(labels, now):
             self._shown[key, plane] = _Shown(shown.layer, labels)
         else:
@@ -212,7 +212,8 @@ class ReviewControl(QObject):
         if known is None or known.instances is None or place is None:
             return
         before = known.review
-        known.review = accept(before, known.instances, labels, _kind_of(known))
+        accepted = accept(before, known.instances, labels, _kind_of(known))
+        known.set_review(accepted, known.instances)
         if len(known.review.kept) > len(before.kept):
             words = f"accepting {_objects(difference(before, known.review))}"
             self.log.push(self._decision(words, place, before, known.review))
@@ -228,8 +229,7 @@ class ReviewControl(QObject):
         regions = review.empty[len(before.empty) :]
         if not regions:
             return
-        known.review, known.instances = review, left
-        known.n_objects = max(0, known.n_objects - len(regions))
+        known.set_review(review, left)
         strokes = self._paint_background(place, left, regions)
         self.show(*place, left)
         decision = self._decision(f"rejecting {_objects(regions)}", place, before, review)
@@ -368,16 +368,13 @@ class ReviewControl(QObject):
             self._restore(key, plane, revert(now, before, after))
             return
         # The image has other pixels at present; those that come back find it so.
-        asleep.review = revert(asleep.review, before, after)
-        if asleep.cut is not None:
-            asleep.instances = compose(asleep.cut, asleep.review)
+        asleep.set_review(revert(asleep.review, before, after))
 
     def _restore(self, key: int, plane: PlaneIndex, review: Review) -> None:
         """Put decisions back as they were."""
         known = self._session.images[key].plane(plane)
-        known.review = review
-        if known.cut is not None:
-            known.instances = compose(known.cut, review)
+        known.set_review(review)
+        if known.cut is not None and known.instances is not None:
             self.show(key, plane, known.instances)
         self.corrected.emit(key, plane)
 

@@ -15,7 +15,6 @@ from napari.layers import Image as ImageLayer
 
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances.cutter import count_objects
 from napari_impartial.core.network.model_card import read_card
 from napari_impartial.core.prediction.dismissed import Dismissal
 from napari_impartial.core.prediction.suggestions import Suggestion
@@ -26,6 +25,8 @@ from napari_impartial.gui.layers.grid import Grid
 from napari_impartial.gui.layers.layer_state import make_labels, open_image, same_image
 from napari_impartial.gui.layers.scribble_layers import scribble_name
 from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.session.plane import PlaneIndex, PlaneKey
+from napari_impartial.session.rounds import Round
 from napari_impartial.session.saved_state import (
     SavedDismissal,
     SavedImage,
@@ -36,7 +37,6 @@ from napari_impartial.session.saved_state import (
     SavedView,
     unpack,
 )
-from napari_impartial.session.session import PlaneIndex, PlaneKey, Round
 
 _MOST_NAMED = 8
 
@@ -222,7 +222,7 @@ class Restorer:
                     self._masks(one, sources),
                     unseen=one.unseen,
                 )
-                session.rounds.append(made)
+                session.rounds.put_back(made)
                 current = made if one.current else current
             except (ImPartialError, OSError, ValueError, TypeError) as error:
                 self.losses.append(f"The model of round {one.number} is lost ({error}).")
@@ -230,7 +230,7 @@ class Restorer:
             try:
                 path = own(saved.model)
                 session.set_model(path, read_card(path))
-                session.round = current
+                session.rounds.current = current
             except (ImPartialError, OSError) as error:
                 self.losses.append(f"The model is lost ({error}).")
 
@@ -282,7 +282,7 @@ class Restorer:
             if isinstance(part, np.ndarray) and part.shape == source.plane_shape:
                 part = part.astype(np.int32)
                 known = self._session.images[key].plane(index)
-                known.instances, known.n_objects = part, count_objects(part)
+                known.set_objects(part)
                 self._show_objects(key, index, part)
             elif plane.previewed and plane.objects is not None:
                 self.losses.append(f"The objects of {name} are lost.")
@@ -333,7 +333,7 @@ class Restorer:
         if isinstance(plane.review, ImPartialError):
             raise plane.review
         check_inside(plane.review, source.plane_shape)
-        self._session.images[key].plane(index).review = plane.review
+        self._session.images[key].plane(index).set_review(plane.review)
 
     def _put_back_dismissals(self, key: int, index: PlaneIndex, plane: SavedPlane) -> None:
         source = self._workspace.sources[key]

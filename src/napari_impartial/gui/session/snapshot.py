@@ -25,6 +25,9 @@ from napari_impartial.gui.layers.image_source import data_of
 from napari_impartial.gui.layers.layer_state import describe_image, describe_labels, fingerprint
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.session.folder import Kept
+from napari_impartial.session.image_record import ImageRecord
+from napari_impartial.session.plane import Plane, PlaneIndex, PlaneKey
+from napari_impartial.session.rounds import Round
 from napari_impartial.session.saved_state import (
     SavedDismissal,
     SavedImage,
@@ -36,7 +39,6 @@ from napari_impartial.session.saved_state import (
     SavedView,
     pack,
 )
-from napari_impartial.session.session import ImageRecord, Plane, PlaneIndex, PlaneKey, Round
 
 
 class Snapshots:
@@ -126,7 +128,7 @@ class Snapshots:
                     one.model_path,
                     one.annotated_px,
                     one.annotated_cells,
-                    one is session.round,
+                    one is session.rounds.current,
                     _masks(one, keys),
                     one.unseen,
                 )

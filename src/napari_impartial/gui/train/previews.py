@@ -18,7 +18,8 @@ from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.camera import field_in_view
 from napari_impartial.gui.layers.image_source import read_named
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.session.session import CHANNEL_ADVICE, Activity, PlaneKey, TrainingItem
+from napari_impartial.session.plane import PlaneKey, TrainingItem
+from napari_impartial.session.session import CHANNEL_ADVICE, Activity
 from napari_impartial.worker import messages
 
 # The same field is not predicted anew more often than anybody looks.

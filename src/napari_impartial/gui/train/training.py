@@ -19,8 +19,8 @@ from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.session.headless_command import Training
-from napari_impartial.session.round_score import score_round
-from napari_impartial.session.session import Activity, TrainingItem
+from napari_impartial.session.plane import TrainingItem
+from napari_impartial.session.session import Activity
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 
@@ -117,7 +117,7 @@ class TrainingControl(QObject):
             return
         model = get_preset(config.preset).model
         self.live, self._elapsed_s = live, 0.0
-        score_round(self._session, items)
+        self._session.score_round(items)
         self._items = items
         painted = max(item.scribbles.n_classes for item in items)
         self._n_classes = painted if card is None else card.n_classes

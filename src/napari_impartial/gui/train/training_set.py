@@ -11,7 +11,7 @@ from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.layers.scribble_layers import class_name
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.session.session import TrainingItem
+from napari_impartial.session.plane import TrainingItem
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def test_scribbles_of_several_images_are_one_set(session: Session) -> None:
 
 def test_a_new_prediction_drops_what_was_made_of_the_last(session: Session) -> None:
     plane = session.images[0].plane(())
-    plane.instances = np.ones((8, 8), np.int32)
+    plane.set_cut(np.ones((8, 8), np.int32))
     plane.visited.add((1, 1))
     session.set_prediction(0, (), prediction())
     assert plane.instances is None
@@ -89,7 +89,7 @@ def test_rounds_are_kept(session: Session) -> None:
     first = session.add_round(Path("one"), card(2), 10)
     second = session.add_round(Path("two"), card(2), 20)
     assert [first.number, second.number] == [1, 2]
-    assert session.rounds == [first, second]
+    assert list(session.rounds) == [first, second]
     assert session.model_path == Path("two")
 
 
@@ -180,7 +180,7 @@ def test_a_round_keeps_the_objects_that_it_predicted(session: Session) -> None:
     def predict(*indices: tuple[int, ...]) -> None:
         for index in indices:
             session.set_prediction(0, index, prediction())
-            session.images[0].plane(index).instances = np.eye(8, dtype=np.int32)
+            session.images[0].plane(index).set_cut(np.eye(8, dtype=np.int32))
 
     session.set_model(Path("loaded"), card(2))
     predict((0,), (1,))

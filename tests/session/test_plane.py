@@ -1,0 +1,84 @@
+"""A plane: the objects and their number follow from cut and decisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_impartial.core.review.review import Review, accept, collect, reject
+from napari_impartial.session.plane import Plane
+from napari_impartial.session.session import Session
+
+
+def cut() -> Any:
+    """Return three objects."""
+    labels = np.zeros((12, 12), np.int32)
+    labels[1:4, 1:4], labels[1:4, 6:9], labels[7:10, 1:4] = 1, 2, 3
+    return labels
+
+
+@pytest.fixture
+def plane() -> Plane:
+    made = Plane()
+    made.set_cut(cut())
+    return made
+
+
+def test_objects_follow_from_the_cut_and_the_decisions(plane: Plane) -> None:
+    assert np.array_equal(plane.instances, cut())
+    assert plane.n_objects == 3
+    plane.set_review(reject(plane.review, cut(), [2])[0])
+    assert set(np.unique(plane.instances)) == {0, 1, 3}
+    assert plane.n_objects == 2
+    plane.set_cut(cut())
+    assert plane.n_objects == 2, "decisions are laid over a new cut"
+    plane.set_review(Review())
+    assert plane.n_objects == 3
+
+
+def test_the_number_follows_a_correction_by_hand(plane: Plane) -> None:
+    erased = np.where(cut() == 3, 0, cut())
+    assert plane.n_objects == 3
+    plane.set_review(*collect(cut(), erased, cut(), plane.review, lambda *_: 2))
+    assert plane.n_objects == 2
+
+
+def test_objects_stay_the_same_array(plane: Plane) -> None:
+    before = plane.instances
+    assert plane.instances is before
+    plane.set_review(accept(plane.review, before, [1], lambda *_: 2), before)
+    assert plane.instances is before
+
+
+def test_objects_of_a_session_stay_without_their_cut() -> None:
+    plane = Plane()
+    plane.set_objects(cut())
+    plane.set_review(Review())
+    assert plane.cut is None
+    assert plane.n_objects == 3
+
+
+def test_decisions_outside_of_a_smaller_cut_wait(plane: Plane) -> None:
+    plane.set_review(reject(plane.review, cut(), [3])[0])
+    smaller = cut()[:6, :6]
+    plane.set_cut(smaller)
+    assert np.array_equal(plane.instances, smaller)
+
+
+def test_the_list_of_rounds_counts_objects_corrected_out_of_view() -> None:
+    session = Session()
+    for key in (0, 1):
+        session.add(key, str(key), ("a",))
+    card: Any = SimpleNamespace(channel_names=("a",))
+    now = session.add_round(Path("one"), card, 10)
+    for key in (0, 1):
+        session.images[key].plane(()).go_back_to(cut(), now.number)
+    assert session.rounds.objects(now, session.planes()) == 6
+    other = session.images[1].plane(())
+    other.set_review(reject(other.review, cut(), [1])[0])
+    assert session.rounds.objects(now, session.planes()) == 5
+    assert session.images[1].tally.objects == 2
