@@ -20,7 +20,7 @@ from napari_impartial.session.status_text import no_suggestions, stale_results, 
 from napari_impartial.worker.client import TrainingProcess
 
 from .background import supervise
-from .bar import Bar, Remark
+from .bar import Bar
 from .garbage import RestingCollector
 from .image.colour_picture import show_as_colour
 from .image.image_list import ImageRow, ImagesPanel
@@ -40,6 +40,7 @@ from .result.batch_panel import BatchChoice, BatchPanel
 from .result.export import ExportControl
 from .result.prediction import ResultControl
 from .result.result_panel import ResultPanel
+from .result.verdict import VerdictControl
 from .review.spot_check import SpotCheckControl
 from .review.spot_check_panel import SpotCheckPanel
 from .screen_fit import ScreenFit
@@ -86,6 +87,7 @@ class ImPartialWidget(QWidget):
         self.training = TrainingControl(self.workspace, self.process, self)
         self.live = LiveControl(self.workspace, self.training, self)
         self.results = ResultControl(self.workspace, self.process, self)
+        self.verdict = VerdictControl(self.workspace, self)
         self.batch = BatchControl(self.workspace, self.process, self.results.review, self)
         self.exports = ExportControl(self.workspace, self.process, self.results.review, self)
         self.store = SessionStore(self.workspace, self.results, self.process.new_model_path, self)
@@ -240,6 +242,8 @@ class ImPartialWidget(QWidget):
         results.adapted.connect(self.result_panel.follow)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
+        self.verdict.image_wanted.connect(self._bring_to_front)
+        self.bar.verdict.show_wanted.connect(self.verdict.show)
         self.spot_check.image_wanted.connect(self._bring_to_front)
         # Before what is undone is said: undoing, too, is something that was done.
         results.review.log.changed.connect(self.status.end_notice)
@@ -542,8 +546,4 @@ class ImPartialWidget(QWidget):
             fine_key(),
         )
         self.status.set_state(_RESTS if self.live.resting else told)
-        plane = self.session.plane
-        known = plane is not None and plane.prediction is not None
-        self.bar.verdict.set_verdict(
-            [Remark(count(plane.n_objects, "object"))] if known and plane is not None else []
-        )
+        self.bar.verdict.set_verdict(self.verdict.remarks())

@@ -10,6 +10,7 @@ Place = tuple[int, int, int]
 
 # Share of a class's strokes that is predicted as another from which this alone is reported.
 _MISTAKEN = 0.3
+_UNLIKE = "unlike the others"
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,18 @@ class StrokeReport:
         """Share of strokes that fit, cells and background counting the same."""
         return (self.foreground_fit + self.background_fit) / 2
 
-    def verdict(self, n_objects: int | None = None) -> str:
-        """Return one sentence for the user.
+    def remarks(self, n_objects: int | None = None) -> list[tuple[str, str]]:
+        """Return what there is to say to the user, in words.
 
         Parameters
         ----------
         n_objects : int, optional
             Objects that were found, where they are to be told.
+
+        Returns
+        -------
+        list of (words, places)
+            `places` names the attribute that holds where; empty where it is nowhere.
         """
         missed, spilled = 1 - self.foreground_fit, 1 - self.background_fit
         for share, painted, seen in (
@@ -57,20 +63,22 @@ class StrokeReport:
             (spilled, "background", "cells"),
         ):
             if share >= _MISTAKEN:
-                return (
+                words = (
                     f"{share:.0%} of your {painted} strokes are still predicted as {seen}: "
-                    "check these strokes, or train longer."
+                    "check these strokes, or train longer"
                 )
-        parts = [f"{self.fit:.0%} of your strokes fit"]
+                return [(words, "contradicting" if self.contradicting else "")]
+        found = [(f"{self.fit:.0%} of your strokes fit", "")]
         if n_objects is not None:
-            parts.append(f"{n_objects} objects")
-        for count, said in (
-            (len(self.in_no_object), "in no object"),
-            (len(self.contradicting), "unlike the others"),
-        ):
-            if count:
-                parts.append(f"{count} stroke{' is' if count == 1 else 's are'} {said}")
-        return "; ".join(parts) + "."
+            found.append((f"{n_objects} object{'' if n_objects == 1 else 's'}", ""))
+        for places, said in (("in_no_object", "in no object"), ("contradicting", _UNLIKE)):
+            if count := len(getattr(self, places)):
+                found.append((f"{count} stroke{' is' if count == 1 else 's are'} {said}", places))
+        return found
+
+    def verdict(self, n_objects: int | None = None) -> str:
+        """Return the remarks as one sentence."""
+        return "; ".join(words for words, _ in self.remarks(n_objects)) + "."
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> StrokeReport:

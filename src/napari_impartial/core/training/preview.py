@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_impartial.core.config import PredictionConfig
+from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.instances.cutter import to_instances
+from napari_impartial.core.instances.strokes import Strokes, find_strokes
 from napari_impartial.core.prediction.predict import predict_normalized
 
 from .messages import GuestImage, Preview, Previewed, TrainingProgress
@@ -110,8 +112,18 @@ class Previewer:
         prediction = predict_normalized(trainer.average.network, field, config).crop(
             (y0 - top, x0 - left, y1 - top, x1 - left)
         )
-        cut = None if request.cut is None else to_instances(prediction, request.cut)
+        cut = None
+        if request.cut is not None:
+            drawn = self._scribbles(request.image_index, look.box)
+            cut = to_instances(prediction, request.cut, drawn)
         return Previewed(request, look.box, prediction, cut)
+
+    def _scribbles(self, image_index: int, box: Box) -> Strokes | None:
+        """Return the strokes in a field of an image that is learned from."""
+        learned, (y0, x0, y1, x1) = self._trainer.scribbles, box
+        if not 0 <= image_index < len(learned):
+            return None
+        return find_strokes(learned[image_index].labels[y0:y1, x0:x1])
 
     def _picture(self, image_index: int) -> npt.NDArray[np.float32] | None:
         learned = self._trainer.normalized

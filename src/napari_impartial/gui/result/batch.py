@@ -79,7 +79,8 @@ class _Work:
 
     def work_out(self, name: str, scratch: Scratch) -> _Work:
         """Cut it into objects and suggest places; what is kept lies in files."""
-        objects = find_objects(self.prediction, self.config, self.review)
+        drawn = None if self.scribbles is None else self.scribbles.labels
+        objects = find_objects(self.prediction, self.config, self.review, drawn)
         found, hold = find_places(
             self.prediction, objects, self.annotated, dismissed=self.dismissed, image=name
         )

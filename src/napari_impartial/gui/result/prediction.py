@@ -73,7 +73,8 @@ class _Cut:
         config = self.config
         if self.adapt:
             config = with_smallest_size(self.prediction, config)
-        objects = find_objects(self.prediction, config, self.review)
+        drawn = None if self.scribbles is None else self.scribbles.labels
+        objects = find_objects(self.prediction, config, self.review, drawn)
         done = replace(self, config=config, objects=objects)
         if not self.suggest:
             return done
@@ -128,8 +129,11 @@ class ResultControl(QObject):
         self._process = process
         self._job: Job | None = None
         self._target: PlaneKey | None = None
-        # The smallest size as we set it last; another one was chosen by the user.
+        # The smallest size and the rest as we set them last; others were chosen by the user.
         self._min_size_px = self._session.instance_config.min_size_px
+        self._followed = self._session.instance_config
+        # The strokes that the objects of each plane agree with.
+        self._obeyed: dict[PlaneKey, Scribbles | None] = {}
         # What the table is of.
         self._table_of: PlaneKey | None = None
         self._table: dict[str, npt.NDArray[Any]] = {}
@@ -147,6 +151,7 @@ class ResultControl(QObject):
         self._pause.setInterval(SLIDER_PAUSE_MS)
         self._pause.timeout.connect(self._cut)
         workspace.plane_changed.connect(self._show_plane)
+        workspace.painted.connect(self._on_painted)
 
     def predict(self, samples: int | None = None) -> None:
         """Predict the plane in view with the current model."""
@@ -266,6 +271,7 @@ class ResultControl(QObject):
             notifications.show_warning(f"{source.name} was changed while it was being predicted.")
             return
         self._workspace.forget_misfits(key)
+        self._follow_model()
         self._session.set_prediction(key, plane, prediction)
         # A preview that was still to be drawn is older.
         self._drawing.clear()
@@ -273,6 +279,29 @@ class ResultControl(QObject):
         results.write(source, plane, Role.PROBABILITY, prediction.foreground)
         results.write(source, plane, Role.UNCERTAINTY, prediction.entropy)
         self._request_cut(key, plane, suggesting=True)
+
+    def _follow_model(self) -> None:
+        """Cut as the model's card says, unless the user chose something else."""
+        card, now = self._session.card, self._session.instance_config
+        if card is None:
+            return
+        size = now.min_size_px
+        if replace(self._followed, min_size_px=size) != now:
+            return
+        usual = card.instances.min_size_px == InstanceConfig().min_size_px
+        new = replace(card.instances, min_size_px=size) if usual else card.instances
+        self._followed = new
+        if new != now:
+            self._session.instance_config = new
+            self.adapted.emit(new)
+
+    def _on_painted(self) -> None:
+        """Let objects follow strokes on the plane in view, without another prediction."""
+        plane, key = self._session.plane, self._session.current
+        if plane is None or key is None or plane.instances is None or plane.previewed:
+            return
+        if plane.scribbles is not self._obeyed.get((key, self._session.plane_index)):
+            self._pause.start()
 
     def _cut(self) -> None:
         if self._session.plane is not None and self._session.current is not None:
@@ -319,6 +348,7 @@ class ResultControl(QObject):
         objects = cut.objects
         assert objects is not None
         plane.set_cut(objects.cut, cut.config, objects.labels, objects.n)
+        self._obeyed[cut.key, cut.plane] = cut.scribbles
         if cut.adapt and cut.config.min_size_px != self._min_size_px:
             self._adapt(cut.config.min_size_px)
         self.review.show(cut.key, cut.plane, objects.labels)
