@@ -67,10 +67,9 @@ def _of_picture(picture: PIL.Image.Image, file: Path) -> Content:
     if picture.mode == "P":
         if "transparency" in picture.info:
             note(f"{file} says which of its colours are transparent; that is left out.")
-        stored = picture.palette.getdata()[1] if picture.palette else b""
-        width = len(picture.palette.mode) if picture.palette else 3
-        palette = np.frombuffer(stored, np.uint8).reshape(-1, width)[:, :3]
-        return Content(np.asarray(picture), "YX", palette=palette, lossy=lossy)
+        array = np.asarray(picture)  # loads the palette too
+        palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        return Content(array, "YX", palette=palette, lossy=lossy)
     if picture.mode not in ("1", "L", "LA", "I", "I;16", "I;16B", "F", "RGB", "RGBA"):
         raise ImPartialError(
             f"{file} holds {picture.mode} colours; save it as red, green and blue, or grey."
