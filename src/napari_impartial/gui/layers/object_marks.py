@@ -13,6 +13,7 @@ from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QOpenGLWidget, QWidget
 
 from napari_impartial.core.data.boxes import Box
+from napari_impartial.gui.layers.versions import camera_of, grid_of
 from napari_impartial.session.session import PlaneIndex
 
 from . import Source
@@ -46,10 +47,10 @@ class ObjectMarks(QWidget):
         self._gone = False
         self._shown: tuple[Source, PlaneIndex, Sequence[Box]] | None = None
         self._events = (
-            viewer.scene.camera.events,
+            camera_of(viewer).events,
             viewer.dims.events.ndisplay,
             viewer.dims.events.order,
-            viewer.canvas.grid.events.enabled,
+            grid_of(viewer).events.enabled,
         )
         for event in self._events:
             event.connect(self._on_view)
@@ -92,10 +93,10 @@ class ObjectMarks(QWidget):
     def outlines(self) -> list[QPolygonF]:
         """Return the boxes as they lie in the window now; none in 3D or in a grid of layers."""
         viewer = self._viewer
-        if self._shown is None or viewer.dims.ndisplay != 2 or viewer.canvas.grid.enabled:
+        if self._shown is None or viewer.dims.ndisplay != 2 or grid_of(viewer).enabled:
             return []
         source, plane, boxes = self._shown
-        camera = viewer.scene.camera
+        camera = camera_of(viewer)
         signs = [1 if str(side) in ("down", "right") else -1 for side in camera.orientation2d]
         centre = np.array(camera.center[-2:])
         middle = np.array([self.height(), self.width()]) / 2
