@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import tracemalloc
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -195,6 +197,39 @@ def test_broken_archives(tmp_path: Path) -> None:
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImPartialError, match="truncated"):
         ArrayStream(tmp_path / "cut.npz", "X")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_archives_with_a_flipped_bit_are_read_or_told(tmp_path: Path, save: Any) -> None:
+    """Such a bit may ask for a password, for another compression, or for years of memory."""
+    save(tmp_path / "a.npz", X=np.ones((3, 8, 8, 2), np.float32))
+    whole = (tmp_path / "a.npz").read_bytes()
+    dice, told = random.Random(3), 0
+    for _ in range(400):
+        content = bytearray(whole)
+        # Headers are where damage is strange.
+        at = dice.randrange(min(len(whole), 260)) * dice.choice((1, -1))
+        content[at] ^= 1 << dice.randrange(8)
+        (tmp_path / "b.npz").write_bytes(content)
+        try:
+            for item in ArrayStream(tmp_path / "b.npz", "X"):
+                assert item.nbytes < 10**6
+        except ImPartialError:
+            told += 1
+    assert told > 50
+
+
+def test_an_item_that_claims_more_than_is_there_is_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X=np.ones((3, 4)))
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        member = archive.read("X.npy")
+    for shape in ("(3, 99999999999)", "(3, 4, 9" + "9" * 30 + ")"):
+        claim = member.replace(b"(3, 4), }" + b" " * len(shape), f"{shape}, }}".encode() + b" " * 6)
+        header = claim[: claim.index(b"}") + 1].ljust(127) + b"\n"
+        with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
+            archive.writestr("X.npy", header + b"x" * 96)
+        with pytest.raises(ImPartialError):
+            list(ArrayStream(tmp_path / "b.npz", "X"))
 
 
 def strip(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

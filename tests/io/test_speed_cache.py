@@ -35,6 +35,11 @@ def test_round_trip_by_device_and_version() -> None:
     "text",
     [
         "{",
+        "[" * 100_000,
+        '{"a": {"device": "cpu", "steps_a_second": {"x": 1'
+        + "0" * 400
+        + '}, "pixels_a_second": {"x": 1}}}',
+        '{"a": ' * 100_000,
         "[]",
         '{"a": 3}',
         '{"a": {"device": "cpu"}}',

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import napari_impartial
 from napari_impartial.core import api
 from napari_impartial.core.config import (
     InstanceConfig,
@@ -267,3 +271,65 @@ def test_what_is_given_wins_over_the_split_strength_that_strokes_chose(model: Tr
     assert card.cut({"split": "automatic"}).split_strength == 0.3
     with pytest.raises(ImPartialError, match="split_strength"):
         card.cut({"split_strength": 7.0})
+
+
+CUT_SHORT = """
+import os, sys, threading, time
+from napari_impartial.core.errors import ModelFileError
+from napari_impartial.core.network.model_file import load_model
+path = sys.argv[1]
+whole = open(path, "rb").read()
+def cut():
+    while True:
+        with open(path, "r+b") as file:
+            file.truncate(0)
+            file.write(whole)
+threading.Thread(target=cut, daemon=True).start()
+end, told, read = time.monotonic() + 2, 0, 0
+while time.monotonic() < end or not (told and read):
+    try:
+        load_model(path)
+        read += 1
+    except ModelFileError:
+        told += 1
+    if time.monotonic() > end + 60:
+        break
+print(told > 0)
+os._exit(0)
+"""
+
+
+def test_a_model_that_is_cut_short_while_it_is_read_is_told(path: Path) -> None:
+    """Where it was mapped into memory, the system ended the process."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", CUT_SHORT, str(path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
+def test_no_file_of_a_users_is_mapped() -> None:
+    package = Path(napari_impartial.__file__).parent
+    for module in package.rglob("*.py"):
+        text = module.read_text(encoding="utf-8")
+        assert "safe_open" not in text, module
+        # Scratch files of ours may be: nobody else writes to them.
+        assert "memmap(" not in text or module.name == "memory_mapped.py", module
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.99])
+def test_a_model_that_is_not_whole_is_told_by_its_card_already(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_card(path)
+    path.write_bytes(content + b"more")
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_card(path)
+    for header in (b"[" * 100_000, b"3", b'{"a": 3}', b'{"a": {"data_offsets": [0]}}', b"\xff{"):
+        path.write_bytes(len(header).to_bytes(8, "little") + header)
+        with pytest.raises(ModelFileError, match="damaged"):
+            read_card(path)

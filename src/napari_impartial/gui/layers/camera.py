@@ -13,6 +13,7 @@ from napari.layers import Labels, Layer
 
 from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.training.preview_budget import SMALLEST_SIDE_PX
+from napari_impartial.gui.layers.versions import camera_of, canvas_size
 from napari_impartial.session.plane import PlaneIndex
 
 from .image_source import Source
@@ -57,18 +58,18 @@ def go_to(
     """Centre a place, and zoom until `extent_px` pixels fill the smaller side."""
     world = show_plane(viewer, source, plane, y, x)
     first = viewer.dims.ndim - source.primary.ndim
-    camera = viewer.scene.camera
+    camera = camera_of(viewer)
     camera.center = tuple(world[axis - first] for axis in viewer.dims.displayed[-2:])
     if extent_px is not None:
-        camera.zoom = min(viewer.canvas.size) / (extent_px * _pixel_in_world(viewer, source))
+        camera.zoom = min(canvas_size(viewer)) / (extent_px * _pixel_in_world(viewer, source))
 
 
 def show_whole(viewer: napari.Viewer, source: Source) -> None:
     """Centre an image, and zoom until all of it is in view."""
     height, width = source.plane_shape
     go_to(viewer, source, source.plane_in_view(viewer), (height - 1) / 2, (width - 1) / 2)
-    room = np.array(viewer.canvas.size) / np.array([height, width])
-    viewer.scene.camera.zoom = _MARGIN * float(room.min()) / _pixel_in_world(viewer, source)
+    room = np.array(canvas_size(viewer)) / np.array([height, width])
+    camera_of(viewer).zoom = _MARGIN * float(room.min()) / _pixel_in_world(viewer, source)
 
 
 def same_field(one: Layer, other: Layer) -> bool:
@@ -78,7 +79,7 @@ def same_field(one: Layer, other: Layer) -> bool:
 
 def extent_in_view(viewer: napari.Viewer, source: Source) -> float:
     """Return how many pixels of an image fill the smaller side of the canvas."""
-    size: float = min(viewer.canvas.size) / viewer.scene.camera.zoom
+    size: float = min(canvas_size(viewer)) / camera_of(viewer).zoom
     return size / _pixel_in_world(viewer, source)
 
 
@@ -92,7 +93,7 @@ def is_flat_view(viewer: napari.Viewer, source: Source) -> bool:
 
 def px_on_screen(viewer: napari.Viewer, source: Source) -> float:
     """Return how large a pixel of an image is on the screen, in its pixels."""
-    return float(viewer.scene.camera.zoom * _pixel_in_world(viewer, source))
+    return float(camera_of(viewer).zoom * _pixel_in_world(viewer, source))
 
 
 def _pixel_in_world(viewer: napari.Viewer, source: Source) -> float:
@@ -114,9 +115,9 @@ def bring_into_view(
     if not spots:
         return
     there = in_world(viewer, source, plane, np.asarray(spots, dtype=float))
-    camera = viewer.scene.camera
+    camera = camera_of(viewer)
     away = np.abs(there - np.array(camera.center[-2:]))
-    if not (away <= np.array(viewer.canvas.size) / camera.zoom / 2).all(axis=1).any():
+    if not (away <= np.array(canvas_size(viewer)) / camera.zoom / 2).all(axis=1).any():
         go_to(viewer, source, plane, *spots[0])
 
 

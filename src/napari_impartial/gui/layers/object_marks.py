@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QOpenGLWidget, QWidget
 
 from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.review.review import Region, Verdict
+from napari_impartial.gui.layers.versions import camera_of, grid_of
 from napari_impartial.session.plane import PlaneIndex
 
 from . import Source
@@ -57,10 +58,10 @@ class ObjectMarks(QWidget):
         self._shown: tuple[Source, PlaneIndex, Sequence[Box]] | None = None
         self._decided: tuple[Source, PlaneIndex, Sequence[Region]] | None = None
         self._events = (
-            viewer.scene.camera.events,
+            camera_of(viewer).events,
             viewer.dims.events.ndisplay,
             viewer.dims.events.order,
-            viewer.canvas.grid.events.enabled,
+            grid_of(viewer).events.enabled,
         )
         for event in self._events:
             event.connect(self._on_view)
@@ -144,13 +145,13 @@ class ObjectMarks(QWidget):
         ]
 
     def _is_flat(self) -> bool:
-        return self._viewer.dims.ndisplay == 2 and not self._viewer.canvas.grid.enabled
+        return self._viewer.dims.ndisplay == 2 and not grid_of(self._viewer).enabled
 
     def _on_sheet(
         self, source: Source, plane: PlaneIndex, places: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
         """Return where places (N, 2) of a plane, in pixels, lie on this sheet."""
-        camera = self._viewer.scene.camera
+        camera = camera_of(self._viewer)
         signs = [1 if str(side) in ("down", "right") else -1 for side in camera.orientation2d]
         centre = np.array(camera.center[-2:])
         middle = np.array([self.height(), self.width()]) / 2

@@ -14,6 +14,8 @@ from napari.layers import Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 from qtpy.QtCore import QTimer
 
+from napari_impartial.gui.layers.versions import camera_of
+
 from .camera import px_on_screen
 from .colours import object_colours
 from .image_source import Source
@@ -127,14 +129,14 @@ class Outlines:
         self._soon.setSingleShot(True)
         self._soon.setInterval(_PAUSE_MS)
         self._soon.timeout.connect(self._fit_widths)
-        viewer.scene.camera.events.zoom.connect(self._on_zoom)
+        camera_of(viewer).events.zoom.connect(self._on_zoom)
 
     def let_go(self) -> None:
         """Stop listening to the viewer; the dock is going."""
         # The program may be ending, and the timer gone with Qt.
         with suppress(RuntimeError):
             self._soon.stop()
-        self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
+        camera_of(self._viewer).events.zoom.disconnect(self._on_zoom)
 
     def add(self, layer: Labels, source: Source) -> None:
         """Take care of a new layer, which shows outlines if its contour is not 0."""

@@ -13,6 +13,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.gui import notifications
 from napari_impartial.gui.layers.image_source import channel_name
+from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.gui.review.object_table import ObjectTable
 from napari_impartial.io.object_files import join_tables, write_table
 
@@ -77,7 +78,7 @@ class MeasureWidget(QWidget):
         if self._layer in self._viewer.layers:
             place = [0.0] * (self._layer.ndim - 2) + [y, x]
             world = self._layer.data_to_world(place)
-            self._viewer.scene.camera.center = tuple(world[-2:])
+            camera_of(self._viewer).center = tuple(world[-2:])
             self._layer.selected_label = label
 
 

@@ -24,6 +24,7 @@ from napari_impartial.gui.layers import Role, Source, image_layers
 from napari_impartial.gui.layers.grid import Grid
 from napari_impartial.gui.layers.layer_state import make_labels, open_image, same_image
 from napari_impartial.gui.layers.scribble_layers import scribble_name
+from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.session.plane import PlaneIndex, PlaneKey
 from napari_impartial.session.rounds import Round
@@ -250,8 +251,8 @@ class Restorer:
                 assert key is not None
                 masks[key, index] = labels
             else:
-                name = source.plane_name(index)
-                self.losses.append(f"The objects of round {one.number} in {name} are lost.")
+                place = source.plane_name(index) if source.has_plane(index) else source.name
+                self.losses.append(f"The objects of round {one.number} in {place} are lost.")
         return masks
 
     def _put_back_results(self, image: SavedImage, source: Source) -> None:
@@ -361,7 +362,7 @@ def in_one_message(losses: list[str]) -> str:
 
 def look_at(viewer: napari.Viewer, view: SavedView) -> None:
     """Let the viewer look where it looked; what does not fit is left as it is."""
-    dims, camera = viewer.dims, viewer.scene.camera
+    dims, camera = viewer.dims, camera_of(viewer)
     if not np.isfinite([*view.point, *view.center, *view.angles, view.zoom]).all():
         return
     if len(view.point) == dims.ndim and sorted(view.order) == list(range(dims.ndim)):

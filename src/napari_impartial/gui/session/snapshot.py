@@ -23,6 +23,7 @@ from napari_impartial.core.review.round_changes import unpacked
 from napari_impartial.gui.layers import Role, Source
 from napari_impartial.gui.layers.image_source import data_of
 from napari_impartial.gui.layers.layer_state import describe_image, describe_labels, fingerprint
+from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.session.folder import Kept
 from napari_impartial.session.image_record import ImageRecord
@@ -181,7 +182,7 @@ class Snapshots:
 
     def _view(self, keys: list[int]) -> SavedView:
         viewer = self._workspace.viewer
-        camera = viewer.scene.camera
+        camera = camera_of(viewer)
         current = self._session.current
         return SavedView(
             image=keys.index(current) if current in keys else None,
