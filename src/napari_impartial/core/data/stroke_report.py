@@ -1,4 +1,4 @@
-"""How a model agrees with the strokes that it learned from."""
+"""Agreement of a model with the strokes that it learned from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MISTAKEN = 0.3
 
 @dataclass(frozen=True)
 class StrokeReport:
-    """How a model's own predictions agree with the strokes it learned from.
+    """Agreement of a model's own predictions with the strokes it learned from.
 
     Attributes
     ----------
