@@ -65,7 +65,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Chapter:
-    """What the report says of one sample.
+    """Part of the report about one sample.
 
     Attributes
     ----------

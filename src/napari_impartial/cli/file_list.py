@@ -1,4 +1,4 @@
-"""Which images a command line means: files, folders, patterns, plates; and what became of each."""
+"""Images that a command line names (files, folders, patterns, plates), and the outcome of each."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _PLANE = re.compile(r" \[((?:[tz]=\d+)(?:, [tz]=\d+)*)\]$")
 
 @dataclass(frozen=True)
 class Reading:
-    """How image files are read; see :func:`.options.add_reading`.
+    """Options for reading image files; see :func:`.options.add_reading`.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Reading:
 
     @property
     def chosen(self) -> bool:
-        """Whether the user picked the channels one by one, and gave them no names."""
+        """Return whether the user picked the channels one by one, and gave them no names."""
         return self.channels is not None and self.channel_names is None
 
     def groups(self, paths: Sequence[Path]) -> list[tuple[Path, ...]]:

@@ -1,4 +1,4 @@
-"""What commands print: JSON without NaN, tables, and a progress bar for terminals."""
+"""Output of commands: JSON without NaN, tables, and a progress bar for terminals."""
 
 from __future__ import annotations
 

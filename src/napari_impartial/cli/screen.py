@@ -1,4 +1,4 @@
-"""Whether napari can open a window here, found out without opening one."""
+"""Test for a screen that napari can open a window on, without opening one."""
 
 from __future__ import annotations
 

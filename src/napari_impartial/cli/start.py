@@ -1,4 +1,4 @@
-"""What the command ``napari-impartial`` begins with: Ctrl-C ends it silently from the start.
+"""Start of the command ``napari-impartial``: Ctrl-C ends it silently from the first moment.
 
 Until :mod:`.main` is loaded, which takes some hundredths of a second, nobody is there to
 catch a KeyboardInterrupt, and Python would print how far it had come.

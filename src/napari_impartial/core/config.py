@@ -102,7 +102,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a network is fitted (see :mod:`napari_impartial.core.training.fit`)."""
+    """Settings of training (:mod:`napari_impartial.core.training.fit`)."""
 
     preset: str = setting(
         "balanced",
@@ -310,7 +310,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class PredictionConfig:
-    """How an image is predicted (see :mod:`napari_impartial.core.prediction.predict`)."""
+    """Settings of prediction (:mod:`napari_impartial.core.prediction.predict`)."""
 
     samples: int = setting(
         4,
@@ -437,7 +437,7 @@ class SuggestionConfig:
 
 @dataclass(frozen=True)
 class SpotCheckConfig:
-    """What is drawn to be judged (:mod:`napari_impartial.core.review.spot_check`)."""
+    """Settings of the sample that is judged (:mod:`napari_impartial.core.review.spot_check`)."""
 
     units: int = setting(
         60,

@@ -1,4 +1,4 @@
-"""How a setting describes itself: default, bounds, label and tooltip, once.
+"""Description of a setting: default, bounds, label and tooltip, once.
 
 The classes in :mod:`napari_impartial.core.config` are made of such settings. Forms, the
 command line and the reference pages read them with :func:`parameters`; :func:`validate`
@@ -16,7 +16,7 @@ from .errors import ImPartialError
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a form, a command line or a reference page needs to know of one setting."""
+    """Description of one setting for forms, the command line and the reference pages."""
 
     name: str
     default: Any

@@ -1,4 +1,4 @@
-"""How torch's threads wait for each other; to be said before torch is imported."""
+"""Environment of torch's threads; to be set before torch is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark prints and writes: tables, JSON and a plot."""
+"""Output of a benchmark: tables, JSON and a plot."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _report(fraction: float) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a method is trained on.
+    """Training data of a method.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Task:
 
     @property
     def instances(self) -> InstanceConfig:
-        """How probabilities are cut into cells."""
+        """Settings of the cut into cells."""
         return InstanceConfig(**self.spec["settings"]["instances"])
 
     def training(self, **changes: Any) -> TrainingConfig:

@@ -128,7 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass
 class Written:
-    """What was written of one group.
+    """Files written for one group.
 
     Attributes
     ----------

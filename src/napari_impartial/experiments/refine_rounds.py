@@ -51,7 +51,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Amounts:
-    """How much is annotated: rounds, and percent of the cells at the start and in each.
+    """Amount of annotation: rounds, and percent of the cells at the start and in each.
 
     And the percent that are annotated at once, for comparison.
     """

@@ -138,7 +138,7 @@ class Latest(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether something is being worked out, or waits to be."""
+        """Return whether something is being worked out, or waits to be."""
         return self._worker is not None or bool(self._waiting)
 
     def request(self, function: Callable[[], Any], about: Hashable = None) -> None:

@@ -1,4 +1,4 @@
-"""What the keys do, whichever layer is selected."""
+"""Actions of the keys, whichever layer is selected."""
 
 from __future__ import annotations
 

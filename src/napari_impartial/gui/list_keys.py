@@ -59,7 +59,10 @@ class ListKeys(QObject):
 
 
 def _is_letter(event: Any) -> bool:
-    """Whether a key is a letter alone, or with Shift: in numbers only an exponent has one."""
+    """Return whether a key is a letter alone, or with Shift.
+
+    In numbers only an exponent has one.
+    """
     plain = not event.modifiers() & ~Qt.KeyboardModifier.ShiftModifier
     return plain and Qt.Key.Key_A <= event.key() <= Qt.Key.Key_Z
 

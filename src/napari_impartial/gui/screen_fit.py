@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QWidget
 
 
 class ScreenFit(QObject):
-    """When a widget is first shown, makes its window no larger than the screen.
+    """Limits a widget's window to the screen when it is first shown.
 
     napari's first window has the size that all its parts would like: with our dock beside
     its own, that is more than a laptop's screen is wide, and what is beyond the edge could

@@ -31,7 +31,7 @@ PREFIX = "napari-impartial:"
 
 
 class _Listed(KeymapProvider):
-    """What the action manager binds our keys to: it wants a class.
+    """Class that the action manager binds our keys to.
 
     The docks bind them to their own viewers, so that each acts on its own images.
     """

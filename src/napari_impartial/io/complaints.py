@@ -1,4 +1,4 @@
-"""What libraries would print about a file: collected, so that it is heeded and not lost."""
+"""Messages of libraries about a file, collected so that they are heeded and not lost."""
 
 from __future__ import annotations
 

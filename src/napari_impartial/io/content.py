@@ -1,4 +1,4 @@
-"""What a file of pixels holds, as far as the file says."""
+"""Content of an image file, as far as the file says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What a file holds, as far as the file says.
+    """Content of a file, as far as the file says.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a file may claim, against what it holds; and what is a file at all."""
+"""Limits on what files may claim, and a test for plain files."""
 
 from __future__ import annotations
 

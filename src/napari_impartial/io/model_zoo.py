@@ -51,7 +51,7 @@ _MISSING = (
 
 @dataclass(frozen=True)
 class About:
-    """What the zoo shows of a model.
+    """Description of a model for the zoo.
 
     Attributes
     ----------
@@ -222,7 +222,7 @@ def _middle(channels: NDArray[np.float32], side: int, least: int, step: int) -> 
 
 
 def _is_almost_empty(channel: NDArray[np.float32], percentiles: tuple[float, float]) -> bool:
-    """Whether both percentiles coincide though the channel is not constant."""
+    """Return whether both percentiles coincide though the channel is not constant."""
     low, high = np.percentile(channel, percentiles)
     return bool(low == high and channel.min() < channel.max())
 

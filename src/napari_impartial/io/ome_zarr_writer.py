@@ -29,7 +29,7 @@ _WORDS = {short: word for word, short in UNITS.items()}
 
 @dataclass(frozen=True)
 class Layout:
-    """What is to be written.
+    """Description of what is to be written.
 
     Attributes
     ----------

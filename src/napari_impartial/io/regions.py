@@ -66,7 +66,7 @@ class Region:
 
     @property
     def placed(self) -> bool:
-        """Whether the file says on which plane it lies."""
+        """Return whether the file says on which plane it lies."""
         said = self.z is not None or self.t is not None or self.position is not None
         return said and not self.implied
 

@@ -72,7 +72,7 @@ def _trained_key(key: str) -> str:
 
 
 def _sound(rates: Iterable[float]) -> bool:
-    """Whether these can be rates: a damaged file must not become an estimate."""
+    """Return whether these can be rates: a damaged file must not become an estimate."""
     # A number in JSON may have hundreds of digits, which no float holds.
     return all(0 < rate < _FASTEST and math.isfinite(rate) for rate in rates)
 

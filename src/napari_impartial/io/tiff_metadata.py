@@ -1,4 +1,4 @@
-"""What OME-TIFF and ImageJ files say of channels, pixel size and further files."""
+"""Metadata of OME-TIFF and ImageJ files: channels, pixel size and further files."""
 
 from __future__ import annotations
 

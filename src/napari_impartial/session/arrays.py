@@ -24,7 +24,7 @@ _MOST_INFLATED, _LEAST_TIFF = 1100, 2**16
 
 
 def is_link(path: Path) -> bool:
-    """Whether a path is a symbolic link, or a junction of Windows."""
+    """Return whether a path is a symbolic link, or a junction of Windows."""
     try:
         status = os.lstat(path)
     except (OSError, ValueError):
@@ -35,7 +35,7 @@ def is_link(path: Path) -> bool:
 
 
 def is_plain_file(path: Path) -> bool:
-    """Whether an ordinary file lies there: no link, pipe or device."""
+    """Return whether an ordinary file lies there: no link, pipe or device."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except (OSError, ValueError):

@@ -57,7 +57,7 @@ class ImageRecord:
 
     @property
     def is_reviewed(self) -> bool:
-        """Whether the user said so, or has decided on each object."""
+        """Return whether the user said so, or has decided on each object."""
         shown = [plane for plane in self.planes.values() if plane.instances is not None]
         return self.reviewed or (bool(shown) and all(plane.is_decided for plane in shown))
 

@@ -1,4 +1,4 @@
-"""Where sessions are kept, which of them were not finished, and who has one open.
+"""Folders of sessions: those that were not finished, and locks on those that are open.
 
 Beside the folders of sessions that nobody gave a place lies a folder of notes, one for
 each session that is open, wherever it lies. Who finishes in good order takes the note
@@ -144,7 +144,7 @@ class OpenSession:
 
     @property
     def is_automatic(self) -> bool:
-        """Whether the session lies where sessions are kept that nobody gave a place."""
+        """Return whether the session lies where sessions are kept that nobody gave a place."""
         return _is_automatic(self.path)
 
     def abandon(self) -> None:
@@ -284,7 +284,7 @@ def _look_at(folder: Path, note: Path) -> tuple[datetime, str] | None:
 
 
 def _is_readable(folder: Path) -> bool:
-    """Whether a folder is there, and really has no session."""
+    """Return whether a folder is there, and really has no session."""
     try:
         return MANIFEST not in os.listdir(folder)
     except OSError:
@@ -292,7 +292,7 @@ def _is_readable(folder: Path) -> bool:
 
 
 def _is_automatic(folder: Path) -> bool:
-    """Whether a folder is one of those that this program makes for sessions without a place."""
+    """Return whether this program made a folder for a session without a place."""
     root = sessions_folder()
     # A note may say anything: the way up, or the folder of notes itself.
     plain = folder.name not in ("", ".", "..", _NOTES) and not is_link(folder)

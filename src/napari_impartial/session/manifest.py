@@ -1,4 +1,4 @@
-"""What a session's folder says of itself: `session.json`, and the files that it names."""
+"""Manifest of a session's folder: `session.json`, and the files that it names."""
 
 from __future__ import annotations
 

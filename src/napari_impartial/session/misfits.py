@@ -1,4 +1,4 @@
-"""What is known of an image that has other axes, or another size, than it had.
+"""Results of an image that has other axes, or another size, than it had.
 
 Pixels may be replaced for a while, by a crop for example. So planes of another size are laid
 aside in :attr:`ImageRecord.asleep`, where nobody reads them, and taken up again when they fit.
@@ -29,11 +29,11 @@ class Planes(Protocol):
         """Length of each axis along the stack; () in 2D."""
 
     def has_plane(self, index: PlaneIndex) -> bool:
-        """Whether the image has such a plane."""
+        """Return whether the image has such a plane."""
 
 
 def fits(source: Planes, index: PlaneIndex, *results: npt.NDArray[Any]) -> bool:
-    """Whether an image has such a plane, and results are of its size."""
+    """Return whether an image has such a plane, and results are of its size."""
     return source.has_plane(index) and all(result.shape == source.plane_shape for result in results)
 
 
@@ -79,7 +79,7 @@ def drop_asleep(session: Session, key: int) -> bool:
 
 
 def knows_anything(plane: Plane) -> bool:
-    """Whether there are results of a plane, or decisions."""
+    """Return whether there are results of a plane, or decisions."""
     return bool(_results(plane) or plane.review)
 
 
@@ -98,7 +98,7 @@ def _results(plane: Plane) -> list[npt.NDArray[Any]]:
 
 
 def _fits(source: Planes, index: PlaneIndex, plane: Plane) -> bool:
-    """Whether all results and decisions lie inside the image."""
+    """Return whether all results and decisions lie inside the image."""
     if not fits(source, index, *_results(plane)):
         return False
     regions = (*plane.review.kept.values(), *plane.review.empty)

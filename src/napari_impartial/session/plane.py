@@ -40,7 +40,7 @@ class TrainingItem:
 
 
 class Plane:
-    """What is known of one plane of an image.
+    """State of one plane of an image.
 
     There is one way to change each of prediction, cut and review; what follows from them, the
     objects and their number, is derived. Arrays are replaced and never written to: threads
@@ -223,7 +223,7 @@ class Plane:
 
     @property
     def is_decided(self) -> bool:
-        """Whether there is a decision about each object."""
+        """Return whether there is a decision about each object."""
         decided = self._review and len(self._review.kept) >= self.n_objects
         return self.instances is not None and bool(decided)
 

@@ -103,7 +103,7 @@ class Rounds(Sequence[Round]):
 
     @property
     def model_number(self) -> int:
-        """What planes that the model predicts note as :attr:`Plane.predicted_by`."""
+        """Number that :attr:`Plane.predicted_by` gets for predictions of the present model."""
         if self.current is not None:
             return self.current.number
         return UNKNOWN if self.card is None else LOADED
@@ -119,11 +119,11 @@ class Rounds(Sequence[Round]):
         return earlier[-1] if earlier else None
 
     def is_current(self, plane: Plane) -> bool:
-        """Whether a plane's objects are known to be of the present model."""
+        """Return whether a plane's objects are known to be of the present model."""
         return plane.predicted_by == self.model_number != UNKNOWN
 
     def is_stale(self, plane: Plane) -> bool:
-        """Whether a plane's prediction is known to be of another than the present model.
+        """Return whether a plane's prediction is known to be of another than the present model.
 
         Of one that a session saved by an older version brought back nothing is known.
         """

@@ -1,4 +1,4 @@
-"""What is kept of an annotation session: plain dataclasses, no layers, no window.
+"""Saved state of an annotation session: plain dataclasses, no layers, no window.
 
 To keep more, add a field with a default here, or use :attr:`SavedSession.parts`. Fields
 that a file does not have get their default, and names that are not known are ignored, so
@@ -89,7 +89,7 @@ class SavedDismissal:
 
 @dataclass
 class SavedPlane:
-    """What the network said of one plane, and what follows from it.
+    """Prediction of one plane, and what follows from it.
 
     Attributes
     ----------
@@ -197,7 +197,7 @@ class SavedRound:
 
 @dataclass
 class SavedView:
-    """Where the user was.
+    """Field that the user looked at.
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ CHANNEL_ADVICE = "tick and name the channels to fit, in the table of channels"
 
 
 class Activity(StrEnum):
-    """What is going on in the background."""
+    """Background activity."""
 
     IDLE = "idle"
     TRAINING = "training"
@@ -69,7 +69,7 @@ class Session:
 
     @property
     def activity(self) -> Activity:
-        """What is going on in the background."""
+        """Background activity."""
         return self._activity
 
     @activity.setter
@@ -79,7 +79,7 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        """Whether a training or prediction is under way."""
+        """Return whether a training or prediction is under way."""
         return self._activity is not Activity.IDLE
 
     @property
@@ -230,7 +230,7 @@ class Session:
         return ""
 
     def goes_on(self) -> bool:
-        """Whether a training goes on from the present model; if not, it begins anew.
+        """Return whether a training goes on from the present model; if not, it begins anew.
 
         It does where that has the channels of the image in front, and all classes that are painted.
         """

@@ -61,7 +61,7 @@ class JudgedSample:
 
     @property
     def n_open(self) -> int:
-        """How many units have no verdict yet."""
+        """Number of units without a verdict."""
         return len(self.check.units) - len(self.answers)
 
 
@@ -104,7 +104,7 @@ def draw_sample(session: Session, n: int, seed: int) -> JudgedSample:
 
 
 def is_outdated(session: Session, sample: JudgedSample) -> bool:
-    """Whether there are other objects by now than those that a sample was drawn from.
+    """Return whether there are other objects by now than those that a sample was drawn from.
 
     Objects corrected, accepted or rejected by hand meanwhile are no reason: what was drawn is
     known, and the verdict is about that.
@@ -128,7 +128,7 @@ def _plane(session: Session, key: int | None, index: tuple[int, ...]) -> Plane |
 
 
 def _by_hand(plane: Plane, unit: Unit) -> bool:
-    """Whether something was decided about objects where a unit lies."""
+    """Return whether something was decided about objects where a unit lies."""
     y0, x0, y1, x1 = unit.box
     for region in (*plane.review.kept.values(), *plane.review.empty):
         rows, columns = region.window

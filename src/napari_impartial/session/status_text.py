@@ -1,4 +1,4 @@
-"""What is going on, what comes next, and how up to date results are, in words."""
+"""Status texts: the present activity, the next step, and how up to date results are."""
 
 from __future__ import annotations
 

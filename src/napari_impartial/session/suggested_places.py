@@ -22,7 +22,7 @@ _QUESTIONS = {
 
 
 class PlaceState(StrEnum):
-    """What has become of a suggested place."""
+    """State of a suggested place."""
 
     OPEN = "open"
     VISITED = "visited"
@@ -43,7 +43,7 @@ class Place:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing left to do there."""
+        """Return whether there is nothing left to do there."""
         return self.state in (PlaceState.ANNOTATED, PlaceState.FINE)
 
 
@@ -58,7 +58,7 @@ def state_of(plane: Plane, suggestion: Suggestion) -> PlaceState:
 
 
 def _annotated_since(plane: Plane, suggestion: Suggestion) -> bool:
-    """Whether strokes have come into a suggestion's box since it was made."""
+    """Return whether strokes have come into a suggestion's box since it was made."""
     if plane.scribbles is None:
         return False
     y0, x0, y1, x1 = suggestion.box

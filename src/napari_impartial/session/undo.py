@@ -1,4 +1,4 @@
-"""What can be undone, the latest first: plain Python, no widgets."""
+"""History of decisions that can be undone: plain Python, no widgets."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class DecisionLog:
 
     @property
     def latest(self) -> Decision | None:
-        """What :meth:`undo` would undo."""
+        """Decision that :meth:`undo` would take back."""
         return self._decisions[-1] if self._decisions else None
 
     @property
@@ -110,7 +110,7 @@ class DecisionLog:
             self._change()
 
     def is_newest(self, layer: Any) -> bool:
-        """Whether the latest decision is newer than all strokes on a layer."""
+        """Return whether the latest decision is newer than all strokes on a layer."""
         strokes = self._strokes.get(layer)
         latest = self.latest
         return latest is not None and not (strokes and strokes[-1] >= latest.number)

@@ -1,4 +1,4 @@
-"""Who does the steps: threads of this process, processes of this machine, or a cluster.
+"""Workers of a run: threads of this process, processes of this machine, or a cluster.
 
 Dask schedules in each case.
 """

@@ -1,4 +1,4 @@
-"""What a run has to do, in words that can be sent to a worker and kept beside the results."""
+"""Description of a run that can be sent to a worker and kept beside the results."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where what is needed during the run lies."""
+        """Folder of what is needed during the run."""
         return Path(self.store) / "_run"
 
     def to_json(self) -> str:

@@ -51,7 +51,7 @@ _SHARES = {"predict": 0.75, "cut": 0.13, "finish": 0.1, "shrink": 0.02}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has made.
+    """Outcome of a run.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What is done to a block, by any worker, in any order within a stage, and again if need be.
+"""Steps on a block, for any worker, in any order within a stage, and repeatable.
 
 Each step writes files of its own, whole or not at all, and the same whoever does it. A step that
 has been done is not done again.

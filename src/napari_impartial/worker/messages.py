@@ -1,4 +1,4 @@
-"""What the window and its training process say to each other, and how it is sent.
+"""Messages between the window and its training process, and their transport.
 
 Messages are small frozen dataclasses. Arrays in them travel as raw buffers behind a
 short pickled head (pickle protocol 5), so that an image of a hundred megabytes is
@@ -120,7 +120,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Progressed:
-    """How training stands."""
+    """Progress of training."""
 
     job: int
     progress: TrainingProgress
@@ -170,7 +170,7 @@ class Packaged:
 
 @dataclass(frozen=True)
 class Measured:
-    """How fast the device is that was asked for."""
+    """Speed of the device that was asked for."""
 
     job: int
     speed: Speed

@@ -346,7 +346,7 @@ def explain(error: BaseException) -> tuple[str, str, str]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; torch has several ways to say it."""
+    """Return whether an error says that memory ran out; torch has several ways to say it."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     words = str(error).lower()
@@ -356,7 +356,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _replaces(command: Command, before: Command) -> bool:
-    """Whether nothing is lost where a command is done in place of the one before it."""
+    """Return whether nothing is lost where a command is done in place of the one before it."""
     brings_images = isinstance(before, NewScribbles) and bool(before.images)
     return type(command) is type(before) and not brings_images
 

@@ -1,4 +1,4 @@
-"""What the axes of an array are: given by letters, or guessed from its shape."""
+"""Axes of an array: given by letters, or guessed from its shape."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OF_ONE_PICTURE = 0.5
 
 
 def looks_like_colour(planes: npt.ArrayLike) -> bool:
-    """Whether three planes look like red, green and blue of one picture.
+    """Return whether three planes look like red, green and blue of one picture.
 
     Those of a picture rise and fall together; stains that were chosen to tell things apart do
     not. Neighbouring slices may, so that nothing but an offer should follow from this.

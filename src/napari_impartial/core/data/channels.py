@@ -1,4 +1,4 @@
-"""Which channel of one image is which channel of another, or of a model: by name.
+"""Matching of an image's channels with those of another image or of a model, by name.
 
 The same rule serves the window and the command line.
 """
@@ -26,7 +26,7 @@ _THUMBNAIL_FROM_PX = 512
 
 @dataclass(frozen=True, eq=False)
 class ChannelPreview:
-    """What normalization makes of a channel.
+    """Histogram and thumbnail of a channel after normalization.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Whether a label image holds strokes or outlined cells: one looks like the other in a file.
+"""Tests that tell label images of strokes from those of outlined cells.
 
 Strokes have a label a class (1 background, 2 and up cells) in several pieces; cells have a
 number each, and are in one piece. Where few labels could be either, their form decides.
@@ -26,7 +26,7 @@ _SMALLEST_CELL_PX = 150
 
 @dataclass(frozen=True)
 class _Form:
-    """What the labels of an image look like.
+    """Measurements of the labels of an image.
 
     Attributes
     ----------

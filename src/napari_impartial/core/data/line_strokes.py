@@ -72,7 +72,7 @@ def paint_lines(
 
 @dataclass(frozen=True)
 class _Scene:
-    """What one cell's strokes are painted from.
+    """Surroundings of one cell that its strokes are painted from.
 
     Attributes
     ----------

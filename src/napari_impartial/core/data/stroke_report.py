@@ -1,4 +1,4 @@
-"""How a model agrees with the strokes that it learned from."""
+"""Agreement of a model with the strokes that it learned from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNLIKE = "unlike the others"
 
 @dataclass(frozen=True)
 class StrokeReport:
-    """How a model's own predictions agree with the strokes it learned from.
+    """Agreement of a model's own predictions with the strokes it learned from.
 
     Attributes
     ----------

@@ -51,7 +51,7 @@ class Tissue:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Where cells and nuclei lie.
+    """Masks of cells and nuclei.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Cells:
 
     @property
     def count(self) -> int:
-        """How many cells there are."""
+        """Number of cells."""
         return int(self.truth.max())
 
 

@@ -1,4 +1,4 @@
-"""What shows only when candidates have been judged: how each compares with the others.
+"""Comparisons of scored candidates with each other.
 
 How large the picture's cells are, and how unlike in size, is not known before some have been
 found; nor whether a candidate is better than what it is a part of. So candidates are scored,

@@ -130,7 +130,7 @@ class Cutter:
 
 @runtime_checkable
 class HasCutter(Protocol):
-    """What a :class:`~napari_impartial.core.prediction.result.Prediction` is to this module.
+    """Interface of predictions (:class:`.prediction.result.Prediction`) that is used here.
 
     That one keeps a :class:`Cutter`, so its module cannot be imported here.
     """

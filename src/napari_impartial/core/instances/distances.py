@@ -1,4 +1,4 @@
-"""How deep in the objects of a probability map each pixel lies."""
+"""Depth of each pixel inside the objects of a probability map."""
 
 from __future__ import annotations
 

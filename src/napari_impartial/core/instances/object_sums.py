@@ -1,4 +1,4 @@
-"""What is added up over the pixels of each object, so that parts of one object can be put together.
+"""Sums over the pixels of each object, so that parts of one object can be put together.
 
 All figures of :func:`.measurements.measure` follow from these sums. An object that lies in several
 blocks of a picture is summed up in each, and the sums are joined.

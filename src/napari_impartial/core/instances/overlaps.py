@@ -1,4 +1,4 @@
-"""Which instances of two label images share pixels, and how many.
+"""Overlaps of the instances of two label images, in pixels.
 
 Only pairs that touch are kept, in a sparse contingency table, so that images of
 10 000 x 10 000 pixels and 100 000 cells take seconds.

@@ -32,7 +32,7 @@ from .selection import choose, good_score
 
 @dataclass(frozen=True)
 class Whole:
-    """What of a whole picture the cut of each of its parts depends on.
+    """Properties of a whole picture that the cut of each of its parts depends on.
 
     Attributes
     ----------

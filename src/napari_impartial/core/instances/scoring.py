@@ -1,4 +1,4 @@
-"""How much a candidate looks like one whole object, whatever its size, as a probability.
+"""Probability that a candidate is one whole object, whatever its size.
 
 A scorecard: each measurement of a candidate is looked up in a table of its own, and the
 entries add up to log-odds; then candidates are compared with each other
@@ -251,7 +251,7 @@ class Scorecard:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What of a whole picture each of its objects is judged by.
+    """Properties of a whole picture that each of its objects is judged by.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which block of a picture each object belongs to, so that none is cut and none counted twice.
+"""Assignment of objects to blocks of a picture, so that none is cut and none counted twice.
 
 Blocks are cut with a margin, in four rounds, like the fields of a chessboard of four colours. An
 object belongs to the block that its middle lies in. Where blocks agree on an object, that is all
@@ -27,7 +27,7 @@ _RIM_PX = 3
 
 @dataclass(frozen=True)
 class Blocks:
-    """How a picture is divided.
+    """Division of a picture into blocks.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a block takes.
+    """Objects that a block takes.
 
     Attributes
     ----------

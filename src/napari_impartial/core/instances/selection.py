@@ -1,4 +1,4 @@
-"""Which candidates the automatic cut takes: those whose scores, less a price, sum up highest."""
+"""Choice of candidates: those whose scores, less a price, have the highest sum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure a map is as a whole, which says little about what is one object in it.
+"""Sharpness of a probability map as a whole, which says little about single objects.
 
 A network that has seen few steps, or strokes that are a little off, makes a pale map: the same
 objects at lower probabilities. Levels and score tables are for maps that are sure of most of

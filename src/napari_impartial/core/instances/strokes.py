@@ -161,7 +161,7 @@ def impose(
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well a cut that knows nothing of some strokes agrees with them.
+    """Agreement of a cut with strokes that it was made without.
 
     Attributes
     ----------

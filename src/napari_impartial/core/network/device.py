@@ -1,4 +1,4 @@
-"""Which device to compute on, and in which precision."""
+"""Choice of device and precision."""
 
 from __future__ import annotations
 
@@ -82,7 +82,10 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Whether bfloat16 is computed by the CPU itself; emulated, it is slower than float32."""
+    """Return whether bfloat16 is computed by the CPU itself.
+
+    Emulated, it is slower than float32.
+    """
     # Older torch cannot say; float32 is then the safe answer.
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

@@ -99,7 +99,7 @@ class ModelCard:
 
     @property
     def looks_again(self) -> bool:
-        """Whether prediction looks at smaller sizes, too, unless one says otherwise."""
+        """Return whether prediction looks at smaller sizes, too, unless one says otherwise."""
         return self.second_opinion and self.prediction.second_opinion
 
     def cut(self, given: Mapping[str, Any]) -> InstanceConfig:

@@ -139,7 +139,7 @@ class DoubleConvolution(nn.Sequential):
 
 @dataclass(frozen=True)
 class Ascent:
-    """How far a tile, or several Monte-Carlo passes over it, have come up the decoder.
+    """State of a tile, or of several Monte-Carlo passes over it, on the way up the decoder.
 
     Attributes
     ----------
@@ -221,7 +221,7 @@ class UNet(nn.Module):
 
     @property
     def halo(self) -> int:
-        """How far the network sees, in pixels, rounded up to a multiple of :attr:`stride`."""
+        """Radius of the receptive field in pixels, rounded up to a multiple of :attr:`stride`."""
         radius = self._margins()[-1] + 2
         for _ in range(self.depth):
             radius = 2 * radius + 2

@@ -74,7 +74,7 @@ def first_weights(training: TrainingConfig, model: ModelConfig) -> TrainedModel 
 
 
 def suits(model: ModelConfig, own: TrainedModel) -> bool:
-    """Whether these first weights are of a network of this shape."""
+    """Return whether these first weights are of a network of this shape."""
     return all(
         getattr(model, name) == getattr(own.card.model, name)
         for name in ("base_features", "depth", "norm", "image_pyramid", "components_per_class")

@@ -14,7 +14,7 @@ from napari_impartial.core.instances.cutter import Cutter
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one image.
+    """Output of the network for one image.
 
     Attributes
     ----------

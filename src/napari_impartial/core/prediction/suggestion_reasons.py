@@ -1,4 +1,4 @@
-"""Why a place is worth a look, in words: read from the maps in a box round it."""
+"""Reasons for suggested places, in words, read from the maps in a box round each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OF_OBJECTS = (TOUCHING, MISSED, DOUBTFUL)
 
 @dataclass(frozen=True)
 class Maps:
-    """What reasons are read from; all over the same (Y, X).
+    """Maps that reasons are read from; all over the same (Y, X).
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ def reasons(boxes: Sequence[Box], maps: Maps) -> list[str]:
 
 @dataclass(frozen=True)
 class _Shares:
-    """How much of a box's entropy comes from what; all 0 where no objects are known.
+    """Shares of a box's entropy by their source; all 0 where no objects are known.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How unsure the model is, and where a few more strokes would help most.
+"""Uncertainty maps, and the places where a few more strokes promise most.
 
 Predictive entropy and mutual information of the Monte-Carlo passes make the heatmap
 (paper, guided refinement, Table 3); :func:`suggest` sums it up into a ranked list of
@@ -201,7 +201,7 @@ def rank_all(lists: Iterable[Sequence[Suggestion]]) -> list[Suggestion]:
 
 
 def _is_doubted(heat: Map, box: Box, reason: str, least: float) -> bool:
-    """Whether there is a spot in a box that the model has not made up its mind about."""
+    """Return whether there is a spot in a box that the model has not made up its mind about."""
     y0, x0, y1, x1 = box
     inside = heat[y0:y1, x0:x1]
     if ndimage.uniform_filter(inside, _SPOT_PX, mode="nearest").max(initial=0.0) < least:

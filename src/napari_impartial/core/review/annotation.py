@@ -1,4 +1,4 @@
-"""What decisions about objects teach, and how they are written to a file."""
+"""Annotation derived from decisions about objects, and the form that is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person has decided about single objects, and what follows from it.
+"""Decisions of a person about single objects, and their effect on the objects.
 
 Objects are cut anew at each move of a slider and each prediction. What was accepted,
 corrected by hand or rejected has to outlive that: it is kept as regions of pixels,
@@ -29,7 +29,7 @@ _EIGHT = np.ones((3, 3), dtype=bool)
 
 
 class Verdict(StrEnum):
-    """What was decided about a region."""
+    """Decision about a region."""
 
     ACCEPTED = "accepted"
     CORRECTED = "corrected"
@@ -390,7 +390,7 @@ def _split_the_cut(
 
 
 def _is_as_cut(region: Region, cut: Labels, areas: npt.NDArray[np.integer]) -> bool:
-    """Whether a region is exactly one of the objects that were cut."""
+    """Return whether a region is exactly one of the objects that were cut."""
     ids = cut[region.window][region.mask]
     return bool(ids[0] > 0 and (ids == ids[0]).all() and areas[ids[0]] == len(ids))
 

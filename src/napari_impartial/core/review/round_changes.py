@@ -1,4 +1,4 @@
-"""What changed from one round of training to the next, and whether another one is worth it."""
+"""Changes from one round of training to the next, and advice about another one."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def unpacked(
 
 @dataclass(frozen=True)
 class Changes:
-    """How the objects of two rounds differ.
+    """Differences between the objects of two rounds.
 
     Attributes
     ----------
@@ -190,7 +190,7 @@ def held_out_score(card: ModelCard) -> float | None:
 
 @dataclass(frozen=True)
 class NewStrokes:
-    """What was painted in one plane, and what a model had said of it before it learned that.
+    """New strokes of one plane, and a model's prediction from before it learned them.
 
     Attributes
     ----------
@@ -275,7 +275,7 @@ def judge(scores: Sequence[float | None], agreement: float | None) -> str:
 
 
 def _stalled(scores: Sequence[float | None]) -> bool | None:
-    """Whether the last score is no better than the best before; None if unknown."""
+    """Return whether the last score is no better than the best before; None if unknown."""
     earlier = [score for score in scores[:-1] if score is not None]
     if scores[-1] is None or not earlier:
         return None

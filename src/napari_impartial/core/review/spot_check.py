@@ -53,7 +53,7 @@ _LEAST_A_STRATUM = 2
 
 
 class Kind(StrEnum):
-    """What is looked at."""
+    """Kind of unit that is judged."""
 
     OBJECT = "object"
     BUSY = "place"
@@ -61,7 +61,7 @@ class Kind(StrEnum):
 
     @property
     def is_place(self) -> bool:
-        """Whether cells that were missed are looked for."""
+        """Return whether cells that were missed are looked for."""
         return self is not Kind.OBJECT
 
 
@@ -109,7 +109,7 @@ class Stratum:
 
     @property
     def size(self) -> int:
-        """How many units there are."""
+        """Number of units."""
         return sum(self.of_image.values())
 
 
@@ -140,7 +140,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class SpotCheck:
-    """What was drawn, in the order in which it is to be looked at.
+    """Sample of units, in the order in which they are to be judged.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class PlaneLabels:
 
 @dataclass
 class _Survey:
-    """Where the units of one plane lie."""
+    """Positions of the units of one plane."""
 
     ids: npt.NDArray[np.integer]
     busy: npt.NDArray[np.int64]

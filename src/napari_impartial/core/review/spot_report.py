@@ -1,4 +1,4 @@
-"""What the verdicts of a spot check say: precision, recall and counts, with intervals."""
+"""Precision, recall and counts with intervals from the verdicts of a spot check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RATE = 0.05
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is known of a result, or of a part of it.
+    """Estimate for a result, or for a part of it.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Outlier:
 
 @dataclass(frozen=True)
 class Report:
-    """What the verdicts say.
+    """Estimates from the verdicts.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What has to hold before a training begins, and what to do where it does not."""
+"""Checks before a training begins, and what to do where one fails."""
 
 from __future__ import annotations
 

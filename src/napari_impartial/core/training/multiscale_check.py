@@ -1,4 +1,4 @@
-"""Whether a model heeds its second opinion (:func:`.prediction.combine`): strokes tell."""
+"""Test on strokes of whether prediction at several scales suits a model."""
 
 from __future__ import annotations
 

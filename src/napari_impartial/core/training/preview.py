@@ -134,7 +134,7 @@ class Previewer:
         return None
 
     def _recently_calibrated(self) -> bool:
-        """Whether the statistics are good enough for a quick look at the averaged network.
+        """Return whether the statistics are good enough for a quick look at the averaged network.
 
         One pixel in a hundred changed sides with those of 15 to 60 steps before.
         """

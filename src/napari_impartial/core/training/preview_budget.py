@@ -1,4 +1,4 @@
-"""How much of a training's time may go into previews, and how large they may be."""
+"""Time budget of previews during training, and the size of field that fits into it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PAID_BACK_FROM_S, _PAID_BACK_BY_S = 20.0, 60.0
 
 @dataclass
 class Price:
-    """What a kind of preview costs, in steps of training.
+    """Cost of a kind of preview, in steps of training.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Look:
-    """What there is time for: a part of a field, round its middle, and how."""
+    """Preview that there is time for: a part of a field, round its middle."""
 
     box: Box
     quick: bool

@@ -1,4 +1,4 @@
-"""How fast a device of this machine is, and what that means for a user. No torch here."""
+"""Speed of a device of this machine, and what it means for a user. No torch here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MEMORY = 0.5
 
 @dataclass(frozen=True)
 class Speed:
-    """What a short measurement found, and what trainings and predictions have shown since.
+    """Speeds found by a short measurement, and by trainings and predictions since.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the strokes that a model was trained on say of it: do they fit, and which cut suits them."""
+"""Check of a model against its own strokes: their agreement, and the cut that suits them."""
 
 from __future__ import annotations
 

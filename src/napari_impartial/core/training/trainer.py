@@ -192,15 +192,15 @@ class Trainer:
 
     @property
     def looks_again(self) -> bool:
-        """Whether models of this training are to be shown smaller views in prediction."""
+        """Return whether models of this training are to be shown smaller views in prediction."""
         return self.second_opinion and self._preset.prediction.second_opinion
 
     def finished(self) -> bool:
-        """Whether the budget is spent, or the paper's way of training has come to its end."""
+        """Return whether the budget, or the paper's schedule, has come to its end."""
         return self.fraction() >= 1.0 or self._out_of_patience()
 
     def _out_of_patience(self) -> bool:
-        """Whether the held-out loss has not fallen for long, under the paper's schedule.
+        """Return whether the held-out loss has not fallen for long, under the paper's schedule.
 
         A schedule that ends with the budget needs no such rule, and would be cut short
         before its best part.
@@ -229,7 +229,7 @@ class Trainer:
         return peak * max(0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))), 1e-3)
 
     def validation_due(self) -> bool:
-        """Whether it is time to look at the held-out patches."""
+        """Return whether it is time to look at the held-out patches."""
         return self.fraction() * _VALIDATIONS >= self.validations + 1
 
     @torch.no_grad()

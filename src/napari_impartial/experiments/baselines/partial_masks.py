@@ -1,4 +1,4 @@
-"""What a scribbled image tells a method that learns from whole cells."""
+"""Annotation of a scribbled image for methods that learn from whole cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the axes of an image mean, in plain words."""
+"""Meaning of an image's axes in plain words."""
 
 from __future__ import annotations
 

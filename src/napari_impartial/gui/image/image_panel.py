@@ -150,7 +150,7 @@ class ImagePanel(QWidget):
         self._chosen.update({source.primary: source for source in sources})
 
     def has_layers(self) -> bool:
-        """Whether there is anything to pick."""
+        """Return whether there is anything to pick."""
         return bool(self._layers)
 
     def pick_selected(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the viewer looks, and how to take it somewhere."""
+"""Field in view, and ways to move the camera."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def show_whole(viewer: napari.Viewer, source: Source) -> None:
 
 
 def same_field(one: Layer, other: Layer) -> bool:
-    """Whether two layers lie at the same place and are as large."""
+    """Return whether two layers lie at the same place and are as large."""
     return bool(np.allclose(one.extent.world[:, -2:], other.extent.world[:, -2:]))
 
 
@@ -84,7 +84,7 @@ def extent_in_view(viewer: napari.Viewer, source: Source) -> float:
 
 
 def is_flat_view(viewer: napari.Viewer, source: Source) -> bool:
-    """Whether the viewer shows rows and columns of an image, and not a view from the side or 3D."""
+    """Return whether rows and columns are shown, and not a view from the side or 3D."""
     axes = source.axes[: source.primary.ndim]
     first = viewer.dims.ndim - source.primary.ndim
     shown = {axis - first for axis in viewer.dims.displayed}

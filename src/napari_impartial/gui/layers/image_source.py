@@ -1,4 +1,4 @@
-"""What the user picked as the image: which layers, axes and channels."""
+"""Image as the user picked it: layers, axes and channels."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Source:
         return tuple(zip(letters, self.stack_shape, strict=True))
 
     def has_plane(self, index: Sequence[int]) -> bool:
-        """Whether there is such a place along the T and Z axes."""
+        """Return whether there is such a place along the T and Z axes."""
         lengths = self.stack_shape
         return len(index) == len(lengths) and all(
             0 <= i < n for i, n in zip(index, lengths, strict=True)
@@ -122,7 +122,10 @@ class Source:
         return _pixel(self.primary, self.axes)
 
     def fits(self) -> bool:
-        """Whether the layers still have these axes and channels; their data may be replaced."""
+        """Return whether the layers still have these axes and channels.
+
+        Their data may be replaced.
+        """
         shape = data_of(self.primary).shape
         n = int(shape[self.axes.index("C")]) if "C" in self.axes and len(shape) > 2 else 1
         return len(shape) == len(self.axes) and max(self.channels) < n
@@ -253,7 +256,7 @@ def axes_of(layer: ImageLayer) -> str:
 
 
 def axes_are_guessed(layer: ImageLayer) -> bool:
-    """Whether nothing but its shape says what the layer's axes are, and it might mislead."""
+    """Return whether nothing but its shape says what the layer's axes are, and it might mislead."""
     return data_of(layer).ndim - layer.rgb > 2 and _named_axes(layer) is None
 
 
@@ -298,7 +301,7 @@ def _named(layer: ImageLayer, n: int) -> tuple[str, ...]:
 
 
 def is_ours(layer: Layer) -> bool:
-    """Whether we made this layer."""
+    """Return whether we made this layer."""
     return OURS in layer.metadata
 
 
@@ -330,7 +333,7 @@ def companions(
 
 
 def _same_pixels(layer: ImageLayer, primary: ImageLayer, axes: str) -> bool:
-    """Whether a layer has one value for each pixel of `primary`, which has these axes."""
+    """Return whether a layer has one value for each pixel of `primary`, which has these axes."""
     lengths = zip(data_of(primary).shape, axes, strict=False)
     shape = tuple(n for n, letter in lengths if letter != "C")
     return not layer.rgb and data_of(layer).shape == shape

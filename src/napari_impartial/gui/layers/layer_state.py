@@ -95,7 +95,7 @@ def fingerprint(data: Any) -> str | None:
 
 
 def same_image(layer: ImageLayer, saved: SavedLayer) -> bool:
-    """Whether a layer of the viewer shows what was saved."""
+    """Return whether a layer of the viewer shows what was saved."""
     data = data_of(layer)
     if [int(n) for n in data.shape] != saved.shape or bool(layer.rgb) != saved.rgb:
         return False

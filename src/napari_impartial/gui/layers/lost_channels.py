@@ -1,4 +1,4 @@
-"""What is said of layers that were channels of an image and cannot be any more."""
+"""Messages about layers that can no longer be channels of an image."""
 
 from __future__ import annotations
 

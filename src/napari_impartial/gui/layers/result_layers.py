@@ -132,7 +132,7 @@ class ResultLayers:
             self.write(source, plane, role, np.zeros_like(shown))
 
     def holds(self, layer: Layer, role: Role) -> bool:
-        """Whether a layer, in the viewer or removed from it by the user, has this role."""
+        """Return whether a layer, in the viewer or removed from it by the user, has this role."""
         return any(r is role and one == layer for (_, r), one in self._layers.items())
 
     def read(self, source: Source, plane: PlaneIndex, role: Role) -> npt.NDArray[Any] | None:

@@ -82,7 +82,7 @@ class ScribbleLayers:
         return None
 
     def is_ready(self, source: Source) -> bool:
-        """Whether there is a layer to paint on."""
+        """Return whether there is a layer to paint on."""
         layer = self.find(source)
         return layer is not None and _is_on(Grid(source), layer)
 
@@ -269,7 +269,7 @@ class ScribbleLayers:
             self._layers[heir.primary] = layer
 
     def removed(self, layer: Labels) -> bool:
-        """Whether this layer is one of ours that is no longer in the viewer."""
+        """Return whether this layer is one of ours that is no longer in the viewer."""
         return layer in self._layers.values() and layer not in self._viewer.layers
 
     def rename(self, source: Source, old_name: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether the user's hand moves, or is busy, in the picture, so that others can give way to it."""
+"""Detection of the user's activity in the picture, so that background work can give way."""
 
 from __future__ import annotations
 

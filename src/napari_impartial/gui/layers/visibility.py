@@ -1,4 +1,4 @@
-"""Which of the session's images is seen.
+"""Visibility of the session's images.
 
 Images of one experiment usually lie at the same place. Were all of them shown, the one on
 top would hide the one that is worked on, and heatmaps and marks would mix.
@@ -103,7 +103,7 @@ def _is_scribbles(layer: Layer) -> bool:
 
 
 def _overlap(one: Layer, other: Layer) -> bool:
-    """Whether two layers lie at the same place; napari aligns layers at their last axes."""
+    """Return whether two layers lie at the same place; napari aligns layers at their last axes."""
     n = min(one.ndim, other.ndim)
     first, second = one.extent.world[:, -n:], other.extent.world[:, -n:]
     low, high = np.maximum(first[0], second[0]), np.minimum(first[1], second[1])

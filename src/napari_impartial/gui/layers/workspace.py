@@ -476,7 +476,7 @@ class Workspace(QObject):
         self.session.remove(key)
 
     def _may_lead(self, layer: ImageLayer) -> bool:
-        """Whether no image of which anything is known is led by this layer already."""
+        """Return whether no image of which anything is known is led by this layer already."""
         key = self.key_of(layer)
         record = None if key is None else self.session.images.get(key)
         return record is None or not (

@@ -1,4 +1,4 @@
-"""What napari's menus and command palette run.
+"""Commands of napari's menus and command palette.
 
 Each acts on the viewer in front and on the layers that are selected in it.
 """

@@ -34,7 +34,7 @@ Labels = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class _Comparison:
-    """What a thread is given to compare two rounds, and what it found."""
+    """Comparison of two rounds on a thread: its input and its result."""
 
     since: Round
     before: dict[PlaneKey, Labels | PackedLabels]

@@ -43,7 +43,7 @@ _RIGHT = range(1, len(_COLUMNS) - 1)
 
 @dataclass(frozen=True)
 class RoundRow:
-    """What the list says of a round."""
+    """Row of the list of rounds."""
 
     number: int
     seconds: float

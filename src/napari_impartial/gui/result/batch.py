@@ -40,7 +40,7 @@ from napari_impartial.worker.client import TrainingProcess
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch has come.
+    """Progress of a batch.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class BatchProgress:
 
 @dataclass(frozen=True)
 class _Work:
-    """What a thread makes of a prediction."""
+    """Objects and suggestions of a prediction, worked out on a thread."""
 
     prediction: Prediction
     config: InstanceConfig
@@ -101,7 +101,7 @@ _LEFT_OUT = (ImPartialError, OSError, MemoryError)
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why a plane is left out."""
+    """Reason for leaving a plane out."""
 
     error: BaseException
 
@@ -157,7 +157,7 @@ class BatchControl(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether a batch is under way."""
+        """Return whether a batch is under way."""
         return self._bar is not None
 
     def all_planes(self, keys: Sequence[int] | None = None) -> list[PlaneKey]:

@@ -26,7 +26,7 @@ _ALL, _PLANES = "All images", "Planes of this image"
 
 @dataclass(frozen=True)
 class BatchChoice:
-    """What should be predicted.
+    """Choice of what to predict.
 
     Attributes
     ----------

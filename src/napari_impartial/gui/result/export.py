@@ -49,7 +49,7 @@ class _Plane:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """What is there to be written of an image; its arrays do not change any more."""
+    """Results of an image to be written; its arrays do not change any more."""
 
     source: Source
     planes: dict[PlaneIndex, _Plane]
@@ -118,7 +118,7 @@ class ExportControl(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether something is being written."""
+        """Return whether something is being written."""
         return self._worker is not None or self._job is not None
 
     def ready(self) -> dict[str, bool]:

@@ -52,7 +52,7 @@ _TABLE_PAUSE_MS = 300
 
 @dataclass(frozen=True)
 class _Cut:
-    """What a thread is given to cut a prediction into objects, and what it found."""
+    """Cut of a prediction on a thread: its input and its result."""
 
     key: int
     plane: PlaneIndex

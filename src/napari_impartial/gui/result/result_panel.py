@@ -170,5 +170,5 @@ class ResultPanel(QWidget):
         self.valueChanged.emit(config)
 
     def _follow_split(self) -> None:
-        """How strongly to split matters only where there is splitting."""
+        """Enable the split strength only where objects are split."""
         self._form.editors["split_strength"].setEnabled(self.value().split != "components")

@@ -345,7 +345,7 @@ class ObjectTable(QTableView):
         self._awaited = list(labels) if missing else []
 
     def chosen_in_picture(self) -> bool:
-        """Whether what was chosen last was chosen in the picture: there it is looked at."""
+        """Return whether what was chosen last was chosen in the picture: there it is looked at."""
         return self._in_picture
 
     def current_label(self) -> int | None:

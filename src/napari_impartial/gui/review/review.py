@@ -42,7 +42,7 @@ EDIT_PAUSE_MS = 400
 
 @dataclass
 class _Shown:
-    """What was last written to a plane of an instances layer."""
+    """Labels last written to a plane of an instances layer."""
 
     layer: Labels
     labels: npt.NDArray[np.int32]
@@ -277,7 +277,7 @@ class ReviewControl(QObject):
         return f"{latest.words} in {self._workspace.sources[key].plane_name(plane)}"
 
     def _is_there(self, key: int, plane: PlaneIndex) -> bool:
-        """Whether an image is in the session and has such a plane at present."""
+        """Return whether an image is in the session and has such a plane at present."""
         return key in self._session.images and self._workspace.sources[key].has_plane(plane)
 
     def _go_to(self, key: int, plane: PlaneIndex, spots: Sequence[tuple[float, float]]) -> None:

@@ -42,7 +42,10 @@ def candidates(workspace: Workspace) -> list[str]:
 
 
 def _holds_strokes(layer: Labels, workspace: Workspace) -> bool:
-    """Whether a look at the middle of a layer's plane shows strokes; lazy ones are not read."""
+    """Return whether a look at the middle of a layer's plane shows strokes.
+
+    Lazy ones are not read.
+    """
     data = layer.data
     if not isinstance(data, np.ndarray):
         return False
@@ -92,12 +95,12 @@ def from_layer(workspace: Workspace, name: str) -> None:
 
 
 def _is_flat(shape: tuple[int, ...]) -> bool:
-    """Whether labels of this shape are one plane."""
+    """Return whether labels of this shape are one plane."""
     return all(n == 1 for n in shape[:-2])
 
 
 def _fits(shape: tuple[int, ...], source: Source) -> bool:
-    """Whether labels of this shape have a plane for at least some planes of an image."""
+    """Return whether labels of this shape have a plane for at least some planes of an image."""
     stacked = len(shape) == len(source.stack_shape) + 2
     return shape[-2:] == source.plane_shape and (_is_flat(shape) or stacked)
 

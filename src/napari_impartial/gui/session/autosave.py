@@ -94,12 +94,15 @@ class SessionStore(QObject):
 
     @property
     def folder(self) -> Path:
-        """Where the session is, or will be, saved."""
+        """Folder that the session is, or will be, saved in."""
         return self._automatic if self._open is None else self._open.path
 
     @property
     def is_automatic(self) -> bool:
-        """Whether the user has given the session no folder: then it does not lie there for good."""
+        """Return whether the user has given the session no folder.
+
+        Then it does not lie there for good.
+        """
         return self._open is None or self._open.is_automatic
 
     def copy_of(self, model: Path) -> Path | None:
@@ -108,7 +111,7 @@ class SessionStore(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether a session is being written or read."""
+        """Return whether a session is being written or read."""
         return self._thread is not None
 
     def keep_part(self, name: str, save: Callable[[], Any], restore: Callable[[Any], None]) -> None:
@@ -243,7 +246,7 @@ class SessionStore(QObject):
         self._snapshots.close()
 
     def _is_kept(self) -> bool:
-        """Whether the session is on disk, or ought to be."""
+        """Return whether the session is on disk, or ought to be."""
         return self._open is not None or self._snapshots.worth_keeping()
 
     def _take(self, folder: Path, last: bool = False) -> SavedSession:
@@ -386,7 +389,7 @@ class SessionStore(QObject):
         return True
 
     def _has_content(self) -> bool:
-        """Whether there is anything that the session to be opened takes the place of."""
+        """Return whether there is anything that the session to be opened takes the place of."""
         return self._open is not None or self._snapshots.has_content()
 
     def _put_back(self, path: Path, found: tuple[SavedSession, OpenSession | None]) -> None:

@@ -41,7 +41,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class LastWrite:
-    """What came of writing a session for the last time.
+    """Outcome of writing a session for the last time.
 
     Attributes
     ----------
@@ -98,12 +98,12 @@ class SessionEnd(QObject):
 
     @property
     def is_pending(self) -> bool:
-        """Whether a session is over and has yet to be written for the last time."""
+        """Return whether a session is over and has yet to be written for the last time."""
         return self.is_waiting or self._over is not None or self._is_gone()
 
     @property
     def is_waiting(self) -> bool:
-        """Whether one that is over has left the store, and waits to be written."""
+        """Return whether one that is over has left the store, and waits to be written."""
         return bool(self._unwritten)
 
     def before_removal(self) -> SavedSession | None:
@@ -184,7 +184,10 @@ class SessionEnd(QObject):
             self._before = None
 
     def _is_gone(self) -> bool:
-        """Whether the last image was taken out of the viewer; the session may not know yet."""
+        """Return whether the last image was taken out of the viewer.
+
+        The session may not know yet.
+        """
         if self._before is None or not self._before.images:
             return False
         return not any(self._is_in_viewer(key) for key in self._keys)

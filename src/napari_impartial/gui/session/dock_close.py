@@ -1,4 +1,4 @@
-"""How the dock ends: with its window, by the x of its title bar, or with the program."""
+"""End of the dock: with its window, by the x of its title bar, or with the program."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Command:
 
 @dataclass(frozen=True)
 class _Files:
-    """How the command line gets at an image: its files, and which of their channels."""
+    """Files of an image, and which of their channels, for the command line."""
 
     paths: tuple[str, ...]
     channels: tuple[str, ...]

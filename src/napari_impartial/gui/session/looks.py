@@ -1,4 +1,4 @@
-"""How the layers of a session look and in which order they lie, kept with it."""
+"""Appearance and order of a session's layers, kept with it."""
 
 from __future__ import annotations
 

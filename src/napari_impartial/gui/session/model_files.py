@@ -26,7 +26,7 @@ MODEL_NAME = "model.impartial"
 
 
 class ModelControl:
-    """What can be done with the session's model."""
+    """Actions on the session's model."""
 
     def __init__(
         self,

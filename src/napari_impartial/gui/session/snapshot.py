@@ -74,7 +74,7 @@ class Snapshots:
                 layer.events.set_data.disconnect(self._on_shown)
 
     def worth_keeping(self) -> bool:
-        """Whether anything would be lost: a stroke or a model.
+        """Return whether anything would be lost: a stroke or a model.
 
         Strokes that a sample brought along would not: to look at one is no session.
         """
@@ -87,7 +87,7 @@ class Snapshots:
         )
 
     def has_content(self) -> bool:
-        """Whether there is a stroke or a model, wherever it came from."""
+        """Return whether there is a stroke or a model, wherever it came from."""
         return self._is_started() or any(
             record.annotated for record in self._session.images.values()
         )

@@ -34,7 +34,7 @@ _LOOK_EVERY_MS = 100
 
 @dataclass(frozen=True)
 class Shown:
-    """What training answered last, of which plane, and when."""
+    """Last preview of a training, its plane, and its time."""
 
     place: PlaneKey
     asked: Preview
@@ -42,11 +42,11 @@ class Shown:
     at: float
 
     def of(self, place: PlaneKey, field: Preview) -> bool:
-        """Whether it is of a field, or its middle."""
+        """Return whether it is of a field, or its middle."""
         return (self.place, self.asked.box) == (place, field.box)
 
     def has_middle(self, place: PlaneKey, field: Preview) -> bool:
-        """Whether the middle of a field is well inside it."""
+        """Return whether the middle of a field is well inside it."""
         (y0, x0, y1, x1), (top, left, bottom, right) = self.box, field.box
         off_y, off_x = abs(y0 + y1 - top - bottom) / 2, abs(x0 + x1 - left - right) / 2
         return self.place == place and off_y <= (y1 - y0) / 4 and off_x <= (x1 - x0) / 4

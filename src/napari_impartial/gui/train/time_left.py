@@ -1,4 +1,4 @@
-"""How long a training will still take by the clock on the wall."""
+"""Estimate of the time that a training will still take."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _LIVE_TIP = (
 
 @dataclass(frozen=True)
 class TrainingChoice:
-    """What the user chose for the next training."""
+    """Choices for the next training."""
 
     preset: str
     time_budget_s: float

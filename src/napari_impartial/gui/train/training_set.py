@@ -1,4 +1,4 @@
-"""What was annotated while training runs, as far as that training can take it."""
+"""Annotation made while training runs, as far as that training can take it."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Step(QFrame):
         self._on_toggle(opened)
 
     def is_open(self) -> bool:
-        """Whether the content is shown."""
+        """Return whether the content is shown."""
         return self._button.isChecked()
 
     def set_summary(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""How the values of one measurement are spread."""
+"""Histogram of one measurement."""
 
 from __future__ import annotations
 

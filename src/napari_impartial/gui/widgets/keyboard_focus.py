@@ -1,4 +1,4 @@
-"""Where the keyboard is: seen, and handed on."""
+"""Keyboard focus: its style, and handing it on."""
 
 from __future__ import annotations
 

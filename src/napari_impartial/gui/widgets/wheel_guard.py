@@ -58,6 +58,6 @@ def _is_turned(part: Any) -> bool:
 
 
 def _has_focus(part: QWidget) -> bool:
-    """Whether a control, or a part that it is made of, has the keyboard focus."""
+    """Return whether a control, or a part that it is made of, has the keyboard focus."""
     focused = QApplication.focusWidget()
     return focused is not None and (focused is part or part.isAncestorOf(focused))
