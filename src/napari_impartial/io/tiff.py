@@ -102,7 +102,7 @@ def _later(file: Path, level: int) -> LazyArray:
     """Return a level of the first series, of which tiles are read as they are asked for."""
     zarr = import_zarr()
     tif = tifffile.TiffFile(file)
-    lazy = LazyArray(zarr.open(tif.series[0].levels[level].aszarr(), mode="r"), str(file))
+    lazy = LazyArray(zarr.open(tif.series[0].aszarr(level=level), mode="r"), str(file))
     weakref.finalize(lazy, tif.close)
     return lazy
 
