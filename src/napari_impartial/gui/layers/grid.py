@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -94,17 +95,26 @@ class Grid:
 def planes_of(source: Source, places: Iterable[tuple[Any, ...]]) -> set[PlaneIndex]:
     """Return the planes that pixels of a layer on the image's grid lie in.
 
-    Each of `places` is a tuple of one number, or array of numbers, for each axis of the grid.
+    Each of `places` indexes an array on the grid: a number, a slice or an array of numbers for each
+    axis, as napari's history of strokes has them.
     """
-    stack = [i for i, letter in enumerate(Grid(source).axes) if letter in "TZ"]
+    grid = Grid(source)
+    stack = [(i, grid.shape[i]) for i, letter in enumerate(grid.axes) if letter in "TZ"]
     found: set[PlaneIndex] = set()
     for place in places:
-        along = np.broadcast_arrays(*(np.atleast_1d(place[i]) for i in stack)) if stack else []
-        if not stack:
-            found.add(())
-            continue
-        rows = np.unique(np.stack(along, axis=1).reshape(-1, len(stack)), axis=0)
-        found.update(tuple(int(v) for v in row) for row in rows)
+        lists = [(place[i], length) for i, length in stack]
+        if any(isinstance(one, slice) for one, _ in lists):
+            # A box of pixels: all planes that it reaches through.
+            reached = [
+                range(*one.indices(length)) if isinstance(one, slice) else np.unique(one)
+                for one, length in lists
+            ]
+            found.update(tuple(int(v) for v in index) for index in itertools.product(*reached))
+        else:
+            along = np.broadcast_arrays(*(np.ravel(one) for one, _ in lists)) if lists else []
+            found.update(tuple(int(v) for v in index) for index in zip(*along, strict=True))
+            if not lists:
+                found.add(())
     return found
 
 

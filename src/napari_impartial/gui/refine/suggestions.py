@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 import numpy as np
 from napari.layers import Layer
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_impartial.core.config import SuggestionConfig, parameters
 from napari_impartial.core.prediction.dismissed import Dismissal, dismiss
@@ -54,6 +54,9 @@ class SuggestionControl(QObject):
         # What we have shown for the sake of the places, and hide again after them.
         self._shown: WeakSet[Layer] = WeakSet()
         workspace.viewer.dims.events.ndisplay.connect(self._on_dimensions)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._mark)
         workspace.painted.connect(self._look_again)
         self._session.dropped.connect(self._on_dropped)
 
@@ -95,12 +98,12 @@ class SuggestionControl(QObject):
 
     def leave(self) -> None:
         """Be at no place any more: the picture is to be seen alone."""
-        if self._current is not None:
-            self._current = None
-            self._mark()
+        was_somewhere, self._current = self._current is not None, None
         for layer in list(self._shown):
             layer.visible = False
         self._shown.clear()
+        if was_somewhere:
+            self._mark()
 
     def _show(self, source: Source) -> None:
         """Show boxes and heatmap; what the user has hidden since the last place stays so."""
@@ -114,6 +117,9 @@ class SuggestionControl(QObject):
         """Boxes lie flat in one plane, and say nothing in a view of all of them."""
         if self._workspace.viewer.dims.ndisplay == 3:
             self.leave()
+        else:
+            # Layers hear of the other view one after the other; theirs may not have yet.
+            self._soon.start(0)
 
     def go_to(self, place: Place) -> None:
         """Centre a place and put the brush in the user's hand."""
@@ -173,6 +179,8 @@ class SuggestionControl(QObject):
             self.leave()
 
     def _mark(self) -> None:
+        if self._workspace.viewer.dims.ndisplay == 3:
+            return  # they are made when the view is flat again
         for key in self._session.images:
             source, results = self._workspace.sources[key], self._workspace.results
             marks = [(p.plane, p.suggestion) for p in self.places if p.key == key and not p.done]
