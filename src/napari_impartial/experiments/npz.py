@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io.limits import MOST_FOR_A_BYTE
 from napari_impartial.io.numpy_files import read_header
-
-# Zeros take a thousandth of their size in an archive, and nothing less.
-_MOST_INFLATED = 1100
 
 
 class ArrayStream:
@@ -88,7 +86,7 @@ class ArrayStream:
         size = math.prod(item) * self.dtype.itemsize
         try:
             # What an item claims is not reserved before it can be there.
-            if size > _MOST_INFLATED * self._path.stat().st_size:
+            if size > MOST_FOR_A_BYTE * self._path.stat().st_size:
                 raise EOFError("it ends early")
             with (
                 zipfile.ZipFile(self._path) as archive,

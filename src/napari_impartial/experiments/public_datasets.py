@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -25,6 +24,8 @@ from skimage.segmentation import expand_labels
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io.images import TIFF_SUFFIXES, read_images, stem
+from napari_impartial.io.limits import check_file
+from napari_impartial.io.pictures import read_picture
 from napari_impartial.io.rois import read_roi_zip
 
 from .npz import ArrayStream
@@ -231,8 +232,9 @@ def _read_strip(
 ) -> tuple[NDArray[np.uint8], tuple[str, ...], NDArray[np.int32]]:
     """Cut a strip into channels and truth."""
     try:
-        with file.open("rb") as stream:
-            strip = np.asarray(iio.imread(stream, plugin="pillow"))
+        strip = read_picture(check_file(file)).array
+    except ImPartialError:
+        raise
     except Exception as error:  # decoders raise whatever comes up in a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ImPartialError(

@@ -50,14 +50,14 @@ def looks_like_cells(labels: Any) -> bool:
     """Tell whether a (Y, X) label image holds outlined cells and hardly strokes."""
     form = _form(np.asarray(labels))
     count = len(form.ids)
+    if count > _MOST_CLASSES or (count and form.ids[-1] > 255):
+        return True
     if count < 2 or form.pieces.mean() > _PIECES_OF_CELLS:
         return False
-    if count > _MOST_CLASSES or form.ids[-1] > 255:
-        return True
     compact = bool(np.median(form.length) <= _COMPACT)
     if count > 2:
         return compact
-    similar = form.area.max() <= 3 * form.area.min()
+    similar = bool(form.area.max() <= 3 * form.area.min())
     return compact and similar and bool(form.area.min() >= _SMALLEST_CELL_PX)
 
 
