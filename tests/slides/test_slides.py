@@ -26,13 +26,15 @@ from napari_impartial.core.config import (
     TrainingConfig,
 )
 from napari_impartial.core.data.image import normalize
+from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import to_instances
 from napari_impartial.core.instances.measurements import measure
-from napari_impartial.core.instances.metrics import match
+from napari_impartial.core.instances.metrics import matched_pairs
 from napari_impartial.core.network.model_file import load_model, save_model
 from napari_impartial.core.prediction.predict import predict
+from napari_impartial.core.prediction.segment import find_objects
 from napari_impartial.core.training.fit import fit
 from napari_impartial.io import read_images, read_labels, write_tiff
 from napari_impartial.io.ome_zarr import open_image
@@ -42,6 +44,12 @@ from napari_impartial.slides.run import run
 from napari_impartial.slides.source import open_source
 
 PREDICTION = PredictionConfig(samples=2, precision="float32", device="cpu")
+
+
+def same(one: np.ndarray, two: np.ndarray, iou: float = 0.95) -> float:
+    """F1 at an IoU."""
+    found = len(matched_pairs(one, two, iou)[0])
+    return 2 * found / (len(np.unique(one)) + len(np.unique(two)) - 2)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +125,7 @@ def test_blocks_give_what_the_whole_gives(
     done = go(job_of(folder, "whole", **settings), folder, "whole", threads)
     found = read_labels(done.store)
     assert expected.max() > 30
-    assert match(expected, found, 0.95).f1 == 1.0
+    assert same(expected, found) == 1.0
     assert (np.unique(found) == np.arange(expected.max() + 1)).all()
     maps = open_image(done.store)
     np.testing.assert_allclose(maps.array[0], prediction.probability[1], atol=1e-5)
@@ -134,6 +142,19 @@ def test_blocks_give_what_the_whole_gives(
     assert [place["rank"] for place in places] == list(range(1, len(places) + 1))
     assert all(place["image"] == "whole" for place in places)
     assert not (folder / ".whole.ome.zarr.part").exists()
+
+
+def test_strokes_are_obeyed_in_blocks_as_in_the_whole(folder: Path, threads: Engine) -> None:
+    (image,) = read_images(folder / "a.tif")
+    truth = tissue((200, 270), 2, seed=3).truth
+    drawn = simulate(truth, 0.2, np.random.default_rng(0))[0].labels
+    write_tiff(folder / "s.tif", drawn, "YX")
+    prediction = predict(image, load_model(folder / "m.impartial"), PREDICTION)
+    expected = find_objects(prediction, InstanceConfig(), scribbles=drawn).labels
+    job = replace(job_of(folder, "drawn"), scribbles=str(folder / "s.tif"))
+    found = read_labels(go(job, folder, "drawn", threads).store)
+    assert same(to_instances(prediction), expected) < 0.98
+    assert same(expected, found) > 0.97
 
 
 def test_an_interrupted_run_goes_on_where_it_was(folder: Path, threads: Engine, usual: str) -> None:

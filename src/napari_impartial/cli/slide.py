@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_impartial.core.errors import ImPartialError
 
-from .inputs import Reading
+from .inputs import REGION_SUFFIXES, Reading
 from .options import number
 from .output import write_line
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
     from napari_impartial.core.network.model_card import ModelCard
     from napari_impartial.slides.engine import Engine
+    from napari_impartial.slides.source import Source
 
 LARGE_PX = 1 << 26
 """Images with larger planes are predicted block by block unless told otherwise."""
@@ -135,10 +136,8 @@ class Slides:
         result = result_paths(name, args.out)["store"]
         grid = 4 << card.model.depth
         block = args.block_px or usual_block(len(places))
-        if drawn is not None and (drawn.suffix.lower() in (".zip", ".roi") or args.partial_masks):
-            raise ImPartialError(
-                f"{drawn} cannot be used block by block; give strokes as a label image."
-            )
+        if drawn is not None:
+            self._check(drawn, source, paths[0])
         job = Job(
             tuple(str(path.resolve()) for path in paths),
             tuple(figure for path in paths for figure in state_of(path)),
@@ -175,6 +174,24 @@ class Slides:
             "classes": dict(zip(card.class_names[1:], done.classes, strict=True)),
             "n_suggestions": done.n_places,
         }
+
+    def _check(self, drawn: Path, source: Source, image: Path) -> None:
+        """Refuse strokes that cannot be read part by part, or are not on the image's grid."""
+        from napari_impartial.io.lazy_files import open_lazy
+        from napari_impartial.io.ome_zarr import is_zarr
+
+        if drawn.suffix.lower() in REGION_SUFFIXES or self._args.partial_masks:
+            raise ImPartialError(
+                f"{drawn} cannot be used block by block; give strokes as a label image."
+            )
+        shape = open_lazy(drawn, self._args.level if is_zarr(drawn) else 0).array.shape
+        planes = int(source.n_planes > 1)
+        if shape[-2:] != source.shape or shape[:-2] != (source.n_planes,) * planes:
+            raise ImPartialError(
+                f"{drawn} is {' x '.join(map(str, shape))}, and {image} has "
+                f"{source.n_planes} plane(s) of {' x '.join(map(str, source.shape))} pixels; "
+                "strokes lie on the same grid."
+            )
 
     def _places(self, names: Sequence[str], image: str, reading: Reading) -> list[int]:
         """Return which of an image's channels are the model's."""

@@ -32,7 +32,7 @@ def save_whole(path: Path, whole: Whole) -> None:
     """Keep what the cut of a plane's parts depends on."""
     outlook = whole.outlook
     sizes = {} if outlook is None else {f"sizes{i}": s for i, s in enumerate(outlook.sizes)}
-    figures = [whole.diameter, whole.good, *whole.radii, *whole.window]
+    figures = [whole.diameter, whole.gain, whole.good, *whole.radii, *whole.window]
     typical = np.nan if outlook is None else outlook.typical_area
     write_arrays(path, figures=figures, typical=typical, **sizes)
 
@@ -42,13 +42,13 @@ def load_whole(path: Path) -> Whole:
     from napari_impartial.core.instances.scoring import Outlook
 
     with np.load(path, allow_pickle=False) as file:
-        diameter, good, one, two, *window = file["figures"].tolist()
+        diameter, gain, good, one, two, *window = file["figures"].tolist()
         typical = float(file["typical"])
         count = len(file.files) - 2
         sizes = tuple(file[f"sizes{i}"] for i in range(count))
     outlook = None if np.isnan(typical) else Outlook(typical, sizes)
     y0, y1, x0, x1 = (int(v) for v in window)
-    return Whole(diameter, outlook, good, (one, two), (y0, y1, x0, x1))
+    return Whole(diameter, gain, outlook, good, (one, two), (y0, y1, x0, x1))
 
 
 def numbers_of(job: Job, plane: int) -> Mapping[str, NDArray[np.int64]]:

@@ -18,14 +18,15 @@ from scipy import ndimage
 from skimage.segmentation import expand_labels
 
 from napari_impartial.core.data.image import scale, to_float32
-from napari_impartial.core.instances.cutter import smooth
 from napari_impartial.core.instances.object_sums import ObjectSums, add_up
-from napari_impartial.core.instances.parts import cut_part
+from napari_impartial.core.instances.parts import Whole, cut_part, prepare
 from napari_impartial.core.instances.seams import claim
+from napari_impartial.core.instances.strokes import find_strokes, impose
 from napari_impartial.core.network.model_file import load_model
 from napari_impartial.core.prediction.blocks import BlockPredictor
 from napari_impartial.core.prediction.suggestions import suggest
 from napari_impartial.io.lazy_files import open_lazy
+from napari_impartial.io.ome_zarr import is_zarr
 from napari_impartial.io.ome_zarr_writer import shrunk
 
 from .job import (
@@ -88,7 +89,7 @@ def cut_block(text: str, plane: int, block: int) -> None:
     if joined(job):
         # What touches is one object however large it is: no block knows its size.
         core = blocks.core(block)
-        mask = _smoothed(job, plane, core) >= job.instances.threshold
+        mask = _prepared(job, plane, core, whole) >= job.instances.threshold
         labels = ndimage.label(mask, output=np.int32)[0]
         edges = {
             "top": labels[0],
@@ -105,7 +106,13 @@ def cut_block(text: str, plane: int, block: int) -> None:
     while True:
         seen = blocks.around(block, margin)
         classes = _maps(job, plane, seen)[:-1] if len(job.class_names) > 1 else None
-        labels = cut_part(_smoothed(job, plane, seen), job.instances, whole, _corner(seen), classes)
+        labels = cut_part(
+            _prepared(job, plane, seen, whole), job.instances, whole, _corner(seen), classes
+        )
+        drawn = _annotated(job, plane, seen)
+        if drawn is not None and drawn.any():
+            p = foreground(_maps(job, plane, seen))
+            labels = impose(labels, p, find_strokes(drawn), job.instances.min_size_px)
         earlier = [
             other
             for other in _blocks_near(job, seen, 1)
@@ -143,6 +150,9 @@ def finish_block(text: str, plane: int, block: int) -> None:
     canvas = _painted(job, plane, seen, near, numbers)
     if job.instances.grow_px:
         canvas = expand_labels(canvas, job.instances.grow_px)
+        drawn = _annotated(job, plane, seen)
+        if drawn is not None:
+            canvas[drawn == 1] = 0
     inside = _inside(core, seen)
     labels = np.ascontiguousarray(canvas[inside])
     maps = _maps(job, plane, seen)
@@ -175,7 +185,8 @@ def shrink(text: str, level: int, maps: bool, region: tuple[slice, ...]) -> None
 
 def joined(job: Job) -> bool:
     """Tell whether objects are what touches, across any number of blocks."""
-    return job.instances.split == "components" and len(job.class_names) == 1
+    alone = len(job.class_names) == 1 and not job.scribbles
+    return job.instances.split == "components" and alone
 
 
 def suggestion_side(job: Job) -> int:
@@ -233,18 +244,23 @@ def _maps(job: Job, plane: int, area: Area) -> NDArray[np.float32]:
     return np.asarray(written[0][at(job, plane, area, maps=True)])
 
 
-def _smoothed(job: Job, plane: int, area: Area) -> NDArray[np.float32]:
-    """Return the smoothed foreground of an area, its neighbourhood taken into account."""
+def _prepared(job: Job, plane: int, area: Area, whole: Whole) -> NDArray[np.float32]:
+    """Return what is cut of an area, its neighbourhood taken into account."""
     reach = int(np.ceil(_BLUR_REACH * job.instances.smooth_px)) + 1
-    shape = source_of(job).shape
-    wider = tuple(
+    y, x = (
         slice(max(part.start - reach, 0), min(part.stop + reach, n))
-        for part, n in zip(area, shape, strict=True)
+        for part, n in zip(area, source_of(job).shape, strict=True)
     )
-    p = foreground(_maps(job, plane, (wider[0], wider[1])))
-    return np.ascontiguousarray(
-        smooth(p, job.instances.smooth_px)[_inside(area, (wider[0], wider[1]))]
-    )
+    found = prepare(foreground(_maps(job, plane, (y, x))), job.instances, whole)
+    return np.ascontiguousarray(found[_inside(area, (y, x))])
+
+
+def _annotated(job: Job, plane: int, area: Area) -> NDArray[np.int64] | None:
+    """Return what is painted on an area."""
+    if not job.scribbles:
+        return None
+    drawn = open_lazy(job.scribbles, job.level if is_zarr(job.scribbles) else 0).array
+    return np.asarray(drawn[(*[plane] * (drawn.ndim > 2), *area)]).astype(np.int64)
 
 
 def _blocks_near(job: Job, area: Area, reach: int) -> list[int]:
@@ -309,16 +325,12 @@ def _places(
 ) -> list[Any]:
     """Suggest places of an area; twice as many as are wanted, since those outside are left out."""
     information = information_array(job)
-    annotated = None
-    if job.scribbles:
-        drawn = open_lazy(job.scribbles, job.level if job.scribbles.endswith("zarr") else 0)
-        annotated = np.asarray(drawn.array[(*[plane] * (drawn.array.ndim > 2), *seen)])
     config = replace(
         job.suggestions, box_px=max(side, 8), count=min(2 * job.suggestions.count + 8, 500)
     )
     found = suggest(
         maps[-1],
-        annotated,
+        _annotated(job, plane, seen),
         config,
         probability=np.concatenate([1.0 - foreground(maps)[None], maps[:-1]]),
         mutual_information=None if information is None else information[at(job, plane, seen)],

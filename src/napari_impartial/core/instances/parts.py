@@ -28,6 +28,7 @@ from .cutter import (
     smooth,
 )
 from .selection import choose, good_score
+from .sharpness import gain, sharpen
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Whole:
     ----------
     diameter : float
         Of its typical object, in px; 0 where there are none.
+    gain : float
+        What the automatic cut makes pale maps surer by, see :func:`.sharpness.gain`.
     outlook, good
         What the automatic cut judges by, see :func:`.scoring.look_out` and
         :func:`.selection.good_score`.
@@ -49,6 +52,7 @@ class Whole:
     """
 
     diameter: float = 0.0
+    gain: float = 1.0
     outlook: scoring.Outlook | None = None
     good: float = 0.0
     radii: tuple[float, float] = (0.0, 0.0)
@@ -64,14 +68,16 @@ def look_at_whole(p: Probability, config: InstanceConfig) -> Whole:
         Probability of any foreground class, 0 to 1, finite.
     config : InstanceConfig
     """
-    p = smooth(p, config.smooth_px)
     if config.split == "automatic":
-        tree = build_tree(p)
+        pale = Whole(gain=gain(p))
+        tree = build_tree(prepare(p, config, pale))
         if tree is None:
-            return Whole()
+            return pale
         outlook, scores = scoring.look_out(tree)
         good = good_score(tree, scores, config)
-        return Whole(2.0 * float(np.sqrt(outlook.typical_area / np.pi)), outlook, good)
+        diameter = 2.0 * float(np.sqrt(outlook.typical_area / np.pi))
+        return Whole(diameter, pale.gain, outlook, good)
+    p = smooth(p, config.smooth_px)
     mask = p >= config.threshold
     window = _bounding_window(mask)
     if window is None:
@@ -79,6 +85,15 @@ def look_at_whole(p: Probability, config: InstanceConfig) -> Whole:
     rows, cols = (part.indices(n)[:2] for part, n in zip(window, p.shape, strict=True))
     _, radii = _heights(p[window], mask[window], config.threshold)
     return Whole(2.0 * radii[1], radii=radii, window=(*rows, *cols))
+
+
+def prepare(p: Probability, config: InstanceConfig, whole: Whole) -> Probability:
+    """Return what is cut of a (Y, X) map of foreground probability: surer, and smoothed.
+
+    What is smoothed depends on its neighbourhood.
+    """
+    sure = sharpen(p, whole.gain) if config.split == "automatic" else p
+    return smooth(sure, config.smooth_px)
 
 
 def cut_part(
@@ -93,8 +108,7 @@ def cut_part(
     Parameters
     ----------
     p : (Y, X) float32
-        Probability of any foreground class, 0 to 1, finite, smoothed already
-        (`config.smooth_px`).
+        What :func:`prepare` makes of the probability of any foreground class.
     config : InstanceConfig
         Objects are not grown.
     whole : Whole
