@@ -83,11 +83,15 @@ def test_uneven_files_are_told(two_files: list[Path]) -> None:
         read_training_files(two_files, two_files, Reading(files_per_image=2))
 
 
+# Planes that show something: those of one value are refused.
+_COLUMNS = 10 * np.arange(30, dtype=np.uint8) * np.ones((20, 1), np.uint8)
+
+
 @pytest.mark.parametrize(("axes", "shape"), [("TZCYX", (2, 3, 1)), ("ZTCYX", (3, 2, 1))])
 def test_scribbles_lie_on_the_planes_of_their_image(
     tmp_path: Path, axes: str, shape: tuple[int, ...]
 ) -> None:
-    image = np.arange(6, dtype=np.uint8).reshape(*shape, 1, 1) * np.ones((20, 30), np.uint8)
+    image = np.arange(6, dtype=np.uint8).reshape(*shape, 1, 1) + _COLUMNS
     labels = np.zeros((*shape, 20, 30), np.uint8)
     first, second = axes[:2].index("T"), axes[:2].index("Z")
     at = [0, 0]
@@ -108,7 +112,7 @@ def test_scribbles_lie_on_the_planes_of_their_image(
 def test_scribbles_whose_file_says_their_order_are_taken_at_its_word(
     tmp_path: Path, given: str | None, stated: str
 ) -> None:
-    image = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * np.ones((20, 30), np.uint8)
+    image = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) + _COLUMNS
     labels = np.zeros((2, 3, 20, 30), np.uint8)
     labels[1, 0, 5, :9], labels[1, 0, 9, :9] = 1, 2
     write_tiff(tmp_path / "a.tif", image[:, :, None], "ZTCYX")

@@ -74,7 +74,7 @@ def test_a_screen_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_composite_of_channels() -> None:
     colour = np.zeros((4, 6, 3), np.uint8)
     colour[..., 0] = 200
-    picture = pictures.composite(from_array(colour, "YXC"))
+    picture = pictures.composite(from_array(colour, "YXC", colour=True))
     np.testing.assert_array_equal(picture, colour)
     ramp = np.linspace(0, 1, 100).reshape(10, 10)
     picture = pictures.composite(from_array(ramp))

@@ -91,8 +91,8 @@ def test_training_choice_round_trip(panel: Any) -> None:
     for choice in (TrainingChoice("paper", 7.0, "cpu"), TrainingChoice("fast", 99.0, "auto")):
         made.setValue(choice)
         assert made.value() == choice
-    made._preset.setCurrentIndex(made._preset.findData("best"))
-    assert made.value().time_budget_s == PRESETS["best"].training.time_budget_s
+    made._preset.setCurrentIndex(made._preset.findData("balanced"))
+    assert made.value().time_budget_s == PRESETS["balanced"].training.time_budget_s
     made.set_devices((("cuda", "A card"), ("cpu", "2 threads")))
     assert made.value().device == "auto"
     assert "A card" in made._device.itemText(0)

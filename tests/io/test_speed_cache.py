@@ -61,10 +61,10 @@ def test_rates_of_trainings_are_kept_beside_the_measurement(path: Path) -> None:
     assert load_speed("a") is None, "not measured yet"
     save_speed("a", SPEED)
     assert load_speed("a") == replace(SPEED, trained={"fast": 7.0})
-    save_trained("a", "best", 3.0)
+    save_trained("a", "balanced", 3.0)
     save_trained("a", "fast", 8.0)
     found = load_speed("a")
-    assert found == replace(SPEED, trained={"fast": 8.0, "best": 3.0})
+    assert found == replace(SPEED, trained={"fast": 8.0, "balanced": 3.0})
     # What is measured again is written without them, and they stay.
     save_speed("a", found)
     assert load_speed("a") == found

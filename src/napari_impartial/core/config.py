@@ -108,7 +108,7 @@ class TrainingConfig:
         "balanced",
         "Preset",
         "A tested bundle of settings: how much time is given to reach how good a result.",
-        choices=("fast", "balanced", "best", "paper"),
+        choices=("fast", "balanced", "paper"),
     )
     time_budget_s: float = setting(
         60.0,
@@ -535,13 +535,6 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "A good result in about a minute.",
                 ModelConfig(),
                 TrainingConfig(),
-            ),
-            Preset(
-                "best",
-                "Best",
-                "Five minutes; for images with many annotated cells.",
-                ModelConfig(),
-                TrainingConfig(preset="best", time_budget_s=300.0),
             ),
             _paper(),
         )

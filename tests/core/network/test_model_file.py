@@ -333,3 +333,10 @@ def test_a_model_that_is_not_whole_is_told_by_its_card_already(path: Path, share
         path.write_bytes(len(header).to_bytes(8, "little") + header)
         with pytest.raises(ModelFileError, match="damaged"):
             read_card(path)
+
+
+def test_a_model_of_a_preset_that_is_no_more_opens_as_the_default(model: TrainedModel) -> None:
+    values = json.loads(model.card.to_json())
+    values["training"] |= {"preset": "best", "time_budget_s": 300.0}
+    training = ModelCard.from_json(json.dumps(values)).training
+    assert (training.preset, training.time_budget_s) == ("balanced", 300.0)

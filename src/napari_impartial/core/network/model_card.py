@@ -161,6 +161,9 @@ class ModelCard:
         for name in _ENTRIES:
             _check(name, values)
         values["model"] = _settings(ModelConfig, "model", values["model"])
+        if isinstance(values["training"], dict) and values["training"].get("preset") == "best":
+            # There was a preset of this name, which was the default with more time.
+            values["training"] = {**values["training"], "preset": "balanced"}
         values["training"] = _settings(TrainingConfig, "training", values["training"])
         values["prediction"] = _settings(PredictionConfig, "prediction", values["prediction"])
         values["instances"] = _settings(InstanceConfig, "instances", values["instances"])
