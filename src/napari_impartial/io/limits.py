@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Literal
 
 from napari_impartial.core.errors import ImPartialError
 
@@ -12,6 +13,8 @@ from napari_impartial.core.errors import ImPartialError
 ALWAYS_ALLOWED = 256 * 2**20
 #: Beyond these, so many for each byte that it holds: deflate packs 1032 into one at best.
 MOST_FOR_A_BYTE = 1100
+
+_BIG_TIFF = 43
 
 
 def check_file(path: str | os.PathLike[str]) -> Path:
@@ -60,6 +63,33 @@ def check_claim(path: str | os.PathLike[str], claimed: int, held: int | None = N
             f"{path} claims to hold {_size(claimed)} and has {_size(held)} on disk; it is damaged, "
             "or made to fill the memory."
         )
+
+
+def check_pages(file: Path) -> None:
+    """Refuse a TIFF file whose pages lead back to an earlier one, which would be followed for ever.
+
+    Raises
+    ------
+    ValueError
+        If they do.
+    """
+    with file.open("rb") as stream:
+        head = stream.read(16)
+        order: Literal["little", "big"] = "big" if head[:2] == b"MM" else "little"
+        large = int.from_bytes(head[2:4], order) == _BIG_TIFF
+        start, count_size, entry, width = (8, 8, 20, 8) if large else (4, 2, 12, 4)
+        offset = int.from_bytes(head[start : start + width], order)
+        seen = set()
+        while offset:
+            if offset in seen:
+                raise ValueError("its pages lead back to an earlier one")
+            seen.add(offset)
+            stream.seek(offset)
+            count = int.from_bytes(stream.read(count_size), order)
+            stream.seek(offset + count_size + count * entry)
+            content = stream.read(width)
+            # of an index that is cut off, the library says so
+            offset = int.from_bytes(content, order) if len(content) == width else 0
 
 
 def _size(count: int) -> str:

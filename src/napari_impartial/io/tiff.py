@@ -7,7 +7,7 @@ import stat
 import weakref
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -20,7 +20,7 @@ from napari_impartial.core.errors import ImPartialError, note
 from .complaints import complaints_of
 from .content import Content
 from .lazy import LazyArray, import_zarr
-from .limits import check_claim
+from .limits import check_claim, check_pages
 from .tiff_metadata import imagej_metadata, ome_files, ome_metadata
 
 # What the library says where it goes on with zeros, or with less than there should be.
@@ -43,7 +43,6 @@ _JPEG = (6, 7, 33007, 34892)
 _LOSSY = {**dict.fromkeys(_JPEG, "JPEG"), 33004: "JPEG 2000"}
 _OPACITY = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _INKS, _ORIENTATION, _CMYK = 332, 274, 1
-_BIG_TIFF = 43
 
 
 def read_tiff(file: Path, level: int = 0, lazy: bool = False) -> Content:
@@ -65,12 +64,14 @@ def read_tiff(file: Path, level: int = 0, lazy: bool = False) -> Content:
     ValueError
         If it is damaged.
     """
-    _check_index(file)
+    check_pages(file)
     with complaints_of("tifffile") as complaints, tifffile.TiffFile(file) as tif:
         if tif.is_ome and tif.ome_metadata:
             _check_sisters(file, tif.ome_metadata)
         if not tif.series:
             raise ValueError("it holds no image")
+        # Others are passed on only of what can be read.
+        _refuse_missing(complaints)
         series = tif.series[0]
         _check_alone(file, tif)
         _check_whole(file, series)
@@ -107,43 +108,24 @@ def _later(file: Path, level: int) -> LazyArray:
     return lazy
 
 
-def _check_index(file: Path) -> None:
-    """Refuse pages that lead back to an earlier one: the library would follow them for ever.
-
-    Raises
-    ------
-    ValueError
-        If they do.
-    """
-    with file.open("rb") as stream:
-        head = stream.read(16)
-        order: Literal["little", "big"] = "big" if head[:2] == b"MM" else "little"
-        large = int.from_bytes(head[2:4], order) == _BIG_TIFF
-        start, count_size, entry, width = (8, 8, 20, 8) if large else (4, 2, 12, 4)
-        offset = int.from_bytes(head[start : start + width], order)
-        seen = set()
-        while offset:
-            if offset in seen:
-                raise ValueError("its pages lead back to an earlier one")
-            seen.add(offset)
-            stream.seek(offset)
-            count = int.from_bytes(stream.read(count_size), order)
-            stream.seek(offset + count_size + count * entry)
-            content = stream.read(width)
-            # of an index that is cut off, the library says so
-            offset = int.from_bytes(content, order) if len(content) == width else 0
-
-
 def _heed(file: Path, complaints: list[str]) -> None:
-    """Raise the first complaint that pixels are missing; pass the others on."""
-    said = [_SPEAKER.sub("", complaint).strip() for complaint in complaints]
-    complaints.clear()
-    for text in said:
-        if _HARMFUL.search(text):
-            raise ValueError(f"parts are missing: {text}")
+    """Pass complaints on, unless they say that pixels are missing."""
+    _refuse_missing(complaints)
+    said = [_plain(complaint) for complaint in complaints]
     if said:
         more = f", and {len(said) - 1} more" if len(said) > 1 else ""
         note(f"{file} is not quite in order and is read as far as it goes: {said[0]}{more}.")
+
+
+def _refuse_missing(complaints: list[str]) -> None:
+    """Raise the first complaint that pixels are missing."""
+    for text in map(_plain, complaints):
+        if _HARMFUL.search(text):
+            raise ValueError(f"parts are missing: {text}")
+
+
+def _plain(complaint: str) -> str:
+    return _SPEAKER.sub("", complaint).strip()
 
 
 def _check_sisters(file: Path, xml: str) -> None:

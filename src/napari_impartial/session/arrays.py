@@ -14,13 +14,13 @@ import numpy.typing as npt
 import tifffile
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io.limits import MOST_FOR_A_BYTE, check_pages
 
 # zlib's quickest: strokes and labels shrink a hundredfold, and saving stays a matter of
 # milliseconds.
 _COMPRESSION: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": 1}}
 _LEAST_PAGE = 2**16
-# A plane of zeros takes a thousandth of its size with zlib, and no file less.
-_MOST_INFLATED, _LEAST_TIFF = 1100, 2**16
+_LEAST_TIFF = 2**16
 
 
 def is_link(path: Path) -> bool:
@@ -83,7 +83,8 @@ def write_pages(path: Path, array: Any) -> None:
 def read_pages(path: Path, n_pixels: int) -> npt.NDArray[Any]:
     """Read all pages of one of our files, which has to hold so many pixels."""
     try:
-        most = _MOST_INFLATED * path.stat().st_size + _LEAST_TIFF
+        check_pages(path)
+        most = MOST_FOR_A_BYTE * path.stat().st_size + _LEAST_TIFF
         with tifffile.TiffFile(path) as file:
             pages = list(file.pages)
             # What a page claims is not reserved before it is known to be there.
