@@ -27,9 +27,9 @@ AT_EACH_STROKE = (
 )
 
 
-@pytest.mark.parametrize(("channels", "images"), [(1, 1), (8, 50), (40, 1), (40, 50)])
+@pytest.mark.parametrize(("channels", "images"), [(1, 1), (8, 1), (40, 50)])
 def test_what_is_needed_at_each_stroke_is_always_seen(
-    widget: Any, viewer: Any, find: Any, qtbot: Any, channels: int, images: int
+    widget: Any, viewer: Any, find: Any, qtbot: Any, wait_for: Any, channels: int, images: int
 ) -> None:
     for number in range(images):
         viewer.add_image(
@@ -37,27 +37,30 @@ def test_what_is_needed_at_each_stroke_is_always_seen(
             name=f"a rather long name of an image, number {number}",
             axis_labels=("c", "y", "x"),
         )
-    qtbot.waitUntil(lambda: widget.workspace.source is not None)
+    wait_for(lambda: widget.workspace.source is not None)
     if images > 1:
-        qtbot.waitUntil(lambda: find("add_images_button").isVisibleTo(widget))
+        wait_for(lambda: find("add_images_button").isVisibleTo(widget))
         find("add_images_button").click()
         assert len(widget.session.images) == images
     viewer.window.resize(1366, 768)
     viewer.show()
-    widget.bar.verdict.set_verdict([Remark("1234 objects"), Remark("3 strokes do not fit", "x")])
-    widget.status.setText("Place 3 of 10: like nothing painted so far: what is it? Paint, or K.")
+    remarks = [Remark("1234 objects"), Remark("3 strokes do not fit", "x")]
     for opened in (False, True):
         for step in widget.steps.values():
             step.set_open(opened)
         qtbot.wait(100)
         window = widget.window()
-        screen = QRect(QPoint(), window.size())
-        assert (screen.width(), screen.height()) == (1366, 768), "the dock fits in"
-        for name in AT_EACH_STROKE:
-            part = find(name)
-            there = QRect(part.mapTo(window, QPoint()), part.size())
-            assert screen.contains(there), name
-            assert part.visibleRegion().boundingRect() == part.rect(), name
+
+        def unseen(name: str) -> bool:
+            # Whatever else happens meanwhile says how things stand.
+            widget.bar.verdict.set_verdict(remarks)
+            widget.status.setText("Place 3 of 10: like nothing painted so far: what is it? Paint.")
+            part, screen = find(name), QRect(QPoint(), widget.window().size())
+            there = QRect(part.mapTo(widget.window(), QPoint()), part.size())
+            return not screen.contains(there) or part.visibleRegion().boundingRect() != part.rect()
+
+        wait_for(lambda: not [name for name in AT_EACH_STROKE if unseen(name)])
+        assert (window.width(), window.height()) == (1366, 768), "the dock fits in"
     assert widget.minimumSizeHint().height() < 592
 
 

@@ -19,10 +19,10 @@ def switched_on(widget: Any, find: Any, scribbled: Any, wait_for: Any) -> Any:
 
 
 def test_it_waits_for_strokes_and_begins_by_itself(
-    widget: Any, find: Any, add_tissue: Any, qtbot: Any, wait_for: Any, viewer: Any
+    widget: Any, find: Any, add_tissue: Any, wait_for: Any, viewer: Any
 ) -> None:
     add_tissue()
-    qtbot.waitUntil(lambda: find("new_scribbles_button").isEnabled())
+    wait_for(lambda: find("new_scribbles_button").isEnabled())
     find("live_button").click()
     assert find("status_label").text().startswith("Paint a few strokes first")
     find("new_scribbles_button").click()

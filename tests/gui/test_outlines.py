@@ -15,6 +15,7 @@ from napari_impartial.gui.layers.outlines import (
     stands_out,
 )
 from napari_impartial.gui.layers.scribble_layers import COLOURS
+from napari_impartial.gui.session.looks import Looks
 
 _RNG = np.random.default_rng(0)
 # Colours of images, with noise; red, green and blue.
@@ -58,19 +59,23 @@ def test_one_colour_unless_wanted_otherwise(widget: Any, find: Any, predicted: A
 
 
 def test_they_are_as_wide_on_the_screen(
-    widget: Any, viewer: Any, predicted: Any, qtbot: Any
+    widget: Any, viewer: Any, predicted: Any, qtbot: Any, wait_for: Any
 ) -> None:
     camera = viewer.scene.camera
     scale = float(np.max(predicted.scale))
     for on_screen, wanted in ((4.0, 1), (1.0, 2), (0.5, 4)):
         camera.zoom = on_screen / scale
-        qtbot.waitUntil(lambda wanted=wanted: predicted.contour == wanted, timeout=20000)
+        wait_for(lambda wanted=wanted: predicted.contour == wanted)
         if on_screen <= WIDTH_PX:
             assert predicted.contour * on_screen == pytest.approx(WIDTH_PX)
+    looks = Looks(widget.workspace)
+    own = "instances [tissue]"
+    assert "contour" not in looks.save()["results"][own], "a session that comes back has its own"
     predicted.contour = 3
     camera.zoom = 1.0 / scale
     qtbot.wait(400)
     assert predicted.contour == 3, "what was chosen by hand stays"
+    assert looks.save()["results"][own]["contour"] == 3
 
 
 def test_after_training_the_picture_is_outlines_alone(

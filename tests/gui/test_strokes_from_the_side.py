@@ -10,11 +10,11 @@ from looking import layer_named
 
 
 @pytest.fixture
-def stack(widget: Any, viewer: Any, find: Any, qtbot: Any) -> Any:
+def stack(widget: Any, viewer: Any, find: Any, wait_for: Any) -> Any:
     """Return the scribble layer of a stack of six slices."""
     rng = np.random.default_rng(0)
     viewer.add_image(rng.random((6, 40, 40)), name="stack", axis_labels=("z", "y", "x"))
-    qtbot.waitUntil(lambda: find("new_scribbles_button").isEnabled())
+    wait_for(lambda: find("new_scribbles_button").isEnabled())
     find("new_scribbles_button").click()
     return layer_named(viewer, "scribbles [stack]")
 

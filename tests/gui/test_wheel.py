@@ -27,7 +27,7 @@ from napari_impartial.gui.image.image_panel import ImagePanel
 from napari_impartial.gui.result.batch_panel import BatchPanel
 from napari_impartial.gui.result.result_panel import ResultPanel
 from napari_impartial.gui.train.train_panel import TrainPanel
-from napari_impartial.gui.widgets.collapsible_step import VerticalScrollArea, stacked
+from napari_impartial.gui.widgets.collapsible_step import Step, VerticalScrollArea, stacked
 from napari_impartial.gui.widgets.loss_plot import LossPlot
 
 CONTROLS = (QAbstractSpinBox, QComboBox, QAbstractSlider, QTabBar)
@@ -40,6 +40,8 @@ def area(qtbot: Any) -> Any:
     def show(*parts: QWidget) -> VerticalScrollArea:
         below = QLabel("\n" * 100)
         made = VerticalScrollArea(stacked(*parts, below))
+        for folded in made.findChildren(Step):
+            folded.set_open(True)
         qtbot.addWidget(made)
         made.resize(made.minimumSizeHint().width(), 700)
         with qtbot.waitExposed(made):

@@ -13,7 +13,6 @@ import pytest
 from looking import layer_named, names
 from scipy import ndimage
 
-from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.network.model_card import read_card
 
 RESULTS = ["probability [tissue]", "uncertainty [tissue]", "instances [tissue]"]
@@ -85,9 +84,10 @@ def test_the_whole_loop(
     assert int(layer_named(viewer, "instances [tissue]").data.max()) < n_objects
     find("threshold_slider").setValue(0.5)
     wait_for(lambda: find("count_label").text() == before)
+    smallest = find("min_size_slider").value()
     find("min_size_slider").setValue(10_000)
     wait_for(lambda: find("count_label").text() == "0 objects")
-    find("min_size_slider").setValue(InstanceConfig().min_size_px)
+    find("min_size_slider").setValue(smallest)
     wait_for(lambda: find("count_label").text() == before)
     assert not asked
     monkeypatch.undo()
@@ -117,7 +117,7 @@ def test_the_whole_loop(
     # Again and again: layers are updated, not piled up.
     layers, rounds = names(viewer), len(widget.session.rounds)
     max_steps[0] = 10
-    for button in ("continue_button", "predict_button"):
+    for button in ("train_button", "predict_button"):
         find(button).click()
         wait_for(lambda: idle(widget))
         find("new_scribbles_button").click()

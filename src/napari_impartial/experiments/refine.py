@@ -196,7 +196,8 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, Amounts]:
         training,
         prediction,
         given_settings(InstanceConfig, args),
-        override(SuggestionConfig(), args),
+        # So many places as are asked for, whatever they are ranked by: it is they that are compared.
+        override(SuggestionConfig(least_doubt=0.0), args),
         args.pooling,
     )
     amounts = Amounts(args.rounds, args.start_percent, args.add_percent, args.at_once)

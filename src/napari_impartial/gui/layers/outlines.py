@@ -150,6 +150,10 @@ class Outlines:
         """Return which colour was chosen; one of :data:`CHOICES`."""
         return self._choice
 
+    def is_automatic(self, layer: Layer) -> bool:
+        """Whether the width of a layer's outlines is ours, and was not chosen by hand."""
+        return isinstance(layer, Labels) and self._given.get(layer) == layer.contour
+
     def choose(self, choice: str) -> None:
         """Give all layers a colour."""
         if choice in CHOICES and choice != self._choice:

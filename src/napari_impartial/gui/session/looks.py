@@ -25,7 +25,7 @@ class Looks:
         # Results that the user has renamed come back with the name that they had at first.
         first = {layer: name for name, layer in results.items()}
         return {
-            "results": {name: look_of(layer) for name, layer in results.items()},
+            "results": {name: self._look(layer) for name, layer in results.items()},
             "order": [first.get(one, str(one.name)) for one in self._workspace.viewer.layers],
         }
 
@@ -41,6 +41,13 @@ class Looks:
             # Layers that the session does not know come to lie below.
             for layer in ours:
                 layers.move(layers.index(layer), len(layers))
+
+    def _look(self, layer: Any) -> dict[str, Any]:
+        look = look_of(layer)
+        if self._workspace.results.outlines.is_automatic(layer):
+            # Come back, outlines are as wide as they have to be then.
+            look.pop("contour", None)
+        return look
 
     def _results(self) -> dict[str, Any]:
         """Return the result layers by the names that they have at first."""
