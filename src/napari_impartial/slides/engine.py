@@ -146,7 +146,7 @@ def engine(workers: int = 0, scheduler: str = "") -> Iterator[Engine]:
     with dask.config.set(settings):
         if scheduler:
             try:
-                client = Client(scheduler, timeout="20s", set_as_default=False)
+                client = Client(scheduler, timeout="10s", set_as_default=False)
             except (OSError, ValueError, TimeoutError) as error:
                 raise ImPartialError(
                     f"No Dask scheduler answers at {scheduler}; start one (dask scheduler), or "

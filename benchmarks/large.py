@@ -1,0 +1,130 @@
+"""Slides: memory, time a megapixel, and whether blocks give the objects of the whole.
+
+Usage: python -m benchmarks.large [--sides 2048 8192] [--channels 2] [--samples 4] [--workers N]
+
+Procedural tissue is laid side by side: chunks of one field are linked into the store as often as
+they are needed, so that an image of any size takes no room. The network is the one that
+training begins with. Each prediction is a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from napari_impartial.core.config import TrainingConfig
+from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.core.instances.metrics import matched_pairs
+from napari_impartial.core.network.model_file import save_model
+from napari_impartial.core.training.fit import fit
+from napari_impartial.io import read_labels
+from napari_impartial.io.ome_zarr_writer import Layout, create, write_image
+
+FIELD_PX, CHUNK_PX = 1024, 512
+SPLITS = ("automatic", "watershed", "components")
+
+
+def make_model(path: Path, n_channels: int) -> None:
+    """Write the network that training begins with."""
+    small = tissue((128, 128), n_channels, seed=1)
+    training = fit(
+        [small.image], [small.scribbles(0.3)], training=TrainingConfig(max_steps=1, batch_size=1)
+    )
+    try:
+        while True:
+            next(training)
+    except StopIteration as end:
+        save_model(end.value, path)
+
+
+def make_image(path: Path, side: int, n_channels: int) -> None:
+    """Write an image of `side` x `side` px whose chunks are links to those of one field."""
+    found = tissue((FIELD_PX, FIELD_PX), n_channels, seed=2).image
+    channels = np.clip(found.channels, 0, 65535).astype(np.uint16)
+    names = found.channel_names
+    field = path.with_name("field.zarr")
+    if not field.exists():
+        write_image(field, channels, Layout(channels.shape, "CYX", np.uint16, channel_names=names))
+    layout = Layout((n_channels, side, side), "CYX", np.uint16, channel_names=names)
+    create(path, layout)
+    across = FIELD_PX // CHUNK_PX
+    for c in range(n_channels):
+        for y in range(-(-side // CHUNK_PX)):
+            for x in range(-(-side // CHUNK_PX)):
+                chunk = path / "0" / "c" / str(c) / str(y) / str(x)
+                chunk.parent.mkdir(parents=True, exist_ok=True)
+                os.link(field / "0" / "c" / str(c) / str(y % across) / str(x % across), chunk)
+
+
+def predict(image: Path, model: Path, out: Path, *more: str) -> dict[str, float]:
+    """Predict in a process of its own; its time, and the most memory of any such process so far."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_impartial", "predict", str(image), "--model", str(model),
+         "--out", str(out), "--json", *more],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (entry,) = json.loads(done.stdout.splitlines()[-1])["images"]
+    return {
+        "cells": entry["n_cells"],
+        "seconds": time.perf_counter() - started,
+        "peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+    }
+
+
+def same_objects(folder: Path, image: Path, model: Path, samples: str) -> None:
+    """Print how many objects of blocks of 256 px are those of the whole."""
+    print("| cut | whole | blocks | F1 at IoU 0.95 |")
+    print("|---|---|---|---|")
+    for split in SPLITS:
+        common = ["--split", split, "--samples", samples]
+        predict(image, model, folder / "whole", "--format", "tiff", *common)
+        predict(image, model, folder / "blocks", "--format", "zarr", "--block-px", "256", *common)
+        whole = read_labels(folder / "whole" / f"{image.name.split('.')[0]}_instances.tif")
+        blocks = read_labels(folder / "blocks" / image.name)
+        found = len(matched_pairs(whole, blocks, 0.95)[0])
+        f1 = 2 * found / max(int(whole.max()) + int(blocks.max()), 1)
+        print(f"| {split} | {whole.max()} | {blocks.max()} | {f1:.4f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sides", type=int, nargs="+", default=[2048, 8192])
+    parser.add_argument("--channels", type=int, default=2)
+    parser.add_argument("--samples", default="4")
+    parser.add_argument("--workers", default="0")
+    parser.add_argument("--folder", type=Path, help="Where to work; a temporary one by default.")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.folder) as name:
+        folder = Path(name)
+        model = folder / "m.impartial"
+        make_model(model, args.channels)
+        small = folder / "small.ome.zarr"
+        make_image(small, 1024, args.channels)
+        same_objects(folder, small, model, args.samples)
+        print("\n| side | channels | cells | s | s a megapixel | peak MB |")
+        print("|---|---|---|---|---|---|")
+        for side in sorted(args.sides):
+            image = folder / f"s{side}.ome.zarr"
+            make_image(image, side, args.channels)
+            common = ["--format", "zarr", "--samples", args.samples, "--workers", args.workers]
+            found = predict(image, model, folder / "out", *common)
+            pace = found["seconds"] / (side * side / 1e6)
+            print(
+                f"| {side} | {args.channels} | {found['cells']} | {found['seconds']:.0f} | "
+                f"{pace:.2f} | {found['peak_mb']:.0f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
