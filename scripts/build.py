@@ -20,6 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LARGEST_SDIST = 6_000_000
+# The first of January 1980, in UTC: archives know no earlier date.
+EARLIEST = 315_532_800
 # What must be there for the program to work once installed.
 WANTED = ("napari.yaml", "py.typed", "data/warm_start.safetensors", "gui/dock_widget.py")
 
@@ -54,7 +56,10 @@ def commit_date() -> int:
     if given:
         return int(given)
     command = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    try:
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return EARLIEST  # of a source archive
 
 
 def settle(sdist: Path, date: int) -> None:

@@ -54,3 +54,12 @@ def test_the_manifest_is_valid_and_its_commands_exist() -> None:
         "immunohistochemistry",
         "multiplex_tissue",
     }
+
+
+def test_every_name_in_the_manifest_can_be_imported() -> None:
+    from npe2 import PluginManifest
+
+    manifest = PluginManifest.from_file(Path(napari_impartial.__file__).with_name("napari.yaml"))
+    names = [command.python_name for command in manifest.contributions.commands or []]
+    assert len(names) > 10
+    manifest.validate_imports()
