@@ -128,7 +128,7 @@ def test_reconstruction_is_quantized_and_close_to_the_image(
 
 
 def test_second_opinion_denies_specks_and_fills_holes() -> None:
-    from napari_impartial.core.prediction.predict import _corrected, _second_opinion
+    from napari_impartial.core.prediction.predict import apply_second_opinion, correction
     from napari_impartial.core.prediction.result import Prediction
 
     fine = np.zeros((8, 8), np.float32)
@@ -139,7 +139,7 @@ def test_second_opinion_denies_specks_and_fills_holes() -> None:
     coarse[2:, 2:] = 1.0
     maps = [np.zeros((8, 8), np.float32) for _ in range(2)]
     after = Prediction(np.stack([1 - fine, fine]), *maps, None, 0)
-    _second_opinion(after, np.stack([1 - coarse, coarse]), _corrected)
+    apply_second_opinion(after, np.stack([1 - coarse, coarse]), correction(1))
     assert after.foreground[1, 1] < 0.1
     assert after.foreground[6, 6] > 0.5
     assert after.foreground[7, 7] == pytest.approx(0.9)

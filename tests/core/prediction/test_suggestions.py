@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,9 @@ from napari_impartial.core.config import SuggestionConfig
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.prediction import suggestion_reasons as why
 from napari_impartial.core.prediction import suggestions as u
+
+ANY = SuggestionConfig(least_doubt=0.0)
+"""Suggests places however small their doubt."""
 
 
 def blobs(*places: tuple[int, int, float], shape: tuple[int, int] = (200, 240)) -> np.ndarray:
@@ -64,7 +69,7 @@ def test_places_are_ranked_by_uncertainty() -> None:
 
 def test_places_lie_apart_and_inside() -> None:
     heat = np.random.default_rng(1).random((300, 310), dtype=np.float32)
-    found = u.suggest(heat, config=SuggestionConfig(count=30, box_px=32))
+    found = u.suggest(heat, config=replace(ANY, count=30, box_px=32))
     assert len(found) > 15
     for i, a in enumerate(found):
         y0, x0, y1, x1 = a.box
@@ -85,7 +90,7 @@ def test_nothing_is_suggested_where_it_is_annotated() -> None:
     rng = np.random.default_rng(0)
     scattered = rng.random(heat.shape) < 0.002
     noise = rng.random(heat.shape)
-    found = u.suggest(noise, scattered)
+    found = u.suggest(noise, scattered, ANY)
     assert len(found) > 5
     assert not any(scattered[s.y, s.x] for s in found)
     assert u.suggest(heat, np.ones(heat.shape)) == []
@@ -108,10 +113,10 @@ def test_pictures_smaller_than_the_box(shape: tuple[int, int]) -> None:
 
 def test_boxes_leave_something_of_small_pictures_to_be_seen() -> None:
     rng = np.random.default_rng(0)
-    found = u.suggest(rng.random((96, 120), dtype=np.float32))
+    found = u.suggest(rng.random((96, 120), dtype=np.float32), config=ANY)
     assert {(s.box[2] - s.box[0], s.box[3] - s.box[1]) for s in found} == {(19, 19)}
     assert len(found) == SuggestionConfig().count
-    tiny = u.suggest(rng.random((40, 40), dtype=np.float32))
+    tiny = u.suggest(rng.random((40, 40), dtype=np.float32), config=ANY)
     assert {s.box[2] - s.box[0] for s in tiny} == {12}, "one cell at least"
 
 
@@ -139,7 +144,7 @@ def test_reasons() -> None:
 
 
 def test_reasons_of_objects() -> None:
-    config = SuggestionConfig(count=1)
+    config = replace(ANY, count=1)
     instances = np.zeros((200, 240), np.int32)
     instances[40:80, 40:80] = 1
 
@@ -169,7 +174,7 @@ def test_where_outlines_are_most_of_it_the_words_say_what_sets_a_place_apart() -
         heat[y - 9 : y + 9, x - 9 : x + 9] = 0.01
 
     def reasons() -> dict[tuple[int, int], str]:
-        found = u.suggest(heat, None, SuggestionConfig(count=4), instances=instances)
+        found = u.suggest(heat, None, replace(ANY, count=4), instances=instances)
         near = {min(places, key=lambda at: abs(at[0] - s.y) + abs(at[1] - s.x)): s for s in found}
         return {at: near[at].reason for at in places}
 
@@ -187,7 +192,7 @@ def test_where_outlines_are_most_of_it_the_words_say_what_sets_a_place_apart() -
 
 def test_dismissed_places_do_not_come_back_nor_close_by() -> None:
     heat = np.random.default_rng(1).random((300, 310), dtype=np.float32)
-    config = SuggestionConfig(count=30, box_px=32)
+    config = replace(ANY, count=30, box_px=32)
     first = u.suggest(heat, config=config)
     gone = [(s.y, s.x) for s in first[:3]]
     found = u.suggest(heat, config=config, dismissed=gone)

@@ -28,6 +28,7 @@ from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import to_instances
 from napari_impartial.core.instances.metrics import evaluate
+from napari_impartial.core.instances.strokes import find_strokes
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.network.model_file import TrainedModel
 from napari_impartial.core.network.unet import UNet
@@ -249,7 +250,8 @@ def test_preview_answers_with_the_field_asked_for(
     assert preview.request == request
     assert preview.prediction.probability.shape == (2, 33, 50)
     np.testing.assert_allclose(preview.prediction.probability.sum(0), 1.0, atol=1e-5)
-    cut = to_instances(preview.prediction.foreground, InstanceConfig(min_size_px=0))
+    drawn = find_strokes(tiny_scribbles.labels[10:43, 20:70])
+    cut = to_instances(preview.prediction, InstanceConfig(min_size_px=0), drawn)
     np.testing.assert_array_equal(preview.instances, cut)
 
 
