@@ -29,6 +29,7 @@ def bad(files: Files, tmp_path: Path) -> dict[str, str]:
         "missing": tmp_path / "missing.tif",
         "small": tmp_path / "small.tif",
         "background": tmp_path / "background.tif",
+        "again": tmp_path / "again" / Path(files.test_image).name,
         "blank": tmp_path / "blank.tif",
         "zeros": tmp_path / "zeros.tif",
         "one_channel": tmp_path / "one_channel.tif",
@@ -49,6 +50,8 @@ def bad(files: Files, tmp_path: Path) -> dict[str, str]:
     paths["text"].write_text("no image", encoding="utf-8")
     paths["plain"].write_text("no model", encoding="utf-8")
     paths["empty_set"].mkdir()
+    paths["again"].parent.mkdir()
+    shutil.copy(paths["test"], paths["again"])
     return {name: str(path) for name, path in paths.items()}
 
 
@@ -148,7 +151,7 @@ CASES = {
         "--channels",
     ),
     "same name twice": (
-        ["predict", "{test}", "{test}", "--model", "{trained}", "--out", "{out}"],
+        ["predict", "{test}", "{again}", "--model", "{trained}", "--out", "{out}"],
         "called b",
     ),
     "out cannot be made": (

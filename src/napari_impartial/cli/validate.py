@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_impartial.core.review.spot_report import Estimate, Report
 
 EPILOG = """\
-examples:
+example:
   napari-impartial validate --pred results/*_instances.tif --image a.tif b.tif --sheet check
   (fill in the column 'verdict' of check/protocol.csv, with the pictures beside it)
   napari-impartial validate --verdicts check/protocol.csv
