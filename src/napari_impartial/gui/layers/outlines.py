@@ -148,7 +148,7 @@ class Outlines:
         return self._choice
 
     def is_automatic(self, layer: Layer) -> bool:
-        """Whether the width of a layer's outlines is ours, and was not chosen by hand."""
+        """Return whether the width of a layer's outlines is ours, and was not chosen by hand."""
         return isinstance(layer, Labels) and self._given.get(layer) == layer.contour
 
     def choose(self, choice: str) -> None:
