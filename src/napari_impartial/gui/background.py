@@ -11,6 +11,7 @@ from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 from superqt.utils import create_worker
 
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import Commands, TrainingProcess
 from napari_impartial.worker.messages import Failed, Predicting, Progressed
@@ -131,10 +132,7 @@ class Latest(QObject):
         self._worker: Any = None
         # What is being worked out is about this.
         self._about: Hashable = None
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(pause_ms)
-        self._pause.timeout.connect(self._next)
+        self._pause = single_shot(self, pause_ms, self._next)
 
     @property
     def busy(self) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
+
+from napari_impartial.gui.timers import single_shot
 
 
 class ScreenFit(QObject):
@@ -22,9 +24,7 @@ class ScreenFit(QObject):
         super().__init__(widget)
         self._widget = widget
         # napari sets the size right after it has shown the window.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._fit)
+        self._soon = single_shot(self, 0, self._fit)
         widget.installEventFilter(self)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
-from qtpy.QtCore import QTimer
 
 from napari_impartial.gui.layers.versions import camera_of
+from napari_impartial.gui.timers import single_shot
 
 from .camera import px_on_screen
 from .colours import object_colours
@@ -125,10 +125,7 @@ class Outlines:
         # The image of each layer, and the width that we gave it.
         self._layers: WeakKeyDictionary[Labels, Source] = WeakKeyDictionary()
         self._given: WeakKeyDictionary[Labels, int] = WeakKeyDictionary()
-        self._soon = QTimer()
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(_PAUSE_MS)
-        self._soon.timeout.connect(self._fit_widths)
+        self._soon = single_shot(None, _PAUSE_MS, self._fit_widths)
         camera_of(viewer).events.zoom.connect(self._on_zoom)
 
     def let_go(self) -> None:
@@ -151,7 +148,7 @@ class Outlines:
         return self._choice
 
     def is_automatic(self, layer: Layer) -> bool:
-        """Whether the width of a layer's outlines is ours, and was not chosen by hand."""
+        """Return whether the width of a layer's outlines is ours, and was not chosen by hand."""
         return isinstance(layer, Labels) and self._given.get(layer) == layer.contour
 
     def choose(self, choice: str) -> None:

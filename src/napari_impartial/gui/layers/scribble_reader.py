@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.data.scribbles import Scribbles, from_labels
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.background import Latest
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.plane import PlaneKey
 
 # A stroke is a burst of events; what follows from it waits for its end, but whoever
@@ -56,8 +57,8 @@ class ScribbleReader(QObject):
         self._painted: set[PlaneKey] = set()
         self._working = Latest(self)
         self._working.done.connect(self._done)
-        self._pause = self._timer(PAUSE_MS)
-        self._at_last = self._timer(AT_LAST_MS)
+        self._pause = single_shot(self, PAUSE_MS, self._read)
+        self._at_last = single_shot(self, AT_LAST_MS, self._read)
 
     def painted(self, place: PlaneKey) -> None:
         """Say that something was painted there; it is read soon."""
@@ -76,13 +77,6 @@ class ScribbleReader(QObject):
         self._painted.clear()
         self._pause.stop()
         self._at_last.stop()
-
-    def _timer(self, pause_ms: int) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(pause_ms)
-        timer.timeout.connect(self._read)
-        return timer
 
     def _read(self) -> None:
         if self._working.busy:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import napari
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+
+from napari_impartial.gui.timers import single_shot
 
 # A hand that moves tells of itself many times a second; between two strokes it is still for longer.
 _STILL_MS = 250
@@ -32,8 +34,8 @@ class Hand(QObject):
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._still = self._timer(_STILL_MS, self.moving_changed.emit)
-        self._rest = self._timer(_REST_MS, self.busy_changed.emit)
+        self._still = single_shot(self, _STILL_MS, partial(self.moving_changed.emit, False))
+        self._rest = single_shot(self, _REST_MS, partial(self.busy_changed.emit, False))
         viewer.mouse_drag_callbacks.append(self._on_drag)
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
 
@@ -55,13 +57,6 @@ class Hand(QObject):
         ):
             if ours in callbacks:
                 callbacks.remove(ours)
-
-    def _timer(self, interval_ms: int, tell: Callable[[bool], object]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(interval_ms)
-        timer.timeout.connect(partial(tell, False))
-        return timer
 
     def _on_drag(self, _: Any, event: Any) -> Iterator[None]:
         self.note()

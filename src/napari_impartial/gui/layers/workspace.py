@@ -11,13 +11,14 @@ from weakref import WeakSet
 import napari
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.data.channels import select_channels
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import notifications
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.io.memory_mapped import Scratch
 from napari_impartial.session.misfits import drop_asleep, knows_anything, settle
 from napari_impartial.session.plane import PlaneIndex, PlaneKey, TrainingItem
@@ -80,13 +81,13 @@ class Workspace(QObject):
         self._removed: list[Layer] = []
         # What is to be said of channels that were lost.
         self._left_out: list[str] = []
-        self._replaced_timer = _timer(self, REPLACED_PAUSE_MS, self.read_scribbles)
+        self._replaced_timer = single_shot(self, REPLACED_PAUSE_MS, self.read_scribbles)
         self._reader = ScribbleReader(self._labels_at, self._known_at, self)
         self._reader.read.connect(self._on_read)
         self._reader.refused.connect(notifications.show_warning)
         # Closing the viewer removes all layers, too: after a moment we know which it was.
-        self._removal_timer = _timer(self, 100, self._tell_removals)
-        self._layers_timer = _timer(self, 0, self._look_at_layers)
+        self._removal_timer = single_shot(self, 100, self._tell_removals)
+        self._layers_timer = single_shot(self, 0, self._look_at_layers)
         layers = viewer.layers.events
         layers.inserted.connect(self._on_inserted)
         layers.removed.connect(self._on_removed)
@@ -537,11 +538,3 @@ class Workspace(QObject):
                 )
             elif self.results.holds(layer, Role.INSTANCES):
                 notifications.show_info(f"Move a slider in step 4 to show '{layer.name}' again.")
-
-
-def _timer(parent: QObject, pause_ms: int, act: Any) -> QTimer:
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(pause_ms)
-    timer.timeout.connect(act)
-    return timer

@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 import numpy as np
 from napari.layers import Layer
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.config import SuggestionConfig, parameters
 from napari_impartial.core.prediction.dismissed import Dismissal, dismiss
@@ -18,6 +18,7 @@ from napari_impartial.gui.layers import Role, Source
 from napari_impartial.gui.layers.camera import go_to
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.shortcuts import shortcuts
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.plane import Plane, PlaneKey
 from napari_impartial.session.suggested_places import Place, place_words, state_of
 from napari_impartial.session.undo import Decision, DecisionLog
@@ -54,9 +55,7 @@ class SuggestionControl(QObject):
         # What we have shown for the sake of the places, and hide again after them.
         self._shown: WeakSet[Layer] = WeakSet()
         workspace.viewer.dims.events.ndisplay.connect(self._on_dimensions)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._mark)
+        self._soon = single_shot(self, 0, self._mark)
         workspace.painted.connect(self._look_again)
         self._session.dropped.connect(self._on_dropped)
 

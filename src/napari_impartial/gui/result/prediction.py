@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.data.boxes import Box
@@ -35,6 +35,7 @@ from napari_impartial.gui.layers.camera import extent_in_view, go_to
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.refine.suggestions import SuggestionControl
 from napari_impartial.gui.review.review import ReviewControl
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.misfits import fits
 from napari_impartial.session.plane import PlaneIndex, PlaneKey
 from napari_impartial.session.session import Activity
@@ -146,10 +147,7 @@ class ResultControl(QObject):
         self._measuring = Latest(self, _TABLE_PAUSE_MS)
         self._measuring.done.connect(self._on_measured)
         self._drawing = OneByOne(self)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(SLIDER_PAUSE_MS)
-        self._pause.timeout.connect(self._cut)
+        self._pause = single_shot(self, SLIDER_PAUSE_MS, self._cut)
         workspace.plane_changed.connect(self._show_plane)
         workspace.painted.connect(self._on_painted)
 

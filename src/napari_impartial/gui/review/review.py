@@ -11,7 +11,7 @@ from weakref import WeakSet
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, from_labels
@@ -33,6 +33,7 @@ from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.camera import bring_into_view
 from napari_impartial.gui.layers.layer_undo import LayerUndo
 from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.plane import Plane, PlaneIndex, PlaneKey
 from napari_impartial.session.undo import Decision, DecisionLog
 
@@ -84,10 +85,7 @@ class ReviewControl(QObject):
         self._touched: set[PlaneKey] = set()
         self.log = DecisionLog()
         self.log.changed.connect(self.changed.emit)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(EDIT_PAUSE_MS)
-        self._pause.timeout.connect(self._collect_touched)
+        self._pause = single_shot(self, EDIT_PAUSE_MS, self._collect_touched)
         workspace.about_to_read.connect(self.collect_all)
         self._layer_undo = LayerUndo(self.log, self._collect_touched, self.undo)
         workspace.scribbles_found.connect(self._layer_undo.watch)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, QTimer, Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.result.export_button import ExportButton
 from napari_impartial.gui.shortcuts import key_hint, with_key
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.gui.widgets.histogram import Histogram
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.text_labels import REVIEWED, REVIEWED_TIP, line
@@ -202,9 +203,7 @@ class ReviewPanel(QWidget):
         self._column.setToolTip("Column whose values are counted.")
         self._column.currentIndexChanged.connect(self._draw)
         # Once it has been laid out it is scrolled to: a small screen ends above it.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._scroll_to_histogram)
+        self._soon = single_shot(self, 0, self._scroll_to_histogram)
         self._histogram_box = QWidget()
         column = QVBoxLayout(self._histogram_box)
         column.setContentsMargins(0, 0, 0, 0)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_impartial import __version__
 from napari_impartial.core.config import SpotCheckConfig
@@ -27,6 +27,7 @@ from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.camera import go_to
 from napari_impartial.gui.layers.object_marks import ObjectMarks
 from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.io.spot_sheet import write_sheet
 from napari_impartial.session.spot_checks import (
     JudgedSample,
@@ -78,10 +79,7 @@ class SpotCheckControl(QObject):
         self.sample: JudgedSample | None = None
         self.at: int | None = None
         # A new cut of many planes brings a change each.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._show_state)
+        self._soon = single_shot(self, 0, self._show_state)
         panel.draw_wanted.connect(self.draw)
         panel.answered.connect(lambda right, cells: self.answer(Answer(right, cells)))
         panel.unsure.connect(lambda: self.answer(UNSURE))

@@ -22,6 +22,7 @@ from napari_impartial.gui import notifications
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.result.prediction import ResultControl
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.session import locations as places
 from napari_impartial.session.folder import MANIFEST
 from napari_impartial.session.locations import OpenSession, Unfinished
@@ -83,10 +84,7 @@ class SessionStore(QObject):
         self._told_silent: set[Path] = set()
         self._offer: Unfinished | None = None
         self.saves = 0
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(SAVE_AFTER_MS)
-        self._timer.timeout.connect(self.save)
+        self._timer = single_shot(self, SAVE_AFTER_MS, self.save)
         self._done.connect(self._on_done)
         self._snapshots.changed.connect(self.note_change)
         self._session.changed.connect(self._on_session)

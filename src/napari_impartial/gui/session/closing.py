@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.session import locations as places
 from napari_impartial.session.locations import OpenSession
 from napari_impartial.session.saved_state import SavedSession
@@ -89,10 +90,7 @@ class SessionEnd(QObject):
         self._over: SavedSession | None = None
         self._unwritten: list[Ended] = []
         # After a moment we know whether a layer was removed or the viewer is closing.
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(100)
-        self._timer.timeout.connect(self._forget_removal)
+        self._timer = single_shot(self, 100, self._forget_removal)
         self._session.changed.connect(self._on_session)
         workspace.viewer.layers.events.removing.connect(self._on_removing)
 

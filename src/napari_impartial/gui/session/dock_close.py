@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.session import Session
 from napari_impartial.worker.client import TrainingProcess
 
@@ -59,8 +60,8 @@ class DockClose(QObject):
                 left.pop(0)()
 
         self._end = end
-        self._soon = _timer(self, 0, self._look)
-        self._idle = _timer(self, _LOOK_EVERY_MS, self._delete)
+        self._soon = single_shot(self, 0, self._look)
+        self._idle = single_shot(self, _LOOK_EVERY_MS, self._delete)
         application = QApplication.instance()
         assert application is not None
         application.aboutToQuit.connect(store.close)
@@ -88,11 +89,3 @@ class DockClose(QObject):
             self._idle.start()
         else:
             self._widget.deleteLater()
-
-
-def _timer(parent: QObject, pause_ms: int, act: Callable[[], None]) -> QTimer:
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(pause_ms)
-    timer.timeout.connect(act)
-    return timer

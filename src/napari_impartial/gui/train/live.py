@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.session import Activity
 
 from .training import TrainingControl
@@ -36,8 +37,8 @@ class LiveControl(QObject):
         # Whether it was we who held training, since nothing is new.
         self.resting = False
         self._then: Callable[[], None] | None = None
-        self._idle = _timer(self, REST_AFTER_MS, self._rest)
-        self._soon = _timer(self, 0, self._begin)
+        self._idle = single_shot(self, REST_AFTER_MS, self._rest)
+        self._soon = single_shot(self, 0, self._begin)
         workspace.painted.connect(self._wake)
         workspace.plane_changed.connect(self._wake)
         self._session.changed.connect(self._look)
@@ -118,11 +119,3 @@ class LiveControl(QObject):
             self.on = False
             self._idle.stop()
             self.changed.emit()
-
-
-def _timer(parent: QObject, pause_ms: int, act: Callable[[], None]) -> QTimer:
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(pause_ms)
-    timer.timeout.connect(act)
-    return timer

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.config import TrainingConfig, get_preset, parameters
 from napari_impartial.core.errors import ImPartialError
@@ -19,6 +19,7 @@ from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.session.headless_command import Training
+from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.plane import TrainingItem
 from napari_impartial.session.session import Activity
 from napari_impartial.worker import messages
@@ -83,10 +84,7 @@ class TrainingControl(QObject):
         self._previews.previewed.connect(self.previewed)
         # Which strokes the running training cannot take, in one sentence.
         self.waiting = ""
-        self._decided_timer = QTimer(self)
-        self._decided_timer.setSingleShot(True)
-        self._decided_timer.setInterval(DECISIONS_PAUSE_MS)
-        self._decided_timer.timeout.connect(self._send_annotation)
+        self._decided_timer = single_shot(self, DECISIONS_PAUSE_MS, self._send_annotation)
         workspace.painted.connect(self._send_annotation)
 
     def train(self, preset: str, time_budget_s: float, device: str, go_on: bool = False) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
+
+from napari_impartial.gui.timers import single_shot
 
 from .text_labels import Wrapped
 
@@ -20,10 +22,7 @@ class StatusLine(Wrapped):
         self.setToolTip("What is going on, or what comes next.")
         self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self._state = ""
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(NOTICE_MS)
-        self._pause.timeout.connect(lambda: self.setText(self._state))
+        self._pause = single_shot(self, NOTICE_MS, lambda: self.setText(self._state))
 
     def heightForWidth(self, width: int) -> int:
         """Return at least two lines: buttons above are not to move with the number of words."""
