@@ -295,7 +295,8 @@ def _decisions(folder: Path, labels: Any) -> Path:
 
 
 def _read_regions(file: Path) -> None:
-    from napari_impartial.io.regions import planes_needed, rasterise, reach, read_regions
+    from napari_impartial.io.region_files import read_regions
+    from napari_impartial.io.regions import planes_needed, rasterise, reach
 
     regions = read_regions(file)
     rasterise(regions, (40, 50), "Z", (2,))

@@ -13,7 +13,8 @@ import roifile
 
 from napari_impartial.core.errors import ImPartialError, ImPartialWarning
 from napari_impartial.io.outlines import write_geojson, write_roi_zip
-from napari_impartial.io.regions import planes_needed, rasterise, read_regions
+from napari_impartial.io.region_files import read_regions
+from napari_impartial.io.regions import planes_needed, rasterise
 from napari_impartial.io.rois import read_roi_zip
 
 DATA = Path(__file__).parent / "data"

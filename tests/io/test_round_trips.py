@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io.labels import open_labels
 from napari_impartial.io.object_files import Objects, write_objects
-from napari_impartial.io.regions import rasterise, read_regions
+from napari_impartial.io.region_files import read_regions
+from napari_impartial.io.regions import rasterise
 
 
 @pytest.fixture(scope="module")

@@ -289,7 +289,8 @@ def _check_kind(
 def _read_regions(path: Path, image: ImageFile) -> list[Scribbles]:
     """Read outlined cells as scribbles, plane by plane."""
     from napari_impartial.core.data.scribbles import from_instances
-    from napari_impartial.io.regions import rasterise, read_regions
+    from napari_impartial.io.region_files import read_regions
+    from napari_impartial.io.regions import rasterise
 
     first = image.planes[0]
     labels = rasterise(

@@ -6,10 +6,8 @@ belongs to an object if its centre lies inside.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,23 +104,6 @@ class Region:
         return rows + low[0], columns + low[1]
 
 
-def read_regions(path: str | os.PathLike[str]) -> list[Region]:
-    """Read the outlined objects of an ImageJ ROI file or a GeoJSON file.
-
-    Raises
-    ------
-    ImPartialError
-        If the file is missing, of no such kind or damaged, or holds no area.
-    """
-    if Path(path).suffix.lower() in (".geojson", ".json"):
-        from .geojson import read_geojson
-
-        return read_geojson(path)
-    from .rois import read_rois
-
-    return read_rois(path)
-
-
 def planes_needed(regions: Sequence[Region]) -> tuple[str, tuple[int, ...]]:
     """Return the axes and lengths of a stack that has the planes of all regions."""
     lengths = {
@@ -152,7 +133,7 @@ def rasterise(
     Parameters
     ----------
     regions
-        At least one; see :func:`read_regions`.
+        At least one; see :func:`.region_files.read_regions`.
     shape
         Rows and columns of the image that they were drawn on.
     stack_axes, stack_shape

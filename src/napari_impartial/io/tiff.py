@@ -60,7 +60,7 @@ def read_tiff(file: Path) -> Content:
             _check_sisters(file, tif.ome_metadata)
         if not tif.series:
             raise ValueError("it holds no image")
-        _heed(file, complaints)
+        _heed(complaints)
         series = tif.series[0]
         _check_alone(file, tif)
         _check_whole(file, series)
@@ -72,20 +72,26 @@ def read_tiff(file: Path) -> Content:
             content = ome_metadata(content, tif.ome_metadata, file)
         elif tif.is_imagej:
             content = imagej_metadata(content, tif)
-        _heed(file, complaints)
+        said = _heed(complaints)
+    if said:  # of a file that is refused only that is told
+        more = f", and {len(said) - 1} more" if len(said) > 1 else ""
+        note(f"{file} is not quite in order and is read as far as it goes: {said[0]}{more}.")
     return content
 
 
-def _heed(file: Path, complaints: list[str]) -> None:
-    """Raise the first complaint that pixels are missing; pass the others on."""
+def _heed(complaints: list[str]) -> list[str]:
+    """Raise the first complaint that pixels are missing; return the others.
+
+    Raises
+    ------
+    ValueError
+        With the complaint.
+    """
     said = [_SPEAKER.sub("", complaint).strip() for complaint in complaints]
-    complaints.clear()
     for text in said:
         if _HARMFUL.search(text):
             raise ValueError(f"parts are missing: {text}")
-    if said:
-        more = f", and {len(said) - 1} more" if len(said) > 1 else ""
-        note(f"{file} is not quite in order and is read as far as it goes: {said[0]}{more}.")
+    return said
 
 
 def _check_sisters(file: Path, xml: str) -> None:

@@ -18,7 +18,8 @@ from napari_impartial.core.errors import ImPartialError, ImPartialWarning
 from napari_impartial.gui import notifications
 from napari_impartial.gui.layers.image_source import axes_of, data_of
 from napari_impartial.io.outlines import write_geojson, write_roi_zip
-from napari_impartial.io.regions import Region, planes_needed, rasterise, reach, read_regions
+from napari_impartial.io.region_files import read_regions
+from napari_impartial.io.regions import Region, planes_needed, rasterise, reach
 from napari_impartial.io.rois import is_hidden
 
 LayerData = tuple[Any, dict[str, Any], str]

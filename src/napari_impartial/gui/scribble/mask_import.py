@@ -16,7 +16,8 @@ from napari_impartial.gui.layers.image_source import OURS, PlaneIndex, Source
 from napari_impartial.gui.layers.scribble_layers import is_scribble_name
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.plugin.readers_writers import KINDS, notes_shown
-from napari_impartial.io.regions import rasterise, read_regions
+from napari_impartial.io.region_files import read_regions
+from napari_impartial.io.regions import rasterise
 
 __all__ = ["KINDS", "candidates", "from_layer", "from_region_file"]
 
