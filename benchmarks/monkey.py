@@ -273,7 +273,7 @@ def main() -> int:
         return one_run(args.seed, args.actions)
     began, seed, wrong = time.monotonic(), args.seed, 0
     while time.monotonic() - began < args.seconds:
-        command = [sys.executable, "-X", "faulthandler", "-m", "benchmarks.monkey", "--one"]
+        command = [sys.executable, "-P", "-X", "faulthandler", "-m", "benchmarks.monkey", "--one"]
         command += ["--seed", str(seed), "--actions", str(args.actions)]
         done = subprocess.run(command, check=False)
         if done.returncode:

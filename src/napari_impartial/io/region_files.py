@@ -1,4 +1,4 @@
-"""Files of outlined objects, of ImageJ and QuPath."""
+"""Files of outlined objects, of whichever program."""
 
 from __future__ import annotations
 
