@@ -196,7 +196,7 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, Amounts]:
         training,
         prediction,
         given_settings(InstanceConfig, args),
-        # So many places as are asked for, whatever they are ranked by: it is they that are compared.
+        # As many places as are asked for, whatever they are ranked by: these are compared.
         override(SuggestionConfig(least_doubt=0.0), args),
         args.pooling,
     )
