@@ -69,7 +69,7 @@ def predict(image: Path, model: Path, out: Path, *more: str) -> dict[str, float]
     """Predict in a process of its own; its time, and the most memory of any such process so far."""
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "napari_impartial", "predict", str(image), "--model", str(model),
+        [sys.executable, "-P", "-m", "napari_impartial", "predict", str(image), "--model", str(model),
          "--out", str(out), "--json", *more],
         capture_output=True, text=True, check=True,
     )  # fmt: skip

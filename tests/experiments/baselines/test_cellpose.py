@@ -116,7 +116,7 @@ def test_benchmark(
     spec = {
         "set": str(tmp_path / "set"), "method": "cellpose", "percent": 10, "seed": 0,
         "best_cut": False, "settings": report["settings"], "weights": str(weights),
-        "style": "outlines", "pooling": "objects", "pictures": None, "labels": None,
+        "style": "outlines", "pooling": "cells", "pictures": None, "labels": None,
     }  # fmt: skip
     found = [run({**spec, "weights_channels": chosen})[0] for chosen in (["0", "1"], ["1", "0"])]
     labels = cellpose.segment(made.image, trained)
