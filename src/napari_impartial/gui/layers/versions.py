@@ -1,4 +1,4 @@
-"""What the napari versions that we work with call differently."""
+"""Names that differ between the napari versions that we work with."""
 
 from __future__ import annotations
 

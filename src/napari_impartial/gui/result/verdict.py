@@ -1,4 +1,4 @@
-"""What strokes say of the model and its result, in the bar; and the way to where they say it."""
+"""Agreement of model and result with the strokes, in the bar, and the way to each disagreement."""
 
 from __future__ import annotations
 
