@@ -27,7 +27,7 @@ from .rows import ROOT
 from .window import Window, live, of_its_own, said, wait
 
 # Nothing goes on for longer than that after it was told to stop.
-STUCK_S = 120.0
+STUCK_S = 600.0
 ACTIONS, LAST_ACTIONS = 200, 15
 
 

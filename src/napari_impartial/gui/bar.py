@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_impartial.gui.widgets.status_line import StatusLine
-from napari_impartial.gui.widgets.text_labels import tell
+from napari_impartial.gui.widgets.text_labels import link_colour, tell
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,20 @@ class VerdictLine(QLabel):
     def set_verdict(self, remarks: Sequence[Remark]) -> None:
         """Say this; nothing at all where there are no remarks."""
         self._remarks = tuple(remarks)
-        parts = []
+        parts, style = [], f"color: {link_colour(self)}"
         for remark in remarks:
-            link = f" <a href='{escape(remark.kind)}'>show</a>" if remark.kind else ""
+            target = f"href='{escape(remark.kind)}' style='{style}'"
+            link = f" <a {target}>show</a>" if remark.kind else ""
             parts.append(escape(remark.words) + link)
         tell(self, "; ".join(parts))
         self.setVisible(bool(parts))
+
+    def changeEvent(self, event: Any) -> None:
+        """Write links anew in colours that are seen: the theme comes after the first text."""
+        super().changeEvent(event)
+        # Qt calls this while the widget is being made, too.
+        if event.type() == event.Type.PaletteChange and getattr(self, "_remarks", ()):
+            self.set_verdict(self._remarks)
 
 
 class Bar(QWidget):

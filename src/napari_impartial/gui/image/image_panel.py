@@ -24,15 +24,12 @@ from napari_impartial.gui.layers.image_source import (
     read_channels,
     usual_channels,
 )
-from napari_impartial.gui.widgets.text_labels import explained, line, tell
+from napari_impartial.gui.widgets.text_labels import explained, line, link_colour, tell
 from napari_impartial.session.plane import PlaneIndex
 
 from .axes_text import explain_axes, other_readings
 from .channel_table import Channel, ChannelTable
 from .colour_picture import COLOUR, as_colour
-
-# Qt's own colour of links is too dark for dark ground.
-_LINK_ON_LIGHT, _LINK_ON_DARK = "#1a5fb4", "#4c9be8"
 
 
 class ImagePanel(QWidget):
@@ -305,8 +302,7 @@ class ImagePanel(QWidget):
         shape = data_of(layer).shape
         text = explain_axes(axes, shape, bool(self._further))
         if axes_are_guessed(layer):
-            dark = self.palette().window().color().lightness() < 128
-            colour = _LINK_ON_DARK if dark else _LINK_ON_LIGHT
+            colour = link_colour(self)
             links = [
                 f"<a href='{letters}' style='color: {colour}'>{words} ({letters})</a>"
                 for letters, words in other_readings(axes, shape)

@@ -63,7 +63,6 @@ class BrushRow(QWidget):
         self._size.setObjectName("brush_size_spin")
         self._size.setAccessibleName("Brush size")
         self._size.setRange(1, _LARGEST_BRUSH_PX)
-        self._size.setSuffix(" px")
         self._size.setToolTip(
             "Width of the brush, in pixels of the image. "
             f"{key_hint('smaller_brush')} {key_hint('larger_brush')}"

@@ -56,6 +56,12 @@ def tell(label: QLabel, text: str) -> None:
     label.setAccessibleName(QTextDocumentFragment.fromHtml(text).toPlainText())
 
 
+def link_colour(widget: QWidget) -> str:
+    """Return a colour that links are seen in, on the ground of a widget's theme."""
+    dark = widget.palette().window().color().lightness() < 128
+    return "#4c9be8" if dark else "#1a5fb4"
+
+
 def line(name: str, tip: str, wrapped: bool = True) -> QLabel:
     """Return an empty label with its object name and tooltip."""
     made = Wrapped() if wrapped else QLabel()
