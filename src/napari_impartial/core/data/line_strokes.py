@@ -141,11 +141,11 @@ class _Scene:
 
     def _border(self, length: float) -> Pixels:
         """Return a stretch of the cell's pixels that touch another cell or the background."""
-        cells = self.cells[self.window]
-        own = cells == self.cell
+        around = _widened(self.window, 1)
+        own = self.cells[around] == self.cell
         # (Beyond the image there is nothing to draw a border to.)
         border = own & (ndimage.minimum_filter(own, size=3, mode="nearest") == 0)
-        points = np.argwhere(border) + _origin(self.window)
+        points = np.argwhere(border) + _origin(around)
         if not len(points):
             return points
         off = points - points[self.rng.integers(len(points))]
