@@ -69,8 +69,8 @@ def predict(image: Path, model: Path, out: Path, *more: str) -> dict[str, float]
     """Predict in a process of its own; its time, and the most memory of any such process so far."""
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "napari_impartial", "predict", str(image), "--model", str(model),
-         "--out", str(out), "--json", *more],
+        [sys.executable, "-P", "-m", "napari_impartial", "predict", str(image),
+         "--model", str(model), "--out", str(out), "--json", *more],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     (entry,) = json.loads(done.stdout.splitlines()[-1])["images"]

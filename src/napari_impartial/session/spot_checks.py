@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,8 +75,18 @@ def drawable(session: Session) -> list[PlaneKey]:
     ]
 
 
-def draw_sample(session: Session, n: int, seed: int) -> JudgedSample:
+def draw_sample(
+    session: Session, n: int, seed: int, group_of: Callable[[int], str] = lambda _: ""
+) -> JudgedSample:
     """Draw from all results of a session.
+
+    Parameters
+    ----------
+    n : int
+        Objects and places together.
+    seed : int
+    group_of : callable
+        Gives the well or group of an image by its key; "" for none.
 
     Raises
     ------
@@ -90,7 +100,8 @@ def draw_sample(session: Session, n: int, seed: int) -> JudgedSample:
         labels = session.images[key].planes[index].instances
         assert labels is not None
         planes.append(PlaneLabels(keys.index(key), labels, index))
-    check = draw([session.images[key].name for key in keys], planes, n, seed)
+    groups = [group_of(key) for key in keys]
+    check = draw([session.images[key].name for key in keys], planes, n, seed, groups)
     known = {(one.image, one.plane): one.labels for one in planes}
     return JudgedSample(
         check,

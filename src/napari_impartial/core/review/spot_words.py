@@ -117,8 +117,9 @@ def methods(report: Report, program: str) -> str:
     text += " or, without an outline, in the field. " if whole.places else ". "
     text += f"Precision was {_figure(whole.precision)}"
     if whole.recall is not None and whole.f1 is not None and whole.cells is not None:
+        hold = "the image holds" if report.n_images == 1 else "the images hold"
         text += (
-            f", recall {_figure(whole.recall)} and F1 {_figure(whole.f1)}; the images hold an "
+            f", recall {_figure(whole.recall)} and F1 {_figure(whole.f1)}; {hold} an "
             f"estimated {whole.cells.value:,.0f} cells ({whole.cells.low:,.0f} to "
             f"{whole.cells.high:,.0f})"
         )

@@ -28,6 +28,7 @@ from napari_impartial.gui.layers.camera import go_to
 from napari_impartial.gui.layers.object_marks import ObjectMarks
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.timers import single_shot
+from napari_impartial.io.ome_zarr import well_of
 from napari_impartial.io.spot_sheet import write_sheet
 from napari_impartial.session.spot_checks import (
     JudgedSample,
@@ -104,7 +105,7 @@ class SpotCheckControl(QObject):
         self._review.collect_all()
         seed = SpotCheckConfig().seed if self.sample is None else self.sample.check.seed + 1
         try:
-            self.sample = draw_sample(self._session, n, seed)
+            self.sample = draw_sample(self._session, n, seed, self._well)
         except ImPartialError as error:
             notifications.show_error(str(error))
             return
@@ -174,6 +175,11 @@ class SpotCheckControl(QObject):
                 "draw a new one."
             )
         self._tell()
+
+    def _well(self, key: int) -> str:
+        """Return the well that an image of a plate lies in, "" for other images."""
+        path = self._workspace.sources[key].primary.source.path
+        return "" if path is None else well_of(path)
 
     def _take_back(self, sample: JudgedSample, at: int) -> None:
         sample.answers.pop(at, None)
@@ -257,7 +263,8 @@ class SpotCheckControl(QObject):
             self._panel.set_result((), (), "")
         else:
             found = report(sample.check, sample.answers)
-            rows = [ROW_NAMES, *(row(part.name, part.estimate) for part in found.images)]
+            parts = (*found.groups, *found.images)
+            rows = [ROW_NAMES, *(row(part.name, part.estimate) for part in parts)]
             self._panel.set_result(
                 sentences(found), rows, methods(found, f"napari-impartial {__version__}")
             )

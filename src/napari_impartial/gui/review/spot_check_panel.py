@@ -41,6 +41,9 @@ _OBJECT_TIPS = (
     "Three cells in one outline.",
 )
 _PLACE_TIP = "Cells that have their middle in the box, but no outline at all: {}."
+# Row and column of the button of each number.
+_OBJECT_GRID = ((1, 0), (0, 1), (1, 1), (2, 0))
+_PLACE_GRID = ((2, 0), (0, 1), (1, 0), (1, 1))
 _MOST_CELLS = 999
 _TABLE_LINES = 7
 
@@ -117,9 +120,11 @@ class SpotCheckPanel(QWidget):
         self._right.setText(with_key("None missed" if place else "Right", "verdict_right"))
         tip = _PLACE_TIP.format("none") if place else "One cell, and its outline is right."
         self._right.setToolTip(f"{tip} {key_hint('verdict_right')}")
+        # None missed is the first button's.
+        self._numbers[0].setVisible(not place)
+        where = _PLACE_GRID if place else _OBJECT_GRID
         for cells, button in enumerate(self._numbers):
-            # None missed is the first button's.
-            button.setVisible(not (place and cells == 0))
+            self._grid.addWidget(button, *where[cells])
             words = (_PLACE_WORDS if place else _OBJECT_WORDS)[cells]
             tip = _PLACE_TIP.format(cells) if place else _OBJECT_TIPS[cells]
             button.setText(with_key(words, f"verdict_{cells}"))
@@ -231,9 +236,11 @@ class SpotCheckPanel(QWidget):
         more = QHBoxLayout()
         more.addWidget(self._cells)
         more.addWidget(take, 1)
-        grid = QGridLayout()
+        grid = self._grid = QGridLayout()
         grid.addWidget(self._right, 0, 0)
-        for n, at in enumerate(((1, 1), (0, 1), (1, 0), (2, 0))):
+        for column in range(2):
+            grid.setColumnStretch(column, 1)
+        for n, at in enumerate(_OBJECT_GRID):
             grid.addWidget(self._numbers[n], *at)
         grid.addLayout(more, 2, 1)
         grid.addWidget(unsure, 3, 0)
