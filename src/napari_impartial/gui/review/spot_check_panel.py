@@ -249,11 +249,11 @@ class SpotCheckPanel(QWidget):
         below.addWidget(leave)
         grid.addLayout(below, 3, 1)
         self._question_box = QWidget()
-        column = QVBoxLayout(self._question_box)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._title)
-        column.addWidget(self._question)
-        column.addLayout(grid)
+        inside = QVBoxLayout(self._question_box)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self._title)
+        inside.addWidget(self._question)
+        inside.addLayout(grid)
 
     def _make_result(self) -> None:
         self._summary = line("spot_check_summary", "What the verdicts say.")
