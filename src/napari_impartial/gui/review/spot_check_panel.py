@@ -42,6 +42,7 @@ _OBJECT_TIPS = (
 )
 _PLACE_TIP = "Cells that have their middle in the box, but no outline at all: {}."
 # Row and column of the button of each number.
+_TIP = "Your verdict on what is in the box."
 _OBJECT_GRID = ((1, 0), (0, 1), (1, 1), (2, 0))
 _PLACE_GRID = ((2, 0), (0, 1), (1, 0), (1, 1))
 _MOST_CELLS = 999
@@ -202,9 +203,10 @@ class SpotCheckPanel(QWidget):
     def _make_question(self) -> None:
         self._title = line("spot_check_title", "How far the sample is.")
         self._question = line("spot_check_question", "What is asked.")
-        self._right = _button("", "verdict_right_button", "", lambda: self.answer(None))
+        self._right = _button("Right", "verdict_right_button", _TIP, lambda: self.answer(None))
         self._numbers = [
-            _button("", f"verdict_{n}_button", "", lambda n=n: self.answer(n)) for n in range(4)
+            _button(str(n), f"verdict_{n}_button", _TIP, lambda n=n: self.answer(n))
+            for n in range(4)
         ]
         self._cells = QSpinBox()
         self._cells.setObjectName("verdict_cells_spin")
