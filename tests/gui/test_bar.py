@@ -64,8 +64,12 @@ def test_what_is_needed_at_each_stroke_is_always_seen(
     assert widget.minimumSizeHint().height() < 592
 
 
-def test_steps_are_folded_but_for_the_image(widget: Any) -> None:
-    assert [name for name, step in widget.steps.items() if step.is_open()] == ["image"]
+def test_steps_are_folded_but_for_the_image(viewer: Any) -> None:
+    from napari_impartial.gui.dock_widget import ImPartialWidget
+
+    made = ImPartialWidget(viewer)
+    viewer.window.add_dock_widget(made, name="ImPartial", area="right")
+    assert [name for name, step in made.steps.items() if step.is_open()] == ["image"]
 
 
 def test_the_brush_has_its_size_in_the_bar(
