@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review.review import Review, Verdict, regions_of
 from napari_impartial.core.review.spot_check import RIGHT, UNSURE
@@ -29,7 +30,7 @@ def session() -> Session:
         made.choose(key, name)
     for key, index in ((0, ()), (1, ()), (2, (0,)), (2, (1,))):
         plane = made.images[key].plane(index)
-        plane.set_cut(labels())
+        plane.set_cut(labels(), InstanceConfig())
         plane.predicted_by = 1
     return made
 
@@ -71,14 +72,19 @@ def test_what_makes_a_sample_outdated(session):
     plane.set_review(Review({}, tuple(rejected)))
     assert not (plane.instances == unit.label).any()
     assert not is_outdated(session, sample)
-    # The same, but cut anew.
+    # Cut anew round a stroke, and with other settings.
     plane.set_review(Review())
-    plane.set_cut(np.where(before == unit.label, 0, before))
+    plane.set_cut(np.where(before == unit.label, 0, before), InstanceConfig())
+    assert not is_outdated(session, sample)
+    other = InstanceConfig(threshold=0.8)
+    plane.set_cut(before, other)
+    assert not is_outdated(session, sample), "they make no difference"
+    plane.set_cut(np.where(before == unit.label, 0, before), other)
     assert is_outdated(session, sample)
     sample.answers |= {at: RIGHT for at, one in enumerate(sample.check.units) if not one.image}
     assert not is_outdated(session, sample), "it was judged when it was there"
     # Predicted by another round, though it looks the same.
-    plane.set_cut(before)
+    plane.set_cut(before, InstanceConfig())
     plane.predicted_by = 2
     assert is_outdated(session, sample)
 
@@ -97,5 +103,5 @@ def test_a_sample_is_kept_and_found_again_by_the_names_of_images(session):
         sample.answers,
         sample.prints,
     )
-    assert again.rounds == sample.rounds
+    assert again.origins == sample.origins
     assert again.keys == [None, 8, 7], "an image that is gone has no place"

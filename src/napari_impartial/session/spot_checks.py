@@ -35,8 +35,9 @@ class JudgedSample:
         Key in the session of each image that was drawn from; None of one that is gone.
     prints : list of int
         What the pixels of each unit hashed to when it was drawn.
-    rounds : mapping of (image, plane) to int
-        Number of the round that each plane that was drawn from was predicted by.
+    origins : mapping of (image, plane) to (int, str)
+        Number of the round that each plane that was drawn from was predicted by, and the
+        settings that it was cut with.
     answers : dict of int to Answer
         Verdicts by the unit's position.
     """
@@ -44,7 +45,7 @@ class JudgedSample:
     check: SpotCheck
     keys: list[int | None]
     prints: list[int]
-    rounds: dict[tuple[int, tuple[int, ...]], int]
+    origins: dict[tuple[int, tuple[int, ...]], tuple[int, str]]
     answers: dict[int, Answer] = field(default_factory=dict)
 
     def place(self, at: int) -> PlaneKey | None:
@@ -108,7 +109,7 @@ def draw_sample(
         list(keys),
         [_print(known[unit.image, unit.plane], unit) for unit in check.units],
         {
-            (keys.index(key), index): session.images[key].planes[index].predicted_by
+            (keys.index(key), index): _origin(session.images[key].planes[index])
             for key, index in places
         },
     )
@@ -117,10 +118,11 @@ def draw_sample(
 def is_outdated(session: Session, sample: JudgedSample) -> bool:
     """Return whether there are other objects by now than those that a sample was drawn from.
 
-    Objects corrected, accepted or rejected by hand meanwhile are no reason: what was drawn is
-    known, and the verdict is about that.
+    Objects that were corrected, accepted or rejected meanwhile, or that follow strokes, are no
+    reason: what was drawn is known, and the verdict is about that. Those that another round
+    predicted are, and those that differ since they were cut with other settings.
     """
-    for (image, index), number in sample.rounds.items():
+    for (image, index), (number, _) in sample.origins.items():
         plane = _plane(session, sample.keys[image], index)
         if plane is not None and plane.instances is not None and plane.predicted_by != number:
             return True
@@ -128,24 +130,22 @@ def is_outdated(session: Session, sample: JudgedSample) -> bool:
         plane = _plane(session, sample.keys[unit.image], unit.plane)
         if at in sample.answers or plane is None or plane.instances is None or plane.previewed:
             continue
-        if _print(plane.instances, unit) != sample.prints[at] and not _by_hand(plane, unit):
+        was = sample.origins.get((unit.image, unit.plane))
+        # After a session was opened it is a moment until it is known how a plane was cut.
+        if plane.cut_by is None or was == _origin(plane):
+            continue
+        if _print(plane.instances, unit) != sample.prints[at]:
             return True
     return False
+
+
+def _origin(plane: Plane) -> tuple[int, str]:
+    return plane.predicted_by, repr(plane.cut_by)
 
 
 def _plane(session: Session, key: int | None, index: tuple[int, ...]) -> Plane | None:
     record = None if key is None else session.images.get(key)
     return None if record is None else record.planes.get(index)
-
-
-def _by_hand(plane: Plane, unit: Unit) -> bool:
-    """Return whether something was decided about objects where a unit lies."""
-    y0, x0, y1, x1 = unit.box
-    for region in (*plane.review.kept.values(), *plane.review.empty):
-        rows, columns = region.window
-        if rows.start < y1 and y0 < rows.stop and columns.start < x1 and x0 < columns.stop:
-            return True
-    return False
 
 
 def _print(labels: npt.NDArray[np.integer], unit: Unit) -> int:
@@ -173,7 +173,10 @@ def to_plain(sample: JudgedSample, session: Session) -> dict[str, Any]:
             for unit in check.units
         ],
         "prints": list(sample.prints),
-        "rounds": [[image, list(plane), n] for (image, plane), n in sample.rounds.items()],
+        "origins": [
+            [image, list(plane), number, settings]
+            for (image, plane), (number, settings) in sample.origins.items()
+        ],
         "answers": [[at, one.right, one.cells, one.sure] for at, one in sample.answers.items()],
     }
 
@@ -198,7 +201,10 @@ def from_plain(saved: Mapping[str, Any], session: Session) -> JudgedSample:
         check,
         [by_name.get(name) for name in saved["names"]],
         [int(value) for value in saved["prints"]],
-        {(int(image), tuple(plane)): int(n) for image, plane, n in saved["rounds"]},
+        {
+            (int(image), tuple(plane)): (int(number), str(settings))
+            for image, plane, number, settings in saved["origins"]
+        },
         {
             int(at): Answer(bool(right), int(n), bool(sure))
             for at, right, n, sure in saved["answers"]
