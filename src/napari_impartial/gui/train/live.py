@@ -43,7 +43,7 @@ class LiveControl(QObject):
         workspace.plane_changed.connect(self._wake)
         self._session.changed.connect(self._look)
         training.finished.connect(self._on_end)
-        training.failed.connect(self._on_end)
+        training.failed.connect(self._on_failure)
 
     def let_go(self) -> None:
         """Stop listening to the session; the dock is going."""
@@ -112,8 +112,13 @@ class LiveControl(QObject):
             self._training.pause(True)
             self.changed.emit()
 
+    def _on_failure(self) -> None:
+        """Be off, rather than fail again and again."""
+        self._soon.stop()
+        self._on_end()
+
     def _on_end(self, _: object = None) -> None:
-        """Be off once training is over: it was stopped, or it failed."""
+        """Be off once training is over."""
         self.resting = False
         if self.on and not self._soon.isActive():
             self.on = False
