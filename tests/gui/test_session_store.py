@@ -57,6 +57,7 @@ def test_a_session_comes_back_and_goes_on(
     image.contrast_limits, image.colormap = (10.0, 90.0), "magma"
     scribbled.colormap.color_dict[2] = np.array([0.0, 1.0, 0.0, 1.0])
     scribbled.paint((3, 3), 2)
+    wait_for(lambda: widget.session.plane.instances[3, 3] > 0)  # painted, so it is an object
     save(widget)
     before = {layer.name: np.array(layer.data) for layer in viewer.layers if layer.ndim == 2}
     count, places = find("count_label").text(), len(widget.results.places)

@@ -47,6 +47,7 @@ def test_a_stroke_of_a_brush_in_three_dimensions(
 def test_it_joins_the_training_under_way(
     widget: Any, viewer: Any, find: Any, stack: Any, wait_for: Any
 ) -> None:
+    viewer.dims.set_point(0, 0)
     stack.data_setitem((np.zeros(8, int), np.arange(8), np.full(8, 3)), 1)
     stack.data_setitem((np.zeros(8, int), np.arange(8), np.full(8, 20)), 2)
     wait_for(lambda: planes(widget) == {0})

@@ -46,7 +46,7 @@ def test_the_status_knows_whether_suggestions_are_left(
     widget: Any, predicted: Any, status: Any, wait_for: Any
 ) -> None:
     names = widget.session.record.channel_names
-    card = SimpleNamespace(channel_names=names, n_channels=len(names), n_classes=2)
+    card = SimpleNamespace(channel_names=names, n_channels=len(names), n_classes=2, strokes=None)
     widget.session.set_model(Path("model"), cast(ModelCard, card))
     assert status().startswith("Ready. Next place goes")
     for place in list(widget.results.places):
@@ -156,7 +156,7 @@ def test_it_is_said_which_results_are_of_another_model() -> None:
 def test_scribbles_that_the_model_does_not_fit_ask_for_a_new_one(
     widget: Any, predicted: Any, status: Any
 ) -> None:
-    card = SimpleNamespace(channel_names=("CD3", "CD8", "CD20"), n_channels=3)
+    card = SimpleNamespace(channel_names=("CD3", "CD8", "CD20"), n_channels=3, strokes=None)
     widget.session.set_model(Path("model"), cast(ModelCard, card))
     assert status() == (
         "Press Train. It begins anew: the model that is there is for other channels than "
