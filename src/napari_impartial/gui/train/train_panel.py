@@ -339,6 +339,7 @@ class TrainPanel(QWidget):
         # the pointer.
         for below in (self.needs, self._expected, self._left, self._advanced):
             layout.addWidget(below)
+        layout.addStretch(1)
 
     def _show_expected(self) -> None:
         speed = self._speed
