@@ -44,4 +44,4 @@ def test_objects_of_a_pale_map_are_those_of_the_sure_one():
     pale = sharpen(p, 0.5)
     sure, dim = to_instances(p), to_instances(pale)
     assert evaluate([truth], [sure]).f1 > 0.75
-    assert evaluate([sure], [dim]).f1 > 0.97
+    assert evaluate([sure], [dim]).f1 > 0.95
