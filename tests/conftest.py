@@ -27,7 +27,8 @@ GRACE_S = 3.0
 # Threads that libraries keep for the whole process, by the start of their name or class.
 # Dummies stand for threads of Qt's pool in Python's books and stay there; whether such a
 # thread is still at work, the pool itself says.
-LASTING_THREADS = ("TMonitor", "tqdm", "_DummyThread", "zarr_io", "asyncio_")
+# ("IO loop" is distributed's, one for the process; a client that reached nobody leaves it.)
+LASTING_THREADS = ("TMonitor", "tqdm", "_DummyThread", "zarr_io", "asyncio_", "IO loop")
 
 
 @pytest.fixture(scope="session")
