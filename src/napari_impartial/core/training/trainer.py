@@ -311,6 +311,8 @@ class Trainer:
 
     def result(self) -> TrainedModel:
         """Return the chosen weights with their card."""
+        # What is asked of a model that is trained is no training.
+        self.clock.stop()
         loss, earlier = self._chosen()
         if earlier is not None:
             self.average.network.load_state_dict(earlier)
