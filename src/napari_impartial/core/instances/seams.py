@@ -1,4 +1,4 @@
-"""Assignment of objects to blocks of a picture, so that none is cut and none counted twice.
+"""Objects across the borders of blocks and fields: none cut, none counted twice.
 
 Blocks are cut with a margin, in four rounds, like the fields of a chessboard of four colours. An
 object belongs to the block that its middle lies in. Where blocks agree on an object, that is all
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from skimage.segmentation import relabel_sequential
 
 Area = tuple[slice, slice]
 Instances = npt.NDArray[np.int32]
@@ -151,7 +152,9 @@ def claim(
     mine[taken] = 0
     for number in damaged.tolist():
         _keep_largest(mine, number)
-    return Claim(_without_gaps(mine), reaches, int((wanted & edge).sum()))
+    return Claim(
+        np.asarray(relabel_sequential(mine)[0], dtype=np.int32), reaches, int((wanted & edge).sum())
+    )
 
 
 def _at_edge(
@@ -179,7 +182,43 @@ def _keep_largest(labels: Instances, number: int) -> None:
         labels[(pieces > 0) & (pieces != sizes.argmax())] = 0
 
 
-def _without_gaps(labels: Instances) -> Instances:
-    present = np.bincount(labels.reshape(-1)) > 0
-    present[0] = False
-    return np.asarray(np.where(present, np.cumsum(present), 0).astype(np.int32)[labels])
+def continued(shown: Instances, field: Instances, box: tuple[int, int, int, int]) -> Instances:
+    """Give objects that the border of a field cuts the numbers of what they go on as outside.
+
+    A field that was cut by itself ends in straight lines where objects go on beyond it; with one
+    number on both sides there is no line.
+
+    Parameters
+    ----------
+    shown : (Y, X) int32
+        Objects of the whole picture, as they are known outside of the field.
+    field : (y1 - y0, x1 - x0) int32
+        Objects of the field, numbered unlike those outside.
+    box : (y0, x0, y1, x1)
+        Where the field lies.
+
+    Returns
+    -------
+    (y1 - y0, x1 - x0) int32
+        Each object outside goes on as one object of the field at most: the one that it
+        shares the most of the border with.
+    """
+    y0, x0, y1, x1 = box
+    sides = [
+        (field[0], shown[y0 - 1, x0:x1]) if y0 > 0 else None,
+        (field[-1], shown[y1, x0:x1]) if y1 < shown.shape[0] else None,
+        (field[:, 0], shown[y0:y1, x0 - 1]) if x0 > 0 else None,
+        (field[:, -1], shown[y0:y1, x1]) if x1 < shown.shape[1] else None,
+    ]
+    pairs = [np.stack(side, axis=1) for side in sides if side is not None]
+    if not pairs:
+        return field
+    met, counts = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
+    number = np.arange(int(field.max(initial=0)) + 1, dtype=np.int32)
+    taken: set[int] = set()
+    for i in np.argsort(-counts, kind="stable").tolist():
+        inside, outside = (int(v) for v in met[i])
+        if inside and outside and number[inside] == inside and outside not in taken:
+            number[inside] = outside
+            taken.add(outside)
+    return np.asarray(number[field], dtype=np.int32)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.segmentation import flood, watershed
+from skimage.segmentation import flood, relabel_sequential, watershed
 
 from napari_impartial.core.errors import ImPartialError
 
@@ -157,7 +157,7 @@ def impose(
     labels = _part_by_background(instances, strokes.background, min_size_px)
     if strokes.count:
         labels = _one_object_a_stroke(labels, foreground, strokes)
-    return _consecutive(labels)
+    return np.asarray(relabel_sequential(labels)[0], dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -377,9 +377,3 @@ def _grow(
     filled = ndimage.binary_fill_holes(drawn[window])
     here = labels[window]
     here[filled & ((here == 0) | drawn[window]) & ~strokes.background[window]] = name
-
-
-def _consecutive(labels: Instances) -> Instances:
-    present = np.bincount(labels.reshape(-1)) > 0
-    present[0] = False
-    return np.asarray(np.where(present, np.cumsum(present), 0).astype(np.int32)[labels])

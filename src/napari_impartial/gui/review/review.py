@@ -16,6 +16,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, from_labels
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.seams import continued
 from napari_impartial.core.review.annotation import background_stroke, withdrawn
 from napari_impartial.core.review.review import (
     Region,
@@ -137,6 +138,8 @@ class ReviewControl(QObject):
         if known.instances is not None:
             first = max(first, int(known.instances.max(initial=0)))
         labels = np.where(labels > 0, labels + first, 0).astype(np.int32)
+        if now is not None:
+            labels = continued(now, labels, box)
         labels = compose(labels, crop(known.review, box))
         layer = results.write_box(source, plane, Role.INSTANCES, labels, box)
         if layer is None:
