@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from looking import layer_named
+from looking import card_for, layer_named
 
 from napari_impartial.core.config import PRESETS, InstanceConfig
-from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.training.messages import (
     Losses,
     NoPreview,
@@ -433,23 +432,7 @@ def test_times_are_told_by_what_was_done(
     widget: Any, find: Any, predicted: Any, tmp_path: Path
 ) -> None:
     speed, names, pixels = widget.speed, list(PRESETS), 96 * 96
-    preset = PRESETS["balanced"]
-    card = ModelCard(
-        channel_names=widget.session.record.channel_names,
-        class_names=("background", "foreground"),
-        normalization=(1.0, 99.0),
-        model=preset.model,
-        training=preset.training,
-        created="",
-        program_version="",
-        device="cpu",
-        seconds=1.0,
-        steps=1,
-        rounds=1,
-        parameters=1,
-        best_validation_loss=None,
-    )
-    widget.session.set_model(tmp_path / "model.impartial", card)
+    widget.session.set_model(tmp_path / "model.impartial", card_for(widget))
     assert speed.predicting(0.5, 10.0) == "Predicting: about 10 s left", "by its own pace"
     speed._known["auto"] = Speed("cpu", dict.fromkeys(names, 20.0), dict.fromkeys(names, pixels))
     speed._tell("auto")

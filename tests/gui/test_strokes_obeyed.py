@@ -7,31 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from looking import card_for
 
-from napari_impartial.core.config import InstanceConfig, get_preset
+from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.data.stroke_report import StrokeReport
-from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.gui.layers import Role
-
-
-def _card(widget: Any, **more: Any) -> ModelCard:
-    preset = get_preset("fast")
-    return ModelCard(
-        channel_names=widget.session.record.channel_names,
-        class_names=("background", "foreground"),
-        normalization=(1.0, 98.0),
-        model=preset.model,
-        training=preset.training,
-        created="",
-        program_version="",
-        device="cpu",
-        seconds=1.0,
-        steps=1,
-        rounds=1,
-        parameters=1,
-        best_validation_loss=None,
-        **more,
-    )
 
 
 def _objects(widget: Any) -> np.ndarray:
@@ -72,7 +52,7 @@ def test_the_bar_tells_the_verdict_and_shows_where(
     session = widget.session
     wait_for(lambda: session.plane.instances is not None)
     report = StrokeReport(9, 0.97, 0.99, 0, 0, ((0, 20, 30), (0, 40, 12)), ())
-    trained = session.add_round(tmp_path / "m.impartial", _card(widget, strokes=report), 9)
+    trained = session.add_round(tmp_path / "m.impartial", card_for(widget, strokes=report), 9)
     trained.learned = {(session.current, ()): session.plane.scribbles.labels}
     session.changed.emit()
     words = [remark.words for remark in widget.bar.verdict.value()]
@@ -93,7 +73,7 @@ def test_the_split_strength_of_the_model_is_shown_unless_another_was_chosen(
     session, results = widget.session, widget.results
     wait_for(lambda: session.plane.instances is not None)
     prediction = session.plane.prediction
-    learned = _card(widget, instances=InstanceConfig(split_strength=0.3))
+    learned = card_for(widget, instances=InstanceConfig(split_strength=0.3))
     session.set_model(tmp_path / "m.impartial", learned)
     results._keep(session.current, session.plane_index, prediction)
     assert session.instance_config.split_strength == 0.3

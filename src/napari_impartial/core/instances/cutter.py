@@ -125,7 +125,7 @@ class Cutter:
         _, tree, scores = self._scored
         if tree is None:
             return np.zeros(self._p.shape, np.int32)
-        return _drop_small(_paint(tree, *choose(tree, scores, config)), config.min_size_px)
+        return drop_small(draw_chosen(tree, *choose(tree, scores, config)), config.min_size_px)
 
 
 @runtime_checkable
@@ -215,7 +215,7 @@ def classes_of(
     return np.asarray(np.argmax(sums, axis=0) + 1, dtype=np.int64)
 
 
-def _paint(
+def draw_chosen(
     tree: ObjectTree, owner: npt.NDArray[np.int64], level: npt.NDArray[np.int64]
 ) -> Instances:
     """Draw each chosen candidate: its largest piece, with small holes filled."""
@@ -272,17 +272,17 @@ def _at_one_level(p: Probability, config: InstanceConfig) -> Instances:
     """Cut at the threshold alone, and split what touches where that is asked for."""
     mask = p >= config.threshold
     labels = np.zeros(p.shape, np.int32)
-    window = _bounding_window(mask)
+    window = bounding_window(mask)
     if window is None:
         return labels
     if config.split == "components":
         labels[window] = ndimage.label(mask[window], output=np.int32)[0]
     else:
-        labels[window] = _watershed(p[window], config.threshold, config.split_strength)
-    return _drop_small(labels, config.min_size_px)
+        labels[window] = split_at_waists(p[window], config.threshold, config.split_strength)
+    return drop_small(labels, config.min_size_px)
 
 
-def _bounding_window(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
+def bounding_window(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
     """Rows and columns that hold the foreground and a rim of 1 px, or None without any."""
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -291,7 +291,7 @@ def _bounding_window(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
     return slice(y0, rows[-1] + 2), slice(x0, cols[-1] + 2)
 
 
-def _watershed(
+def split_at_waists(
     p: Probability, threshold: float, strength: float, radii: tuple[float, float] | None = None
 ) -> Instances:
     """Split the foreground at waists and dips; at least one pixel of it exists.
@@ -299,7 +299,7 @@ def _watershed(
     Of a part of a picture, `radii` are those of the whole.
     """
     mask = p >= threshold
-    height, (_, radius) = _heights(p, mask, threshold, radii)
+    height, (_, radius) = landscape(p, mask, threshold, radii)
     sigma = min(max(_SMOOTHING * radius, _LEAST_SMOOTHING), _MOST_SMOOTHING)
     height = ndimage.gaussian_filter(height, sigma, truncate=3.0)
     regions, summits = find_hills(height, mask)
@@ -308,7 +308,7 @@ def _watershed(
     return np.asarray(number[regions])
 
 
-def _heights(
+def landscape(
     p: Probability,
     mask: npt.NDArray[np.bool_],
     threshold: float,
@@ -348,7 +348,7 @@ def _halve(p: Probability) -> Probability:
     return np.asarray(total / np.float32(4.0))
 
 
-def _drop_small(labels: Instances, min_size_px: int) -> Instances:
+def drop_small(labels: Instances, min_size_px: int) -> Instances:
     """Remove smaller objects and number the rest without gaps."""
     keep = np.bincount(labels.reshape(-1)) >= max(min_size_px, 1)
     keep[0] = False

@@ -20,12 +20,12 @@ from .component_tree import build_tree
 from .cutter import (
     Instances,
     Probability,
-    _bounding_window,
-    _drop_small,
-    _heights,
-    _paint,
-    _watershed,
+    bounding_window,
+    draw_chosen,
+    drop_small,
+    landscape,
     smooth,
+    split_at_waists,
 )
 from .selection import choose, good_score
 from .sharpness import gain, sharpen
@@ -79,11 +79,11 @@ def look_at_whole(p: Probability, config: InstanceConfig) -> Whole:
         return Whole(diameter, pale.gain, outlook, good)
     p = smooth(p, config.smooth_px)
     mask = p >= config.threshold
-    window = _bounding_window(mask)
+    window = bounding_window(mask)
     if window is None:
         return Whole()
     rows, cols = (part.indices(n)[:2] for part, n in zip(window, p.shape, strict=True))
-    _, radii = _heights(p[window], mask[window], config.threshold)
+    _, radii = landscape(p[window], mask[window], config.threshold)
     return Whole(2.0 * radii[1], radii=radii, window=(*rows, *cols))
 
 
@@ -128,16 +128,16 @@ def cut_part(
         if tree is None:
             return labels
         scores = scoring.score(tree, outlook=whole.outlook)
-        labels = _paint(tree, *choose(tree, scores, config, whole.good))
+        labels = draw_chosen(tree, *choose(tree, scores, config, whole.good))
     elif config.split == "watershed":
         inside = _within(whole.window, corner, p.shape)
         if (p[inside] >= config.threshold).any():
-            labels[inside] = _watershed(
+            labels[inside] = split_at_waists(
                 p[inside], config.threshold, config.split_strength, whole.radii
             )
     else:
         labels = ndimage.label(p >= config.threshold, output=np.int32)[0]
-    labels = _drop_small(labels, config.min_size_px)
+    labels = drop_small(labels, config.min_size_px)
     return labels if classes is None else part_by_class(labels, classes, config.min_size_px)
 
 
