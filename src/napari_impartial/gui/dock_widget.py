@@ -459,6 +459,8 @@ class ImPartialWidget(QWidget):
             mask_import.from_region_file(self.workspace, path)
 
     def _show_scribbles(self) -> None:
+        # A layer that came with its strokes has its brush since then.
+        self._on_active_layer()
         record = self.session.record
         planes = (
             {}
