@@ -42,8 +42,8 @@ def test_what_is_needed_at_each_stroke_is_always_seen(
         wait_for(lambda: find("add_images_button").isVisibleTo(widget))
         find("add_images_button").click()
         assert len(widget.session.images) == images
-    viewer.window.resize(1366, 768)
     viewer.show()
+    viewer.window.resize(1366, 768)  # once shown: a screen may be larger
     remarks = [Remark("1234 objects"), Remark("3 strokes do not fit", "x")]
     for opened in (False, True):
         for step in widget.steps.values():

@@ -336,12 +336,13 @@ def test_objects_of_two_previews_are_told_apart(
     widget: Any, scribbled: Any, layer_named: Any
 ) -> None:
     review = widget.results.review
-    half = np.ones((96, 48), np.int32)
+    half = np.zeros((96, 48), np.int32)
+    half[:, 8:40] = 1
     review.show_preview(0, (), half, (0, 0, 96, 48))
     review.show_preview(0, (), half, (0, 48, 96, 96))
     shown = layer_named("instances [tissue]").data.reshape(96, 96)
-    assert np.unique(shown[:, :48]).tolist() == [1]
-    assert np.unique(shown[:, 48:]).tolist() == [2]
+    assert np.unique(shown[:, 8:40]).tolist() == [1]
+    assert np.unique(shown[:, 56:88]).tolist() == [2]
     review.show_preview(0, (), half, (0, 48, 96, 96))
     assert shown.max() == 2, "numbers do not grow with each look"
 
