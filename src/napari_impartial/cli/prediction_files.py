@@ -95,7 +95,8 @@ def predict_file(
         instances.append(objects.labels)
         probabilities.append(foreground[0] if len(foreground) == 1 else foreground)
         entropies.append(prediction.entropy)
-        tables.append(measure(objects.labels, plane, prediction.probability, prediction.entropy))
+        maps = prediction.probability, prediction.entropy
+        tables.append(measure(objects.labels, plane, *maps, model.card.class_names[1:]))
         found, _ = find_places(prediction, objects, drawn, settings.suggestions, image=plane.name)
         suggestions.append(found)
     places = [position(plane) if file.stack_axes else {} for plane in file.planes]

@@ -45,6 +45,7 @@ from .review.spot_check import SpotCheckControl
 from .review.spot_check_panel import SpotCheckPanel
 from .screen_fit import ScreenFit
 from .scribble import mask_import
+from .scribble.classes import ClassControl
 from .scribble.scribble_panel import ScribblePanel
 from .session.autosave import SessionStore
 from .session.dock_close import DockClose
@@ -239,6 +240,11 @@ class ImPartialWidget(QWidget):
         results.counted.connect(self.result_panel.set_count)
         results.counted.connect(lambda _: self._show_status())
         results.measured.connect(self.result_panel.set_table)
+        classes = ClassControl(
+            self.session, self.scribble_panel, self._show_scribbles, results.measure_again, self
+        )
+        results.measured.connect(classes.count)
+        results.counted.connect(lambda n: None if n else classes.count({}))
         results.adapted.connect(self.result_panel.follow)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
@@ -266,6 +272,8 @@ class ImPartialWidget(QWidget):
         store.keep_part(
             "objects", lambda: asdict(self.result_panel.value()), self.result_panel.restore
         )
+        names = self.session.class_names
+        store.keep_part("class_names", names.save, names.restore)
         store.keep_part("outlines", self.result_panel.outline, self.result_panel.set_outline)
         front = self.workspace.front
         store.keep_part("hidden", front.save, front.restore)
@@ -471,7 +479,7 @@ class ImPartialWidget(QWidget):
                 if plane.scribbles is not None
             }
         )
-        self.scribble_panel.set_counts(planes)
+        self.scribble_panel.set_counts(planes, self.session.class_names)
         self._update()
 
     def _update(self) -> None:

@@ -30,6 +30,8 @@ COLUMNS: dict[str, str] = {
     "centroid_x": "Middle of the object, in pixels from the left of the image.",
     "area_px": "Size of the object, in pixels.",
     "class": "Kind of cell, counted from 1 in the order of the labels that were painted.",
+    "class_name": "What that kind of cell is called.",
+    "class_probability": "Mean probability of that kind over the object, from 0 to 1 (sure).",
     "confidence": "How sure the model is that this is a cell: its mean probability over the "
     "object, from 0 to 1 (sure).",
     "entropy": "How unsure the model is, on average over the object, from 0 (sure) to 1.",
@@ -84,6 +86,7 @@ def measure(
     image: Image | None = None,
     probability: npt.NDArray[np.floating] | None = None,
     entropy: npt.NDArray[np.floating] | None = None,
+    class_names: Sequence[str] = (),
 ) -> dict[str, Column]:
     """Measure each object.
 
@@ -99,6 +102,9 @@ def measure(
         classes, 1 or more) and `confidence` (mean foreground probability, 0 to 1).
     entropy : (Y, X) array, optional
         Adds its mean, 0 (sure) to 1.
+    class_names : sequence of str, optional
+        Of the K - 1 kinds of cell. Adds `class_name` and `class_probability` where there are
+        several.
 
     Returns
     -------
@@ -119,10 +125,12 @@ def measure(
         entropy,
         None if image is None else image.channels,
     )
-    return to_table(sums, () if image is None else image.channel_names)
+    return to_table(sums, () if image is None else image.channel_names, class_names)
 
 
-def to_table(sums: ObjectSums, channel_names: Sequence[str] = ()) -> dict[str, Column]:
+def to_table(
+    sums: ObjectSums, channel_names: Sequence[str] = (), class_names: Sequence[str] = ()
+) -> dict[str, Column]:
     """Return the figures of objects of which all sums are known; see :func:`measure`."""
     area = sums.area
     y, x, yy, xx, yx = sums.moments / np.maximum(area, 1)
@@ -133,7 +141,11 @@ def to_table(sums: ObjectSums, channel_names: Sequence[str] = ()) -> dict[str, C
         "area_px": area,
     }
     if len(sums.classes):
-        table["class"] = np.asarray(sums.classes.argmax(axis=0) + 1, dtype=np.int64)
+        kinds = sums.classes.argmax(axis=0)
+        table["class"] = np.asarray(kinds + 1, dtype=np.int64)
+        if len(class_names) > 1:
+            table["class_name"] = np.array(class_names, dtype=np.str_)[kinds]
+            table["class_probability"] = np.clip(sums.classes.max(axis=0) / area, 0.0, 1.0)
         table["confidence"] = np.clip(sums.classes.sum(axis=0) / area, 0.0, 1.0)
     if len(sums.entropy):
         table["entropy"] = sums.entropy[0] / area

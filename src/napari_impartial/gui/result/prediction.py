@@ -69,6 +69,7 @@ class _Cut:
     suggestions: tuple[Suggestion, ...] = ()
     standing: tuple[Dismissal, ...] = ()
     adapt: bool = False
+    class_names: tuple[str, ...] = ()
 
     def work_out(self) -> _Cut:
         config = self.config
@@ -91,7 +92,8 @@ class _Cut:
     def measure(self) -> tuple[_Cut, dict[str, npt.NDArray[Any]]]:
         assert self.objects is not None
         labels, prediction = self.objects.labels, self.prediction
-        table = measure(labels, self.image, prediction.probability, prediction.entropy)
+        maps = prediction.probability, prediction.entropy
+        table = measure(labels, self.image, *maps, self.class_names)
         return self, table
 
 
@@ -329,6 +331,7 @@ class ResultControl(QObject):
             known.review,
             tuple(known.dismissed),
             adapt=suggesting and self._session.instance_config.min_size_px == self._min_size_px,
+            class_names=self._kinds(known.prediction),
         )
         # Each plane by itself: who goes on to the next does not lose what the last one became.
         self._cutting.request(cut.work_out, (key, plane))
@@ -366,6 +369,11 @@ class ResultControl(QObject):
             self._session.instance_config = replace(now, min_size_px=min_size_px)
             self.adapted.emit(self._session.instance_config)
 
+    def measure_again(self) -> None:
+        """Measure the objects in view, whose classes are called something else now."""
+        if self._session.current is not None:
+            self._on_corrected(self._session.current, self._session.plane_index)
+
     def _on_corrected(self, key: int, plane: PlaneIndex) -> None:
         """Measure objects that hands have changed."""
         if (key, plane) != (self._session.current, self._session.plane_index):
@@ -382,8 +390,12 @@ class ResultControl(QObject):
             return
         cut = _Cut(key, plane, known.prediction, config, image, None, None, False, known.review)
         objects = Objects(known.instances, known.instances, known.n_objects)
-        self._measuring.request(replace(cut, objects=objects).measure)
+        cut = replace(cut, objects=objects, class_names=self._kinds(known.prediction))
+        self._measuring.request(cut.measure)
         self._session.result_changed.emit(key)
+
+    def _kinds(self, prediction: Prediction) -> tuple[str, ...]:
+        return self._session.class_names.kinds(len(prediction.probability))
 
     def _on_removed(self, labels: list[int]) -> None:
         """Take rejected objects out of the table at once."""

@@ -40,6 +40,8 @@ class Training:
         Those of the model.
     init
         Model that it went on from.
+    class_names
+        Of the kinds of cell; empty where nobody gave one.
     """
 
     sources: tuple[Source, ...]
@@ -47,6 +49,7 @@ class Training:
     model: ModelConfig
     training: TrainingConfig
     init: Path | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ def training_command(training: Training, model: str) -> Command:
     words += ["--model", model, *_reading(files, training.channel_names)]
     if training.init is not None:
         words += ["--init", str(training.init)]
+    if any(training.class_names):
+        words += ["--class-names", *training.class_names]
     preset = get_preset(training.training.preset)
     words += ["--preset", preset.name, *_differences(training.training, preset.training)]
     if training.init is None:

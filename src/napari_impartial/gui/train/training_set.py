@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.gui.layers.scribble_layers import class_name
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.session.plane import TrainingItem
 
@@ -49,8 +48,9 @@ def join(workspace: Workspace, items: Sequence[TrainingItem], n_classes: int) ->
     further, waiting = _further(workspace, items, n_classes)
     unknown = [k for k in _classes_in_view(workspace) if k > n_classes]
     if unknown and not waiting:
+        name = workspace.session.class_names.of(unknown[0])
         waiting = (
-            f"Strokes of '{class_name(unknown[0])}' wait for the next Train: what is being trained "
+            f"Strokes of '{name}' wait for the next Train: what is being trained "
             "does not know that kind of cell."
         )
     known = [replace(item, scribbles=_now(workspace, item, n_classes)) for item in items]
