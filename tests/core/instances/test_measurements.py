@@ -40,9 +40,11 @@ def test_each_column_is_described_in_the_order_of_the_table() -> None:
         np.full((3, *labels.shape), 1 / 3),
         np.ones(labels.shape),
         ("Tumour", "T cell"),
+        np.full(labels.shape, 0.25),
     )
     assert list(table) == list(COLUMNS)
     assert table["class_name"].tolist() == ["Tumour", "Tumour"]
+    assert table["doubt"].tolist() == [0.25, 0.25]
     assert table["class_probability"] == pytest.approx([1 / 3, 1 / 3])
     assert describe("mean_CD8 (2)") == COLUMNS["mean_<channel>"]
     assert "counted from 0" in describe("axis_0")

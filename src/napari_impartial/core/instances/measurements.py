@@ -34,6 +34,8 @@ COLUMNS: dict[str, str] = {
     "class_probability": "Mean probability of that kind over the object, from 0 to 1 (sure).",
     "confidence": "How sure the model is that this is a cell: its mean probability over the "
     "object, from 0 to 1 (sure).",
+    "doubt": "How likely it is that this is not one whole cell, as its outline, its seams and its "
+    "size tell: from 0 (sure) to 1.",
     "entropy": "How unsure the model is, on average over the object, from 0 (sure) to 1.",
     "mean_<channel>": "Mean brightness of the object in this channel, in the image's own units.",
     "major_axis_px": "Length, in pixels, of the ellipse that is spread as the object is.",
@@ -87,6 +89,7 @@ def measure(
     probability: npt.NDArray[np.floating] | None = None,
     entropy: npt.NDArray[np.floating] | None = None,
     class_names: Sequence[str] = (),
+    doubt: npt.NDArray[np.floating] | None = None,
 ) -> dict[str, Column]:
     """Measure each object.
 
@@ -105,6 +108,8 @@ def measure(
     class_names : sequence of str, optional
         Of the K - 1 kinds of cell. Adds `class_name` and `class_probability` where there are
         several.
+    doubt : (Y, X) array, optional
+        Adds its mean over the object, 0 (sure) to 1.
 
     Returns
     -------
@@ -118,12 +123,13 @@ def measure(
         If a map does not have the labels' shape.
     """
     labels = np.asarray(labels)
-    _check_shapes(labels, image, probability, entropy)
+    _check_shapes(labels, image, probability, entropy, doubt)
     sums = add_up(
         labels,
         None if probability is None else probability[1:],
         entropy,
         None if image is None else image.channels,
+        doubt=doubt,
     )
     return to_table(sums, () if image is None else image.channel_names, class_names)
 
@@ -147,6 +153,8 @@ def to_table(
             table["class_name"] = np.array(class_names, dtype=np.str_)[kinds]
             table["class_probability"] = np.clip(sums.classes.max(axis=0) / area, 0.0, 1.0)
         table["confidence"] = np.clip(sums.classes.sum(axis=0) / area, 0.0, 1.0)
+    if len(sums.doubt):
+        table["doubt"] = np.clip(sums.doubt[0] / area, 0.0, 1.0)
     if len(sums.entropy):
         table["entropy"] = sums.entropy[0] / area
     for name, total, count in zip(channel_names, sums.intensity, sums.finite, strict=True):
@@ -194,6 +202,7 @@ def _check_shapes(
     image: Image | None,
     probability: npt.NDArray[np.floating] | None,
     entropy: npt.NDArray[np.floating] | None,
+    doubt: npt.NDArray[np.floating] | None,
 ) -> None:
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
         raise ImPartialError(
@@ -204,6 +213,7 @@ def _check_shapes(
         "image": None if image is None else image.channels,
         "probability map": probability,
         "entropy map": entropy,
+        "map of doubt": doubt,
     }
     for name, array in maps.items():
         if array is not None and array.shape[-2:] != labels.shape:

@@ -46,6 +46,7 @@ _YES = QMessageBox.StandardButton.Yes
 class _Plane:
     labels: npt.NDArray[np.int32]
     prediction: Prediction | None
+    doubt: npt.NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class _Snapshot:
                 None if known is None else known.probability,
                 None if known is None else known.entropy,
                 self.class_names,
+                plane.doubt,
             )
             tables.append(table)
             places.append(dict(zip(letters, index, strict=True)))
@@ -248,7 +250,7 @@ class ExportControl(QObject):
         return _Snapshot(
             self._workspace.sources[key],
             {
-                index: _Plane(plane.instances, plane.prediction)
+                index: _Plane(plane.instances, plane.prediction, plane.doubt)
                 for index, plane in self._with_objects(key)
                 if plane.instances is not None
             },

@@ -16,6 +16,7 @@ from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.doubt import settled
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.prediction.dismissed import Dismissal
 from napari_impartial.core.prediction.result import Prediction
@@ -70,6 +71,7 @@ class _Cut:
     standing: tuple[Dismissal, ...] = ()
     adapt: bool = False
     class_names: tuple[str, ...] = ()
+    doubt: npt.NDArray[np.float32] | None = None
 
     def work_out(self) -> _Cut:
         config = self.config
@@ -77,7 +79,7 @@ class _Cut:
             config = with_smallest_size(self.prediction, config)
         drawn = None if self.scribbles is None else self.scribbles.labels
         objects = find_objects(self.prediction, config, self.review, drawn)
-        done = replace(self, config=config, objects=objects)
+        done = replace(self, config=config, objects=objects, doubt=objects.doubt)
         if not self.suggest:
             return done
         found, hold = find_places(
@@ -93,7 +95,7 @@ class _Cut:
         assert self.objects is not None
         labels, prediction = self.objects.labels, self.prediction
         maps = prediction.probability, prediction.entropy
-        table = measure(labels, self.image, *maps, self.class_names)
+        table = measure(labels, self.image, *maps, self.class_names, self.doubt)
         return self, table
 
 
@@ -348,11 +350,13 @@ class ResultControl(QObject):
             return
         objects = cut.objects
         assert objects is not None
-        plane.set_cut(objects.cut, cut.config, objects.labels, objects.n)
+        plane.set_cut(objects.cut, cut.config, objects.labels, objects.n, objects.doubt)
         self._obeyed[cut.key, cut.plane] = cut.scribbles
         if cut.adapt and cut.config.min_size_px != self._min_size_px:
             self._adapt(cut.config.min_size_px)
         self.review.show(cut.key, cut.plane, objects.labels)
+        source = self._workspace.sources[cut.key]
+        self._workspace.results.write(source, cut.plane, Role.UNCERTAINTY, plane.heat)
         if cut.suggest:
             plane.set_suggestions(cut.suggestions, cut.standing, cut.scribbles)
             self.suggestions.refresh()
@@ -389,8 +393,15 @@ class ResultControl(QObject):
             notifications.show_warning(str(error))
             return
         cut = _Cut(key, plane, known.prediction, config, image, None, None, False, known.review)
-        objects = Objects(known.instances, known.instances, known.n_objects)
-        cut = replace(cut, objects=objects, class_names=self._kinds(known.prediction))
+        doubt = known.doubt
+        if doubt is not None:
+            doubt = settled(doubt, known.instances, decided=known.review.kept)
+        none = np.zeros(known.instances.shape, np.float32)
+        objects = Objects(
+            known.instances, known.instances, known.n_objects, none if doubt is None else doubt
+        )
+        kinds = self._kinds(known.prediction)
+        cut = replace(cut, objects=objects, class_names=kinds, doubt=doubt)
         self._measuring.request(cut.measure)
         self._session.result_changed.emit(key)
 
@@ -450,7 +461,7 @@ class ResultControl(QObject):
             results.blank(source, index, Role.UNCERTAINTY)
         else:
             results.write(source, index, Role.PROBABILITY, prediction.foreground)
-            results.write(source, index, Role.UNCERTAINTY, prediction.entropy)
+            results.write(source, index, Role.UNCERTAINTY, plane.heat)
         if plane.instances is None:
             self.review.show_none(key, index)
         else:
