@@ -30,16 +30,14 @@ from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.network.model_file import load_model
 from napari_impartial.core.training.messages import (
-    Losses,
     NewScribbles,
     Preview,
     Stop,
-    TrainingProgress,
 )
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 from napari_impartial.worker.messages import Failed, Predicted, Progressed, Ready, Trained
-from napari_impartial.worker.server import REST_SHARE, REST_SHARE_OF_MANY_CORES, Pace, rest_share
+from napari_impartial.worker.server import REST_SHARE, REST_SHARE_OF_MANY_CORES, rest_share
 
 SMALL = ModelConfig(base_features=4, depth=2)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="uses /proc or prlimit")
@@ -156,7 +154,6 @@ def test_trains_previews_stops_and_predicts(
     assert isinstance(predicted, Predicted), predicted
     assert predicted.prediction.probability.shape == (2, 96, 96)
     assert predicted.prediction.n_samples == 2
-    assert predicted.seconds > 0
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
@@ -506,40 +503,6 @@ def test_closing_ends_the_child_and_further_jobs() -> None:
     assert (failed.kind, failed.message) == ("ended", "closed")
 
 
-def test_a_measurement_gives_way_and_is_kept(
-    tiny_tissue: Any, tiny_scribbles: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    measure = partial(messages.Measure, device="cpu")
-    process = TrainingProcess()
-    try:
-        assert isinstance(finish(process.warm_up()), Ready)
-        first = process.run(measure, gives_way=True)
-        assert next(first) is None
-        ended: list[Any] = []
-        # Two workers, as in the window: the second one wants to train.
-        job = train_job(process, tiny_tissue.image, tiny_scribbles, seconds=1.0)
-        trains = threading.Thread(target=lambda: ended.append(finish(process.run(job))))
-        trains.start()
-        given_up = finish(first)
-        trains.join()
-        assert (given_up.kind, given_up.message) == ("cancelled", "The measurement was given up.")
-        assert isinstance(ended[0], Trained)
-        measured = finish(process.run(measure, gives_way=True))
-        assert measured.speed.device.startswith("cpu (")
-        began = time.monotonic()
-        assert finish(process.run(measure, gives_way=True)).speed == measured.speed
-        assert time.monotonic() - began < 2.5, "measured once, and read afterwards"
-        assert not measured.speed.trained, "a second of training says little"
-        job = train_job(process, tiny_tissue.image, tiny_scribbles, seconds=6.0)
-        trained = finish(process.run(job))
-        again = finish(process.run(measure, gives_way=True)).speed
-        assert again.trained == {"balanced": trained.steps_a_second}
-        assert trained.steps_a_second == pytest.approx(trained.card.steps / 6, rel=0.3)
-    finally:
-        process.close()
-
-
 def test_training_gives_way_to_a_moving_hand_and_comes_out_the_same(
     tiny_tissue: Any, tiny_scribbles: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -571,18 +534,3 @@ def test_training_gives_way_to_a_moving_hand_and_comes_out_the_same(
             assert values.allclose(second[name], rtol=1e-3, atol=1e-4), name
         else:
             assert values.equal(second[name]), name
-
-
-def test_the_pace_is_that_of_training_which_nobody_disturbs() -> None:
-    losses, pace = Losses(1.0, 1.0, 1.0, 1.0), Pace()
-
-    def at(step: int, seconds: float, gives_way: bool) -> None:
-        progress = TrainingProgress(step, seconds, 0.5, losses, losses, None, 0, 1e-3)
-        pace.note(progress, gives_way)
-
-    at(40, 4.0, False)
-    assert pace.steps_a_second == 0.0, "too little to tell"
-    at(50, 8.0, True)
-    assert pace.steps_a_second == 0.0
-    at(110, 14.0, False)
-    assert pace.steps_a_second == pytest.approx(10.0)

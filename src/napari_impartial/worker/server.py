@@ -46,8 +46,6 @@ REST_SHARE_OF_MANY_CORES = 1.0
 DRAWING_TAKES_CORES = 2
 # What is owed after rests that were cut short; more is forgiven.
 MOST_OWED_S = 3 * LONGEST_REST_S
-# A shorter training says little about how fast trainings are: it has only just begun.
-TELLING_S = 5.0
 
 
 class Inbox:
@@ -173,27 +171,6 @@ def rest_share(threads: int, n_cores: int) -> float:
     return REST_SHARE_OF_MANY_CORES if left >= DRAWING_TAKES_CORES else REST_SHARE
 
 
-class Pace:
-    """Steps a second of a training, while nobody was in its way."""
-
-    def __init__(self) -> None:
-        self._steps, self._seconds = 0, 0.0
-        self._before = (0, 0.0)
-
-    def note(self, progress: TrainingProgress, gives_way: bool) -> None:
-        """Take down how training stands, and whether it gave way since the last time."""
-        steps, seconds = self._before
-        if not gives_way:
-            self._steps += progress.step - steps
-            self._seconds += progress.elapsed_s - seconds
-        self._before = progress.step, progress.elapsed_s
-
-    @property
-    def steps_a_second(self) -> float:
-        """Steps a second, or 0 where too little was seen to tell."""
-        return self._steps / self._seconds if self._seconds >= TELLING_S else 0.0
-
-
 class Server:
     """Does one job after the other and reports on each."""
 
@@ -223,8 +200,6 @@ class Server:
                 return self._predict(job)
             case messages.Package():
                 return self._package(job)
-            case messages.Measure():
-                return self._measure(job)
 
     def _reply(self, reply: messages.Reply) -> None:
         messages.send(self._connection, reply)
@@ -241,14 +216,13 @@ class Server:
 
         from napari_impartial.core.network.model_file import save_model_anywhere
         from napari_impartial.core.training.fit import fit
-        from napari_impartial.io.speed_cache import save_trained
 
         threads = torch.get_num_threads()
         self._inbox.rest_share = rest_share(threads, cores())
         init = None if job.init_path is None else self._load(job.init_path)
         steps = fit(job.images, job.scribbles, job.model, job.training, init)
         command: Command | None = None
-        reported, pace = 0.0, Pace()
+        reported = 0.0
         try:
             while True:
                 began = time.monotonic()
@@ -257,7 +231,6 @@ class Server:
                 except StopIteration as end:
                     model: TrainedModel = end.value
                     break
-                pace.note(progress, self._inbox.gives_way)
                 if progress.preview is not None or time.monotonic() - reported >= REPORT_EVERY_S:
                     self._reply(messages.Progressed(job.job, progress))
                     reported = time.monotonic()
@@ -273,24 +246,7 @@ class Server:
         # Should the disk be full, it is somewhere else, from where sessions and Save take it.
         model_path = str(save_model_anywhere(model, job.model_path)[0])
         self._keep(model_path, model)
-        rate = pace.steps_a_second
-        if rate:
-            save_trained(_speed_key(job.training.device), job.training.preset, rate)
-        return messages.Trained(job.job, model_path, model.card, rate)
-
-    def _measure(self, job: messages.Measure) -> messages.Measured:
-        from napari_impartial.core.training.timing import measure_speed
-        from napari_impartial.io.speed_cache import load_speed, save_speed
-
-        key = _speed_key(job.device)
-        speed = load_speed(key)
-        if speed is None:
-            stopped = lambda: job.job in self._inbox.cancelled  # noqa: E731
-            measured = measure_speed(job.device, stopped=stopped)
-            save_speed(key, measured)
-            # With the rates of trainings before it, if there are any.
-            speed = load_speed(key) or measured
-        return messages.Measured(job.job, speed)
+        return messages.Trained(job.job, model_path, model.card)
 
     def _predict(self, job: messages.Predict) -> messages.Predicted:
         from napari_impartial.core.prediction.predict import predict
@@ -299,9 +255,8 @@ class Server:
             self._reply(messages.Predicting(job.job, fraction))
             return job.job in self._inbox.cancelled
 
-        model, began = self._load(job.model_path), time.monotonic()
-        prediction = predict(job.image, model, job.config, report)
-        return messages.Predicted(job.job, prediction, time.monotonic() - began)
+        prediction = predict(job.image, self._load(job.model_path), job.config, report)
+        return messages.Predicted(job.job, prediction)
 
     def _package(self, job: messages.Package) -> messages.Packaged:
         from napari_impartial.io.model_zoo import About, write_zoo_package
@@ -320,17 +275,6 @@ class Server:
 
     def _keep(self, path: str, model: TrainedModel) -> None:
         self._model = ((path, os.path.getmtime(path)), model)
-
-
-def _speed_key(device: str) -> str:
-    """Return what the speed of a device is kept under."""
-    import torch
-
-    from napari_impartial.core.network.device import describe_devices, resolve_device
-    from napari_impartial.io.speed_cache import cache_key
-
-    name = resolve_device(device).type
-    return cache_key(f"{name} ({dict(describe_devices())[name]})", torch.__version__)
 
 
 def explain(error: BaseException) -> tuple[str, str, str]:
