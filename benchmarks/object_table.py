@@ -17,6 +17,7 @@ from skimage.measure import regionprops_table
 
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.instances.measurements import measure
+from napari_impartial.core.instances.table_filter import Condition
 from napari_impartial.gui.review.review_panel import ReviewPanel
 
 SIDE, GAP = 12, 2
@@ -75,8 +76,8 @@ def main() -> None:
     timed("fill", lambda: panel.set_table(table))
     timed("sort by area", lambda: view.sortByColumn(2, Qt.SortOrder.DescendingOrder))
     timed("sort by confidence", lambda: view.sortByColumn(4, Qt.SortOrder.AscendingOrder))
-    timed("filter", lambda: panel._filter.setText("confidence > 0.5 and mean a < 0.5"))
-    timed("filter off", lambda: panel._filter.setText(""))
+    timed("filter", lambda: panel.filter.setValue(Condition("confidence", ">", "0.5")))
+    timed("filter off", lambda: panel.filter.setValue(Condition()))
     timed("find the row of an object", lambda: view.select(n // 2))
     timed("select all", view.selectAll)
     chosen = timed("labels of what is selected", view.selected)

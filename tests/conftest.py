@@ -101,6 +101,10 @@ def nothing_left_behind() -> Iterator[None]:
 
     if not left():
         return
+    # What was only to be deleted later is gone now, and garbage needs not be looked for.
+    _process_events()
+    if not left():
+        return
     gc.collect()
     deadline = time.monotonic() + GRACE_S
     while (found := left()) and time.monotonic() < deadline:

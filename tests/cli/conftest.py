@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_impartial.cli.main import main
 from napari_impartial.core.data.scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
 from napari_impartial.io import write_tiff
@@ -63,7 +67,21 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def cli(environment: dict[str, str]) -> Cli:
+def cli() -> Cli:
+    """Run a command in this process, which has loaded its libraries."""
+
+    def run(*arguments: object) -> Done:
+        out, err = io.StringIO(), io.StringIO()
+        # As at the start of a process, libraries' warnings are not for the user.
+        with warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err):
+            status = main([str(argument) for argument in arguments])
+        return Done(status, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def process(environment: dict[str, str]) -> Cli:
     """Run a command in a process of its own."""
 
     def run(*arguments: object, cwd: Path | None = None) -> Done:

@@ -19,8 +19,8 @@ from napari_impartial.io import read_images
 from .conftest import Cli
 
 
-def test_demo_without_a_screen_writes_a_report(cli: Cli, tmp_path: Path) -> None:
-    done = cli("demo", "--max-steps", "2", "--json", cwd=tmp_path)
+def test_demo_without_a_screen_writes_a_report(process: Cli, tmp_path: Path) -> None:
+    done = process("demo", "--max-steps", "2", "--json", cwd=tmp_path)
     assert done.status == 0, done.err
     out = tmp_path / "demo-output"
     assert done.json["mode"] == "headless"

@@ -302,17 +302,17 @@ def test_a_folder_that_takes_no_file(
         assert line.endswith("; name another folder.")
 
 
-def test_error_in_a_process_of_its_own(cli: Cli, bad: dict[str, str], trained: Trained) -> None:
-    done = cli("train", bad["image"], "--scribbles", bad["small"], "--model", bad["model"])
+def test_error_in_a_process_of_its_own(process: Cli, bad: dict[str, str], trained: Trained) -> None:
+    done = process("train", bad["image"], "--scribbles", bad["small"], "--model", bad["model"])
     assert done.status == 2
     assert "same grid" in done.one_line()
     assert done.out == ""
     # argparse's own exits, too
-    done = cli("train")
+    done = process("train")
     assert done.status == 2
     assert "--scribbles" in done.one_line()
     # errors that come up where torch is at work
-    done = cli("predict", bad["text"], "--model", trained.path, "--out", bad["out"])
+    done = process("predict", bad["text"], "--model", trained.path, "--out", bad["out"])
     assert done.status == 2
     assert "cannot be read" in done.one_line()
 

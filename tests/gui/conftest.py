@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import npe2
 import numpy as np
 import pytest
+from forking import Nursery
 from looking import settled
 
 # A machine that is busy with other things may take its time; a very busy one, more.
@@ -30,6 +33,15 @@ def nothing_loaded_is_collected() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def manifests_are_read_once() -> Iterator[None]:
+    """Read the manifests of plugins once: napari looks for plugins with each viewer."""
+    read = npe2.PluginManifest.from_file
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(npe2.PluginManifest, "from_file", staticmethod(cache(read)))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that are chosen in a test, and how fast it trained, are not the user's."""
@@ -45,16 +57,43 @@ def sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Callable[[], Nursery]]:
+    """Return what training processes are forked off, started when it is first needed."""
+    made: list[Nursery] = []
+
+    def get() -> Nursery:
+        if not made:
+            made.append(Nursery())
+        return made[0]
+
+    yield get
+    for one in made:
+        one.close()
+
+
 @pytest.fixture
-def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
+def real_children() -> bool:
+    """Whether training processes are started as for users; elsewhere they may be forked."""
+    return sys.platform != "linux"
+
+
+@pytest.fixture
+def children(
+    monkeypatch: pytest.MonkeyPatch, nursery: Callable[[], Nursery], real_children: bool
+) -> Iterator[list[Any]]:
     """Record the child processes; those that outlive the viewer fail the test."""
     from napari_impartial.worker.client import TrainingProcess
 
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[Any] = []
     spawn = TrainingProcess._spawn
 
-    def recorded(self: TrainingProcess, theirs: Any) -> subprocess.Popen[bytes]:
-        started.append(spawn(self, theirs))
+    def recorded(self: TrainingProcess, theirs: Any) -> Any:
+        if real_children:
+            started.append(spawn(self, theirs))
+        else:
+            errors = self.folder / "errors.txt"
+            started.append(nursery().fork(theirs.fileno(), errors))
         return started[-1]
 
     monkeypatch.setattr(TrainingProcess, "_spawn", recorded)
@@ -89,23 +128,15 @@ def max_steps() -> list[int]:
 
 
 @pytest.fixture
-def measures_speed() -> bool:
-    """Whether the widget finds out how fast the machine is; seconds that few tests want."""
-    return False
-
-
-@pytest.fixture
 def widget(
     viewer: Any,
     max_steps: list[int],
-    measures_speed: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
     """Return the dock widget; its presets train a network that is quick on a busy machine."""
     from napari_impartial.core import config
     from napari_impartial.gui.dock_widget import ImPartialWidget
     from napari_impartial.gui.train import training
-    from napari_impartial.gui.train.speed_control import SpeedControl
 
     def small(name: str) -> config.Preset:
         return replace(
@@ -121,8 +152,6 @@ def widget(
         )
 
     monkeypatch.setattr(training, "get_preset", small)
-    if not measures_speed:
-        monkeypatch.setattr(SpeedControl, "measure", lambda *_: None)
 
     made = ImPartialWidget(viewer)
     viewer.window.add_dock_widget(made, name="ImPartial", area="right")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -211,15 +210,13 @@ def test_a_range_of_planes_and_cancel(
     done = layer_named(viewer, "instances [s]").data.any((1, 2, 3))
     assert done.tolist() == [False, True, True, False, False, False]
     assert told[0].startswith("1 of 2: s")
-    assert "left" not in told[0], "nothing is known yet"
-    assert all(" s left" in text for text in told if text.startswith("2 of 2: s"))
     told.clear()
     find("first_t_spin").setValue(0)
     find("last_t_spin").setValue(5)
     find("predict_all_button").click()
     assert find("cancel_batch_button").isVisibleTo(widget)
     wait_for(lambda: layer_named(viewer, "instances [s]").data[0].any())
-    assert re.fullmatch(r"1 of 6: s.*, about \d+ s left", told[0]), "told from the last ones"
+    assert told[0].startswith("1 of 6: s")
     find("cancel_batch_button").click()
     wait_for(lambda: not widget.session.busy)
     assert "Cancelled; what was done stays." in find("batch_label").text()

@@ -12,6 +12,8 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QOpenGLWidget, QScrollArea
 from scipy import ndimage
 
+from napari_impartial.core.instances.table_filter import Condition
+
 PLAIN, CTRL = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
 LABEL = 3
@@ -130,7 +132,7 @@ def test_a_click_on_an_object_without_a_row_selects_none(
 ) -> None:
     viewer.layers.selection.active = viewer.layers["tissue"]
     table = find("object_table")
-    find("filter_edit").setText(f"label != {LABEL}")
+    widget.result_panel.review.filter.setValue(Condition("label", "!=", str(LABEL)))
     table.select(LABEL + 1)
     assert table.selected() == [LABEL + 1]
     click()

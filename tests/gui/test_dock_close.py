@@ -140,9 +140,6 @@ def test_nothing_keeps_a_closed_dock(
     add_tissue: Any,
     qtbot: Any,
 ) -> None:
-    from napari_impartial.gui.train.speed_control import SpeedControl
-
-    monkeypatch.setattr(SpeedControl, "measure", lambda *_: None)
     add_tissue()
     made = reopen()
     wait_for(lambda: made.session.current is not None)

@@ -14,6 +14,11 @@ import pytest
 
 
 @pytest.fixture
+def real_children() -> bool:
+    return True
+
+
+@pytest.fixture
 def training(widget: Any, find: Any, scribbled: Any, wait_for: Any) -> Callable[[], None]:
     """Start a long training and wait for its first report."""
 

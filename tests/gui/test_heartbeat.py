@@ -12,6 +12,11 @@ from qtpy.QtCore import Qt, QTimer
 pytestmark = pytest.mark.alone
 
 
+@pytest.fixture
+def real_children() -> bool:
+    return True
+
+
 def beats(qtbot: Any, act: Any, seconds: float) -> list[float]:
     """Return how late a 10 ms timer is while `act` is done 30 times a second."""
     late: list[float] = []

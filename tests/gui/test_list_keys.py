@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from qtpy.QtCore import Qt
 
 Key = Qt.Key
@@ -79,29 +78,3 @@ def test_a_field_for_numbers_takes_numbers_and_leaves_letters_to_our_keys(
     qtbot.keyClicks(spin, "42")
     qtbot.keyClick(spin, Key.Key_Return)
     assert spin.value() == 42
-
-
-# napari has no sign for this key, and says so: as an error, unless a worker of superqt's happens to
-# run, which makes all warnings of the process mere warnings.
-@pytest.mark.filterwarnings("ignore:`PageDown` does not seem to be a valid shortcut:UserWarning")
-def test_a_key_that_was_changed_acts_in_lists_too(
-    widget: Any, find: Any, scribbled: Any, qtbot: Any
-) -> None:
-    """napari and Qt write such keys differently."""
-    from napari.utils.action_manager import action_manager
-    from napari.utils.key_bindings import coerce_keybinding
-
-    name, choice = "napari-impartial:brush_background", find("split_combo")
-    before = action_manager.unbind_shortcut(name)
-    try:
-        action_manager.bind_shortcut(name, coerce_keybinding("PageDown"))
-        widget.result_panel.set_count(1)
-        chosen = choice.value()
-        for key, label in ((Key.Key_PageDown, 1), (Key.Key_Q, 2)):
-            scribbled.selected_label = 2
-            qtbot.keyClick(choice, key)
-            assert (scribbled.selected_label, choice.value()) == (label, chosen)
-    finally:
-        action_manager.unbind_shortcut(name)
-        for one in before or []:
-            action_manager.bind_shortcut(name, one)

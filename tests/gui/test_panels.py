@@ -15,9 +15,10 @@ from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton, QWidget
 from napari_impartial.core.config import PRESETS, InstanceConfig, parameters
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.table_filter import Condition
 from napari_impartial.core.training.messages import Losses, TrainingProgress
-from napari_impartial.core.training.speed import Speed
 from napari_impartial.gui.image.image_panel import ImagePanel
+from napari_impartial.gui.keybindings import key_hint
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.refine.rounds_panel import RoundRow, RoundsPanel
 from napari_impartial.gui.refine.suggestions_panel import RefinePanel
@@ -26,12 +27,12 @@ from napari_impartial.gui.review.object_table import ObjectTable, ObjectTableMod
 from napari_impartial.gui.review.review_panel import ReviewPanel
 from napari_impartial.gui.scribble.scribble_panel import ScribblePanel
 from napari_impartial.gui.session.session_panel import SessionPanel
-from napari_impartial.gui.shortcuts import key_hint
 from napari_impartial.gui.train.train_panel import TrainingChoice, TrainPanel
 from napari_impartial.gui.widgets.collapsible_step import Step, VerticalScrollArea, stacked
 from napari_impartial.gui.widgets.config_form import ConfigForm, NumberSlider
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.loss_plot import MOST_POINTS, LossPlot
+from napari_impartial.gui.widgets.text_labels import duration
 from napari_impartial.session.session import Activity
 
 
@@ -124,24 +125,17 @@ def test_only_what_can_work_is_enabled(panel: Any) -> None:
     assert made._live.isChecked()
 
 
-def test_times_are_told_as_they_are_on_this_machine(panel: Any) -> None:
+def test_times_are_told_as_people_say_them() -> None:
+    assert [duration(s) for s in (8, 60, 300, 7200)] == ["8 s", "60 s", "5 min", "2.0 h"]
+
+
+def test_a_device_is_chosen(panel: Any) -> None:
     made = panel(TrainPanel())
-    assert made._expected.text() == ""
-    names = list(PRESETS)
-    speed = Speed("cpu (2 cores)", dict.fromkeys(names, 20.0), dict.fromkeys(names, 1e6))
-    made.set_speed(speed)
-    index = made._preset.findData("balanced")
-    assert made._preset.itemText(index) == "Balanced: about 60 s"
-    assert "about 1,200 steps" in made._preset.itemData(index, Qt.ItemDataRole.ToolTipRole)
-    assert made._expected.text() == "60 s is enough on this machine."
-    made._time.setValue(5)
-    assert made._expected.text() == "5 s is short for this machine. Give it more time."
-    assert "20 steps of training a second" in made._device.toolTip()
-    asked: list[str] = []
-    made.device_chosen.connect(asked.append)
+    chosen: list[TrainingChoice] = []
+    made.valueChanged.connect(chosen.append)
     made.set_devices((("cuda", "a GPU, 8 GB"), ("cpu", "2 cores")))
     made._device.setCurrentIndex(made._device.findData("cpu"))
-    assert asked == ["cpu"]
+    assert [choice.device for choice in chosen] == ["cpu"]
     assert made._device.currentText() == "cpu (2 cores)"
 
 
@@ -179,11 +173,6 @@ def test_no_text_moves_the_buttons(panel: Any, qtbot: Any) -> None:
 
     before = places()
     step.set_hint("Paint a stroke in a cell and one in the background first.")
-    assert places() == before
-    slow = dict.fromkeys(PRESETS, 0.5) | {"fast": 20.0}
-    made.set_speed(Speed("cpu (2 cores)", slow, dict.fromkeys(PRESETS, 1e6)))
-    assert "short for this machine" in made._expected.text()
-    assert made._expected.height() > 2 * made._expected.fontMetrics().height(), "it is wrapped"
     assert places() == before
     made.set_state(Activity.TRAINING, can_train=True, knows_more=True)
     step.set_hint("")
@@ -289,19 +278,19 @@ def test_the_table_filters_and_shows_verdicts(panel: Any) -> None:
     model = ObjectTableModel()
     model.set_table({"label": np.array([1, 2, 3]), "area_px": np.array([30.0, 10.0, 20.0])})
     model.sort(2)
-    model.set_filter("area > 15")
+    model.set_filter(Condition("area_px", ">", "15"))
     assert [model.value(row, "label") for row in range(model.rowCount())] == [3, 1]
     assert (model.row_of(2), model.total()) == (None, 3)
     assert model.shown()["label"].tolist() == [3, 1]
     model.set_verdicts({1: "accepted"})
     assert model.data(model.index(1, 1)) == "accepted"
-    model.set_filter("review = accepted")
+    model.set_filter(Condition("review", "=", "accepted"))
     assert model.labels(range(model.rowCount())) == [1]
     with pytest.raises(ImPartialError):
-        model.set_filter("size > 3")
+        model.set_filter(Condition("size", ">", "3"))
     assert model.rowCount() == 1, "what was shown stays"
     # Another image may lack a column that the filter names.
-    model.set_filter("area > 15")
+    model.set_filter(Condition("area_px", ">", "15"))
     model.set_table({"label": np.array([7])})
     assert model.rowCount() == 1
 

@@ -30,16 +30,14 @@ from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.network.model_file import load_model
 from napari_impartial.core.training.messages import (
-    Losses,
     NewScribbles,
     Preview,
     Stop,
-    TrainingProgress,
 )
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 from napari_impartial.worker.messages import Failed, Predicted, Progressed, Ready, Trained
-from napari_impartial.worker.server import REST_SHARE, REST_SHARE_OF_MANY_CORES, Pace, rest_share
+from napari_impartial.worker.pace import REST_SHARE, REST_SHARE_OF_MANY_CORES
 
 SMALL = ModelConfig(base_features=4, depth=2)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="uses /proc or prlimit")
@@ -156,7 +154,6 @@ def test_trains_previews_stops_and_predicts(
     assert isinstance(predicted, Predicted), predicted
     assert predicted.prediction.probability.shape == (2, 96, 96)
     assert predicted.prediction.n_samples == 2
-    assert predicted.seconds > 0
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
@@ -193,98 +190,6 @@ def test_previews_come_soon_and_take_a_tenth_of_the_time_at_most(
     assert 0 < last[0].preview_s <= 0.15 * last[0].elapsed_s
 
 
-RESTS = """
-import math
-import threading
-import time
-from multiprocessing import Pipe
-from napari_impartial.core.training.messages import NewScribbles, Preview
-from napari_impartial.worker import messages
-from napari_impartial.worker import server as training_process
-from napari_impartial.worker.server import (
-    REST_SHARE,
-    REST_SHARE_OF_MANY_CORES,
-    Inbox,
-)
-
-# As it is, but in a tenth of the time.
-LONGEST_REST_S = training_process.LONGEST_REST_S / 10
-training_process.LONGEST_REST_S, training_process.MOST_OWED_S = LONGEST_REST_S, 3 * LONGEST_REST_S
-ours, theirs = Pipe()
-inbox = Inbox(theirs)
-
-def rested(*told, worked_s=LONGEST_REST_S / REST_SHARE, most_s=math.inf):
-    for message in told:  # once it rests
-        threading.Timer(0.05, messages.send, (ours, message)).start()
-    began = time.monotonic()
-    inbox.rest(worked_s, most_s)
-    return (time.monotonic() - began) / LONGEST_REST_S
-
-same = messages.ToTraining(1, Preview(0, (0, 0, 64, 64)))
-look = messages.ToTraining(1, Preview(0, (0, 0, 64, 64), new_field=True))
-stroke = messages.ToTraining(1, NewScribbles(()))
-print(rested(), rested(messages.GiveWay(1, True)))
-while not inbox.gives_way:
-    time.sleep(0.01)
-usual, beside_a_stroke = rested(), rested(stroke)
-assert isinstance(inbox.next_command(1), NewScribbles)
-beside_the_same = rested(same)
-assert isinstance(inbox.next_command(1), Preview)
-called = rested(look)
-# Of two commands one is left, and waits for no rest.
-inbox._commands.extend([(1, stroke.command), (1, look.command)])
-assert isinstance(inbox.next_command(1), Preview)
-assert isinstance(inbox.next_command(1), NewScribbles)
-to_do = rested()
-assert isinstance(inbox.next_command(1), Preview)
-promised = rested(most_s=0.3 * LONGEST_REST_S)
-made_up_for = sum(rested(worked_s=0.0) for _ in range(5))
-long = [usual, beside_a_stroke, beside_the_same, rested()]
-print(*long, called, to_do, promised, made_up_for, rested(worked_s=10.0))
-while inbox._owed_s:
-    rested(worked_s=0.0)
-inbox.rest_share = REST_SHARE_OF_MANY_CORES
-print(rested(worked_s=LONGEST_REST_S / 2))
-print(rested(messages.GiveWay(1, False)), flush=True)
-"""
-
-
-def test_whoever_looks_at_another_field_does_not_wait_for_the_end_of_a_rest() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", RESTS], stdout=subprocess.PIPE, text=True, check=True, timeout=60
-    )
-    first, rests, of_many_cores, last = (
-        [float(word) for word in line.split()] for line in done.stdout.splitlines()
-    )
-    assert first[0] < 0.5, "the hand does not move"
-    assert min(rests[:4]) > 0.9
-    called, to_do, promised, made_up_for, longest = rests[4:]
-    assert 0.9 < longest < 1.2, "however long it worked"
-    assert max(called, to_do) < 0.5
-    assert 0.25 < promised < 0.5, "until what was asked for can be had"
-    # Three rests were cut short; of one a third was had.
-    assert 2.4 < made_up_for < 2.9
-    assert 0.45 < of_many_cores[0] < 0.8, "as long as it worked"
-    assert last[0] < 0.5
-
-
-@pytest.mark.parametrize(
-    ("threads", "n_cores", "share"),
-    [
-        (1, 1, REST_SHARE),
-        (2, 2, REST_SHARE),
-        (1, 2, REST_SHARE),
-        (3, 3, REST_SHARE_OF_MANY_CORES),
-        (8, 8, REST_SHARE_OF_MANY_CORES),
-        (2, 16, REST_SHARE_OF_MANY_CORES),
-    ],
-)
-def test_rests_are_long_where_too_few_cores_are_left_to_draw_with(
-    threads: int, n_cores: int, share: float
-) -> None:
-    assert rest_share(threads, n_cores) == share
-
-
 MANY_CORES = """
 import sys
 from multiprocessing import Pipe
@@ -301,7 +206,7 @@ training = TrainingConfig(max_steps=1, patch_size=32, batch_size=2, device="cpu"
 small = ModelConfig(base_features=4, depth=2)
 scribbles = made.scribbles(0.5, seed=0)
 server._do(messages.Train(1, (made.image,), (scribbles,), small, training, sys.argv[2]))
-print(server._inbox.rest_share, flush=True)
+print(server._inbox.pace.rest_share, flush=True)
 """
 
 
@@ -506,40 +411,6 @@ def test_closing_ends_the_child_and_further_jobs() -> None:
     assert (failed.kind, failed.message) == ("ended", "closed")
 
 
-def test_a_measurement_gives_way_and_is_kept(
-    tiny_tissue: Any, tiny_scribbles: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    measure = partial(messages.Measure, device="cpu")
-    process = TrainingProcess()
-    try:
-        assert isinstance(finish(process.warm_up()), Ready)
-        first = process.run(measure, gives_way=True)
-        assert next(first) is None
-        ended: list[Any] = []
-        # Two workers, as in the window: the second one wants to train.
-        job = train_job(process, tiny_tissue.image, tiny_scribbles, seconds=1.0)
-        trains = threading.Thread(target=lambda: ended.append(finish(process.run(job))))
-        trains.start()
-        given_up = finish(first)
-        trains.join()
-        assert (given_up.kind, given_up.message) == ("cancelled", "The measurement was given up.")
-        assert isinstance(ended[0], Trained)
-        measured = finish(process.run(measure, gives_way=True))
-        assert measured.speed.device.startswith("cpu (")
-        began = time.monotonic()
-        assert finish(process.run(measure, gives_way=True)).speed == measured.speed
-        assert time.monotonic() - began < 2.5, "measured once, and read afterwards"
-        assert not measured.speed.trained, "a second of training says little"
-        job = train_job(process, tiny_tissue.image, tiny_scribbles, seconds=6.0)
-        trained = finish(process.run(job))
-        again = finish(process.run(measure, gives_way=True)).speed
-        assert again.trained == {"balanced": trained.steps_a_second}
-        assert trained.steps_a_second == pytest.approx(trained.card.steps / 6, rel=0.3)
-    finally:
-        process.close()
-
-
 def test_training_gives_way_to_a_moving_hand_and_comes_out_the_same(
     tiny_tissue: Any, tiny_scribbles: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -571,18 +442,3 @@ def test_training_gives_way_to_a_moving_hand_and_comes_out_the_same(
             assert values.allclose(second[name], rtol=1e-3, atol=1e-4), name
         else:
             assert values.equal(second[name]), name
-
-
-def test_the_pace_is_that_of_training_which_nobody_disturbs() -> None:
-    losses, pace = Losses(1.0, 1.0, 1.0, 1.0), Pace()
-
-    def at(step: int, seconds: float, gives_way: bool) -> None:
-        progress = TrainingProgress(step, seconds, 0.5, losses, losses, None, 0, 1e-3)
-        pace.note(progress, gives_way)
-
-    at(40, 4.0, False)
-    assert pace.steps_a_second == 0.0, "too little to tell"
-    at(50, 8.0, True)
-    assert pace.steps_a_second == 0.0
-    at(110, 14.0, False)
-    assert pace.steps_a_second == pytest.approx(10.0)

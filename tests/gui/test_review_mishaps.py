@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_impartial.core.instances.table_filter import Condition
 from napari_impartial.core.review.review import Verdict
 from napari_impartial.gui.scribble import mask_import
 
@@ -97,7 +98,7 @@ def test_accepting_passes_over_no_object(
 ) -> None:
     table = find("object_table")
     if how == "filtered":
-        find("filter_edit").setText("review != accepted")
+        widget.result_panel.review.filter.setValue(Condition("review", "!=", "accepted"))
     else:
         table.sortByColumn(table.table_model()._names.index("review"), ASCENDING)
     table.go_to_row(0)

@@ -15,6 +15,7 @@ from looking import layer_named, names, saved_in
 from qtpy.QtWidgets import QMainWindow, QMenu, QWidget
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.table_filter import Condition
 from napari_impartial.gui.session import autosave
 from napari_impartial.session import locations
 from napari_impartial.session.folder import SessionFolder
@@ -127,7 +128,7 @@ def test_the_window_looks_as_it_did(
     layer_named(viewer, "suggestions [tissue]").visible = False
     viewer.layers.move(names(viewer).index("instances [tissue]"), 1)
     viewer.layers["uncertainty [tissue]"].name = "unsure"
-    find("filter_edit").setText("area > 10")
+    widget.result_panel.review.filter.setValue(Condition("area_px", "<", "1000"))
     widget.steps["scribble"].set_open(False)
     folder = save(widget)
     crash(widget)
@@ -139,7 +140,7 @@ def test_the_window_looks_as_it_did(
     look = lambda one: (one.name, one.visible, one.opacity, str(one.blending))  # noqa: E731
     assert [look(one) for one in other.layers] == [look(one) for one in viewer.layers]
     assert layer_named(other, "instances [tissue]").contour == 1
-    assert again.findChild(QWidget, "filter_edit").text() == "area > 10"
+    assert again.result_panel.review.filter.value() == Condition("area_px", "<", "1000")
     assert {n: step.is_open() for n, step in again.steps.items()} == {
         n: step.is_open() for n, step in widget.steps.items()
     }

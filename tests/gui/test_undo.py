@@ -308,25 +308,6 @@ def test_the_status_says_for_a_moment_what_was_undone(
     assert status() == before
 
 
-def test_a_changed_key_undoes(
-    viewer: Any, scribbled: Any, predicted: Any, press: Any, decide: Any, widget: Any
-) -> None:
-    from napari.utils.action_manager import action_manager
-
-    name = "napari-impartial:undo_decision"
-    decide("A", 3)
-    try:
-        action_manager.unbind_shortcut(name)
-        action_manager.bind_shortcut(name, "H")
-        press("U")
-        assert widget.session.plane.review
-        press("H")
-        assert not widget.session.plane.review
-    finally:
-        action_manager.unbind_shortcut(name)
-        action_manager.bind_shortcut(name, "U")
-
-
 def test_an_imported_mask_is_the_newest_step(
     widget: Any, viewer: Any, scribbled: Any, predicted: Any, press: Any, decide: Any
 ) -> None:

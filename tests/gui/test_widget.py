@@ -364,3 +364,22 @@ def test_the_brush_in_hand_is_shown(widget: Any, find: Any, scribbled: Any) -> N
     assert shown() == [False, False, True]
     scribbled.mode = "pan_zoom"
     assert shown() == [False, False, False]
+
+
+def test_the_table_of_objects_has_what_room_is_left(widget: Any, find: Any, qtbot: Any) -> None:
+    for name, step in widget.steps.items():
+        step.set_open(name == "result")
+    widget.setParent(None)
+    widget.resize(400, 500)
+    widget.show()
+    table = find("object_table")
+    find("result_step").setVisible(True)
+    widget.result_panel.review.setVisible(True)
+    qtbot.waitUntil(lambda: table.height() == table.minimumHeight())
+    widget.resize(400, 1000)
+    qtbot.waitUntil(lambda: table.height() > 2 * table.minimumHeight())
+    titles = [step.height() for name, step in widget.steps.items() if name != "result"]
+    assert max(titles) - min(titles) < 4, "closed steps take none of it"
+    widget.steps["result"].set_open(False)
+    qtbot.waitUntil(lambda: widget.steps["result"].height() < 2 * min(titles))
+    widget.hide()

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
 from napari_impartial.core.training.messages import TrainingProgress
-from napari_impartial.core.training.speed import duration
 from napari_impartial.session.rounds import Round
 from napari_impartial.session.session import Activity
 from napari_impartial.session.status_text import no_suggestions, stale_results, status
@@ -26,6 +25,7 @@ from .image.colour_picture import show_as_colour
 from .image.image_list import ImageRow, ImagesPanel
 from .image.image_panel import ImagePanel
 from .key_actions import KeyActions
+from .keybindings import BoundKeys, key_of
 from .layers import Role, Source
 from .layers.camera import on_click
 from .layers.object_marks import MOST_MARKS, ObjectMarks
@@ -33,7 +33,6 @@ from .layers.user_activity import Hand
 from .layers.workspace import Workspace
 from .list_keys import ListKeys
 from .refine.rounds_panel import RoundsPanel
-from .refine.suggestions import fine_key
 from .refine.suggestions_panel import RefinePanel
 from .result.batch import BatchControl, BatchProgress
 from .result.batch_panel import BatchChoice, BatchPanel
@@ -43,7 +42,6 @@ from .result.result_panel import ResultPanel
 from .result.verdict import VerdictControl
 from .review.spot_check import SpotCheckControl
 from .review.spot_check_panel import SpotCheckPanel
-from .screen_fit import ScreenFit
 from .scribble import mask_import
 from .scribble.classes import ClassControl
 from .scribble.scribble_panel import ScribblePanel
@@ -53,14 +51,12 @@ from .session.looks import Looks
 from .session.model_files import ModelControl
 from .session.model_row import ModelRow
 from .session.session_panel import RestoreLine, SessionPanel
-from .shortcuts import BoundKeys
 from .train.live import LiveControl
-from .train.speed_control import SpeedControl
 from .train.train_panel import TrainingChoice, TrainPanel
 from .train.training import TrainingControl
 from .widgets.collapsible_step import Step, VerticalScrollArea, stacked
 from .widgets.keyboard_focus import FOCUS_STYLE
-from .widgets.text_labels import count
+from .widgets.text_labels import count, duration
 from .wiring import Refinement
 
 _RESTS = "Live rests: nothing new was painted for a while. It goes on with your next stroke."
@@ -84,7 +80,6 @@ class ImPartialWidget(QWidget):
         self.session = self.workspace.session
         self.process = TrainingProcess()
         self._warming: Any = None
-        self.speed = SpeedControl(self.session, self.process, self)
         self.training = TrainingControl(self.workspace, self.process, self)
         self.live = LiveControl(self.workspace, self.training, self)
         self.results = ResultControl(self.workspace, self.process, self)
@@ -119,7 +114,6 @@ class ImPartialWidget(QWidget):
         self._wire_viewer()
         self.image_panel.refresh()
         self._update()
-        ScreenFit(self)
         ListKeys(self, self._bound_keys)
         self.store.look_for_unfinished()
 
@@ -199,8 +193,6 @@ class ImPartialWidget(QWidget):
         self.train_panel.stop_wanted.connect(training.stop)
         self.train_panel.stop_wanted.connect(results.cancel)
         self.train_panel.stop_wanted.connect(self.batch.cancel)
-        self.train_panel.device_chosen.connect(self.speed.measure)
-        self.speed.measured.connect(self.train_panel.set_speed)
         self.result_panel.predict_wanted.connect(results.predict)
         self.result_panel.cancel_wanted.connect(results.cancel)
         self.result_panel.outline_wanted.connect(workspace.results.outlines.choose)
@@ -231,11 +223,8 @@ class ImPartialWidget(QWidget):
         training.failed.connect(lambda: self.train_panel.end(""))
         training.failed.connect(results.end_previews)
         results.predicting.connect(
-            lambda share, s: self.train_panel.show_fraction(share, self.speed.predicting(share, s))
+            lambda share: self.train_panel.show_fraction(share, "Predicting...")
         )
-        results.timed.connect(self.speed.note_prediction)
-        self.batch.timed.connect(self.speed.note_prediction)
-        training.timed.connect(self.speed.note_training)
         results.ended.connect(lambda: self.train_panel.end(self._last_round()))
         results.counted.connect(self.result_panel.set_count)
         results.counted.connect(lambda _: self._show_status())
@@ -278,7 +267,7 @@ class ImPartialWidget(QWidget):
         front = self.workspace.front
         store.keep_part("hidden", front.save, front.restore)
         looks, review = Looks(self.workspace), self.result_panel.review
-        store.keep_part("filter", review.filter_text, review.set_filter_text)
+        store.keep_part("filter", review.save_filter, review.restore_filter)
         store.keep_part(
             "steps", lambda: {n: step.is_open() for n, step in self.steps.items()}, self._open_steps
         )
@@ -358,9 +347,8 @@ class ImPartialWidget(QWidget):
             self.batch.start([(key, plane) for plane in choice.planes()])
 
     def _on_batch_progress(self, progress: BatchProgress) -> None:
-        left = self.speed.left(progress.share, progress.elapsed_s, progress.pixels)
         text = f"{progress.done + 1} of {progress.total}: {progress.name}"
-        self.batch_panel.show_progress(progress.share, f"{text}, {left}" if left else text)
+        self.batch_panel.show_progress(progress.share, text)
 
     def _export(self, kind: str, path: Path) -> None:
         # The rows of the table are the panel's to know, and written by Refinement.
@@ -378,7 +366,6 @@ class ImPartialWidget(QWidget):
         if ready is not None:
             self.train_panel.set_devices(ready.devices)
             self.session.device = self.train_panel.value().device
-            self.speed.measure(self.train_panel.value().device)
 
     def _on_handed_over(self, image: Source) -> None:
         self.image_panel.remember([image])
@@ -503,7 +490,6 @@ class ImPartialWidget(QWidget):
             session.goes_on(),
             self.live.on,
         )
-        self.result_panel.set_expected(self.speed.prediction_s())
         steps["train"].set_hint(training_needs or session.left_out())
         self.batch_panel.set_state(
             len(session.images),
@@ -553,7 +539,7 @@ class ImPartialWidget(QWidget):
             left,
             live,
             suggestions.current,
-            fine_key(),
+            key_of("looks_fine"),
         )
         self.status.set_state(_RESTS if self.live.resting else told)
         self.bar.verdict.set_verdict(self.verdict.remarks())

@@ -1,13 +1,20 @@
 """The keys of the window: what they do, in one table.
 
 napari 0.9 reads the ``keybindings`` of a plugin's manifest and does nothing with them, so
-:mod:`.shortcuts` binds them to the viewer while the dock is open. The commands of the
+:class:`BoundKeys` binds them to the viewer while the dock is open. The commands of the
 manifest, which napari's command palette lists, do the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app_model.types import KeyBinding
+
+if TYPE_CHECKING:
+    import napari
 
 
 @dataclass(frozen=True)
@@ -79,3 +86,53 @@ BRUSHES = {
     **{label: f"brush_cell_{label - 1}" for label in range(3, 7)},
 }
 """Action that takes the brush of each label in hand."""
+
+
+def key_of(action: str) -> str:
+    """Return the key of an action, as napari writes it."""
+    return next(key.key for key in KEYS if key.action == action)
+
+
+def key_hint(action: str) -> str:
+    """Return the sentence that tooltips end with."""
+    note = next(key.note for key in KEYS if key.action == action)
+    return f"Key: {key_of(action)}; {note}." if note else f"Key: {key_of(action)}."
+
+
+def with_key(label: str, action: str) -> str:
+    """Return a button's label, followed by the key that does the same."""
+    return f"{label}  ({key_of(action)})"
+
+
+class BoundKeys:
+    """Our keys, bound to one viewer.
+
+    Parameters
+    ----------
+    viewer
+        Keys of a layer that is selected come before those of the viewer.
+    actions
+        Has a method for each key (:class:`.key_actions.KeyActions`).
+    """
+
+    def __init__(self, viewer: napari.Viewer, actions: object) -> None:
+        self._viewer = viewer
+        self._bound: dict[KeyBinding, Callable[[], None]] = {}
+        for key in KEYS:
+            binding, act = KeyBinding.from_str(key.key), getattr(actions, key.action)
+            self._bound[binding] = act
+            viewer.bind_key(binding, lambda _, act=act: act(), overwrite=True)
+
+    def act(self, pressed: KeyBinding) -> bool:
+        """Do what a key does; False where it is none of ours."""
+        act = self._bound.get(pressed)
+        if act is None:
+            return False
+        act()
+        return True
+
+    def let_go(self) -> None:
+        """Take the keys away again."""
+        for binding in self._bound:
+            self._viewer.bind_key(binding, None, overwrite=True)
+        self._bound.clear()

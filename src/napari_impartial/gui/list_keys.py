@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .shortcuts import BoundKeys
+from .keybindings import BoundKeys
 
 
 class ListKeys(QObject):

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from psygnal import Signal
 
@@ -65,6 +65,8 @@ class DecisionLog:
         self._strokes: WeakKeyDictionary[Any, deque[int]] = WeakKeyDictionary()
         # Of each layer, how many of its strokes were undone and can be redone.
         self._undone: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        # Layers whose own history has steps that are not to be taken back any more.
+        self._forgotten: WeakSet[Any] = WeakSet()
 
     @property
     def latest(self) -> Decision | None:
@@ -120,12 +122,18 @@ class DecisionLog:
         self._undone.pop(layer, None)
         self._add_stroke(layer)
 
-    def undo_stroke(self, layer: Any) -> None:
-        """Note that a layer takes its latest stroke back."""
+    def undo_stroke(self, layer: Any) -> bool:
+        """Note that a layer takes its latest stroke back.
+
+        False where it must not, since that stroke has been forgotten here.
+        """
         strokes = self._strokes.get(layer)
         if strokes:
             strokes.pop()
+        elif layer in self._forgotten:
+            return False
         self._undone[layer] = self._undone.get(layer, 0) + 1
+        return True
 
     def redo_stroke(self, layer: Any) -> bool:
         """Note that a layer repeats the stroke that it took back last.
@@ -140,7 +148,8 @@ class DecisionLog:
         return undone > 0
 
     def forget_strokes(self, layer: Any) -> None:
-        """Note that a layer has forgotten its strokes, or they have become a decision."""
+        """Note that strokes are not to be undone: they are of other data, or became a decision."""
+        self._forgotten.add(layer)
         self._strokes.pop(layer, None)
         self._undone.pop(layer, None)
 

@@ -44,8 +44,6 @@ class TrainingProcess:
         self._one_job = threading.Lock()
         self._starting = threading.Lock()
         self._numbers = itertools.count(1)
-        # Jobs that wait and that others may have to give way to.
-        self._urgent: list[Callable[[int], Job]] = []
         self._closed = False
 
     @property
@@ -67,7 +65,6 @@ class TrainingProcess:
         self,
         make_job: Callable[[int], Job],
         commands: Commands | None = None,
-        gives_way: bool = False,
     ) -> Generator[Progressed | Predicting | None, None, Final]:
         """Do a job, after those that are under way.
 
@@ -78,8 +75,6 @@ class TrainingProcess:
         commands
             What is put in here, functions that make a message from the number of the job, is
             passed on to the child while the job runs; what comes earlier, when it begins.
-        gives_way
-            Give this job up as soon as another one is asked for.
 
         Returns
         -------
@@ -87,14 +82,8 @@ class TrainingProcess:
             The child's last word. A child that died answers :class:`Failed` of kind
             ``ended``; nothing is raised.
         """
-        if not gives_way:
-            self._urgent.append(make_job)
-        try:
-            while not self._one_job.acquire(timeout=POLL_S):
-                yield None
-        finally:
-            if not gives_way:
-                self._urgent.remove(make_job)
+        while not self._one_job.acquire(timeout=POLL_S):
+            yield None
         job = make_job(next(self._numbers))
         keep = False
         try:
@@ -102,9 +91,6 @@ class TrainingProcess:
             messages.send(connection, job)
             while True:
                 _pass_on(commands, job.job, connection)
-                if gives_way and self._urgent:
-                    messages.send(connection, messages.Cancel(job.job))
-                    gives_way = False
                 if not connection.poll(POLL_S):
                     yield None
                     continue

@@ -20,7 +20,6 @@ from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.training.messages import Command, TrainingProgress
-from napari_impartial.core.training.speed import Speed
 
 
 @dataclass(frozen=True)
@@ -69,14 +68,6 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Measure:
-    """Say how fast a device is; measure it where that is not known yet."""
-
-    job: int
-    device: str
-
-
-@dataclass(frozen=True)
 class ToTraining:
     """Pass a command on to the running training."""
 
@@ -102,12 +93,12 @@ class GiveWay:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Give the running prediction or measurement up."""
+    """Give the running prediction up."""
 
     job: int
 
 
-Job = Hello | Train | Predict | Package | Measure
+Job = Hello | Train | Predict | Package
 Request = Job | ToTraining | Pause | GiveWay | Cancel
 
 
@@ -129,19 +120,11 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Trained:
-    """Training is over and the model has been written.
-
-    Attributes
-    ----------
-    steps_a_second : float
-        Of this training while it gave way to nobody, all that it did between steps included;
-        0 if that was too short to tell.
-    """
+    """Training is over and the model has been written."""
 
     job: int
     model_path: str
     card: ModelCard
-    steps_a_second: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -154,11 +137,10 @@ class Predicting:
 
 @dataclass(frozen=True)
 class Predicted:
-    """The prediction that was asked for, and the seconds that it took to compute."""
+    """The prediction that was asked for."""
 
     job: int
     prediction: Prediction
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -167,14 +149,6 @@ class Packaged:
 
     job: int
     path: str
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Speed of the device that was asked for."""
-
-    job: int
-    speed: Speed
 
 
 @dataclass(frozen=True)
@@ -195,7 +169,7 @@ class Failed:
     details: str = ""
 
 
-Final = Ready | Trained | Predicted | Packaged | Measured | Failed
+Final = Ready | Trained | Predicted | Packaged | Failed
 Reply = Final | Progressed | Predicting
 
 

@@ -61,8 +61,7 @@ class LayerUndo:
         self._look()
         if self._log.is_newest(layer):
             self._undo_decision()
-        else:
-            self._log.undo_stroke(layer)
+        elif self._log.undo_stroke(layer):
             layer.undo()
 
     def _redo(self, layer: Labels) -> None:

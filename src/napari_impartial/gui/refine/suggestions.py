@@ -14,10 +14,10 @@ from napari_impartial.core.config import SuggestionConfig, parameters
 from napari_impartial.core.prediction.dismissed import Dismissal, dismiss
 from napari_impartial.core.prediction.suggestions import turn
 from napari_impartial.core.review.round_changes import makers
+from napari_impartial.gui.keybindings import key_of
 from napari_impartial.gui.layers import Role, Source
 from napari_impartial.gui.layers.camera import go_to
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.gui.shortcuts import shortcuts
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.plane import Plane, PlaneKey
 from napari_impartial.session.suggested_places import Place, place_words, state_of
@@ -186,14 +186,9 @@ class SuggestionControl(QObject):
             if marks or results.find(source, Role.SUGGESTIONS) is not None:
                 at = self.current
                 here = at if at is not None and at.key == key else None
-                words = "" if here is None else place_words(here, len(self.places), fine_key())
+                fine = key_of("looks_fine")
+                words = "" if here is None else place_words(here, len(self.places), fine)
                 results.mark(source, marks, None if here is None else here.suggestion, words)
-
-
-def fine_key() -> str:
-    """Return the key that says of a place that it looks fine; empty if there is none."""
-    keys = shortcuts().of("looks_fine")
-    return str(keys[0]) if keys else ""
 
 
 def _cell_side(plane: Plane, otherwise_px: float) -> float:

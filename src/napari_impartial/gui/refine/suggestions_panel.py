@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_impartial.gui.shortcuts import key_hint, with_key
+from napari_impartial.gui.keybindings import key_hint, with_key
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.text_labels import lines_high
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,18 +49,12 @@ class BatchProgress:
         Of the plane at work.
     share : float
         Of all pixels, that are done, 0 to 1: planes may be of very different sizes.
-    pixels : int
-        In all.
-    elapsed_s : float
-        Since it began.
     """
 
     done: int
     total: int
     name: str
     share: float
-    pixels: int
-    elapsed_s: float
 
 
 @dataclass(frozen=True)
@@ -120,14 +113,11 @@ class BatchControl(QObject):
     -------
     progressed
         :class:`BatchProgress`.
-    timed
-        Pixels of a plane that was predicted, and seconds that it took to compute.
     ended
         What became of it, in a sentence; whatever happens.
     """
 
     progressed = Signal(object)
-    timed = Signal(int, float)
     ended = Signal(str)
 
     def __init__(
@@ -145,7 +135,6 @@ class BatchControl(QObject):
         self._review = review
         self._waiting: list[PlaneKey] = []
         self._total = self._pixels = 0
-        self._began = 0.0
         self._failed: list[str] = []
         self._done = 0
         self._cancelled = False
@@ -182,7 +171,7 @@ class BatchControl(QObject):
         self._waiting = [target for target in targets if target[0] not in misfits]
         self._total, self._done, self._failed = len(self._waiting), 0, []
         self._cancelled = False
-        self._pixels, self._began = self._pixels_of(self._waiting), time.monotonic()
+        self._pixels = self._pixels_of(self._waiting)
         if not self._waiting:
             return
         # First of all: making the bar runs the event loop, and a second click waits there.
@@ -264,7 +253,6 @@ class BatchControl(QObject):
             self._job.deleteLater()
         self._job = None
         if isinstance(reply, messages.Predicted):
-            self.timed.emit(reply.prediction.entropy.size, reply.seconds)
             record = self._session.images.get(target[0])
             known = Plane() if record is None else record.plane(target[1])
             annotation = known.annotation
@@ -329,10 +317,8 @@ class BatchControl(QObject):
             self.cancel()
         name = self._workspace.sources[target[0]].plane_name(target[1])
         left = self._pixels_of(self._waiting) + (1 - fraction) * self._pixels_of([target])
-        share, elapsed_s = 1 - left / self._pixels, time.monotonic() - self._began
-        self.progressed.emit(
-            BatchProgress(self._done, self._total, name, share, self._pixels, elapsed_s)
-        )
+        share = 1 - left / self._pixels
+        self.progressed.emit(BatchProgress(self._done, self._total, name, share))
 
     def _pixels_of(self, targets: Sequence[PlaneKey]) -> int:
         return sum(math.prod(self._workspace.sources[key].plane_shape) for key, _ in targets)

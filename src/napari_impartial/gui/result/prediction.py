@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -105,9 +104,7 @@ class ResultControl(QObject):
     Signals
     -------
     predicting
-        Share of the running prediction that is done, and seconds since it was asked for.
-    timed
-        Pixels of a prediction that is over, and seconds that it took to compute.
+        Share of the running prediction that is done, 0 to 1.
     ended
         The prediction is over, one way or another.
     counted
@@ -118,8 +115,7 @@ class ResultControl(QObject):
         The :class:`InstanceConfig` by which objects are cut, with a smallest size that fits them.
     """
 
-    predicting = Signal(float, float)
-    timed = Signal(int, float)
+    predicting = Signal(float)
     ended = Signal()
     counted = Signal(object)
     measured = Signal(object)
@@ -184,8 +180,8 @@ class ResultControl(QObject):
         self._target = key, plane
         self._job = Job(self._process, make, "ImPartial: predicting", self)
         self._job.when_cancelled(self.cancel)
-        self._job.progressed.connect(partial(self._on_progress, time.monotonic()))
-        self._job.ended.connect(partial(self._on_end, key, plane, samples is None))
+        self._job.progressed.connect(self.predicting.emit)
+        self._job.ended.connect(partial(self._on_end, key, plane))
 
     def cancel(self) -> None:
         """Give the running prediction up."""
@@ -247,18 +243,13 @@ class ResultControl(QObject):
         self.suggestions.refresh()
         self._show_plane()
 
-    def _on_progress(self, began: float, share: float) -> None:
-        self.predicting.emit(share, time.monotonic() - began)
-
-    def _on_end(self, key: int, plane: PlaneIndex, usual: bool, reply: messages.Final) -> None:
+    def _on_end(self, key: int, plane: PlaneIndex, reply: messages.Final) -> None:
         if self._job is not None:
             self._job.deleteLater()
         self._job = None
         self._session.activity = Activity.IDLE
         self.ended.emit()
         if isinstance(reply, messages.Predicted):
-            if usual:
-                self.timed.emit(reply.prediction.entropy.size, reply.seconds)
             self._keep(key, plane, reply.prediction)
         elif isinstance(reply, messages.Failed):
             notifications.show_failure(reply, "predicting")

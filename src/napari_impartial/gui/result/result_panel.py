@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 
 from napari_impartial.core.config import InstanceConfig, validate
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.training.speed import duration
 from napari_impartial.gui.layers.outlines import CHOICES
 from napari_impartial.gui.review.object_table import Table
 from napari_impartial.gui.review.review_panel import ReviewPanel
@@ -56,9 +55,7 @@ class ResultPanel(QWidget):
         super().__init__(parent)
         self._predict = QPushButton("Predict", self)
         self._predict.setObjectName("predict_button")
-        self._what = "image"
-        self._expected_s: float | None = None
-        self._show_tip()
+        self._predict.setToolTip(_PREDICT_TIP.format("image"))
         # Beside the other, not in its place: a double click would cancel what it began.
         self._cancel = QPushButton("Cancel")
         self._cancel.setObjectName("cancel_predict_button")
@@ -110,17 +107,6 @@ class ResultPanel(QWidget):
             self._form.setValue(config)
         self._follow_split()
 
-    def set_expected(self, seconds: float | None) -> None:
-        """Say how long predicting the image in view takes, where that is known."""
-        self._expected_s = seconds
-        self._show_tip()
-
-    def _show_tip(self) -> None:
-        told = _PREDICT_TIP.format(self._what)
-        if self._expected_s is not None:
-            told += f" Takes about {duration(max(1.0, self._expected_s))}."
-        self._predict.setToolTip(told)
-
     def restore(self, values: dict[str, Any]) -> None:
         """Show what a saved session has; values that are not valid are left as they are."""
         known = {f.name: values[f.name] for f in fields(InstanceConfig) if f.name in values}
@@ -140,8 +126,7 @@ class ResultPanel(QWidget):
             Whether a prediction is under way that can be given up.
         """
         set_enabled(self._predict, can_predict)
-        self._what = what
-        self._show_tip()
+        self._predict.setToolTip(_PREDICT_TIP.format(what))
         self._cancel.setVisible(predicting)
 
     def set_count(self, n: int | None) -> None:

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableVi
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import describe
-from napari_impartial.core.instances.table_filter import matching_rows
+from napari_impartial.core.instances.table_filter import Condition
 
 Table = dict[str, npt.NDArray[Any]]
 
@@ -45,7 +45,7 @@ class ObjectTableModel(QAbstractTableModel):
         self._order: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
         self._row_of: dict[int, int] | None = None
         self._sorting: tuple[str, bool] | None = None
-        self._filter = ""
+        self._filter = Condition()
         self._verdicts: Mapping[int, str] = {}
 
     def set_table(self, table: Table) -> None:
@@ -74,18 +74,18 @@ class ObjectTableModel(QAbstractTableModel):
         self._put_in_order()
         self.endResetModel()
 
-    def set_filter(self, text: str) -> None:
-        """Show only rows that fulfil a filter (:mod:`core.instances.table_filter`); all if blank.
+    def set_filter(self, condition: Condition) -> None:
+        """Show only rows that fulfil a condition.
 
         Raises
         ------
         ImPartialError
-            If it cannot be understood; what is shown stays as it is.
+            If it cannot be applied; what is shown stays as it is.
         """
         if self._table:
-            matching_rows(self._table, text)
+            condition.rows(self._table)
         self.beginResetModel()
-        self._filter = text
+        self._filter = condition
         self._put_in_order()
         self.endResetModel()
 
@@ -181,7 +181,7 @@ class ObjectTableModel(QAbstractTableModel):
             order = np.argsort(self._table[name], kind="stable")
             order = order[::-1] if descending else order
         try:
-            rows = matching_rows(self._table, self._filter) if self._table else None
+            rows = self._filter.rows(self._table) if self._table else None
         except ImPartialError:
             rows = None  # another image may lack the column that the filter names
         self._order = order if rows is None else order[rows[order]]
@@ -274,10 +274,10 @@ class ObjectTable(QTableView):
         with _SelectionKept(self):
             self._model.set_verdicts(verdicts)
 
-    def set_filter(self, text: str) -> None:
-        """Show only rows that fulfil a filter; raises ImPartialError if it is none."""
+    def set_filter(self, condition: Condition) -> None:
+        """Show only rows that fulfil a condition; raises ImPartialError if it cannot be applied."""
         with _SelectionKept(self):
-            self._model.set_filter(text)
+            self._model.set_filter(condition)
 
     def selected(self) -> list[int]:
         """Return the labels of the selected objects."""

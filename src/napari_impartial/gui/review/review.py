@@ -108,7 +108,7 @@ class ReviewControl(QObject):
         layer = self._workspace.results.find(self._workspace.sources[key], Role.INSTANCES)
         if layer in self._edited:
             self._edited.discard(layer)
-            self._forget_strokes(layer)
+            self.log.forget_strokes(layer)
         layer = self._workspace.results.write(
             self._workspace.sources[key], plane, Role.INSTANCES, labels
         )
@@ -355,7 +355,7 @@ class ReviewControl(QObject):
             layer = scribbles.find(source)
             if layer is not None and not ours.all():
                 # Undone, such a stroke would leave our background behind.
-                self._forget_strokes(layer)
+                self.log.forget_strokes(layer)
             self._workspace.read_scribbles()
 
     def _revert(self, place: PlaneKey, before: Review, after: Review) -> None:
@@ -438,14 +438,6 @@ class ReviewControl(QObject):
         self._restore(key, index, review)
         self.log.strike(lambda one: any(one is other for other in void))
         self._session.changed.emit()
-
-    def _forget_strokes(self, layer: Labels) -> None:
-        """Empty a layer's own undo: its steps speak of labels that are no longer there."""
-        self.log.forget_strokes(layer)
-        mode = layer.mode
-        layer.editable = False
-        layer.editable = True
-        layer.mode = mode
 
     def _watch(self, layer: Labels) -> None:
         """Hear of what is done to a layer; undo and redo only redraw it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
     QHBoxLayout,
-    QLineEdit,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
@@ -20,14 +20,16 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.table_filter import SIGNS, Condition
+from napari_impartial.gui.keybindings import key_hint, with_key
 from napari_impartial.gui.result.export_button import ExportButton
-from napari_impartial.gui.shortcuts import key_hint, with_key
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.gui.widgets.histogram import Histogram
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.text_labels import REVIEWED, REVIEWED_TIP, line
 
-from .object_table import ObjectTable, Table
+from .filter_row import FilterRow
+from .object_table import VERDICT, ObjectTable, Table
 
 
 class ReviewPanel(QWidget):
@@ -65,7 +67,7 @@ class ReviewPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         row = QHBoxLayout()
-        row.addWidget(self._filter, 1)
+        row.addWidget(self.filter, 1)
         row.addWidget(self._shown)
         layout.addLayout(row)
         layout.addWidget(self._note)
@@ -85,6 +87,7 @@ class ReviewPanel(QWidget):
         before = self._column.currentText()
         self.table.set_table(table)
         names = self.table.table_model().columns()
+        self.filter.set_columns([*names, "label", VERDICT])
         with QSignalBlocker(self._column):
             self._column.clear()
             for name in names:
@@ -108,13 +111,14 @@ class ReviewPanel(QWidget):
             self._reviewed.setChecked(reviewed)
         self._reviewed.setEnabled(not by_decisions and self.table.table_model().total() > 0)
 
-    def filter_text(self) -> str:
-        """Return the filter, as it was typed."""
-        return self._filter.text()
+    def save_filter(self) -> list[str]:
+        """Return the filter, to be kept."""
+        return list(astuple(self.filter.value()))
 
-    def set_filter_text(self, text: str) -> None:
-        """Filter the table."""
-        self._filter.setText(text)
+    def restore_filter(self, kept: Any) -> None:
+        """Filter the table as it was; what is no filter changes nothing."""
+        if isinstance(kept, list) and len(kept) == 3 and kept[1] in SIGNS:
+            self.filter.setValue(Condition(*map(str, kept)))
 
     def show_row(self, label: int) -> None:
         """Select the row of an object that was chosen in the picture, and scroll to it."""
@@ -144,17 +148,8 @@ class ReviewPanel(QWidget):
                 self.table.go_to_row(min(row, self.table.table_model().rowCount() - 1))
 
     def _make_filter(self) -> None:
-        self._filter = QLineEdit()
-        self._filter.setObjectName("filter_edit")
-        self._filter.setAccessibleName("Filter")
-        self._filter.setPlaceholderText("Filter: area > 50 and confidence < 0.9")
-        self._filter.setClearButtonEnabled(True)
-        self._filter.setToolTip(
-            "Show only some objects. Conditions on columns, joined by 'and': area > 50 and "
-            "confidence < 0.9. Signs: > >= < <= = !=. By verdict: review = accepted."
-        )
-        self._filter.setMinimumWidth(80)
-        self._filter.textChanged.connect(self._on_filter)
+        self.filter = FilterRow()
+        self.filter.valueChanged.connect(self._on_filter)
         self._shown = line("shown_label", "How many of the objects the filter shows.", False)
         self._note = line("filter_note", "What is wrong with the filter.")
         self._note.hide()
@@ -211,12 +206,12 @@ class ReviewPanel(QWidget):
         column.addWidget(self.histogram)
         self._histogram_box.hide()
 
-    def _on_filter(self, text: str) -> None:
+    def _on_filter(self, condition: Condition) -> None:
         try:
-            self.table.set_filter(text)
+            self.table.set_filter(condition)
             problem = ""
         except ImPartialError as error:
-            # Half-written conditions are no mistakes yet: what was shown stays.
+            # A half-written number is no mistake yet: what was shown stays.
             problem = str(error)
         self._note.setText(problem)
         self._note.setVisible(bool(problem))

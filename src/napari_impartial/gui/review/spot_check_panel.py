@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.core.config import SpotCheckConfig, parameters
-from napari_impartial.gui.shortcuts import key_hint, with_key
+from napari_impartial.gui.keybindings import key_hint, with_key
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.save_dialog import ask_where
 from napari_impartial.gui.widgets.text_labels import explained, line, lines_high

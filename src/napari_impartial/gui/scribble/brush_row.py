@@ -8,9 +8,8 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED
-from napari_impartial.gui.keybindings import BRUSHES
+from napari_impartial.gui.keybindings import BRUSHES, key_hint, with_key
 from napari_impartial.gui.layers.scribble_layers import COLOURS
-from napari_impartial.gui.shortcuts import key_hint, with_key
 from napari_impartial.gui.widgets.keyboard_focus import FOCUS
 
 _LARGEST_BRUSH_PX = 500

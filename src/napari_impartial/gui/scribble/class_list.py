@@ -9,9 +9,8 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
 from napari_impartial.core.data.scribbles import BACKGROUND
-from napari_impartial.gui.keybindings import BRUSHES
+from napari_impartial.gui.keybindings import BRUSHES, key_hint, key_of
 from napari_impartial.gui.layers.scribble_layers import COLOURS
-from napari_impartial.gui.shortcuts import key_hint, with_key
 from napari_impartial.gui.widgets.text_labels import count, line, tell
 from napari_impartial.session.class_names import LONGEST
 
@@ -108,7 +107,7 @@ class ClassList(QWidget):
     def _add(self, label: int) -> tuple[QLabel, QLabel | QLineEdit, QLabel]:
         mark = QLabel()
         action = BRUSHES.get(label, "")
-        key = with_key("", action).strip().strip("()") if action else ""
+        key = key_of(action) if action else ""
         tell(mark, f"<span style='color:{COLOURS.get(label, 'gray')}'>&#9632;</span> {key}")
         mark.setToolTip(f"Colour of the strokes. {key_hint(action) if action else ''}".strip())
         name: QLabel | QLineEdit

@@ -19,16 +19,13 @@ from qtpy.QtWidgets import (
 
 from napari_impartial.core.config import PRESETS, TrainingConfig, parameters
 from napari_impartial.core.training.messages import TrainingProgress
-from napari_impartial.core.training.speed import Speed, duration
-from napari_impartial.gui.shortcuts import key_hint, with_key
+from napari_impartial.gui.keybindings import key_hint, with_key
 from napari_impartial.gui.widgets.collapsible_step import Step, stacked
 from napari_impartial.gui.widgets.config_form import labelled
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.loss_plot import LossCurves
-from napari_impartial.gui.widgets.text_labels import Wrapped, line
+from napari_impartial.gui.widgets.text_labels import Wrapped, duration, line
 from napari_impartial.session.session import Activity
-
-from .time_left import TimeLeft
 
 _BEGIN_TIP = "Learn from the strokes."
 _GO_ON_TIP = "Go on learning, from what is known and from the strokes as they are now."
@@ -62,8 +59,6 @@ class TrainPanel(QWidget):
         True to pause, False to go on.
     stop_wanted
         Stop and use what has been learned so far; give up what is being predicted.
-    device_chosen
-        Name of the device that the user chose.
 
     Attributes
     ----------
@@ -80,7 +75,6 @@ class TrainPanel(QWidget):
     live_wanted = Signal(bool)
     pause_wanted = Signal(bool)
     stop_wanted = Signal()
-    device_chosen = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -97,16 +91,9 @@ class TrainPanel(QWidget):
         self._device.setObjectName("device_combo")
         for name in self._described["device"].choices or ():
             self._device.addItem(name, name)
-        self._speed: Speed | None = None
         self._stopping = self._live_now = False
-        self._time_left = TimeLeft()
-        # How long the running training will still take, in words; empty before one knows.
+        # How much of the training's time is left, in words; empty before one knows.
         self.time_left = ""
-        self._expected = line(
-            "expectation_label",
-            "What this machine does in the time budget, by the last training or a measurement.",
-        )
-        self._expected.hide()
         self._make_buttons()
         self.progress = self._bar = QProgressBar(self)
         self._bar.setObjectName("progress_bar")
@@ -116,14 +103,15 @@ class TrainPanel(QWidget):
         self._bar.setTextVisible(False)
         self._bar.setFixedHeight(8)
         self._left = line(
-            "time_left_label", "How long it will still take; afterwards, how the training went."
+            "time_left_label",
+            "How much of its time the training has left; afterwards, how it went.",
         )
         self.needs = Wrapped()
         self.curves = LossCurves()
         self._lay_out()
         self._preset.currentIndexChanged.connect(self._on_preset)
-        self._time.valueChanged.connect(self._on_time)
-        self._device.currentIndexChanged.connect(self._on_device)
+        self._time.valueChanged.connect(lambda _: self.valueChanged.emit(self.value()))
+        self._device.currentIndexChanged.connect(lambda _: self.valueChanged.emit(self.value()))
         self.setValue(
             TrainingChoice("balanced", PRESETS["balanced"].training.time_budget_s, "auto")
         )
@@ -166,22 +154,6 @@ class TrainPanel(QWidget):
                 self._device.setItemData(self._device.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
             self._device.setCurrentIndex(max(0, self._device.findData(before)))
         self._device.setToolTip(self._device.currentData(Qt.ItemDataRole.ToolTipRole))
-
-    def set_speed(self, speed: Speed) -> None:
-        """Tell times as they are on this machine."""
-        self._speed = speed
-        for i, preset in enumerate(PRESETS.values()):
-            seconds = preset.training.time_budget_s
-            self._preset.setItemText(i, f"{preset.label}: about {duration(seconds)}")
-            tip = f"{preset.tooltip} {speed.expect(preset.name, seconds)}"
-            self._preset.setItemData(i, tip, Qt.ItemDataRole.ToolTipRole)
-        self._preset.setToolTip(self._preset.currentData(Qt.ItemDataRole.ToolTipRole))
-        rate = speed.step_rate(self._preset.currentData())
-        self._device.setToolTip(
-            f"{self._described['device'].tooltip} Measured: {speed.device} does about "
-            f"{rate:.2g} steps of training a second."
-        )
-        self._show_expected()
 
     def set_state(
         self, activity: Activity, can_train: bool, knows_more: bool, live: bool = False
@@ -247,8 +219,7 @@ class TrainPanel(QWidget):
                 self._left.setText(f"Live for {duration(max(1.0, progress.elapsed_s))}.")
             return
         self._bar.setValue(round(1000 * progress.fraction))
-        left_s = self._time_left.note(progress.elapsed_s, progress.remaining_s)
-        self.time_left = duration(left_s)
+        self.time_left = duration(progress.remaining_s)
         if not self._stopping:
             self._left.setText(f"{self.time_left} left")
 
@@ -337,23 +308,9 @@ class TrainPanel(QWidget):
         layout.addLayout(buttons)
         # All text that comes and goes is below the buttons, so that none moves away from under
         # the pointer.
-        for below in (self.needs, self._expected, self._left, self._advanced):
+        for below in (self.needs, self._left, self._advanced):
             layout.addWidget(below)
         layout.addStretch(1)
-
-    def _show_expected(self) -> None:
-        speed = self._speed
-        text = "" if speed is None else speed.enough(self._preset.currentData(), self._time.value())
-        self._expected.setText(text)
-        self._expected.setVisible(bool(text))
-
-    def _on_time(self, _: float) -> None:
-        self._show_expected()
-        self.valueChanged.emit(self.value())
-
-    def _on_device(self, _: int) -> None:
-        self.device_chosen.emit(self._device.currentData())
-        self.valueChanged.emit(self.value())
 
     def _on_preset(self, _: int) -> None:
         preset = PRESETS[self._preset.currentData()]

@@ -49,8 +49,6 @@ class TrainingControl(QObject):
         :class:`PreviewControl`.
     finished
         The :class:`Round` that was added.
-    timed
-        Device, preset and steps a second of a training that is over.
     failed
         Training ended without a model; the user has been told.
     """
@@ -59,7 +57,6 @@ class TrainingControl(QObject):
     progressed = Signal(object)
     previewed = Signal(object, object)
     finished = Signal(object)
-    timed = Signal(str, str, float)
     failed = Signal()
 
     def __init__(
@@ -206,9 +203,6 @@ class TrainingControl(QObject):
         self.live = False
         self._session.activity = Activity.IDLE
         if isinstance(reply, messages.Trained):
-            if reply.steps_a_second and self._pending is not None:
-                config = self._pending.training
-                self.timed.emit(config.device, config.preset, reply.steps_a_second)
             self._keep(Path(reply.model_path), reply.card)
             return
         if isinstance(reply, messages.Failed):

@@ -22,6 +22,13 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it, such as ``40 s``, ``5 min`` or ``1.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 # A longer run of characters may be broken anywhere.
 _UNBROKEN = 16
 _BREAK = "\u200b"
