@@ -123,3 +123,15 @@ def test_the_bar_counts_the_objects_in_view(widget: Any, predicted: Any, tiny_ti
     assert widget.bar.verdict.value() == (Remark(f"{n} objects"),)
     widget.results.review.reject([1])
     assert widget.bar.verdict.value() == (Remark(f"{n - 1} objects"),)
+
+
+def test_the_brush_of_a_layer_that_came_with_its_strokes_is_shown(
+    widget: Any, viewer: Any, find: Any, wait_for: Any
+) -> None:
+    viewer.add_image(np.zeros((40, 50)), name="A")
+    labels = np.zeros((40, 50), np.uint8)
+    labels[5, 5:9] = 2
+    layer = viewer.add_labels(labels, name="scribbles [A]")
+    wait_for(lambda: widget.session.record is not None and widget.session.record.annotated)
+    assert layer.brush_size not in (0, 1)
+    assert find("brush_size_spin").value() == layer.brush_size
