@@ -98,7 +98,7 @@ class Watch:
 
     def __init__(self, window: Window) -> None:
         self.window = window
-        self.hand = Hand(window.viewer, window.widget)
+        self.hand = Hand(window)
         self.rng = np.random.default_rng(0)
         self.drawn: list[tuple[float, tuple[int, int, int, int]]] = []
         self.latest: Any = None

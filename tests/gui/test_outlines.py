@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import settled
 
 from napari_impartial.gui.layers.outlines import (
     BY_OBJECT,
@@ -79,7 +80,7 @@ def test_they_are_as_wide_on_the_screen(
 
 
 def test_after_training_the_picture_is_outlines_alone(
-    widget: Any, viewer: Any, find: Any, predicted: Any
+    widget: Any, viewer: Any, find: Any, predicted: Any, wait_for: Any
 ) -> None:
     def shown() -> set[str]:
         ours = ("probability", "uncertainty", "instances", "suggestions")
@@ -106,3 +107,10 @@ def test_after_training_the_picture_is_outlines_alone(
     assert shown() == {"instances", "suggestions"}
     viewer.dims.ndisplay = 3
     assert shown() == {"instances"}, "boxes lie flat in a plane"
+    viewer.dims.ndisplay = 2
+    find("next_button").click()
+    assert shown() == {"instances", "uncertainty", "suggestions"}
+    find("train_button").click()
+    wait_for(lambda: widget.session.rounds and not widget.session.busy)
+    settled(widget, wait_for)
+    assert shown() == {"instances"}

@@ -404,6 +404,8 @@ class ImPartialWidget(QWidget):
         self.refinement.rounds.on_trained()
         if self.live.take_over():
             return
+        # The places were those of the model before.
+        self.results.suggestions.leave()
         if not self.session.missing_for_prediction():
             self.results.predict()
         self.results.end_previews()

@@ -32,7 +32,7 @@ COLUMNS: dict[str, str] = {
     "class": "Kind of cell, counted from 1 in the order of the labels that were painted.",
     "confidence": "How sure the model is that this is a cell: its mean probability over the "
     "object, from 0 to 1 (sure).",
-    "entropy": "How unsure the model is, on average over the object, from 0 (sure) to 1.",
+    "uncertainty": "How unsure the model is, on average over the object, from 0 (sure) to 1.",
     "mean_<channel>": "Mean brightness of the object in this channel, in the image's own units.",
     "major_axis_px": "Length, in pixels, of the ellipse that is spread as the object is.",
     "minor_axis_px": "Width, in pixels, of the ellipse that is spread as the object is.",
@@ -136,7 +136,7 @@ def to_table(sums: ObjectSums, channel_names: Sequence[str] = ()) -> dict[str, C
         table["class"] = np.asarray(sums.classes.argmax(axis=0) + 1, dtype=np.int64)
         table["confidence"] = np.clip(sums.classes.sum(axis=0) / area, 0.0, 1.0)
     if len(sums.entropy):
-        table["entropy"] = sums.entropy[0] / area
+        table["uncertainty"] = sums.entropy[0] / area
     for name, total, count in zip(channel_names, sums.intensity, sums.finite, strict=True):
         table[_free_name(f"mean_{name}", table)] = np.divide(
             total, count, out=np.full(len(total), np.nan), where=count > 0
