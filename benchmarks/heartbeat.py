@@ -48,6 +48,9 @@ def main() -> int:
         help="pause training in its turns, to see what the measurement itself is good to",
     )
     parser.add_argument(
+        "--live", action="store_true", help="train with the live switch on, without a budget"
+    )
+    parser.add_argument(
         "--still",
         type=float,
         default=0.0,
@@ -167,7 +170,7 @@ class Hand:
 
         viewer, widget = window.viewer, window.widget
         self.viewer, self.widget = viewer, widget
-        self._mouse = window.mouse()
+        self.mouse = window.mouse()
         self.rng = np.random.default_rng(seed)
         self.strokes = self.ticks = 0
         self._still_ticks = round(still_s * STROKES_A_SECOND)
@@ -213,11 +216,11 @@ class Hand:
 
     def stroke(self) -> None:
         """Paint one stroke with the mouse."""
-        width, height = self._mouse.canvas.width(), self._mouse.canvas.height()
+        width, height = self.mouse.canvas.width(), self.mouse.canvas.height()
         start = self.rng.uniform([0.3 * width, 0.3 * height], [0.7 * width, 0.7 * height])
         step = self.rng.uniform(-15, 15, size=2)
         # Without a pause: the hand must not hold the window up.
-        self._mouse.drag([tuple(start + number * step) for number in range(3)], pause_s=0.0)
+        self.mouse.drag([tuple(start + number * step) for number in range(3)], pause_s=0.0)
         self.strokes += 1
 
 
@@ -274,13 +277,13 @@ class Turns:
     def _begin(self) -> None:
         self._steps.clear()
         self._window.part("time_budget_spin").setValue(36000)
-        self._window.click("train_button")
+        self._window.click("live_button" if self._args.live else "train_button")
         wait(lambda: self._steps and self._steps[-1] > 2)
         if self._args.paused:
             self._window.click("pause_button")
 
     def _end(self) -> None:
-        self._window.click("stop_button")
+        self._window.click("live_button" if self._args.live else "stop_button")
         wait(lambda: self._window.idle() and self._window.part("train_button").isEnabled())
 
 

@@ -29,6 +29,9 @@ from benchmarks.three_rounds import NewUser  # noqa: E402
 from benchmarks.window import SIZE, Mouse, Window, live, of_its_own, wait  # noqa: E402
 
 from napari_impartial import samples  # noqa: E402
+from napari_impartial.core.review.spot_check import PlaneLabels  # noqa: E402
+from napari_impartial.core.review.spot_truth import answers_from_truth  # noqa: E402
+from napari_impartial.session.session import Activity  # noqa: E402
 
 FILM = ROOT / "docs" / "images" / "film.gif"
 # Large enough to read the bar, small enough for a page.
@@ -98,6 +101,11 @@ class Film:
         live(0.1)
         go(places[-1])
         self.shoot(0.3)
+
+    def hold(self, seconds: float, every_s: float = 1.0) -> None:
+        """Take pictures for a while."""
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() > end, every_s)
 
     def until(self, condition: Callable[[], bool], every_s: float = 3.0) -> None:
         """Take pictures until something is true."""
@@ -180,7 +188,41 @@ def shoot_all(window: Window, film: Film, user: NewUser, seconds: float) -> None
     window.settle()
     window.viewer.fit_to_view()
     live(1)
-    film.say("And so on, until it is good enough, which the program helps to judge.", 5)
+    film.say("Live: paint, and the outlines follow.", 3)
+    film.click("live_button")
+    wait(lambda: session.activity is Activity.TRAINING)
+    user.paint_background()
+    mouse.key("w")
+    left = [int(cell) for cell in cells if cell not in user.painted]
+    for cell in left[:3]:
+        user.paint_cell(cell)
+        film.hold(4)
+    film.click("live_button")
+    wait(lambda: not session.busy)
+    window.settle()
+    film.say("Is it good enough? A random sample of objects and places, one key each.", 3)
+    _judge(window, film, user.truth)
+    film.say("Precision, recall, counts, how sure each is, and a sentence for Methods.", 6)
+
+
+def _judge(window: Window, film: Film, truth: np.ndarray) -> None:
+    """Judge a sample by the truth, the first ones slowly."""
+    widget = window.widget
+    for name, step in widget.steps.items():
+        step.set_open(name == "check")
+    live(0.5)
+    film.click("spot_check_draw")
+    control = widget.spot_check
+    planes = [PlaneLabels(0, widget.session.plane.instances)]
+    answers = answers_from_truth(control.sample.check, planes, [truth])
+    while control.at is not None:
+        if control.at < 6 or control.at % 10 == 0:
+            window.settle()
+            film.shoot(1)
+        control.answer(answers[control.at])
+        live(0.05)
+    window.viewer.fit_to_view()
+    window.settle()
 
 
 def main() -> None:
