@@ -68,7 +68,7 @@ def test_by_hand() -> None:
         "area_px": [8, 1],
         "class": [2, 2],
         "confidence": [0.8, 0.8],
-        "entropy": [0.25, 0.75],
+        "uncertainty": [0.25, 0.75],
         "mean_dapi": [6, 14],
         "mean_ramp": [1.5 * 8 + 2.5, 38],
         "bbox_y0": [1, 4],

@@ -36,7 +36,7 @@ COLUMNS: dict[str, str] = {
     "object, from 0 to 1 (sure).",
     "doubt": "How likely it is that this is not one whole cell, as its outline, its seams and its "
     "size tell: from 0 (sure) to 1.",
-    "entropy": "How unsure the model is, on average over the object, from 0 (sure) to 1.",
+    "uncertainty": "How unsure the model is, on average over the object, from 0 (sure) to 1.",
     "mean_<channel>": "Mean brightness of the object in this channel, in the image's own units.",
     "major_axis_px": "Length, in pixels, of the ellipse that is spread as the object is.",
     "minor_axis_px": "Width, in pixels, of the ellipse that is spread as the object is.",
@@ -156,7 +156,7 @@ def to_table(
     if len(sums.doubt):
         table["doubt"] = np.clip(sums.doubt[0] / area, 0.0, 1.0)
     if len(sums.entropy):
-        table["entropy"] = sums.entropy[0] / area
+        table["uncertainty"] = sums.entropy[0] / area
     for name, total, count in zip(channel_names, sums.intensity, sums.finite, strict=True):
         table[_free_name(f"mean_{name}", table)] = np.divide(
             total, count, out=np.full(len(total), np.nan), where=count > 0
