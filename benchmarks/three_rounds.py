@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from benchmarks.window import Window, live, of_its_own, wait
 from napari_impartial.core.config import PRESETS, SuggestionConfig
 from napari_impartial.core.data.image import Image
-from napari_impartial.core.data.scribbles import BACKGROUND, annotate_cells, simulate
+from napari_impartial.core.data.mask_scribbles import annotate_cells, simulate
+from napari_impartial.core.data.scribbles import BACKGROUND
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.experiments.dataset import samples_in, samples_with_truth

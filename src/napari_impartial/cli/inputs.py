@@ -240,7 +240,8 @@ def read_scribbles(
     """
     if path.suffix.lower() in REGION_SUFFIXES:
         return _read_regions(path, image)
-    from napari_impartial.core.data.scribbles import from_instances, from_labels
+    from napari_impartial.core.data.mask_scribbles import from_instances
+    from napari_impartial.core.data.scribbles import from_labels
     from napari_impartial.io.labels import open_labels, transposed
     from napari_impartial.io.ome_zarr import is_zarr
 
@@ -298,7 +299,7 @@ def _check_kind(
 
 def _read_regions(path: Path, image: ImageFile) -> list[Scribbles]:
     """Read outlined cells as scribbles, plane by plane."""
-    from napari_impartial.core.data.scribbles import from_instances
+    from napari_impartial.core.data.mask_scribbles import from_instances
     from napari_impartial.io.region_files import read_regions
     from napari_impartial.io.regions import rasterise
 

@@ -22,12 +22,12 @@ from qtpy.QtWidgets import (
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.table_filter import SIGNS, Condition
 from napari_impartial.gui.keybindings import key_hint, with_key
-from napari_impartial.gui.result.export_button import ExportButton
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.gui.widgets.histogram import Histogram
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.text_labels import REVIEWED, REVIEWED_TIP, line
 
+from .export_button import ExportButton
 from .filter_row import FilterRow
 from .object_table import VERDICT, ObjectTable, Table
 
