@@ -23,7 +23,6 @@ _LINES, _SLOPPY = ("lines", "sloppy-lines"), ("sloppy", "sloppy-lines")
 _SLOPPY_PX = 2.0
 _CELLS_PER_SPOT = 10
 _STROKE_PX = (15, 40)
-_EIGHT = np.ones((3, 3), dtype=bool)
 
 
 def from_instances(partial_masks: Any) -> Scribbles:
