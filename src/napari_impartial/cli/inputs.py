@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_impartial.core.errors import ImPartialError, note
+from napari_impartial.core.words import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +70,7 @@ class Reading:
         n = self.files_per_image
         if len(paths) % n:
             raise ImPartialError(
-                f"{_count(len(paths), 'image file')} cannot be {n} for each image; "
+                f"{count(len(paths), 'image file')} cannot be {n} for each image; "
                 "give the channels of each image in turn, or correct --files-per-image."
             )
         return [tuple(paths[i : i + n]) for i in range(0, len(paths), n)]
@@ -150,7 +151,7 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
     for path, part in zip(paths, parts, strict=True):
         if len(part) != len(parts[0]):
             raise ImPartialError(
-                f"{path} has {_count(len(part), 'plane')}, {paths[0]} has {len(parts[0])}; "
+                f"{path} has {count(len(part), 'plane')}, {paths[0]} has {len(parts[0])}; "
                 "files that are channels of one image need the same planes."
             )
     planes = [join_channels(images) for images in zip(*parts, strict=True)]
@@ -381,13 +382,9 @@ def check_one_each(images: Sequence[object], scribbles: Sequence[Path]) -> None:
     """
     if len(images) != len(scribbles):
         raise ImPartialError(
-            f"{_count(len(images), 'image')} but {_count(len(scribbles), 'scribble file')}; "
+            f"{count(len(images), 'image')} but {count(len(scribbles), 'scribble file')}; "
             "give one scribble file for each image, in the same order."
         )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("s" if number != 1 else "")
 
 
 def check_distinct(names: Sequence[str], option: str) -> None:

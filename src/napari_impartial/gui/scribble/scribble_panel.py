@@ -15,9 +15,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, Scribbles
+from napari_impartial.core.words import count
 from napari_impartial.gui.layers.scribble_layers import COLOURS, class_name
 from napari_impartial.gui.widgets.collapsible_step import Step
-from napari_impartial.gui.widgets.text_labels import count, explained, line, tell
+from napari_impartial.gui.widgets.text_labels import explained, line, tell
 
 from .brush_row import BrushRow
 
