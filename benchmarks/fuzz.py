@@ -293,7 +293,7 @@ def _pixels(folder: Path, picture: Any) -> Iterator[Path]:
 
 def _model(folder: Path) -> Path:
     from napari_impartial.core import api, config
-    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.data.mask_scribbles import simulate
     from napari_impartial.core.data.synthetic_tissue import tissue
     from napari_impartial.core.network.model_file import save_model
 

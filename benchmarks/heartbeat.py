@@ -291,7 +291,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Open the window, do all turns and return the figures."""
     import numpy as np
 
-    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.data.mask_scribbles import simulate
     from napari_impartial.core.data.synthetic_tissue import tissue
 
     made = tissue(shape=(args.size, args.size), n_channels=2, seed=0)

@@ -25,7 +25,7 @@ import numpy as np
 
 from napari_impartial.cli.main import main as command_line
 from napari_impartial.core import atomic_write
-from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.network.model_file import load_model
 from napari_impartial.io import read_images, read_labels, write_tiff

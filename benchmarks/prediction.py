@@ -20,7 +20,7 @@ from napari_impartial.core.data.synthetic_tissue import tissue
 
 def model_of(preset: str) -> Any:
     """Return a model of that preset after one step."""
-    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.data.mask_scribbles import simulate
     from napari_impartial.core.training.fit import fit
 
     settings = get_preset(preset)

@@ -64,7 +64,7 @@ def main() -> int:
 
 def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Open the window, train, and pan with either hand."""
-    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.data.mask_scribbles import simulate
     from napari_impartial.core.data.synthetic_tissue import tissue
 
     made = tissue(shape=(args.size, args.size), n_channels=2, seed=0)

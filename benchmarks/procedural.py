@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_impartial.core.data.image import Image, normalize
-from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import (
     Cells,
     consecutive,

@@ -33,7 +33,8 @@ from scipy import ndimage
 from benchmarks.window import PATIENCE_S, Window, live, of_its_own, wait
 from napari_impartial.core.config import PRESETS, SuggestionConfig
 from napari_impartial.core.data.image import Image
-from napari_impartial.core.data.scribbles import BACKGROUND, annotate_cells, simulate
+from napari_impartial.core.data.mask_scribbles import annotate_cells, simulate
+from napari_impartial.core.data.scribbles import BACKGROUND
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.experiments.dataset import samples_in, samples_with_truth

@@ -24,7 +24,7 @@ _LOOKS = 20
 
 def rate(peak: Row, preset: str, seconds: float) -> list[Row]:
     """Rate of the training loop, data and validation included."""
-    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.data.mask_scribbles import simulate
     from napari_impartial.core.training.fit import fit
 
     settings = get_preset(preset)

@@ -42,7 +42,7 @@ def tiny_tissue() -> Tissue:
 @pytest.fixture(scope="session")
 def tiny_scribbles(tiny_tissue: Tissue) -> Scribbles:
     """Strokes in about a third of the tiny tissue's cells."""
-    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.data.mask_scribbles import simulate
 
     scribbles, _ = simulate(tiny_tissue.truth, 0.34, np.random.default_rng(1))
     return scribbles

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from napari_impartial.cli.main import main
-from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
 from napari_impartial.io import write_tiff
 

@@ -15,7 +15,7 @@ from skimage.draw import disk
 
 from napari_impartial.cli.inputs import ImageFile, read_image_file, read_scribbles
 from napari_impartial.cli.main import main
-from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.mask_scribbles import simulate
 
 from .conftest import FEW, Trained
 

@@ -20,7 +20,7 @@ import tifffile
 from napari_impartial.cli import train
 from napari_impartial.cli.main import build_parser, main
 from napari_impartial.core.config import PRESETS
-from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.instances.cutter import to_instances
 from napari_impartial.core.instances.metrics import evaluate

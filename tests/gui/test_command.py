@@ -20,11 +20,8 @@ from napari_impartial.core.config import InstanceConfig, PredictionConfig, get_p
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import read_card
 from napari_impartial.gui.layers import Source
-from napari_impartial.gui.session.headless_command import (
-    Training,
-    prediction_command,
-    training_command,
-)
+from napari_impartial.gui.session.headless_command import prediction_command, training_command
+from napari_impartial.gui.train.training_set import Training
 
 
 def run(text: str, folder: Path) -> None:

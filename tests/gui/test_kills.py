@@ -64,7 +64,7 @@ def model(tmp_path: Path, tiny_tissue: Any) -> Path:
     """Train a real, tiny model, to be the model of each round."""
     from napari_impartial.core.api import train
     from napari_impartial.core.config import ModelConfig, TrainingConfig
-    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.data.mask_scribbles import simulate
     from napari_impartial.core.network.model_file import save_model
 
     scribbles, _ = simulate(tiny_tissue.truth, 0.3, np.random.default_rng(0))

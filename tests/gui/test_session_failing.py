@@ -83,7 +83,7 @@ def trained(widget: Any, scribbled: Any, tiny_tissue: Any) -> Path:
     """Finish a round with a real, tiny model; returns the model's file."""
     from napari_impartial.core.api import train
     from napari_impartial.core.config import ModelConfig, TrainingConfig
-    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.data.mask_scribbles import simulate
     from napari_impartial.core.network.model_card import read_card
     from napari_impartial.core.network.model_file import save_model
 

@@ -26,7 +26,7 @@ from napari_impartial.core.config import (
     TrainingConfig,
 )
 from napari_impartial.core.data.image import normalize
-from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import to_instances

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_impartial.core.errors import ImPartialError, note
+from napari_impartial.core.words import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +70,7 @@ class Reading:
         n = self.files_per_image
         if len(paths) % n:
             raise ImPartialError(
-                f"{_count(len(paths), 'image file')} cannot be {n} for each image; "
+                f"{count(len(paths), 'image file')} cannot be {n} for each image; "
                 "give the channels of each image in turn, or correct --files-per-image."
             )
         return [tuple(paths[i : i + n]) for i in range(0, len(paths), n)]
@@ -150,7 +151,7 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
     for path, part in zip(paths, parts, strict=True):
         if len(part) != len(parts[0]):
             raise ImPartialError(
-                f"{path} has {_count(len(part), 'plane')}, {paths[0]} has {len(parts[0])}; "
+                f"{path} has {count(len(part), 'plane')}, {paths[0]} has {len(parts[0])}; "
                 "files that are channels of one image need the same planes."
             )
     planes = [join_channels(images) for images in zip(*parts, strict=True)]
@@ -240,7 +241,8 @@ def read_scribbles(
     """
     if path.suffix.lower() in REGION_SUFFIXES:
         return _read_regions(path, image)
-    from napari_impartial.core.data.scribbles import from_instances, from_labels
+    from napari_impartial.core.data.mask_scribbles import from_instances
+    from napari_impartial.core.data.scribbles import from_labels
     from napari_impartial.io.labels import open_labels, transposed
     from napari_impartial.io.ome_zarr import is_zarr
 
@@ -298,7 +300,7 @@ def _check_kind(
 
 def _read_regions(path: Path, image: ImageFile) -> list[Scribbles]:
     """Read outlined cells as scribbles, plane by plane."""
-    from napari_impartial.core.data.scribbles import from_instances
+    from napari_impartial.core.data.mask_scribbles import from_instances
     from napari_impartial.io.region_files import read_regions
     from napari_impartial.io.regions import rasterise
 
@@ -380,13 +382,9 @@ def check_one_each(images: Sequence[object], scribbles: Sequence[Path]) -> None:
     """
     if len(images) != len(scribbles):
         raise ImPartialError(
-            f"{_count(len(images), 'image')} but {_count(len(scribbles), 'scribble file')}; "
+            f"{count(len(images), 'image')} but {count(len(scribbles), 'scribble file')}; "
             "give one scribble file for each image, in the same order."
         )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("s" if number != 1 else "")
 
 
 def check_distinct(names: Sequence[str], option: str) -> None:

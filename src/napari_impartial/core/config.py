@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 STROKE_STYLES = ("outlines", "lines", "sloppy", "sloppy-lines")
-"""What a simulated annotator paints; see :func:`napari_impartial.core.data.scribbles.simulate`."""
+"""What a simulated annotator paints; see :func:`.data.mask_scribbles.simulate`."""
 
 POOLINGS = ("cells", "authors")
 """How figures of merit are taken together over images; see

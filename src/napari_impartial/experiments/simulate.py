@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
     from napari_impartial.cli.inputs import check_distinct, check_not_inputs, stem
-    from napari_impartial.core.data.scribbles import simulate
+    from napari_impartial.core.data.mask_scribbles import simulate
     from napari_impartial.io import write_tiff
     from napari_impartial.io.labels import open_labels
 

@@ -10,13 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_impartial.core.config import STROKE_STYLES
-from napari_impartial.core.data.scribbles import (
-    BACKGROUND,
-    NOT_ANNOTATED,
-    Scribbles,
-    annotate_cells,
-    simulate,
-)
+from napari_impartial.core.data.mask_scribbles import annotate_cells, simulate
+from napari_impartial.core.data.scribbles import BACKGROUND, NOT_ANNOTATED, Scribbles
 
 Place = tuple[int, int, int]
 """Index of an image, row and column."""

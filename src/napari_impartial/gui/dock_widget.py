@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
 from napari_impartial.core.training.messages import TrainingProgress
+from napari_impartial.core.words import count
 from napari_impartial.session.rounds import Round
 from napari_impartial.session.session import Activity
 from napari_impartial.session.status_text import no_suggestions, stale_results, status
@@ -56,7 +57,7 @@ from .train.train_panel import TrainingChoice, TrainPanel
 from .train.training import TrainingControl
 from .widgets.collapsible_step import Step, VerticalScrollArea, stacked
 from .widgets.keyboard_focus import FOCUS_STYLE
-from .widgets.text_labels import count, duration
+from .widgets.text_labels import duration
 from .wiring import Refinement
 
 _RESTS = "Live rests: nothing new was painted for a while. It goes on with your next stroke."

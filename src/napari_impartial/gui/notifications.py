@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from napari.utils.notifications import show_error, show_info, show_warning
 
+from napari_impartial.core.errors import ImPartialWarning
 from napari_impartial.worker.messages import Failed
 
-__all__ = ["show_error", "show_failure", "show_info", "show_warning"]
+__all__ = ["notes_shown", "show_error", "show_failure", "show_info", "show_warning"]
 
 _LOG = logging.getLogger("napari_impartial")
 
@@ -41,3 +45,16 @@ def show_failure(failure: Failed, doing: str) -> None:
     else:
         reason = "Something went wrong while {doing}: " + failure.message.replace("{", "(")
     show_error(f"{reason.format(doing=doing)} {_SAFE}")
+
+
+@contextmanager
+def notes_shown() -> Iterator[None]:
+    """Show the program's own notes as notifications."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", ImPartialWarning)
+        yield
+    for one in found:
+        if issubclass(one.category, ImPartialWarning):
+            show_warning(str(one.message))
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)

@@ -42,7 +42,9 @@ class Refinement(QObject):
         self._rounds_panel = rounds_panel
         self._places: list[Place] = []
         self._shown_review: Review | None = None
-        self.rounds = RoundControl(workspace, results, self)
+        self.rounds = RoundControl(
+            workspace, results.review, results.suggestions, results.predict, self
+        )
         self._wire()
 
     def let_go(self) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from napari_impartial.core.words import count
+
 
 @dataclass(frozen=True, eq=False)
 class Content:
@@ -68,8 +70,4 @@ class Stack:
             return "1 plane"
         nouns = {"T": "time point", "Z": "slice"}
         lengths = dict(zip(self.axes, self.shape, strict=True))
-        return " of ".join(_count(lengths[a], nouns[a]) for a in "TZ" if a in lengths)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("s" if number != 1 else "")
+        return " of ".join(count(lengths[a], nouns[a]) for a in "TZ" if a in lengths)

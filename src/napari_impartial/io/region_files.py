@@ -9,6 +9,9 @@ from .geojson import read_geojson
 from .regions import Region
 from .rois import read_rois
 
+KINDS = "Outlined objects (*.zip *.roi *.geojson *.json)"
+"""Choice of a file dialog."""
+
 
 def read_regions(path: str | os.PathLike[str]) -> list[Region]:
     """Read the outlined objects of an ImageJ ROI file or a GeoJSON file.

@@ -22,6 +22,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import entropy
 from napari_impartial.core.review.round_changes import UNKNOWN
+from napari_impartial.core.words import count
 
 Part = TypeVar("Part")
 
@@ -252,9 +253,9 @@ class SavedSession:
     def summary(self) -> str:
         """Say in a few words what there is."""
         scribbled = sum(image.scribbles is not None for image in self.images)
-        words = [_count(len(self.images), "image"), f"{scribbled} with scribbles"]
+        words = [count(len(self.images), "image"), f"{scribbled} with scribbles"]
         if self.rounds:
-            words.append(_count(len(self.rounds), "round") + " of training")
+            words.append(count(len(self.rounds), "round") + " of training")
         return ", ".join(words)
 
 
@@ -352,7 +353,3 @@ def _value(hint: Any, value: Any, place: str, losses: list[str] | None) -> Any:
             shown = f"{shown[:_LONGEST_VALUE_SHOWN]}..."
         raise ImPartialError(f"The session is damaged: {place} is {shown}.")
     return value
-
-
-def _count(n: int, noun: str) -> str:
-    return f"1 {noun}" if n == 1 else f"{n} {noun}s"

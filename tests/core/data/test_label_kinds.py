@@ -11,7 +11,7 @@ from napari_impartial.core.data.label_kinds import (
     looks_like_strokes,
     pieces_of_one,
 )
-from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import Tissue
 
 

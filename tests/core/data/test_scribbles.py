@@ -8,16 +8,14 @@ from scipy import ndimage
 from skimage.draw import disk
 
 from napari_impartial.core.config import STROKE_STYLES
+from napari_impartial.core.data.mask_scribbles import annotate_cells, from_instances, simulate
 from napari_impartial.core.data.scribbles import (
     BACKGROUND,
     FOREGROUND,
     Scribbles,
-    annotate_cells,
     check_trainable,
-    from_instances,
     from_labels,
     merge,
-    simulate,
 )
 from napari_impartial.core.errors import ImPartialError
 

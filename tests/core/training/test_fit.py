@@ -45,7 +45,8 @@ from napari_impartial.core.training.messages import (
 )
 from napari_impartial.core.training.preview import Previewer
 from napari_impartial.core.training.preview_budget import Look, PreviewBudget
-from napari_impartial.core.training.trainer import Clock, Trainer
+from napari_impartial.core.training.schedule import Clock
+from napari_impartial.core.training.trainer import Trainer
 
 SMALL = ModelConfig(base_features=8, depth=2)
 QUICK = TrainingConfig(patch_size=32, max_steps=12, validation_fraction=0.0)

@@ -17,7 +17,7 @@ import torch
 from napari_impartial.cli.main import main
 from napari_impartial.core.config import TrainingConfig
 from napari_impartial.core.data.image import Image
-from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.experiments.baselines import cellpose

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_impartial.core.data.scribbles import Scribbles, simulate
+from napari_impartial.core.data.mask_scribbles import simulate
+from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.experiments.baselines.partial_masks import (

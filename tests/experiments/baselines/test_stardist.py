@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_impartial.core.config import TrainingConfig
-from napari_impartial.core.data.scribbles import simulate
+from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.experiments.baselines import stardist

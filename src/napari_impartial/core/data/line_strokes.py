@@ -1,7 +1,6 @@
 """Lines, as most people annotate: one along each of some cells, one in the background by each.
 
-Simulated from complete labels; :func:`napari_impartial.core.data.scribbles.simulate` chooses the
-cells.
+Simulated from complete labels; :func:`.mask_scribbles.simulate` chooses the cells.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from skimage.measure import label as connected
 from napari_impartial.core.errors import ImPartialError
 
 from .image import Image
-from .scribbles import Scribbles, simulate
+from .mask_scribbles import simulate
+from .scribbles import Scribbles
 
 Float = NDArray[np.float32]
 

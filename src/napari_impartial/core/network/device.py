@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.words import count
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -118,8 +119,7 @@ def describe_devices() -> list[tuple[str, str]]:
     if torch.backends.mps.is_available() and not why_unusable("mps"):
         found.append(("mps", "Apple GPU"))
     kind = "bfloat16" if _cpu_has_bfloat16() else "float32"
-    n = torch.get_num_threads()
-    cores = "1 core" if n == 1 else f"{n} cores"
+    cores = count(torch.get_num_threads(), "core")
     found.append(("cpu", ", ".join([cores, kind, *_memory()])))
     return found
 

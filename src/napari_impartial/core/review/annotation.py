@@ -9,13 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_impartial.core.data.scribbles import (
-    BACKGROUND,
-    FOREGROUND,
-    NOT_ANNOTATED,
-    Scribbles,
-    from_instances,
-)
+from napari_impartial.core.data.mask_scribbles import from_instances
+from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED, Scribbles
 from napari_impartial.core.errors import ImPartialError
 
 from .review import Labels, Mask, Region, Review, Verdict
@@ -47,7 +42,7 @@ def background_stroke(labels: Labels, region: Region) -> Mask:
 def annotation(review: Review, labels: Labels) -> Scribbles:
     """Turn decisions into scribbles.
 
-    A corrected object gives what a drawn mask gives (:func:`scribbles.from_instances`):
+    A corrected object gives what a drawn mask gives (:func:`mask_scribbles.from_instances`):
     foreground inside, background round it, but no background where another object is
     shown. An accepted one gives foreground alone: its outline is still the model's, and a
     ring round it would teach the model its own opinion. Erased pixels are background.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,19 +28,10 @@ from napari_impartial.core.data.channels import is_generic
 from napari_impartial.core.data.image import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
 from napari_impartial.core.data.scribbles import Scribbles, check_trainable
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.network.blind_spot import BlindSpotBatch, hide_pixels
 from napari_impartial.core.network.device import (
-    computing_in,
     memory_format,
     resolve_device,
     resolve_precision,
-)
-from napari_impartial.core.network.losses import (
-    class_counts,
-    component_means,
-    reconstruction_loss,
-    scribble_loss,
-    total_variation_loss,
 )
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.network.model_file import TrainedModel
@@ -50,10 +40,12 @@ from napari_impartial.core.network.warm_start import first_weights, mix, start
 
 from .checks import check_channels, check_data, check_settings, check_shapes, class_names
 from .ema import WeightAverage, gather_statistics
+from .joint_loss import JointLoss
 from .messages import Losses, TrainingProgress, mean_losses
 from .multiscale_check import contradicts
 from .parallel_gradients import Gradients
-from .patches import Patches, PatchSampler
+from .patches import PatchSampler
+from .schedule import Clock, Schedule
 from .side_by_side import threads_each
 from .stroke_check import StrokeReport, check_strokes
 
@@ -64,35 +56,8 @@ _PATIENCE = 4
 # Unaugmented patches that normalization statistics are taken from: for weights that are handed
 # out, and for a look in passing.
 _CALIBRATION_PATCHES, PASSING_CALIBRATION_PATCHES = 48, 16
-_WARM_UP = 0.05
 # Rise of the held-out loss over its best from which the last weights are given up.
 _TOLERATED_RISE = 1.5
-# The paper's schedule: 0.96 times the rate every two epochs, of which there are about 200. What
-# an epoch of random patches is, is left open: here, so many steps, that is a 200th of the budget.
-_PAPER_DECAY, _PAPER_DECAY_EPOCHS, _PAPER_EPOCHS = 0.96, 2, 200
-# Of the highest rate, for as long as a training goes on; reached after so many steps.
-_STEADY, _STEADY_FROM_STEP = 0.3, 10
-
-
-class Clock:
-    """Counts seconds of work, without pauses."""
-
-    def __init__(self) -> None:
-        self._spent = 0.0
-        self._since: float | None = time.perf_counter()
-
-    def seconds(self) -> float:
-        """Seconds counted so far."""
-        running = 0.0 if self._since is None else time.perf_counter() - self._since
-        return self._spent + running
-
-    def stop(self) -> None:
-        """Hold the count."""
-        self._spent, self._since = self.seconds(), None
-
-    def start(self) -> None:
-        """Go on counting."""
-        self._since = time.perf_counter()
 
 
 class Trainer:
@@ -108,6 +73,7 @@ class Trainer:
         kinds: Sequence[str] = (),
     ) -> None:
         self.clock = Clock()
+        self.schedule = Schedule(training, self.clock)
         self.config, self.model_config, self.init = training, model, init
         self._preset = get_preset(training.preset)
         n_classes = check_data(images, scribbles, init)
@@ -120,6 +86,7 @@ class Trainer:
         self.channel_names = init.card.channel_names if init and is_generic(names) else names
         self.device = resolve_device(training.device)
         self.precision = resolve_precision(training.precision, self.device)
+        self.loss = JointLoss(training, n_classes, self.precision, self.device)
         self.normalized = [self.prepare(image) for image in images]
         self.rng = np.random.default_rng(training.seed)
         self.generator = torch.Generator(self.device).manual_seed(training.seed)
@@ -171,7 +138,7 @@ class Trainer:
         patches = self.sampler.sample(self.rng)
         scale = self.scaler.scale(torch.ones((), device=self.device))
         over_batch = self.config.class_balance == "batch"
-        gradients, losses = self.gradients.of(patches, self._losses, scale, over_batch)
+        gradients, losses = self.gradients.of(patches, self.loss, scale, over_batch)
         for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
             parameter.grad = _laid_out_like(parameter, gradient)
         self.scaler.step(self.optimizer)
@@ -188,10 +155,8 @@ class Trainer:
             )
 
     def fraction(self) -> float:
-        """Share of the budget spent, 0 to 1: by steps where these are limited, else by time."""
-        if self.config.max_steps:
-            return min(self.steps / self.config.max_steps, 1.0)
-        return min(self.clock.seconds() / self.config.time_budget_s, 1.0)
+        """Share of the budget spent, 0 to 1."""
+        return self.schedule.fraction(self.steps)
 
     @property
     def looks_again(self) -> bool:
@@ -213,23 +178,8 @@ class Trainer:
         return self.validations - self.best_validation >= _PATIENCE
 
     def learning_rate(self) -> float:
-        """Return the rate for the next step.
-
-        ``budget`` rises over the first twentieth of the budget and then falls to zero
-        along a cosine; ``exponential`` is the paper's decay of 0.96 every two epochs, an epoch
-        being a two-hundredth of the budget: the last rate is 0.018 of the first;
-        ``steady`` stays as it is after the first steps.
-        """
-        peak = self.config.learning_rate
-        if self.config.schedule == "steady":
-            return peak * _STEADY * min(1.0, (self.steps + 1) / _STEADY_FROM_STEP)
-        if self.config.schedule == "exponential":
-            epoch = min(int(self.fraction() * _PAPER_EPOCHS), _PAPER_EPOCHS - 1)
-            return peak * float(_PAPER_DECAY ** (epoch // _PAPER_DECAY_EPOCHS))
-        done = self.fraction()
-        if done < _WARM_UP:
-            return peak * max(done / _WARM_UP, 0.05)
-        return peak * max(0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))), 1e-3)
+        """Return the rate for the next step."""
+        return self.schedule.learning_rate(self.steps)
 
     def validation_due(self) -> bool:
         """Return whether it is time to look at the held-out patches."""
@@ -250,7 +200,7 @@ class Trainer:
             # The same pixels are hidden at each look, so that the looks compare.
             generator = torch.Generator(self.device).manual_seed(self.config.seed)
             found = [
-                Losses(*self._losses(self.average.network, batch, generator)[1].tolist())
+                Losses(*self.loss(self.average.network, batch, generator)[1].tolist())
                 for batch in batches
             ]
             shares = np.array([len(batch.images) for batch in batches], dtype=np.float64)
@@ -406,56 +356,6 @@ class Trainer:
         labels = [drawn.labels for drawn in self.scribbles]
         network, instances = self.average.network, self._preset.instances
         return check_strokes(network, self.normalized, labels, config, instances)
-
-    def _losses(
-        self,
-        network: UNet,
-        patches: Patches,
-        generator: torch.Generator,
-        scribbled: float = 1.0,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the joint loss (paper, eq. 3), and with its parts; see :data:`.LossFunction`.
-
-        The latter are the fields of :class:`.Losses`.
-        """
-        config = self.config
-        reconstruct = config.objective != "scribble" and config.reconstruction_weight > 0
-        if reconstruct:
-            batch = hide_pixels(
-                patches.images,
-                config.blind_spot_fraction,
-                config.blind_spot_window,
-                generator,
-                config.blind_spot_channels == "separately",
-            )
-        else:
-            batch = BlindSpotBatch(patches.images, patches.images, patches.labels < 0)
-        x = batch.masked_input.contiguous(memory_format=memory_format(self.device))
-        with computing_in(self.precision, self.device):
-            logits, means = network(x)
-        log_p = network.log_probability(logits)
-        zero = logits.new_zeros(())
-        scribble = reconstruction = variation = zero
-        if config.objective != "reconstruction":
-            counts = None
-            if config.class_balance == "batch":
-                whole = patches.labels if patches.batch_labels is None else patches.batch_labels
-                counts = class_counts(whole, self.n_classes)
-            scribble = scribbled * scribble_loss(log_p, patches.labels, counts)
-        if reconstruct:
-            membership = logits.softmax(dim=1)
-            colours = component_means(means, membership)
-            reconstruction = reconstruction_loss(
-                batch.target, membership, colours, batch.mask, config.reconstruction
-            )
-        if config.total_variation_weight > 0:
-            variation = total_variation_loss(log_p.exp())
-        total = (
-            config.scribble_weight * scribble
-            + config.reconstruction_weight * reconstruction
-            + config.total_variation_weight * variation
-        )
-        return total, torch.stack([total, scribble, reconstruction, variation]).detach()
 
     def _optimizer(self) -> torch.optim.Optimizer:
         kind = torch.optim.AdamW if self.config.optimizer == "adamw" else torch.optim.Adam

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_KINDS = {"T": ("time point", "time points"), "Z": ("slice", "slices")}
+from napari_impartial.core.words import count
+
+_KINDS = {"T": "time point", "Z": "slice"}
 
 
 def explain_axes(axes: str, shape: Sequence[int], several_layers: bool = False) -> str:
@@ -28,11 +30,11 @@ def explain_axes(axes: str, shape: Sequence[int], several_layers: bool = False) 
     length = dict(zip(axes, shape, strict=True))
     size = f"{length['Y']} x {length['X']} px"
     n = length.get("C", 1)
-    channels = "1 channel" if n == 1 else f"{n} channels"
+    channels = count(n, "channel")
     if several_layers:
         # Without it this would contradict the table, which lists the channels of all layers.
         channels += " in this layer"
-    stacked = [f"{_count(length[a], *_KINDS[a])} ({a})" for a in "TZ" if a in axes]
+    stacked = [f"{count(length[a], _KINDS[a])} ({a})" for a in "TZ" if a in axes]
     if not stacked:
         if several_layers and n == 1:
             return f"One picture of {size} in each layer."
@@ -52,7 +54,3 @@ def other_readings(axes: str, shape: Sequence[int]) -> list[tuple[str, str]]:
         return []
     others = [a for a in "ZTC" if a not in axes]
     return [(axes.replace(doubtful, other), words[other]) for other in others]
-
-
-def _count(n: int, one: str, many: str) -> str:
-    return f"1 {one}" if n == 1 else f"{n} {many}"

@@ -60,7 +60,7 @@ def import_rois(path: str = "") -> None:
     if viewer is None:
         return
     if not path:
-        from .readers_writers import KINDS
+        from napari_impartial.io.region_files import KINDS
 
         path, _ = QFileDialog.getOpenFileName(None, "Import outlines as labels", "", KINDS)
     if path:

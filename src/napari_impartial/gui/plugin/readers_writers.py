@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import napari
 import numpy as np
 from napari.layers import Image as ImageLayer
 
-from napari_impartial.core.errors import ImPartialError, ImPartialWarning
+from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import notifications
 from napari_impartial.gui.layers.image_source import axes_of, data_of
 from napari_impartial.io.outlines import write_geojson, write_roi_zip
@@ -23,9 +21,6 @@ from napari_impartial.io.regions import Region, planes_needed, rasterise, reach
 from napari_impartial.io.rois import is_hidden
 
 LayerData = tuple[Any, dict[str, Any], str]
-
-KINDS = "Outlined objects (*.zip *.roi *.geojson *.json)"
-"""What a dialog offers."""
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
@@ -47,26 +42,13 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
         return None
 
 
-@contextmanager
-def notes_shown() -> Iterator[None]:
-    """Show the program's own notes as notifications."""
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always", ImPartialWarning)
-        yield
-    for one in found:
-        if issubclass(one.category, ImPartialWarning):
-            notifications.show_warning(str(one.message))
-        else:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-
-
 def read_rois(path: str) -> list[LayerData]:
     """Return the areas of a file of outlines as labels, plane by plane.
 
     They lie on the pixels and planes of the selected Image layer; where none is, or it is too
     small to be theirs, on as many as they need. Names, classes and measurements become features.
     """
-    with notes_shown():
+    with notifications.notes_shown():
         regions = read_regions(path)
     extent = reach(regions)
     axes, lengths = planes_needed(regions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +23,11 @@ from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Latest
 from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.gui.result.prediction import ResultControl
+from napari_impartial.gui.review.review import ReviewControl
 from napari_impartial.session.plane import PlaneKey
 from napari_impartial.session.rounds import Round
+
+from .suggestions import SuggestionControl
 
 # Objects are compared once the slider that cut them rests, and they have been measured.
 _PAUSE_MS = 600
@@ -85,12 +88,18 @@ class RoundControl(QObject):
     comparison_ended = Signal()
 
     def __init__(
-        self, workspace: Workspace, results: ResultControl, parent: QObject | None = None
+        self,
+        workspace: Workspace,
+        review: ReviewControl,
+        suggestions: SuggestionControl,
+        predict: Callable[[], None],
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._workspace = workspace
         self._session = workspace.session
-        self._results = results
+        self._review, self._suggestions = review, suggestions
+        self._predict = predict
         self._chosen: int | None = None
         # The image whose changes are shown.
         self._showing: int | None = None
@@ -111,7 +120,7 @@ class RoundControl(QObject):
         """Take note of a new round."""
         self._pack()
         # What is suggested is an earlier round's now, and has to say so.
-        self._results.suggestions.refresh()
+        self._suggestions.refresh()
         self.judged.emit("")
         self.compared.emit("")
         self.changed.emit()
@@ -158,7 +167,7 @@ class RoundControl(QObject):
         if not to.model_path.is_file():
             notifications.show_error(f"The model of round {number} is no longer there.")
             return
-        self._results.review.collect_all()
+        self._review.collect_all()
         self._end()
         replaced = session.go_back(to)
         # An image may be of another size than it was then.
@@ -168,18 +177,18 @@ class RoundControl(QObject):
             for role in (Role.PROBABILITY, Role.UNCERTAINTY):
                 self._workspace.results.blank(self._workspace.sources[key], index, role)
             if session.images[key].plane(index).cut is None:
-                self._results.review.show_none(key, index)
+                self._review.show_none(key, index)
         for (key, index), plane in session.planes():
             if plane.cut is not None and plane.instances is not None:
-                self._results.review.show(key, index, plane.instances)
-        self._results.suggestions.refresh()
+                self._review.show(key, index, plane.instances)
+        self._suggestions.refresh()
         self._pack()
         self.judged.emit("")
         self.compared.emit("")
         self.changed.emit()
         # For the heatmap, the suggestions and the sliders; the objects are there already.
         if not session.missing_for_prediction():
-            self._results.predict()
+            self._predict()
 
     def _since(self, number: int | None) -> Round | None:
         """Return the round to compare with: that number, or the one before the current."""

@@ -10,12 +10,12 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_impartial.gui.keybindings import key_hint, with_key
+from napari_impartial.gui.widgets.buttons import make_button
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.text_labels import lines_high
 
@@ -52,27 +52,27 @@ class RefinePanel(QWidget):
         self._list.setAccessibleName("Suggestions")
         self._list.setToolTip("Places where strokes promise most; click one to go there.")
         self._list.setFixedHeight(lines_high(self._list, 6))
-        self._next = self._button(
+        self._next = make_button(
             with_key("Next place", "next_place"),
             "next_button",
             "Go to the next place, with the brush in hand. Paint there, then train. "
             + key_hint("next_place"),
             self.go_next,
         )
-        self._previous = self._button(
+        self._previous = make_button(
             "Previous",
             "previous_button",
             f"Go back to the place before. {key_hint('previous_place')}",
             self.go_previous,
         )
-        self._fine = self._button(
+        self._fine = make_button(
             with_key("Looks fine", "looks_fine"),
             "fine_button",
             "Nothing to paint here: the place is not suggested again unless what the model says "
             f"of it changes a lot. Goes on to the next place. {key_hint('looks_fine')}",
             self.looks_fine,
         )
-        self._undo = self._button(
+        self._undo = make_button(
             with_key("Undo", "undo_decision"), "undo_fine_button", "", self.undo_wanted.emit
         )
         self.at_hand = QWidget(self)
@@ -191,10 +191,3 @@ class RefinePanel(QWidget):
         set_enabled(self._previous, left)
         row = self.value()
         set_enabled(self._fine, row is not None and not self._is_done(row))
-
-    def _button(self, text: str, name: str, tip: str, act: Any) -> QPushButton:
-        button = QPushButton(text)
-        button.setObjectName(name)
-        button.setToolTip(tip)
-        button.clicked.connect(lambda _=False: act())
-        return button

@@ -20,6 +20,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.network.model_card import copy_with_card
 from napari_impartial.core.prediction.result import Prediction
+from napari_impartial.core.words import count
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Source
@@ -196,9 +197,9 @@ class ExportControl(QObject):
         if there and not self._may_replace(there):
             return
         n, left = len(found), len(self._session.images) - len(found)
-        done = f"The objects of {_images(n)} were written to {folder}."
+        done = f"The objects of {count(n, 'image')} were written to {folder}."
         if left:
-            done += f" Left out: {_images(left)} without objects."
+            done += f" Left out: {count(left, 'image')} without objects."
         done += self._otherwise_cut(keys)
         self._run(partial(_write_all, found, folder), done, n)
 
@@ -347,7 +348,3 @@ def _told(write: Callable[[], Iterator[None]]) -> Callable[[], Any]:
         return ""
 
     return run
-
-
-def _images(n: int) -> str:
-    return "1 image" if n == 1 else f"{n} images"

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 
 from napari_impartial.core.config import InstanceConfig, validate
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.words import count
 from napari_impartial.gui.layers.outlines import CHOICES
 from napari_impartial.gui.review.object_table import Table
 from napari_impartial.gui.review.review_panel import ReviewPanel
@@ -131,7 +132,7 @@ class ResultPanel(QWidget):
 
     def set_count(self, n: int | None) -> None:
         """Show how many objects there are; None: nothing is predicted yet."""
-        self._count.setText("" if n is None else "1 object" if n == 1 else f"{n} objects")
+        self._count.setText("" if n is None else count(n, "object"))
         self._form.setEnabled(n is not None)
 
     def set_table(self, table: Table) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.data.stroke_report import StrokeReport
+from napari_impartial.core.words import count
 from napari_impartial.gui.bar import Remark
 from napari_impartial.gui.layers.camera import go_to
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.gui.widgets.text_labels import count
 from napari_impartial.session.plane import PlaneKey
 
 _EXTENT_PX = 200.0

@@ -22,12 +22,13 @@ from qtpy.QtWidgets import (
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.table_filter import SIGNS, Condition
 from napari_impartial.gui.keybindings import key_hint, with_key
-from napari_impartial.gui.result.export_button import ExportButton
 from napari_impartial.gui.timers import single_shot
+from napari_impartial.gui.widgets.buttons import make_button
 from napari_impartial.gui.widgets.histogram import Histogram
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.text_labels import REVIEWED, REVIEWED_TIP, line
 
+from .export_button import ExportButton
 from .filter_row import FilterRow
 from .object_table import VERDICT, ObjectTable, Table
 
@@ -155,21 +156,21 @@ class ReviewPanel(QWidget):
         self._note.hide()
 
     def _make_buttons(self) -> None:
-        self._accept = _button(
+        self._accept = make_button(
             with_key("Accept", "accept"),
             "accept_button",
             "Keep the selected objects as they are, whatever the sliders and later trainings "
             f"say; they become annotation. {key_hint('accept')}",
             self.accept,
         )
-        self._reject = _button(
+        self._reject = make_button(
             with_key("Reject", "reject"),
             "reject_button",
             "The selected objects are none: they go, and background is painted under them for "
             f"the next training. {key_hint('reject')}",
             self.reject,
         )
-        self._undo = _button(
+        self._undo = make_button(
             with_key("Undo", "undo_decision"), "undo_button", "", self.undo_wanted.emit
         )
         self._reviewed = QCheckBox(REVIEWED)
@@ -266,11 +267,3 @@ class ReviewPanel(QWidget):
     def _on_export(self, kind: str, path: Path) -> None:
         if kind == "table":
             self.export_wanted.emit(path, self.table.table_model().shown())
-
-
-def _button(text: str, name: str, tip: str, act: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda _=False: act())
-    return button

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
-    QPushButton,
     QSpinBox,
     QTableWidget,
     QTableWidgetItem,
@@ -23,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_impartial.core.config import SpotCheckConfig, parameters
 from napari_impartial.gui.keybindings import key_hint, with_key
+from napari_impartial.gui.widgets.buttons import make_button
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.save_dialog import ask_where
 from napari_impartial.gui.widgets.text_labels import explained, line, lines_high
@@ -174,14 +174,14 @@ class SpotCheckPanel(QWidget):
         self._number.setToolTip(told.tooltip)
         self._number.setRange(int(told.minimum or 0), int(told.maximum or 0))
         self._number.setValue(told.default)
-        self._draw = _button(
+        self._draw = make_button(
             "Draw a sample",
             "spot_check_draw",
             "Draw objects and places at random from all images that are predicted, and go to the "
             "first.",
             lambda: self.draw_wanted.emit(self._number.value()),
         )
-        self._resume = _button(
+        self._resume = make_button(
             "Go on",
             "spot_check_resume",
             "Go to the next object or place without a verdict.",
@@ -203,9 +203,9 @@ class SpotCheckPanel(QWidget):
     def _make_question(self) -> None:
         self._title = line("spot_check_title", "How far the sample is.")
         self._question = line("spot_check_question", "What is asked.")
-        self._right = _button("Right", "verdict_right_button", _TIP, lambda: self.answer(None))
+        self._right = make_button("Right", "verdict_right_button", _TIP, lambda: self.answer(None))
         self._numbers = [
-            _button(str(n), f"verdict_{n}_button", _TIP, lambda n=n: self.answer(n))
+            make_button(str(n), f"verdict_{n}_button", _TIP, partial(self.answer, n))
             for n in range(4)
         ]
         self._cells = QSpinBox()
@@ -214,22 +214,22 @@ class SpotCheckPanel(QWidget):
         self._cells.setToolTip("Where there are more cells: how many.")
         self._cells.setRange(0, _MOST_CELLS)
         self._cells.setValue(4)
-        take = _button(
+        take = make_button(
             "cells",
             "verdict_cells_button",
             "Take the number beside as the verdict.",
             lambda: self.answer(self._cells.value()),
         )
-        unsure = _button(
+        unsure = make_button(
             "Cannot tell", "verdict_unsure_button", "Leave this one out.", self.unsure.emit
         )
-        self._back = _button(
+        self._back = make_button(
             with_key("Back", "undo_decision"),
             "spot_check_back",
             f"Take the last verdict back. {key_hint('undo_decision')}",
             self.undo_wanted.emit,
         )
-        leave = _button(
+        leave = make_button(
             "Leave",
             "spot_check_leave",
             "Do something else; the verdicts are kept, and you can go on later.",
@@ -267,13 +267,13 @@ class SpotCheckPanel(QWidget):
         self._table.setFixedHeight(lines_high(self._table, _TABLE_LINES))
         self._methods = line("spot_check_methods", "For the Methods section of a paper.")
         self._methods.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._copy = _button(
+        self._copy = make_button(
             "Copy for Methods",
             "spot_check_copy",
             "Copy the sentences below for the Methods section of a paper.",
             self._copy_methods,
         )
-        export = _button(
+        export = make_button(
             "Export protocol...",
             "spot_check_export",
             "Save what was looked at and each verdict as a table (.csv). The command 'validate "
@@ -315,11 +315,3 @@ class SpotCheckPanel(QWidget):
         path = ask_where(self, "Export the protocol", "spot_check.csv", "Tables", ".csv")
         if path is not None:
             self.export_wanted.emit(Path(path))
-
-
-def _button(text: str, name: str, tip: str, act: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda _=False: act())
-    return button

@@ -9,9 +9,10 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
 from napari_impartial.core.data.scribbles import BACKGROUND
+from napari_impartial.core.words import count
 from napari_impartial.gui.keybindings import BRUSHES, key_hint, key_of
 from napari_impartial.gui.layers.scribble_layers import COLOURS
-from napari_impartial.gui.widgets.text_labels import count, line, tell
+from napari_impartial.gui.widgets.text_labels import line, tell
 from napari_impartial.session.class_names import LONGEST
 
 _NAME_TIP = "What these cells are called: in the model, in tables and in exported outlines. "

@@ -9,14 +9,13 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_impartial.core.data.label_kinds import looks_like_strokes
-from napari_impartial.core.data.scribbles import from_instances
+from napari_impartial.core.data.mask_scribbles import from_instances
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import notifications
 from napari_impartial.gui.layers.image_source import OURS, Source
 from napari_impartial.gui.layers.scribble_layers import is_scribble_name
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.gui.plugin.readers_writers import KINDS, notes_shown
-from napari_impartial.io.region_files import read_regions
+from napari_impartial.io.region_files import KINDS, read_regions
 from napari_impartial.io.regions import rasterise
 from napari_impartial.session.plane import PlaneIndex
 
@@ -116,7 +115,7 @@ def from_region_file(workspace: Workspace, path: str) -> None:
         notifications.show_warning("Choose the image that the cells belong to first.")
         return
     try:
-        with notes_shown():
+        with notifications.notes_shown():
             regions = read_regions(path)
         if not source.stack or not any(region.placed for region in regions):
             flat = [replace(r, z=None, t=None, position=None) for r in regions]

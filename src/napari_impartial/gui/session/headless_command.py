@@ -6,16 +6,13 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from napari.layers import Layer
 
 from napari_impartial.core.config import (
     InstanceConfig,
-    ModelConfig,
     PredictionConfig,
-    TrainingConfig,
     get_preset,
 )
 from napari_impartial.core.data.channels import is_generic, match_channels
@@ -24,32 +21,9 @@ from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.image_source import channel_name, names_of_channels
 from napari_impartial.gui.layers.scribble_layers import scribble_name
+from napari_impartial.gui.train.training_set import Training
 
 PROGRAM = "napari-impartial"
-
-
-@dataclass(frozen=True)
-class Training:
-    """A training as it was done.
-
-    Attributes
-    ----------
-    sources
-        The images that were trained on.
-    channel_names
-        Those of the model.
-    init
-        Model that it went on from.
-    class_names
-        Of the kinds of cell; empty where nobody gave one.
-    """
-
-    sources: tuple[Source, ...]
-    channel_names: tuple[str, ...]
-    model: ModelConfig
-    training: TrainingConfig
-    init: Path | None = None
-    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
 from napari_impartial.core.network.model_card import EXTENSION
+from napari_impartial.gui.widgets.buttons import make_button
 from napari_impartial.gui.widgets.save_dialog import ask_where
 
 _FILTER = f"ImPartial model (*{EXTENSION})"
@@ -32,19 +33,19 @@ class ModelRow(QWidget):
         super().__init__(parent)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
-        self._save = self._button(
+        self._save = make_button(
             "Save model...", "save_model_button", "Write the model to one file, to share or keep."
         )
-        self._load = self._button(
+        self._load = make_button(
             "Load model...", "load_model_button", "Use a model that was saved."
         )
-        self._command = self._button(
+        self._command = make_button(
             "Copy command",
             "copy_command_button",
             "Put the command that does the same without a window on the clipboard.",
         )
-        for button in (self._save, self._load, self._command):
-            layout.addWidget(button)
+        for part in (self._save, self._load, self._command):
+            layout.addWidget(part)
         self._save.clicked.connect(self._ask_where)
         self._load.clicked.connect(self._ask_which)
         self._command.clicked.connect(self.command_wanted)
@@ -54,12 +55,6 @@ class ModelRow(QWidget):
         self._save.setEnabled(has_model)
         self._load.setEnabled(not busy)
         self._command.setEnabled(has_model)
-
-    def _button(self, text: str, name: str, tip: str) -> QPushButton:
-        button = QPushButton(text)
-        button.setObjectName(name)
-        button.setToolTip(tip)
-        return button
 
     def _ask_where(self) -> None:
         path = ask_where(self, "Save model", f"model{EXTENSION}", "ImPartial model", EXTENSION)

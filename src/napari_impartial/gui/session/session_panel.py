@@ -13,11 +13,11 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_impartial.gui.widgets.buttons import make_button
 from napari_impartial.gui.widgets.text_labels import line
 from napari_impartial.session import locations as places
 
@@ -46,8 +46,8 @@ class SessionPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._folder = self._last_time = ""
-        self._save = _button("Save session...", "save_session_button", _SAVE_TIP)
-        self._open = _button("Open session", "open_session_button", _OPEN_TIP)
+        self._save = make_button("Save session...", "save_session_button", _SAVE_TIP)
+        self._open = make_button("Open session", "open_session_button", _OPEN_TIP)
         self._choices = QMenu(self)
         self._choices.setObjectName("open_session_menu")
         self._choices.setToolTipsVisible(True)
@@ -142,10 +142,10 @@ class RestoreLine(QFrame):
         self.setObjectName("restore_line")
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self._text = line("restore_label", "A session that ended before it was closed.")
-        self._restore = _button(
+        self._restore = make_button(
             "Restore", "restore_button", "Bring this session back, and go on where it ended."
         )
-        self._discard = _button(
+        self._discard = make_button(
             "Discard",
             "discard_button",
             "Do not offer it again. It can be opened with Open session until five newer "
@@ -171,10 +171,3 @@ class RestoreLine(QFrame):
     def set_ready(self, busy: bool) -> None:
         """Enable what can work."""
         self._restore.setEnabled(not busy)
-
-
-def _button(text: str, name: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    return button

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_impartial.core.config import PRESETS, TrainingConfig, parameters
 from napari_impartial.core.training.messages import TrainingProgress
 from napari_impartial.gui.keybindings import key_hint, with_key
+from napari_impartial.gui.widgets.buttons import make_button
 from napari_impartial.gui.widgets.collapsible_step import Step, stacked
 from napari_impartial.gui.widgets.config_form import labelled
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
@@ -246,24 +246,18 @@ class TrainPanel(QWidget):
         return box
 
     def _make_buttons(self) -> None:
-        def button(text: str, name: str, tip: str) -> QPushButton:
-            made = QPushButton(text)
-            made.setObjectName(name)
-            made.setToolTip(tip)
-            return made
-
-        self._train = button(with_key("Train", "train"), "train_button", _BEGIN_TIP)
-        self._start_over = button(
+        self._train = make_button(with_key("Train", "train"), "train_button", _BEGIN_TIP)
+        self._start_over = make_button(
             "Start over",
             "start_over_button",
             "Forget what was learned so far, and learn anew from all strokes that there are now. "
             "The rounds so far can be gone back to.",
         )
-        self._live = button("Live", "live_button", _LIVE_TIP)
+        self._live = make_button("Live", "live_button", _LIVE_TIP)
         self._live.setCheckable(True)
-        self._pause = button("Pause", "pause_button", "Hold training; the time stands still.")
+        self._pause = make_button("Pause", "pause_button", "Hold training; the time stands still.")
         self._pause.setCheckable(True)
-        self._stop = button(
+        self._stop = make_button(
             "Stop",
             "stop_button",
             "End training now and use what has been learned so far; or give a prediction up.",

@@ -18,7 +18,6 @@ from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.gui.session.headless_command import Training
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.plane import TrainingItem
 from napari_impartial.session.session import Activity
@@ -26,7 +25,7 @@ from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 
 from .previews import PreviewControl
-from .training_set import join
+from .training_set import Training, join
 
 # Whoever goes through a table decides on an object a second or faster; what that teaches
 # is worked out for all of a plane.

@@ -1,16 +1,43 @@
-"""Annotation made while training runs, as far as that training can take it."""
+"""A training as it was begun, and annotation made while it runs, as far as it can take that."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from napari_impartial.core.config import ModelConfig, TrainingConfig
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.session.plane import TrainingItem
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training as it was done.
+
+    Attributes
+    ----------
+    sources
+        The images that were trained on.
+    channel_names
+        Those of the model.
+    init
+        Model that it went on from.
+    class_names
+        Of the kinds of cell; empty where nobody gave one.
+    """
+
+    sources: tuple[Source, ...]
+    channel_names: tuple[str, ...]
+    model: ModelConfig
+    training: TrainingConfig
+    init: Path | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,6 @@ REVIEWED_TIP = (
 STALE_TIP = ". Predict all renews what another model predicted."
 
 
-def count(n: int, noun: str) -> str:
-    """Return a number of things in words."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 def duration(seconds: float) -> str:
     """Return a time as people say it, such as ``40 s``, ``5 min`` or ``1.5 h``."""
     if seconds < 90:

@@ -1,0 +1,8 @@
+"""Numbers in words, the same wherever something is told."""
+
+from __future__ import annotations
+
+
+def count(n: int, noun: str) -> str:
+    """Return a number of things in words, such as ``1 image`` or ``3 images``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
