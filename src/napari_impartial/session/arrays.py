@@ -68,7 +68,7 @@ def digest_of(plane: npt.NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def _add(digest: hashlib._Hash, page: npt.NDArray[Any]) -> None:
+def _add(digest: hashlib.blake2b, page: npt.NDArray[Any]) -> None:
     """Add a page to what is hashed; the same bytes as another type are another page."""
     digest.update(f"{page.shape} {page.dtype}".encode())
     digest.update(page.data)
