@@ -53,6 +53,8 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
         np.eye(7, dtype=bool),
         np.zeros((0, 5), np.uint8),
         np.arange(5.0),
+        np.arange(5.0)[:, None],
+        np.arange(12, dtype=">u2").reshape(3, 4),
     ],
     ids=lambda a: f"{a.dtype}{a.shape}",
 )
@@ -471,9 +473,13 @@ def test_an_array_of_other_content_is_told(tmp_path: Path) -> None:
     array = np.random.default_rng(0).random((3, 400, 300)).astype(np.float32)
     SessionFolder(tmp_path).write({"a": Kept(array)})
     (file,) = (tmp_path / "arrays").iterdir()
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    # The same bytes, said to be whole numbers; and other bytes.
+    tifffile.imwrite(file, array.view(np.uint32), photometric="minisblack", metadata=None)
+    with pytest.raises(ImPartialError, match="is truncated or damaged"):
+        SessionFolder(tmp_path).read()["a"].load()
+    other = array.copy()
+    other[1, 200, 100] += 1
+    tifffile.imwrite(file, other, photometric="minisblack", metadata=None)
     with pytest.raises(ImPartialError, match="is truncated or damaged"):
         SessionFolder(tmp_path).read()["a"].load()
     # As the first programs wrote it, which kept no digests.

@@ -68,13 +68,19 @@ def digest_of(plane: npt.NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
+def _add(digest: hashlib.blake2b, page: npt.NDArray[Any]) -> None:
+    """Add a page to what is hashed; the same bytes as another type are another page."""
+    digest.update(f"{page.shape} {page.dtype}".encode())
+    digest.update(page.data)
+
+
 def write_pages(path: Path, array: Any) -> str:
     """Write an array page by page, so that one that is not in memory need not fit there.
 
     Returns
     -------
     str
-        What its bytes hash to.
+        What it hashes to.
     """
     digest = hashlib.blake2b(digest_size=16)
     # Colours and other last axes belong to the page: pages of a few pixels are slow.
@@ -86,7 +92,7 @@ def write_pages(path: Path, array: Any) -> str:
             page = storable(np.ascontiguousarray(array[place]))
             page = page.reshape(len(page), -1)
             page = page.astype(page.dtype.newbyteorder("="), copy=False)
-            digest.update(page.data)
+            _add(digest, page)
             file.write(page, photometric="minisblack", metadata=None, contiguous=False)
     return digest.hexdigest()
 
@@ -97,7 +103,7 @@ def read_pages(path: Path, n_pixels: int, digest: str | None = None) -> npt.NDAr
     Raises
     ------
     ImPartialError
-        If it does not, or its bytes do not hash to `digest`; the first sessions have none.
+        If it does not, or does not hash to `digest`; the first sessions have none.
     """
     try:
         check_pages(path)
@@ -113,7 +119,7 @@ def read_pages(path: Path, n_pixels: int, digest: str | None = None) -> npt.NDAr
         if digest is not None:
             found = hashlib.blake2b(digest_size=16)
             for page in read:
-                found.update(page.data)
+                _add(found, page)
             if found.hexdigest() != digest:
                 raise ValueError("other content")
         return read[0] if len(read) == 1 else np.stack(read)
