@@ -72,7 +72,8 @@ def judge(
     """Cut one map and hold its uncertainty against the truth."""
     cutter = Cutter(foreground, card)
     labels = cutter.cut(config)
-    unsure, doubt = entropy(np.stack([1 - foreground, foreground])), cutter.doubt(labels, config)
+    unsure, doubt = entropy(np.stack([1 - foreground, foreground])), cutter.doubt(config)
+    assert doubt is not None
     maps = np.stack([unsure, doubt, 1 - (1 - unsure) * (1 - doubt)]).astype(np.float64)
     known, right = matched_pairs(truth, labels)
     found = np.unique(labels)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.review.review import Review, accept, collect, reject
 from napari_impartial.session.plane import Plane
 from napari_impartial.session.session import Session
@@ -82,3 +83,26 @@ def test_the_list_of_rounds_counts_objects_corrected_out_of_view() -> None:
     other.set_review(reject(other.review, cut(), [1])[0])
     assert session.rounds.objects(now, session.planes()) == 5
     assert session.images[1].tally.objects == 2
+
+
+def test_doubt_follows_decisions_and_their_undoing() -> None:
+    plane = Plane()
+    labels = np.zeros((6, 8), np.int32)
+    labels[1:3, 1:3], labels[1:3, 5:7] = 1, 2
+    doubt = np.full(labels.shape, 0.5, np.float32)
+    sure = np.zeros(labels.shape, np.float32)
+    plane.set_prediction(Prediction(np.stack([1 - sure, sure]), sure, sure, None, 0), 1)
+    plane.set_cut(labels, doubt=doubt)
+    np.testing.assert_array_equal(plane.heat, doubt)
+    before = plane.review
+    plane.set_review(accept(before, labels, [1], lambda _: 2), labels)
+    assert plane.heat[labels == 1].max() == 0.0
+    assert plane.heat[labels == 2].min() == 0.5
+    review, left = reject(plane.review, labels, [2])
+    plane.set_review(review, left)
+    assert plane.heat[labels > 0].max() == 0.0
+    plane.set_review(before, labels)
+    np.testing.assert_array_equal(plane.heat, doubt)
+    plane.set_cut(labels)
+    assert plane.doubt is None
+    assert plane.heat is plane.prediction.entropy

@@ -114,7 +114,9 @@ def usual(folder: Path, threads: Engine) -> str:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"split": "watershed", "grow_px": 2}, {"split": "components"}], ids=str
+    "settings",
+    [{}, {"grow_px": 2}, {"split": "watershed", "grow_px": 2}, {"split": "components"}],
+    ids=str,
 )
 def test_blocks_give_what_the_whole_gives(
     settings: dict[str, Any], folder: Path, threads: Engine
@@ -131,7 +133,7 @@ def test_blocks_give_what_the_whole_gives(
     np.testing.assert_allclose(maps.array[0], prediction.probability[1], atol=1e-5)
     np.testing.assert_allclose(maps.array[1], prediction.entropy, atol=1e-5)
     assert (maps.pixel_size, maps.pixel_unit) == ((0.5, 0.5), "µm")
-    doubt = prediction.cutter.doubt(found, InstanceConfig(**settings))
+    doubt = prediction.cutter.doubt(InstanceConfig(**settings))
     table = measure(found, image, prediction.probability, prediction.entropy, (), doubt)
     with open(done.table, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

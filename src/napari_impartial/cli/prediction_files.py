@@ -102,6 +102,7 @@ def predict_file(
             prediction.entropy,
             model.card.class_names[1:],
             objects.doubt,
+            drawn,
         )
         tables.append(table)
         found, _ = find_places(prediction, objects, drawn, settings.suggestions, image=plane.name)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psygnal import Signal
 
+from napari_impartial.core.data.class_names import (
+    check_name,
+    class_names,
+    is_usual,
+    same_name,
+    usual_name,
+)
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND
 from napari_impartial.core.errors import ImPartialError
 
-LONGEST = 40
-"""Characters of a name, at most."""
-
-# Names that training makes up where nobody gave one.
-_MADE_UP = re.compile(r"foreground( \d+)?")
+# Labels of scribbles are small; a damaged file may say anything.
+_LARGEST_LABEL = 255
 
 
 class ClassNames:
     """Names of the kinds of cell, by the label that they are painted with.
+
+    What somebody typed comes first, then what the present model calls a kind, then the usual name.
 
     Signals
     -------
@@ -30,22 +35,27 @@ class ClassNames:
     changed = Signal()
 
     def __init__(self) -> None:
-        self._given: dict[int, str] = {}
+        self._typed: dict[int, str] = {}
+        self._of_model: dict[int, str] = {}
 
     def of(self, label: int) -> str:
         """Return what a class is called."""
-        usual = "Background" if label == BACKGROUND else "Cell"
-        return self._given.get(label) or (
-            usual if label <= FOREGROUND else f"{usual} {label - BACKGROUND}"
-        )
+        return self._typed.get(label) or self._of_model.get(label) or usual_name(label)
 
     def kinds(self, n_classes: int) -> tuple[str, ...]:
         """Return the names of the kinds of cell of a network with so many classes."""
         return tuple(map(self.of, range(FOREGROUND, n_classes + 1)))
 
     def given(self, n_classes: int) -> tuple[str, ...]:
-        """Return the same for a model's card; empty where nobody gave a name."""
-        return tuple(self._given.get(label, "") for label in range(FOREGROUND, n_classes + 1))
+        """Return the same; empty where a kind has its usual name."""
+        labels = range(FOREGROUND, n_classes + 1)
+        return tuple(
+            "" if self.of(label) == usual_name(label) else self.of(label) for label in labels
+        )
+
+    def card(self, n_classes: int) -> tuple[str, ...]:
+        """Return the names of all classes, background first, for a model's card."""
+        return class_names(n_classes, self.given(n_classes))
 
     def give(self, label: int, name: str) -> None:
         """Call a kind of cell something else; by an empty name what it is usually called.
@@ -53,39 +63,54 @@ class ClassNames:
         Raises
         ------
         ImPartialError
-            If another class is called so.
+            If it cannot be a name, or another class is called so.
         """
-        name = " ".join(name.split())[:LONGEST].strip()
-        if name and any(
-            self.of(other).casefold() == name.casefold()
-            for other in range(BACKGROUND, max(9, label + 1, *self._given, 0))
-            if other != label
-        ):
+        name = check_name(name) or usual_name(label)
+        others = {BACKGROUND, *range(FOREGROUND, 9), *self._typed, *self._of_model} - {label}
+        if any(same_name(self.of(other), name) for other in others):
             raise ImPartialError(f"Another class is called '{name}'; give each its own name.")
-        if name == self.of(label):
-            return
-        self._given[label] = name
-        if not name:
-            del self._given[label]
+        if name != self.of(label):
+            self._typed[label] = name
+            self.changed.emit()
+
+    def follow_model(self, kinds: Sequence[str]) -> None:
+        """Take over the names of a model's kinds of cell, but for those that nobody gave."""
+        labels = range(FOREGROUND, FOREGROUND + len(kinds))
+        before = self._of_model
+        self._of_model = {
+            label: name
+            for label, name in zip(labels, kinds, strict=True)
+            if not is_usual(label, name)
+        }
+        # Where the user calls another kind so, theirs wins.
+        for label in [*self._of_model]:
+            if any(k != label and same_name(n, self.of(label)) for k, n in self._typed.items()):
+                self._of_model.pop(label)
+        if self._of_model != before:
+            self.changed.emit()
+
+    def clear(self) -> None:
+        """Forget all names."""
+        self._typed, self._of_model = {}, {}
         self.changed.emit()
 
-    def adopt(self, kinds: Sequence[str]) -> None:
-        """Take over the names of a model's kinds of cell where nobody gave others."""
-        for label, name in enumerate(kinds, start=FOREGROUND):
-            if label not in self._given and not _MADE_UP.fullmatch(name):
-                try:
-                    self.give(label, name)
-                except ImPartialError:
-                    continue  # what the user called another one so
-
     def save(self) -> dict[str, str]:
-        """Return the names, for a session's file."""
-        return {str(label): name for label, name in sorted(self._given.items())}
+        """Return what was typed, for a session's file."""
+        return {str(label): name for label, name in sorted(self._typed.items())}
 
     def restore(self, saved: Any) -> None:
-        """Take over the names of a session's file."""
-        self._given.clear()
-        for label, name in saved.items() if isinstance(saved, Mapping) else ():
-            if label.isdecimal() and int(label) >= FOREGROUND and isinstance(name, str):
-                self.give(int(label), name)
+        """Take over the names of a session's file, as far as they can be names."""
+        self._typed = {}
+        for key, name in saved.items() if isinstance(saved, Mapping) else ():
+            if not (isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 4):
+                continue
+            label = int(key)
+            if not FOREGROUND <= label <= _LARGEST_LABEL or not isinstance(name, str):
+                continue
+            if any(same_name(name, other) for other in self._typed.values()):
+                continue
+            try:
+                self._typed[label] = check_name(name) or usual_name(label)
+            except ImPartialError:
+                continue
         self.changed.emit()

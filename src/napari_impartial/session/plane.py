@@ -13,7 +13,7 @@ from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles, merge
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import count_objects
-from napari_impartial.core.instances.doubt import Doubt
+from napari_impartial.core.instances.doubt import Doubt, settled
 from napari_impartial.core.prediction.dismissed import Dismissal
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.segment import heatmap
@@ -104,16 +104,22 @@ class Plane:
 
     @property
     def doubt(self) -> Doubt | None:
-        """Doubt about the objects, (Y, X), 0 to 1; None where they are only kept."""
-        return self._doubt
+        """Doubt about the objects, (Y, X), 0 to 1, decisions taken into account.
+
+        None where nobody knows: of objects that are only kept, or cut in a way without it.
+        """
+        if self._doubt is None or self.instances is None or not self._review:
+            return self._doubt
+        doubt = settled(self._doubt, self.instances, decided=self._review.kept)
+        for region in self._review.empty:
+            doubt[region.window][region.mask] = 0.0
+        return doubt
 
     @property
     def heat(self) -> Doubt:
         """How unsure pixels and objects of a plane that is predicted are, (Y, X), 0 to 1."""
         assert self._prediction is not None
-        if self._doubt is None:
-            return self._prediction.entropy
-        return heatmap(self._prediction, self._doubt)
+        return heatmap(self._prediction, self.doubt)
 
     @property
     def review(self) -> Review:
@@ -172,7 +178,8 @@ class Plane:
         n_objects : int, optional
             Number of `objects`, likewise.
         doubt : (Y, X) float32, optional
-            About them (:meth:`~napari_impartial.core.instances.cutter.Cutter.doubt`).
+            About them, without :attr:`review`
+            (:meth:`~napari_impartial.core.instances.cutter.Cutter.doubt`).
         """
         self._cut, self._cut_by, self._doubt = cut, by, doubt
         self._objects, self._n_objects = objects, n_objects

@@ -228,7 +228,9 @@ class Session:
         if not classes:
             return "Paint a few strokes first: in some cells and in the background."
         try:
-            check_trainable([Scribbles(np.array([sorted(classes)], dtype=np.uint8))])
+            check_trainable(
+                [Scribbles(np.array([sorted(classes)], dtype=np.uint8))], self.class_names.of
+            )
         except ImPartialError as error:
             return str(error)
         return ""
@@ -254,8 +256,7 @@ class Session:
         card = self.card
         if card is None:
             return None
-        kinds = zip(self.class_names.given(card.n_classes), card.class_names[1:], strict=True)
-        return replace(card, class_names=(card.class_names[0], *(a or b for a, b in kinds)))
+        return replace(card, class_names=self.class_names.card(card.n_classes))
 
     def missing_for_prediction(self, key: int | None = None) -> str:
         """Say what predicting an image still needs, in one sentence; empty if nothing.
@@ -278,12 +279,13 @@ class Session:
     def set_model(self, path: Path, card: ModelCard) -> None:
         """Make a model the current one that no round of this session made."""
         self.rounds.load(path, card, self.planes())
-        self.class_names.adopt(card.class_names[1:])
+        self.class_names.follow_model(card.class_names[1:])
         self.changed.emit()
 
     def forget_models(self) -> None:
         """Be without a model and rounds, as at the start."""
         self.rounds = Rounds()
+        self.class_names.clear()
         self.changed.emit()
 
     def add_round(

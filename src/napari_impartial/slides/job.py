@@ -29,6 +29,10 @@ BLOCK_PX, BLOCK_OF_MANY_CHANNELS_PX = 2048, 1024
 FEW_CHANNELS = 8
 
 
+LAYOUT = 2
+"""Number of the layout of a run's files; another one for each change of what they hold."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One image to predict.
@@ -61,6 +65,8 @@ class Job:
         Of OME-Zarr.
     store : str
         The store that is being written.
+    layout : int
+        Of the files that steps leave for each other; a run of another one begins anew.
     """
 
     paths: tuple[str, ...]
@@ -79,6 +85,7 @@ class Job:
     block_px: int
     version: str
     store: str
+    layout: int = LAYOUT
 
     @property
     def folder(self) -> Path:
@@ -111,6 +118,7 @@ def _job(text: str) -> Job:
         ("suggestions", SuggestionConfig),
     ):
         values[name] = kind(**values[name])
+    values.setdefault("layout", 1)
     plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     return Job(**plain)
 

@@ -114,7 +114,7 @@ def cut_block(text: str, plane: int, block: int) -> None:
         if drawn is not None and drawn.any():
             p = foreground(_maps(job, plane, seen))
             labels = impose(labels, p, find_strokes(drawn), job.instances.min_size_px)
-            doubt = settled(doubt, labels, drawn)
+            doubt = None if doubt is None else settled(doubt, labels, drawn)
         earlier = [
             other
             for other in _blocks_near(job, seen, 1)
@@ -125,6 +125,9 @@ def cut_block(text: str, plane: int, block: int) -> None:
         if not mine.reaches_edge or margin >= most:
             break
         margin = min(2 * margin, most)
+    known = {}
+    if doubt is not None:
+        known["doubt"] = np.rint(255 * doubt[_inside(blocks.core(block), seen)]).astype(np.uint8)
     box = ndimage.find_objects((mine.labels > 0).astype(np.uint8))
     y, x = box[0] if box else (slice(0, 0), slice(0, 0))
     corner = (seen[0].start + y.start, seen[1].start + x.start)
@@ -134,7 +137,7 @@ def cut_block(text: str, plane: int, block: int) -> None:
         corner=corner,
         count=mine.labels.max(initial=0),
         clipped=mine.clipped if mine.reaches_edge else 0,
-        doubt=np.rint(255 * doubt[_inside(blocks.core(block), seen)]).astype(np.uint8),
+        **known,
     )
 
 
@@ -168,7 +171,8 @@ def finish_block(text: str, plane: int, block: int) -> None:
         core_maps[-1],
         to_float32(source.read(plane, core)),
         _corner(core),
-        doubt[inside],
+        None if doubt is None else doubt[inside],
+        _annotated(job, plane, core),
     )
     places = [
         asdict(place_)
@@ -319,18 +323,20 @@ def _painted(
     return canvas
 
 
-def _doubt(job: Job, plane: int, area: Area) -> NDArray[np.float32]:
-    """Return how likely the objects of an area are wrong at each pixel; 0 where nobody knows."""
+def _doubt(job: Job, plane: int, area: Area) -> NDArray[np.float32] | None:
+    """Return how likely the objects of an area are wrong at each pixel, if the cut knows it."""
+    if job.instances.split != "automatic":
+        return None
     canvas = np.zeros((area[0].stop - area[0].start, area[1].stop - area[1].start), np.float32)
     for block in _blocks_near(job, area, 0):
         with np.load(place(job, "cut", plane, block, "npz"), allow_pickle=False) as file:
-            known = file["doubt"] if "doubt" in file.files else None
+            known = file["doubt"]
         core = blocks_of(job).core(block)
         both = [
             slice(max(a.start, b.start), min(a.stop, b.stop))
             for a, b in zip(core, area, strict=True)
         ]
-        if known is not None and all(part.start < part.stop for part in both):
+        if all(part.start < part.stop for part in both):
             y, x = both
             shared = (y, x)
             canvas[_inside(shared, area)] = known[_inside(shared, core)] / np.float32(255)
@@ -343,7 +349,7 @@ def _places(
     seen: Area,
     maps: NDArray[np.float32],
     labels: NDArray[np.int32],
-    doubt: NDArray[np.float32],
+    doubt: NDArray[np.float32] | None,
     side: int,
 ) -> list[Any]:
     """Suggest places of an area; twice as many as are wanted, since those outside are left out."""
@@ -352,7 +358,7 @@ def _places(
         job.suggestions, box_px=max(side, 8), count=min(2 * job.suggestions.count + 8, 500)
     )
     found = suggest(
-        1.0 - (1.0 - maps[-1]) * (1.0 - doubt),
+        maps[-1] if doubt is None else 1.0 - (1.0 - maps[-1]) * (1.0 - doubt),
         _annotated(job, plane, seen),
         config,
         probability=np.concatenate([1.0 - foreground(maps)[None], maps[:-1]]),

@@ -142,8 +142,8 @@ def test_check_trainable_counts_classes(several: list[Scribbles], classes: int) 
         ([_painted()], "Nothing is painted"),
         ([_painted(1), _painted(1)], "Only background is painted"),
         ([_painted(2)], "Only cells are painted"),
-        ([_painted(1, 3)], "Class 3 is painted but class 2 is not"),
-        ([_painted(1, 2, 5)], "Class 5 is painted but class 3 is not"),
+        ([_painted(1, 3)], "label 3 is painted but label 2 is not"),
+        ([_painted(1, 2, 5)], "label 5 is painted but label 3 is not"),
     ],
 )
 def test_check_trainable_says_what_is_missing(several: list[Scribbles], message: str) -> None:

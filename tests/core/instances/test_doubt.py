@@ -27,7 +27,8 @@ def cutter() -> Cutter:
 
 def test_odd_objects_and_what_may_be_missed_are_doubted_most(cutter: Cutter) -> None:
     labels = cutter.cut()
-    doubt = cutter.doubt(labels)
+    doubt = cutter.doubt()
+    assert doubt is not None
     assert doubt.shape == labels.shape
     assert doubt.dtype == np.float32
     assert 0.0 <= doubt.min() <= doubt.max() <= 1.0
@@ -43,14 +44,29 @@ def test_what_is_too_small_by_the_settings_was_not_missed(cutter: Cutter) -> Non
     config = InstanceConfig(min_size_px=600)
     labels = cutter.cut(config)
     assert labels[CENTRES[0]] == 0
-    assert cutter.doubt(labels, config)[CENTRES[0]] == 0.0
+    doubt = cutter.doubt(config)
+    assert doubt is not None
+    assert doubt[CENTRES[0]] == 0.0
 
 
 @pytest.mark.parametrize("split", ["watershed", "components"])
 def test_other_cuts_know_no_doubt(cutter: Cutter, split: str) -> None:
-    config = InstanceConfig(split=split)
-    assert not cutter.doubt(cutter.cut(config), config).any()
-    assert not Cutter(np.zeros((8, 9))).doubt(np.zeros((8, 9), np.int32)).any()
+    assert cutter.doubt(InstanceConfig(split=split)) is None
+
+
+def test_an_empty_map_is_not_doubted() -> None:
+    doubt = Cutter(np.zeros((8, 9))).doubt()
+    assert doubt is not None
+    assert not doubt.any()
+
+
+def test_gaps_between_sure_cells_are_no_missed_cells() -> None:
+    p = np.full((60, 90), 0.02, np.float32)
+    for centre in ((30, 20), (30, 45), (30, 70)):
+        p[disk(centre, 11)] = 0.97
+    doubt = Cutter(ndimage.gaussian_filter(p, 1.5)).doubt()
+    assert doubt is not None
+    assert doubt[:, 30:36].max() < 0.3
 
 
 def test_what_a_person_has_said_is_not_doubted() -> None:
@@ -59,6 +75,7 @@ def test_what_a_person_has_said_is_not_doubted() -> None:
     drawn = np.zeros(labels.shape, np.uint8)
     drawn[0, 0], drawn[1, 2] = 1, 3
     left = settled(doubt, labels, drawn, decided=[4, 99])
+    np.testing.assert_array_equal(settled(doubt, labels * 10**8, drawn, decided=[4 * 10**8]), left)
     assert left[0].tolist() == [0.0, 0.5, 0.5, 0.5]
     assert not left[1].any()
     assert not left[4].any()

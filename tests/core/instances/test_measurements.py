@@ -178,3 +178,15 @@ def test_maps_have_to_fit() -> None:
         measure(two_objects(), entropy=np.zeros((3, 3)))
     with pytest.raises(ImPartialError, match="whole numbers"):
         measure(np.zeros((3, 3)))
+
+
+def test_an_object_is_of_the_kind_that_is_painted_in_it() -> None:
+    labels = two_objects()
+    probability = np.stack([np.full(labels.shape, v) for v in (0.05, 0.9, 0.05)])
+    drawn = np.zeros(labels.shape, np.uint8)
+    drawn[1, 1:3], drawn[2, 1], drawn[0] = 3, 2, 1
+    names = ("Tumour", "T cell")
+    table = measure(labels, probability=probability, class_names=names, painted=drawn)
+    assert table["class_name"].tolist() == ["T cell", "Tumour"]
+    assert table["class"].tolist() == [2, 1]
+    assert table["class_probability"] == pytest.approx([0.05, 0.9])

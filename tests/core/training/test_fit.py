@@ -723,7 +723,7 @@ def test_any_number_of_channels_and_classes(channels: int) -> None:
     labels = np.zeros((40, 40), np.uint8)
     labels[5], labels[15], labels[25] = 1, 2, 3
     model = api.train([image], [Scribbles(labels)], replace(QUICK, max_steps=2), SMALL)
-    assert model.card.class_names == ("background", "foreground 1", "foreground 2")
+    assert model.card.class_names == ("background", "Cell", "Cell 2")
     assert api.predict(image, model).probability.shape == (3, 40, 40)
 
 
@@ -842,7 +842,9 @@ def test_kinds_of_cell_have_the_names_that_they_are_given(
     further = api.train(images, painted, QUICK, init=model)
     assert further.card.class_names == model.card.class_names
     other = api.train(images, painted, QUICK, init=model, class_names=("", "B cell"))
-    assert other.card.class_names == ("background", "foreground 1", "B cell")
+    assert other.card.class_names == ("background", "Tumour", "B cell")
+    some = api.train(images, painted, QUICK, init=model, class_names=("Neuron",))
+    assert some.card.class_names == ("background", "Neuron", "T cell")
 
 
 @pytest.mark.parametrize(
@@ -850,7 +852,12 @@ def test_kinds_of_cell_have_the_names_that_they_are_given(
     [
         (("a", "b", "c"), "3 kinds of cell are named .* but 2 are painted"),
         (("a", "a"), "Two classes are called 'a'"),
+        (("a", "A"), "Two classes are called 'A'"),
+        (("Cell 2",), "Two classes are called 'Cell 2'"),
         (("background",), "Two classes are called 'background'"),
+        (("-ve",), "begin with a letter or a digit"),
+        (("=1+1",), "begin with a letter or a digit"),
+        (("n" * 41,), "40 characters at most"),
     ],
 )
 def test_names_that_do_not_fit_are_refused_before_training(

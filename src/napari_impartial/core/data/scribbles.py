@@ -6,7 +6,7 @@ further foreground classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -123,13 +123,17 @@ def from_labels(labels: Any, image_shape: tuple[int, int]) -> Scribbles:
     return Scribbles(array.astype(np.uint8))
 
 
-def check_trainable(scribbles: Sequence[Scribbles]) -> int:
+def check_trainable(
+    scribbles: Sequence[Scribbles], name_of: Callable[[int], str] = "label {}".format
+) -> int:
     """Return the number of classes K if there is something of each to learn from.
 
     Parameters
     ----------
     scribbles
         Those of all images together; single images may lack a class, or be blank.
+    name_of
+        What a label is called.
 
     Raises
     ------
@@ -152,8 +156,8 @@ def check_trainable(scribbles: Sequence[Scribbles]) -> int:
     missing = sorted(set(range(1, n_classes + 1)) - painted)
     if missing:
         raise ImPartialError(
-            f"Class {n_classes} is painted but class {missing[0]} is not; paint it, or use "
-            "the labels without gaps."
+            f"Of the kinds of cell, {name_of(n_classes)} is painted but {name_of(missing[0])} is "
+            "not; paint it, or use the labels without gaps."
         )
     return n_classes
 

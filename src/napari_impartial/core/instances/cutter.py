@@ -112,27 +112,26 @@ class Cutter:
                 labels[strokes.background] = 0
         return np.asarray(labels, dtype=np.int32)
 
-    def doubt(self, labels: Instances, config: InstanceConfig | None = None) -> Probability:
+    def doubt(self, config: InstanceConfig | None = None) -> Probability | None:
         """Return how likely the cut is wrong at each pixel (:func:`.doubt.doubt_of`).
 
         Parameters
         ----------
-        labels : (Y, X) int32
-            What :meth:`cut` returned, with strokes or decisions laid over it or not.
         config : InstanceConfig, optional
-            That of the cut. Only the automatic cut knows doubt; that of others is 0.
+            That of the cut.
 
         Returns
         -------
-        (Y, X) float32
-            0 (sure) to 1.
+        (Y, X) float32 or None
+            0 (sure) to 1. None where the cut is not the automatic one, which alone knows doubt.
         """
         config = validate(config or InstanceConfig())
-        tree, scores = self._judged(config) if config.split == "automatic" else (None, None)
-        if tree is None or scores is None:
+        if config.split != "automatic":
+            return None
+        tree, scores = self._judged(config)
+        if tree is None:
             return np.zeros(self._p.shape, np.float32)
-        chosen = choose(tree, scores, config)
-        return doubt_of(tree, allowed(tree, scores, config), *chosen, labels)
+        return doubt_of(tree, allowed(tree, scores, config), *choose(tree, scores, config))
 
     def _smooth(self, sigma: float) -> Probability:
         if self._smoothed is None or self._smoothed[0] != sigma:

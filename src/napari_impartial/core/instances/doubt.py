@@ -17,13 +17,12 @@ def doubt_of(
     scores: npt.NDArray[np.float64],
     owner: npt.NDArray[np.int64],
     level: npt.NDArray[np.int64],
-    labels: npt.NDArray[np.integer],
 ) -> Doubt:
     """Return how likely a cut into candidates is wrong at each pixel.
 
-    Scores are the probabilities that candidates cover an object (:func:`.scoring.score`). In an
-    object the cut is wrong if this candidate does not; between objects it is if another one
-    there does.
+    Scores are the probabilities that candidates cover an object (:func:`.scoring.score`). Where one
+    was chosen, rim included, the cut is wrong if this candidate does not; elsewhere it is if
+    another one there does.
 
     Parameters
     ----------
@@ -33,8 +32,6 @@ def doubt_of(
         The chosen candidate that each hill belongs to, -1 for none (:func:`.selection.choose`).
     level : (N,) int64
         Index of the level that each is drawn at.
-    labels : (Y, X) integer array
-        The objects drawn; 0 between them.
 
     Returns
     -------
@@ -54,8 +51,9 @@ def doubt_of(
             np.maximum(best[node], best[above], out=best[node])
     of_best = np.zeros((n_hills + 1, len(LEVELS) + 1), np.float32)
     of_best[1:, 1:] = np.maximum.accumulate(best[:n_hills], axis=1)
-    inside, outside = of_chosen[tree.hills], of_best[tree.hills, tree.levels]
-    return np.asarray(np.where(labels > 0, inside, outside), dtype=np.float32)
+    owned = np.append(False, chosen)[tree.hills]
+    found = np.where(owned, of_chosen[tree.hills], of_best[tree.hills, tree.levels])
+    return np.asarray(found, dtype=np.float32)
 
 
 def settled(
@@ -78,11 +76,10 @@ def settled(
     decided : iterable of int
         Labels of objects.
     """
-    held = np.isin(np.arange(int(labels.max(initial=0)) + 1), list(decided))
+    held = set(decided)
     if annotated is not None:
-        held[labels[annotated > 1]] = True
-    held[0] = False
-    known = held[labels]
+        held |= set(np.unique(labels[annotated > 1]).tolist())
+    known = np.isin(labels, sorted(held - {0}))
     if annotated is not None:
         known |= annotated > 0
     return np.where(known, np.float32(0.0), doubt)

@@ -90,6 +90,7 @@ def measure(
     entropy: npt.NDArray[np.floating] | None = None,
     class_names: Sequence[str] = (),
     doubt: npt.NDArray[np.floating] | None = None,
+    painted: npt.NDArray[np.integer] | None = None,
 ) -> dict[str, Column]:
     """Measure each object.
 
@@ -110,6 +111,9 @@ def measure(
         several.
     doubt : (Y, X) array, optional
         Adds its mean over the object, 0 (sure) to 1.
+    painted : (Y, X) integer array, optional
+        Scribbles, 2 and up for the foreground classes: an object is of the class that most of
+        the painted pixels in it are of, whatever its probabilities say.
 
     Returns
     -------
@@ -123,13 +127,14 @@ def measure(
         If a map does not have the labels' shape.
     """
     labels = np.asarray(labels)
-    _check_shapes(labels, image, probability, entropy, doubt)
+    _check_shapes(labels, image, probability, entropy, doubt, painted)
     sums = add_up(
         labels,
         None if probability is None else probability[1:],
         entropy,
         None if image is None else image.channels,
         doubt=doubt,
+        painted=painted,
     )
     return to_table(sums, () if image is None else image.channel_names, class_names)
 
@@ -148,10 +153,15 @@ def to_table(
     }
     if len(sums.classes):
         kinds = sums.classes.argmax(axis=0)
+        if len(sums.painted):
+            said = sums.painted.max(axis=0) > 0
+            kinds = np.where(said, sums.painted.argmax(axis=0), kinds)
         table["class"] = np.asarray(kinds + 1, dtype=np.int64)
         if len(class_names) > 1:
             table["class_name"] = np.array(class_names, dtype=np.str_)[kinds]
-            table["class_probability"] = np.clip(sums.classes.max(axis=0) / area, 0.0, 1.0)
+            table["class_probability"] = np.clip(
+                np.take_along_axis(sums.classes, kinds[None], axis=0)[0] / area, 0.0, 1.0
+            )
         table["confidence"] = np.clip(sums.classes.sum(axis=0) / area, 0.0, 1.0)
     if len(sums.doubt):
         table["doubt"] = np.clip(sums.doubt[0] / area, 0.0, 1.0)
@@ -203,17 +213,19 @@ def _check_shapes(
     probability: npt.NDArray[np.floating] | None,
     entropy: npt.NDArray[np.floating] | None,
     doubt: npt.NDArray[np.floating] | None,
+    painted: npt.NDArray[np.integer] | None,
 ) -> None:
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
         raise ImPartialError(
             f"Objects are measured in a (Y, X) image of whole numbers; this one has shape "
             f"{labels.shape} and type {labels.dtype}."
         )
-    maps = {
+    maps: dict[str, npt.NDArray[np.generic] | None] = {
         "image": None if image is None else image.channels,
         "probability map": probability,
         "entropy map": entropy,
         "map of doubt": doubt,
+        "scribble map": painted,
     }
     for name, array in maps.items():
         if array is not None and array.shape[-2:] != labels.shape:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_impartial.core.data.scribbles import FOREGROUND
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
@@ -42,6 +44,8 @@ class ObjectSums:
         Farthest extent in each direction.
     classes : (K - 1, N) float64
         Sums of the probabilities of the foreground classes; none if not known.
+    painted : (K - 1, N) or (0, N) float64
+        Pixels of each object that a person painted as each foreground class; none if not known.
     entropy, doubt : (1, N) or (0, N) float64
         None if not known.
     intensity, finite : (C, N) float64, int64
@@ -54,6 +58,7 @@ class ObjectSums:
     moments: Floats
     support: Floats
     classes: Floats
+    painted: Floats
     entropy: Floats
     doubt: Floats
     intensity: Floats
@@ -81,6 +86,7 @@ def add_up(
     channels: npt.NDArray[np.floating] | None = None,
     corner: tuple[int, int] = (0, 0),
     doubt: npt.NDArray[np.floating] | None = None,
+    painted: npt.NDArray[np.integer] | None = None,
 ) -> ObjectSums:
     """Sum up over each object.
 
@@ -95,6 +101,8 @@ def add_up(
         Intensities; those that are not finite are left out.
     corner : (int, int)
         Row and column of the first pixel.
+    painted : (Y, X) integer array, optional
+        Scribbles: 2 and up are the foreground classes, in their order.
     """
     flat = np.flatnonzero(labels)
     ids, of = consecutive(labels.reshape(-1)[flat])
@@ -124,11 +132,28 @@ def add_up(
         np.stack([total(v) for v in (dy, dx, dy * dy, dx * dx, dy * dx)]),
         _support(labels, flat, of, dy, dx, n),
         np.stack(classes) if classes else np.zeros((0, n)),
+        _painted(painted, flat, of, n, len(classes)),
         np.zeros((0, n)) if entropy is None else total(entropy.reshape(-1)[flat])[None],
         np.zeros((0, n)) if doubt is None else total(doubt.reshape(-1)[flat])[None],
         intensity,
         finite,
     )
+
+
+def _painted(
+    painted: npt.NDArray[np.integer] | None,
+    flat: npt.NDArray[np.intp],
+    of: Integers,
+    n: int,
+    n_kinds: int,
+) -> Floats:
+    """Count the painted pixels of each kind in each object."""
+    if painted is None:
+        return np.zeros((0, n))
+    kinds = painted.reshape(-1)[flat].astype(np.int64) - FOREGROUND
+    known = (kinds >= 0) & (kinds < n_kinds)
+    count = np.bincount(kinds[known] * n + of[known], minlength=n_kinds * n)
+    return count.reshape(n_kinds, n).astype(np.float64)
 
 
 def join(parts: Sequence[ObjectSums]) -> ObjectSums:
@@ -166,6 +191,7 @@ def join(parts: Sequence[ObjectSums]) -> ObjectSums:
         total(moved[0]),
         support,
         total(all_of("classes")),
+        total(all_of("painted")),
         total(all_of("entropy")),
         total(all_of("doubt")),
         total(all_of("intensity")),

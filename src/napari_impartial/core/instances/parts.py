@@ -103,7 +103,7 @@ def cut_part(
     whole: Whole,
     corner: tuple[int, int],
     classes: npt.NDArray[np.floating] | None = None,
-) -> tuple[Instances, Doubt]:
+) -> tuple[Instances, Doubt | None]:
     """Cut a part of a picture as the picture is cut, but for what its edges cut through.
 
     Parameters
@@ -122,18 +122,18 @@ def cut_part(
     -------
     labels : (Y, X) int32
         1 to N without gaps.
-    doubt : (Y, X) float32
+    doubt : (Y, X) float32 or None
         As of the whole, see :meth:`.cutter.Cutter.doubt`.
     """
-    labels, doubt = np.zeros(p.shape, np.int32), np.zeros(p.shape, np.float32)
+    labels, doubt = np.zeros(p.shape, np.int32), None
     if config.split == "automatic":
         tree = build_tree(p) if whole.outlook is not None else None
         if tree is None:
-            return labels, doubt
+            return labels, np.zeros(p.shape, np.float32)
         scores = scoring.score(tree, outlook=whole.outlook)
         owner, level = choose(tree, scores, config, whole.good)
         labels = draw_chosen(tree, owner, level)
-        doubt = doubt_of(tree, allowed(tree, scores, config), owner, level, labels)
+        doubt = doubt_of(tree, allowed(tree, scores, config), owner, level)
     elif config.split == "watershed":
         inside = _within(whole.window, corner, p.shape)
         if (p[inside] >= config.threshold).any():

@@ -62,7 +62,7 @@ class Condition:
         if column.dtype.kind in "OSU":
             if compare not in (operator.eq, operator.ne):
                 raise ImPartialError(f"'{self.column}' holds words; compare it with = or !=.")
-            return np.asarray(compare(column.astype(str), word.lower()), dtype=bool)
+            return np.asarray(compare(np.char.lower(column.astype(str)), word.lower()), dtype=bool)
         try:
             value = float(word)
         except ValueError:

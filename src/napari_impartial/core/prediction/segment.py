@@ -34,15 +34,16 @@ class Objects:
         With the decisions of the review laid over them.
     n : int
         Number of `labels`.
-    doubt : (Y, X) float32
+    doubt : (Y, X) float32 or None
         How likely the objects are wrong at each pixel, 0 (sure) to 1
-        (:meth:`~napari_impartial.core.instances.cutter.Cutter.doubt`).
+        (:meth:`~napari_impartial.core.instances.cutter.Cutter.doubt`), and 0 where there are
+        strokes; what the review says is not taken into account.
     """
 
     cut: Labels
     labels: Labels
     n: int
-    doubt: npt.NDArray[np.float32]
+    doubt: npt.NDArray[np.float32] | None = None
 
 
 def with_smallest_size(prediction: Prediction, config: InstanceConfig) -> InstanceConfig:
@@ -80,26 +81,30 @@ def find_objects(
     strokes = None if scribbles is None else find_strokes(np.asarray(scribbles))
     cut = prediction.cutter.cut(config, strokes)
     labels = compose(cut, review or Review())
-    drawn = None if scribbles is None else np.asarray(scribbles)
-    decided = () if review is None else review.kept
-    doubt = settled(prediction.cutter.doubt(labels, config), labels, drawn, decided)
+    doubt = prediction.cutter.doubt(config)
+    if doubt is not None and scribbles is not None:
+        doubt = settled(doubt, labels, np.asarray(scribbles))
     return Objects(cut, labels, count_objects(labels), doubt)
 
 
-def heatmap(prediction: Prediction, doubt: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def heatmap(
+    prediction: Prediction, doubt: npt.NDArray[np.float32] | None
+) -> npt.NDArray[np.float32]:
     """Return how unsure pixels and objects are, in one map.
 
     Parameters
     ----------
     prediction : Prediction
-    doubt : (Y, X) float32
-        Of its objects.
+    doubt : (Y, X) float32, optional
+        Of its objects, where the cut knows it.
 
     Returns
     -------
     (Y, X) float32
         0 where both are sure, to 1.
     """
+    if doubt is None:
+        return prediction.entropy
     return np.asarray(1.0 - (1.0 - prediction.entropy) * (1.0 - doubt), dtype=np.float32)
 
 

@@ -25,6 +25,7 @@ from napari_impartial.core.config import (
     get_preset,
 )
 from napari_impartial.core.data.channels import is_generic
+from napari_impartial.core.data.class_names import class_names
 from napari_impartial.core.data.image import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
 from napari_impartial.core.data.scribbles import Scribbles, check_trainable
 from napari_impartial.core.errors import ImPartialError
@@ -38,7 +39,7 @@ from napari_impartial.core.network.model_file import TrainedModel
 from napari_impartial.core.network.unet import UNet
 from napari_impartial.core.network.warm_start import first_weights, mix, start
 
-from .checks import check_channels, check_data, check_settings, check_shapes, class_names
+from .checks import check_channels, check_data, check_settings, check_shapes
 from .ema import WeightAverage, gather_statistics
 from .joint_loss import JointLoss
 from .messages import Losses, TrainingProgress, mean_losses
@@ -80,7 +81,7 @@ class Trainer:
         check_settings(model, training)
         self.images, self.scribbles, self.n_classes = list(images), list(scribbles), n_classes
         known = init.card.class_names[1:] if init else ()
-        self.class_names = class_names(n_classes, kinds or known)
+        self.class_names = class_names(n_classes, kinds, known)
         names = images[0].channel_names
         # Names that a reader made up would take the place of those that the model has.
         self.channel_names = init.card.channel_names if init and is_generic(names) else names

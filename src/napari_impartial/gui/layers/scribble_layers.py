@@ -29,6 +29,8 @@ COLOURS = {
     5: "#c07bff",
     6: "#ff9f1c",
 }
+OTHER_COLOUR = "white"
+"""Colour of labels beyond these, which only files have."""
 
 
 def _brush_size(source: Source) -> int:
@@ -48,7 +50,7 @@ def scribble_name(name: str) -> str:
 
 def colormap() -> DirectLabelColormap:
     """Colours of the classes; what is not annotated is clear."""
-    colours: dict[int | None, str] = {None: "white", 0: "transparent"}
+    colours: dict[int | None, str] = {None: OTHER_COLOUR, 0: "transparent"}
     for label, colour in COLOURS.items():
         colours[label] = colour
     return DirectLabelColormap(color_dict=colours)

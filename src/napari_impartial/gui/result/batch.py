@@ -79,10 +79,11 @@ class _Work:
         )
         cut = scratch.copy(objects.cut)
         labels = cut if objects.labels is objects.cut else scratch.copy(objects.labels)
+        doubt = None if objects.doubt is None else scratch.copy(objects.doubt)
         return replace(
             self,
             prediction=scratch.keep(replace(self.prediction, reconstruction=None)),
-            objects=Objects(cut, labels, objects.n, scratch.copy(objects.doubt)),
+            objects=Objects(cut, labels, objects.n, doubt),
             suggestions=tuple(found),
             dismissed=tuple(hold),
         )

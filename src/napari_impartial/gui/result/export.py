@@ -48,6 +48,7 @@ class _Plane:
     labels: npt.NDArray[np.int32]
     prediction: Prediction | None
     doubt: npt.NDArray[np.float32] | None
+    painted: npt.NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class _Snapshot:
                         plane.labels,
                         probability=plane.prediction.probability,
                         class_names=self.class_names,
+                        painted=plane.painted,
                     )
                     kinds = table["class_name"].tolist()
                     classes[index] = dict(zip(table["label"].tolist(), kinds, strict=True))
@@ -95,6 +97,7 @@ class _Snapshot:
                 None if known is None else known.entropy,
                 self.class_names,
                 plane.doubt,
+                plane.painted,
             )
             tables.append(table)
             places.append(dict(zip(letters, index, strict=True)))
@@ -251,7 +254,12 @@ class ExportControl(QObject):
         return _Snapshot(
             self._workspace.sources[key],
             {
-                index: _Plane(plane.instances, plane.prediction, plane.doubt)
+                index: _Plane(
+                    plane.instances,
+                    plane.prediction,
+                    plane.doubt,
+                    None if plane.annotation is None else plane.annotation.labels,
+                )
                 for index, plane in self._with_objects(key)
                 if plane.instances is not None
             },

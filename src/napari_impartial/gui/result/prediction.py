@@ -15,7 +15,6 @@ from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances.doubt import settled
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.prediction.dismissed import Dismissal
 from napari_impartial.core.prediction.result import Prediction
@@ -37,7 +36,7 @@ from napari_impartial.gui.refine.suggestions import SuggestionControl
 from napari_impartial.gui.review.review import ReviewControl
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.misfits import fits
-from napari_impartial.session.plane import PlaneIndex, PlaneKey
+from napari_impartial.session.plane import Plane, PlaneIndex, PlaneKey
 from napari_impartial.session.session import Activity
 from napari_impartial.session.suggested_places import Place
 from napari_impartial.worker import messages
@@ -71,6 +70,7 @@ class _Cut:
     adapt: bool = False
     class_names: tuple[str, ...] = ()
     doubt: npt.NDArray[np.float32] | None = None
+    painted: npt.NDArray[np.uint8] | None = None
 
     def work_out(self) -> _Cut:
         config = self.config
@@ -78,7 +78,7 @@ class _Cut:
             config = with_smallest_size(self.prediction, config)
         drawn = None if self.scribbles is None else self.scribbles.labels
         objects = find_objects(self.prediction, config, self.review, drawn)
-        done = replace(self, config=config, objects=objects, doubt=objects.doubt)
+        done = replace(self, config=config, objects=objects)
         if not self.suggest:
             return done
         found, hold = find_places(
@@ -94,7 +94,8 @@ class _Cut:
         assert self.objects is not None
         labels, prediction = self.objects.labels, self.prediction
         maps = prediction.probability, prediction.entropy
-        table = measure(labels, self.image, *maps, self.class_names, self.doubt)
+        names, doubt, painted = self.class_names, self.doubt, self.painted
+        table = measure(labels, self.image, *maps, names, doubt, painted)
         return self, table
 
 
@@ -139,6 +140,7 @@ class ResultControl(QObject):
         self._table_of: PlaneKey | None = None
         self._table: dict[str, npt.NDArray[Any]] = {}
         self.review = ReviewControl(workspace, self)
+        self.review.changed.connect(self._show_heat)
         self.review.corrected.connect(self._on_corrected)
         self.review.removed.connect(self._on_removed)
         self.suggestions = SuggestionControl(workspace, self.review.log, self)
@@ -324,7 +326,6 @@ class ResultControl(QObject):
             known.review,
             tuple(known.dismissed),
             adapt=suggesting and self._session.instance_config.min_size_px == self._min_size_px,
-            class_names=self._kinds(known.prediction),
         )
         # Each plane by itself: who goes on to the next does not lose what the last one became.
         self._cutting.request(cut.work_out, (key, plane))
@@ -353,7 +354,7 @@ class ResultControl(QObject):
             self.suggestions.refresh()
         if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
             self.counted.emit(objects.n)
-            self._measuring.request(cut.measure)
+            self._measure(cut, plane)
         self._session.result_changed.emit(cut.key)
 
     def _adapt(self, min_size_px: int) -> None:
@@ -384,20 +385,28 @@ class ResultControl(QObject):
             notifications.show_warning(str(error))
             return
         cut = _Cut(key, plane, known.prediction, config, image, None, None, False, known.review)
-        doubt = known.doubt
-        if doubt is not None:
-            doubt = settled(doubt, known.instances, decided=known.review.kept)
-        none = np.zeros(known.instances.shape, np.float32)
-        objects = Objects(
-            known.instances, known.instances, known.n_objects, none if doubt is None else doubt
-        )
-        kinds = self._kinds(known.prediction)
-        cut = replace(cut, objects=objects, class_names=kinds, doubt=doubt)
-        self._measuring.request(cut.measure)
+        objects = Objects(known.instances, known.instances, known.n_objects)
+        self._measure(replace(cut, objects=objects), known)
         self._session.result_changed.emit(key)
 
-    def _kinds(self, prediction: Prediction) -> tuple[str, ...]:
-        return self._session.class_names.kinds(len(prediction.probability))
+    def _measure(self, cut: _Cut, plane: Plane) -> None:
+        known = plane.annotation
+        cut = replace(
+            cut,
+            class_names=self._session.class_names.kinds(len(cut.prediction.probability)),
+            doubt=plane.doubt,
+            painted=None if known is None else known.labels,
+        )
+        self._measuring.request(cut.measure)
+
+    def _show_heat(self) -> None:
+        """Show the heatmap of the plane in view as it is after a decision."""
+        key, index, plane = self._session.current, self._session.plane_index, self._session.plane
+        if key is None or plane is None or plane.prediction is None or plane.previewed:
+            return
+        source = self._workspace.sources[key]
+        if plane.doubt is not None and fits(source, index, plane.prediction.foreground):
+            self._workspace.results.write(source, index, Role.UNCERTAINTY, plane.heat)
 
     def _on_removed(self, labels: list[int]) -> None:
         """Take rejected objects out of the table at once."""

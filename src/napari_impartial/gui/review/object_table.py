@@ -95,14 +95,16 @@ class ObjectTableModel(QAbstractTableModel):
         return {n: c[self._order] for n, c in self._table.items() if n not in hidden}
 
     def columns(self) -> list[str]:
-        """Return the names of the columns that hold numbers, the label aside."""
-        hidden = {"label", *self._constant()}
-        return [n for n, c in self._table.items() if c.dtype.kind != "U" and n not in hidden]
+        """Return the names of the columns that rows can be chosen by, the label aside."""
+        hidden = {"label", VERDICT, *self._constant()}
+        return [name for name in self._table if name not in hidden]
 
     def _constant(self) -> set[str]:
-        """Return the column of classes where all objects are of one: it says nothing then."""
+        """Return the columns of classes where all objects are of one: they say nothing then."""
         classes = self._table.get("class")
-        return set() if classes is None or (classes != classes[:1]).any() else {"class"}
+        if classes is None or (classes != classes[:1]).any():
+            return set()
+        return {"class", "class_name", "class_probability"}
 
     def total(self) -> int:
         """Return the number of objects, hidden ones included."""

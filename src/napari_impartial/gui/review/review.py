@@ -470,9 +470,14 @@ class ReviewControl(QObject):
 
 
 def _kind_of(plane: Plane) -> Callable[[Region], int]:
-    """Return what tells the scribble label of an object's class, as predicted."""
+    """Return what tells the scribble label of an object's class: as painted, or as predicted."""
 
     def kind(region: Region) -> int:
+        if plane.scribbles is not None:
+            drawn = plane.scribbles.labels[region.window][region.mask]
+            counts = np.bincount(drawn)[FOREGROUND:]
+            if counts.any():
+                return FOREGROUND + int(counts.argmax())
         if plane.prediction is None or len(plane.prediction.probability) < 3:
             return FOREGROUND
         inside = plane.prediction.probability[(slice(1, None), *region.window)]

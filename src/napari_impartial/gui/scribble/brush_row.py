@@ -93,6 +93,8 @@ class BrushRow(QWidget):
 
     def set_brush(self, label: int | None, size_px: int | None = None) -> None:
         """Show which brush is in hand, if any, and how large it is, where that is known."""
+        if label is not None and label in _FURTHER and label > FOREGROUND + self._asked:
+            self.set_painted([label])  # taken by its key
         for value, button in self._buttons.items():
             with QSignalBlocker(button):
                 button.setChecked(value == label)
@@ -107,7 +109,7 @@ class BrushRow(QWidget):
             short = name if len(name) <= _SHORT else f"{name[: _SHORT - 1]}…"
             # The second row is narrow: keys stand in the list of classes and in the tooltip.
             text = with_key(short, action) if label == FOREGROUND else short
-            self._buttons[label].setText(text)
+            self._buttons[label].setText(text.replace("&", "&&"))
             if label != FOREGROUND:
                 tip = f"Paint cells of the kind '{name}'. {key_hint(action)}"
                 self._buttons[label].setToolTip(tip)

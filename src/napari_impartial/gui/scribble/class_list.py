@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
+from napari_impartial.core.data.class_names import LONGEST
 from napari_impartial.core.data.scribbles import BACKGROUND
 from napari_impartial.core.words import count
 from napari_impartial.gui.keybindings import BRUSHES, key_hint, key_of
-from napari_impartial.gui.layers.scribble_layers import COLOURS
+from napari_impartial.gui.layers.scribble_layers import COLOURS, OTHER_COLOUR
 from napari_impartial.gui.widgets.text_labels import line, tell
-from napari_impartial.session.class_names import LONGEST
 
 _NAME_TIP = "What these cells are called: in the model, in tables and in exported outlines. "
 _COUNTS_TIP = (
@@ -109,7 +109,7 @@ class ClassList(QWidget):
         mark = QLabel()
         action = BRUSHES.get(label, "")
         key = key_of(action) if action else ""
-        tell(mark, f"<span style='color:{COLOURS.get(label, 'gray')}'>&#9632;</span> {key}")
+        tell(mark, f"<span style='color:{COLOURS.get(label, OTHER_COLOUR)}'>&#9632;</span> {key}")
         mark.setToolTip(f"Colour of the strokes. {key_hint(action) if action else ''}".strip())
         name: QLabel | QLineEdit
         if label == BACKGROUND:
