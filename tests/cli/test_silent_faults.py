@@ -165,10 +165,11 @@ def test_a_truth_that_hardly_tells_cells_apart(
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.timeout(120)
 def test_pipes_are_refused_everywhere(
-    put: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Trained, put: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for suffix in (".tif", ".zip", ".geojson", ".impartial"):
+    for suffix in (".tif", ".zip", ".geojson", ".impartial", ".csv"):
         os.mkfifo(tmp_path / f"pipe{suffix}")
     pipe = str(tmp_path / "pipe")
     for arguments in (
@@ -178,6 +179,8 @@ def test_pipes_are_refused_everywhere(
         [*TRAIN, f"{pipe}.geojson"],
         ["info", f"{pipe}.impartial"],
         ["evaluate", "--pred", f"{pipe}.tif", "--truth", "{cells}"],
+        ["predict", f"{pipe}.tif", "--model", str(trained.path), "--out", f"{pipe}.out"],
+        ["validate", "--verdicts", f"{pipe}.csv"],
     ):
         assert main([argument.format(**put) for argument in arguments]) == 2
         assert "is a pipe or a device" in capsys.readouterr().err

@@ -15,6 +15,8 @@ TIFF                    0 is white                            said; values as st
 TIFF, JPEG              orientation                           said; read as stored, as in napari
 TIFF                    12, 16, 32 bits, floats               all bits
 TIFF                    axes that are none of TZCYX           said; guessed
+TIFF                    one axis of no kind beside known ones  said; slices, or time points
+ImageJ TIFF             calibration of values                 said; values as stored
 TIFF                    parts missing, or without pixels      refused; said
 OME-TIFF                axes, names, pixel size               kept; samples of a channel numbered
 OME-TIFF                further files                         read; refused if one is missing
@@ -323,6 +325,35 @@ def test_white_zero_is_said(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="miniswhite")
     with pytest.warns(ImPartialWarning, match="0 is white"):
         np.testing.assert_array_equal(_channels(tmp_path / "a.tif")[0], GREY)
+
+
+@pytest.mark.parametrize(("axes", "taken"), [("QCYX", "ZCYX"), ("QZYX", "TZYX"), ("CQYX", "CZYX")])
+def test_an_axis_of_no_kind_leaves_the_others_what_they_are(
+    tmp_path: Path, axes: str, taken: str
+) -> None:
+    array = RNG.integers(0, 250, (2, 3, 20, 30)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", array, metadata={"axes": axes}, photometric="minisblack")
+    with pytest.warns(ImPartialWarning, match="does not say what its axis of"):
+        found = read_images(tmp_path / "a.tif")
+    expected = read_images(tmp_path / "a.tif", axes=taken)
+    assert [plane.name for plane in found] == [plane.name for plane in expected]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.channels, other.channels)
+
+
+def test_calibrated_values_are_said(tmp_path: Path) -> None:
+    """ImageJ stores signed 16-bit numbers as unsigned ones, 32768 larger."""
+    text = "ImageJ=1.54u\ncf=0\nc0=-32768.0\nc1=1.0\nvunit=Gray Value\n"
+    tifffile.imwrite(tmp_path / "a.tif", DEEP[..., 0], description=text, metadata=None)
+    with pytest.warns(ImPartialWarning, match=r"calibrated \(Gray Value\)"):
+        np.testing.assert_array_equal(_channels(tmp_path / "a.tif")[0], DEEP[..., 0])
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64, np.int8, np.uint64, bool])
+def test_labels_of_any_type(tmp_path: Path, kind: type) -> None:
+    labels = RNG.integers(0, 100, (20, 30)).astype(kind)
+    np.save(tmp_path / "a.npy", labels)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.npy"), labels.astype(np.int32))
 
 
 def test_pixel_sizes_in_two_units(tmp_path: Path) -> None:

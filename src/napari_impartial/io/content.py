@@ -33,6 +33,8 @@ class Content:
         (N, 3) colours that the values stand for; None where values are what they are.
     lossy
         Name of a compression that changes values, or "".
+    doubt
+        What is to be said of `axes`, unless the user says what they are; or "".
     """
 
     array: Any
@@ -44,6 +46,7 @@ class Content:
     opacity: bool = False
     palette: NDArray[Any] | None = None
     lossy: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

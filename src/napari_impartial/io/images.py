@@ -104,6 +104,8 @@ def open_image(
     if content.palette is not None:
         content = _in_colour(content, path)
     letters = content.axes
+    if axes is None and content.doubt:
+        note(content.doubt)
     if axes is not None:
         given = axes.upper()
         # readers drop axes of length one, so the file may have fewer than the user says

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, note
 
 from .content import Stack
 from .images import read_content
@@ -192,6 +192,8 @@ def open_labels(path: str | os.PathLike[str], level: int = 0) -> Labels:
         negative numbers or more than five axes.
     """
     content = read_content(path, level, labels=True)
+    if content.doubt:
+        note(content.doubt)
     if content.lossy:
         raise ImPartialError(
             f"{path} is compressed with {content.lossy}, which changes values, and labels would "
@@ -253,7 +255,8 @@ def _whole_numbers(array: NDArray[Any], path: str | os.PathLike[str]) -> NDArray
         raise ImPartialError(f"{path} holds {array.dtype}; labels are whole numbers.")
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array % 1 == 0).all()):
         raise ImPartialError(f"{path} holds fractions; labels are whole numbers.")
-    if array.min() < 0 or array.max() > _INT32_MAX:
+    # as Python's numbers: half floats do not reach so far
+    if array.min() < 0 or array.max().item() > _INT32_MAX:
         raise ImPartialError(
             f"{path} holds labels from {array.min()} to {array.max()}; they go from 0 to "
             f"{_INT32_MAX}."

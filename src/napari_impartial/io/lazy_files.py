@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from napari_impartial.core.errors import note
+
 from .complaints import complaints_of
 from .images import TIFF_SUFFIXES, names_fit, read_content
 from .lazy import LazyArray, LazyImage
+from .limits import check_file
 
 
 def open_lazy(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
@@ -32,6 +35,8 @@ def open_lazy(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
     if is_zarr(path):
         return open_image(path, level)
     content = read_content(path, level, lazy=True)
+    if content.doubt:
+        note(content.doubt)
     array = content.array
     lazy = array if isinstance(array, LazyArray) else LazyArray(array, str(path))
     return LazyImage(
@@ -61,7 +66,9 @@ def plane_pixels(path: str | os.PathLike[str], level: int = 0) -> int:
         axes, shape = image.axes or "", image.array.shape
     elif Path(path).suffix.lower() in TIFF_SUFFIXES:
         try:
-            with complaints_of("tifffile"), tifffile.TiffFile(path) as tif:
+            # A pipe would be waited for.
+            file = check_file(path)
+            with complaints_of("tifffile"), tifffile.TiffFile(file) as tif:
                 series = tif.series[0].levels[level]
                 axes, shape = str(series.axes), series.shape
         except Exception:

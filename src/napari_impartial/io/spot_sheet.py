@@ -30,6 +30,8 @@ from napari_impartial.core.review.spot_words import (
     verdict_word,
 )
 
+from .limits import check_file
+
 COLUMNS = (
     "number",
     "image",
@@ -229,7 +231,7 @@ def _first_gap(numbers: Sequence[int]) -> int:
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Return the rows with their numbers, as a spreadsheet counts them."""
-    content = path.read_bytes()
+    content = check_file(path).read_bytes()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

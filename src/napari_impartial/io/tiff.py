@@ -88,7 +88,7 @@ def read_tiff(file: Path, level: int = 0, lazy: bool = False) -> Content:
         if tif.is_ome and tif.ome_metadata:
             content = ome_metadata(content, tif.ome_metadata, file)
         elif tif.is_imagej:
-            content = imagej_metadata(content, tif)
+            content = imagej_metadata(content, tif, file)
         if level and content.pixel_size is not None:
             height, width = (
                 size * series.shape[series.axes.index(a)] / stored.shape[stored.axes.index(a)]
@@ -269,10 +269,18 @@ def _with_axes(file: Path, content: Content, tif: tifffile.TiffFile) -> Content:
         if array.shape[axes.index(letter)] == 1:
             array = array.take(0, axis=axes.index(letter))
             axes = axes.replace(letter, "", 1)
+    unnamed = [letter for letter in axes if letter in "QI"]
+    doubt = ""
+    if len(unnamed) == 1 and set(axes) & set("TZC") and not {"T", "Z"} <= set(axes):
+        # Of the others it says what they are.
+        free = "Z" if "Z" not in axes else "T"
+        axes = axes.replace(unnamed[0], free)
+        length, taken = array.shape[axes.index(free)], {"Z": "slices", "T": "time points"}[free]
+        doubt = f"{file} does not say what its axis of {length} is; it is taken for {taken}."
     strange = sorted(set(axes) - set(AXES) - set("SQI"))
     if strange:
         names = ", ".join(f"{a} ({tifffile.TIFF.AXES_NAMES.get(a, 'unknown')})" for a in strange)
-        note(
+        doubt = (
             f"{file} has an axis {names} that is none of T, Z, C, Y, X; its axes are guessed, or "
             "say with --axes what they are."
         )
@@ -297,7 +305,13 @@ def _with_axes(file: Path, content: Content, tif: tifffile.TiffFile) -> Content:
             "it is read as it is stored, as napari does."
         )
     return replace(
-        content, array=array, axes=known, colour=colour, opacity=opacity, palette=palette
+        content,
+        array=array,
+        axes=known,
+        colour=colour,
+        opacity=opacity,
+        palette=palette,
+        doubt=doubt,
     )
 
 

@@ -54,9 +54,16 @@ def ome_metadata(content: Content, xml: str, file: Path) -> Content:
     return replace(content, channel_names=names, pixel_size=size, pixel_unit=unit)
 
 
-def imagej_metadata(content: Content, tif: tifffile.TiffFile) -> Content:
+def imagej_metadata(content: Content, tif: tifffile.TiffFile, file: Path) -> Content:
     """Add the channel names and pixel size of an ImageJ file."""
     metadata = tif.imagej_metadata or {}
+    if "c0" in metadata or "c1" in metadata:
+        # numbers that were signed, or are an optical density, say
+        unit = f" ({metadata['vunit']})" if metadata.get("vunit") else ""
+        note(
+            f"{file} has values that ImageJ shows calibrated{unit}; they are taken as they are "
+            "stored."
+        )
     labels = metadata.get("Labels")
     count = int(metadata.get("channels", 1))
     names = None
