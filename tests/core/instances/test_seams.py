@@ -29,6 +29,18 @@ def test_an_object_goes_on_as_one_object_at_most() -> None:
     assert found[0, 0] == 7
 
 
+def test_half_a_cell_is_left_out_where_nothing_is_known_outside() -> None:
+    shown = np.zeros((120, 120), np.int32)
+    shown[50:56, 90:100] = 1
+    field = np.zeros((80, 80), np.int32)  # at rows 10 to 90, columns 10 to 90
+    field[0:6, 20:26] = 11  # half a cell
+    field[40:46, 70:80] = 12  # goes on outside
+    field[20:26, 30:36] = 13  # whole
+    field[60:80, 0:20] = 14  # large
+    found = continued(shown, field, (10, 10, 90, 90))
+    assert np.unique(found).tolist() == [0, 1, 13, 14]
+
+
 def test_a_field_as_large_as_the_picture_stays() -> None:
     field = np.arange(12, dtype=np.int32).reshape(3, 4)
     np.testing.assert_array_equal(continued(np.ones((3, 4), np.int32), field, (0, 0, 3, 4)), field)

@@ -24,6 +24,8 @@ ROUNDS = 4
 _MOST_TAKEN = 0.5
 # So near to the edge of what a block sees, outlines may be those of the edge.
 _RIM_PX = 3
+# Of what is shown of a field, an object that takes more than this.
+_LARGE_FOR_A_FIELD = 0.02
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,8 @@ def continued(shown: Instances, field: Instances, box: tuple[int, int, int, int]
     """Give objects that the border of a field cuts the numbers of what they go on as outside.
 
     A field that was cut by itself ends in straight lines where objects go on beyond it; with one
-    number on both sides there is no line.
+    number on both sides there is no line. Where nothing is known outside, half a cell is left out;
+    one that is large for the field is not, since little else might be left.
 
     Parameters
     ----------
@@ -215,6 +218,9 @@ def continued(shown: Instances, field: Instances, box: tuple[int, int, int, int]
         return field
     met, counts = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
     number = np.arange(int(field.max(initial=0)) + 1, dtype=np.int32)
+    halves = np.setdiff1d(met[:, 0], met[met[:, 1] > 0, 0])
+    areas = np.bincount(field.ravel(), minlength=len(number))
+    number[halves[areas[halves] < _LARGE_FOR_A_FIELD * field.size]] = 0
     taken: set[int] = set()
     for i in np.argsort(-counts, kind="stable").tolist():
         inside, outside = (int(v) for v in met[i])

@@ -138,8 +138,8 @@ class ReviewControl(QObject):
         if known.instances is not None:
             first = max(first, int(known.instances.max(initial=0)))
         labels = np.where(labels > 0, labels + first, 0).astype(np.int32)
-        if now is not None:
-            labels = continued(now, labels, box)
+        outside = np.zeros(source.plane_shape, np.int32) if now is None else now
+        labels = continued(outside, labels, box)
         labels = compose(labels, crop(known.review, box))
         layer = results.write_box(source, plane, Role.INSTANCES, labels, box)
         if layer is None:
