@@ -1,9 +1,13 @@
 """What becomes of damaged files? ``python -m benchmarks.fuzz --count 10000 --seed 1``.
 
-Good files of each kind are made (images, labels, regions, GeoJSON, models, cards, decisions),
-changed at random, and read: by the readers, and by whole commands. All that may come of it is a
-result, or one sentence. Anything else, more than the time or more than the memory allowed is a
-fault: it is printed with what makes it happen again, its file is kept, and the exit status is 1.
+Good files of each kind are made (images, labels, regions, GeoJSON, models, cards, decisions,
+sessions), changed at random, and read: by the readers, and by whole commands. All that may come
+of it is a result, or one sentence. Of a session, in which one file is changed, all else has to
+come back as it was, and what does not has to be named. Anything else, more than the time or more
+than the memory allowed is a fault: it is printed with what makes it happen again, its file is
+kept, and the exit status is 1.
+
+A single bit of a session each time: ``--only sessions --bits``.
 
 Children do the reading, so that a crash, a hang or a full memory ends one of them and not the
 run. The same seed makes the same files.
@@ -13,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import functools
 import io
 import json
 import os
@@ -37,8 +43,9 @@ sys.path.insert(0, str(ROOT / "src"))
 
 #: What one input may take: seconds, and memory over that of the program itself.
 LIMIT_S, LIMIT_BYTES = 5.0, 2 * 2**30
-# A child answers for so many inputs; beyond its patience it is ended.
-SHARE, PATIENCE_S = 250, 60.0
+# A child answers for so many inputs; beyond its patience it is ended. It may have to wait long
+# for its turn, above all before its first input: it loads libraries and trains a model.
+SHARE, PATIENCE_S, PATIENCE_AT_FIRST_S = 1000, 180.0, 900.0
 
 
 def main() -> int:
@@ -46,6 +53,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="Kinds of files, with commas between.")
+    parser.add_argument("--bits", action="store_true", help="Flip one bit in each.")
     parser.add_argument("--limit-s", type=float, default=LIMIT_S)
     parser.add_argument("--keep", type=Path, default=ROOT / "build" / "fuzz")
     parser.add_argument("--child", nargs=2, type=int, help=argparse.SUPPRESS)
@@ -67,24 +75,24 @@ def _watch(args: argparse.Namespace, first: int, last: int) -> tuple[int, int]:
     """Have a child read the inputs `first` to `last`; return where to go on, and its faults."""
     words = [sys.executable, "-P", "-m", "benchmarks.fuzz", "--child", str(first), str(last)]
     words += ["--seed", str(args.seed), "--only", args.only, "--keep", str(args.keep)]
-    words += ["--limit-s", str(args.limit_s)]
+    words += ["--limit-s", str(args.limit_s), *(["--bits"] if args.bits else [])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
     said: queue.Queue[str] = queue.Queue()
     assert child.stdout is not None
     listener = threading.Thread(target=_pass_on, args=(child.stdout, said), daemon=True)
     listener.start()
-    at, faults = first, 0
+    at, faults, patience = first, 0, PATIENCE_AT_FIRST_S
     while True:
         try:
-            line = said.get(timeout=PATIENCE_S)
+            line = said.get(timeout=patience)
         except queue.Empty:
             child.kill()
             continue
         if not line:
             break
         if line.startswith("at "):
-            at = int(line[3:])
+            at, patience = int(line[3:]), PATIENCE_S
         else:
             faults += 1
             print(line, flush=True)
@@ -108,7 +116,7 @@ def _child(args: argparse.Namespace, first: int, last: int) -> int:
     kinds = [kind for kind in KINDS if not args.only or kind in args.only.split(",")]
     import numpy as np  # noqa: F401  (counted as the program's own memory)
 
-    if {"models", "info"} & set(kinds):
+    if {"models", "info", "sessions"} & set(kinds):
         import torch
 
         torch.set_num_threads(1)
@@ -126,7 +134,13 @@ def _child(args: argparse.Namespace, first: int, last: int) -> int:
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
             bad = place / source.name
-            bad.write_bytes(mutated(source.read_bytes(), rng))
+            if source.is_dir():
+                shutil.copytree(source, bad)
+                changed = rng.choice(sorted(path for path in bad.rglob("*") if path.is_file()))
+            else:
+                changed = Path(shutil.copy(source, bad))
+            change = flipped if args.bits else mutated
+            changed.write_bytes(change(changed.read_bytes(), rng))
             started = time.process_time()  # other programs may have the machine meanwhile
             fault = _fault(KINDS[kind], bad)
             seconds = time.process_time() - started
@@ -134,8 +148,8 @@ def _child(args: argparse.Namespace, first: int, last: int) -> int:
                 fault = f"{seconds:.1f} s"
             if fault:
                 args.keep.mkdir(parents=True, exist_ok=True)
-                kept = args.keep / f"{args.seed}_{number}_{bad.name}"
-                shutil.copy(bad, kept)
+                kept = args.keep / f"{args.seed}_{number}_{changed.name}"
+                shutil.copy(changed, kept)
                 print(f"{kind} {kept}: {fault}", flush=True)
     return 0
 
@@ -155,6 +169,14 @@ def _fault(read: Callable[[Path], object], file: Path) -> str:
         last = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {str(error)[:200]!r} ({last.filename}:{last.lineno})"
     return ""
+
+
+def flipped(content: bytes, rng: random.Random) -> bytes:
+    """Return content with one bit changed; as often in the head as anywhere."""
+    data = bytearray(content)
+    most = len(data) if rng.random() < 0.5 else min(len(data), 600)
+    data[rng.randrange(most)] ^= 1 << rng.randrange(8)
+    return bytes(data)
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
@@ -233,6 +255,8 @@ def _good(kind: str, folder: Path) -> Iterator[Path]:
         yield _model(folder)
     elif kind == "decisions":
         yield _decisions(folder, labels)
+    elif kind == "sessions":
+        yield session(folder)
 
 
 def _pixels(folder: Path, picture: Any) -> Iterator[Path]:
@@ -280,6 +304,73 @@ def _model(folder: Path) -> Path:
     training = config.TrainingConfig(max_steps=2, patch_size=32)
     network = config.ModelConfig(base_features=4, depth=1)
     return save_model(api.train([one.image], [drawn], training, network), folder / "m.impartial")
+
+
+SHAPE = (48, 40)
+
+
+def session(folder: Path) -> Path:
+    """Write a session with something of everything, of two images; return its folder."""
+    import numpy as np
+
+    from napari_impartial.core.review.annotation import to_bytes
+    from napari_impartial.core.review.review import Region, Review, Verdict
+    from napari_impartial.session import saved_state as saved
+    from napari_impartial.session.folder import Kept, SessionFolder
+
+    model = _model(folder)
+    rng = np.random.default_rng(0)
+    pixels = rng.random(SHAPE).astype(np.float32)
+    strokes = np.zeros(SHAPE, np.uint8)
+    strokes[5:9, 5:9], strokes[20:24, 20:24] = 2, 1
+    objects = np.zeros(SHAPE, np.int32)
+    objects[4:10, 4:10] = 1
+    review = Review({1: Region(1, Verdict.ACCEPTED, 4, 4, np.ones((6, 6), bool))}, ())
+    plane = saved.SavedPlane(
+        prediction=Kept(rng.integers(0, 65535, (2, *SHAPE)).astype(np.uint16)),
+        n_samples=4,
+        predicted_by=1,
+        suggested_on=Kept(strokes, sparse=True),
+        dismissed=[saved.SavedDismissal(3, 4, [2, 3, 6, 7], Kept(np.ones((4, 4), np.uint8)))],
+        review=Kept(to_bytes(review)),
+    )
+
+    def layer(name: str, array: Any, sparse: bool = True) -> saved.SavedLayer:
+        return saved.SavedLayer(name, Kept(array, sparse=sparse), shape=[*array.shape])
+
+    names = ("first", "second")
+    images = [
+        saved.SavedImage(
+            [i],
+            "YX",
+            [0],
+            ["DAPI"],
+            layer(f"scribbles [{name}]", strokes.copy()),
+            layer(f"instances [{name}]", objects.copy()),
+            [plane],
+        )
+        for i, name in enumerate(names)
+    ]
+    # Strokes on two planes of a stack, whose image is gone.
+    loose = layer("scribbles [third]", np.stack([strokes, 0 * strokes, strokes[::-1]]))
+    layers = [layer(name, pixels + i, sparse=False) for i, name in enumerate(names)]
+    for one in layers:
+        one.look = {"opacity": 0.5}
+    state = saved.SavedSession(
+        layers=layers,
+        images=images,
+        loose=[loose],
+        model=model,
+        rounds=[
+            saved.SavedRound(1, model, 32, 1, True, [saved.SavedMask(0, [], Kept(objects))], 0.5)
+        ],
+        view=saved.SavedView(
+            0, [], [0.0, 20.0, 20.0], 2.0, [0.0, 0.0, 90.0], [0.0, 0.0], [0, 1], 2
+        ),
+        parts={"settings": {"preset": "fast"}},
+    )
+    SessionFolder(folder / "session").write(saved.to_content(state))
+    return folder / "session"
 
 
 def _decisions(folder: Path, labels: Any) -> Path:
@@ -332,6 +423,56 @@ def _review(file: Path) -> None:
     from_bytes(np.frombuffer(file.read_bytes(), np.uint8))
 
 
+def _session(folder: Path) -> None:
+    from napari_impartial.session.folder import SessionFolder
+    from napari_impartial.session.read import read
+
+    whole = _whole(folder.parents[1] / "good" / "sessions" / folder.name)
+    other = list(differences(whole, read(SessionFolder(folder))))
+    if other:
+        raise RuntimeError(f"not as it was, without a word: {other[:3]}")
+
+
+@functools.cache
+def _whole(folder: Path) -> Any:
+    """Return a session as it was before it was damaged."""
+    from napari_impartial.session.folder import SessionFolder
+    from napari_impartial.session.read import read
+
+    return read(SessionFolder(folder))
+
+
+def differences(one: Any, other: Any, place: str = "") -> Iterator[str]:
+    """Yield where two sessions that were read differ, less what is named as lost in the other."""
+    import numpy as np
+
+    from napari_impartial.core.errors import ImPartialError
+
+    if isinstance(other, ImPartialError):
+        return
+    if type(one) is not type(other):
+        yield place
+    elif dataclasses.is_dataclass(one):
+        for field in dataclasses.fields(one):
+            if field.name != "losses":
+                parts = (getattr(part, field.name) for part in (one, other))
+                yield from differences(*parts, f"{place}.{field.name}")
+    elif isinstance(one, dict) and one.keys() == other.keys():
+        for name in one:
+            yield from differences(one[name], other[name], f"{place}.{name}")
+    elif isinstance(one, (list, tuple)) and len(one) == len(other):
+        for i, parts in enumerate(zip(one, other, strict=True)):
+            yield from differences(*parts, f"{place}.{i}")
+    elif isinstance(one, np.ndarray):
+        if one.dtype != other.dtype or not np.array_equal(one, other):
+            yield place
+    elif isinstance(one, Path):
+        if one.name != other.name:
+            yield place
+    elif one != other:
+        yield place
+
+
 def _command(words: list[str]) -> None:
     """Run a command; what it prints has to be in order too."""
     from napari_impartial.cli.main import main as command
@@ -365,6 +506,7 @@ KINDS: dict[str, Callable[[Path], object]] = {
     "regions": _read_regions,
     "models": _load,
     "decisions": _review,
+    "sessions": _session,
     "evaluate": _evaluate,
     "info": _info,
 }

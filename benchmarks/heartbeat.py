@@ -48,6 +48,9 @@ def main() -> int:
         help="pause training in its turns, to see what the measurement itself is good to",
     )
     parser.add_argument(
+        "--live", action="store_true", help="train with the live switch on, without a budget"
+    )
+    parser.add_argument(
         "--still",
         type=float,
         default=0.0,
@@ -161,13 +164,13 @@ class Heart:
 class Hand:
     """Paints with real mouse events, and does the rest as a user would."""
 
-    def __init__(self, viewer: Any, widget: Any, seed: int = 0, still_s: float = 0.0) -> None:
+    def __init__(self, window: Window, seed: int = 0, still_s: float = 0.0) -> None:
         import numpy as np
         from qtpy.QtCore import Qt, QTimer
-        from qtpy.QtWidgets import QOpenGLWidget
 
+        viewer, widget = window.viewer, window.widget
         self.viewer, self.widget = viewer, widget
-        self.canvas = viewer.window._qt_window.findChild(QOpenGLWidget)
+        self.mouse = window.mouse()
         self.rng = np.random.default_rng(seed)
         self.strokes = self.ticks = 0
         self._still_ticks = round(still_s * STROKES_A_SECOND)
@@ -213,32 +216,11 @@ class Hand:
 
     def stroke(self) -> None:
         """Paint one stroke with the mouse."""
-        from qtpy.QtCore import QEvent, QPointF, Qt
-        from qtpy.QtGui import QMouseEvent
-        from qtpy.QtWidgets import QApplication
-
-        width, height = self.canvas.width(), self.canvas.height()
+        width, height = self.mouse.canvas.width(), self.mouse.canvas.height()
         start = self.rng.uniform([0.3 * width, 0.3 * height], [0.7 * width, 0.7 * height])
         step = self.rng.uniform(-15, 15, size=2)
-        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
-
-        def send(kind: Any, number: int, button: Any, held: Any) -> None:
-            place = QPointF(*(start + number * step))
-            event = QMouseEvent(
-                kind,
-                place,
-                self.canvas.mapToGlobal(place),
-                button,
-                held,
-                Qt.KeyboardModifier.NoModifier,
-            )
-            QApplication.sendEvent(self.canvas, event)
-
-        send(QEvent.Type.MouseMove, 0, none, none)
-        send(QEvent.Type.MouseButtonPress, 0, left, left)
-        send(QEvent.Type.MouseMove, 1, none, left)
-        send(QEvent.Type.MouseMove, 2, none, left)
-        send(QEvent.Type.MouseButtonRelease, 2, left, none)
+        # Without a pause: the hand must not hold the window up.
+        self.mouse.drag([tuple(start + number * step) for number in range(3)], pause_s=0.0)
         self.strokes += 1
 
 
@@ -251,7 +233,7 @@ class Turns:
         window.widget.training.progressed.connect(lambda report: self._steps.append(report.step))
         window.train("train_button", 10)
         wait(lambda: window.widget.results.places)
-        self._heart, self._hand = Heart(), Hand(window.viewer, window.widget, still_s=args.still)
+        self._heart, self._hand = Heart(), Hand(window, still_s=args.still)
         self.late: dict[str, list[list[float]]] = {QUIET: [], TRAINING: []}
         self.profiles = {name: cProfile.Profile() for name in self.late}
         self.steps_a_second: list[float] = []
@@ -295,13 +277,13 @@ class Turns:
     def _begin(self) -> None:
         self._steps.clear()
         self._window.part("time_budget_spin").setValue(36000)
-        self._window.click("train_button")
+        self._window.click("live_button" if self._args.live else "train_button")
         wait(lambda: self._steps and self._steps[-1] > 2)
         if self._args.paused:
             self._window.click("pause_button")
 
     def _end(self) -> None:
-        self._window.click("stop_button")
+        self._window.click("live_button" if self._args.live else "stop_button")
         wait(lambda: self._window.idle() and self._window.part("train_button").isEnabled())
 
 

@@ -17,8 +17,10 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,9 +40,12 @@ class Monkey:
     ----------
     seed
         The same does the same, as far as the machine is as fast.
+    trace
+        What it does is written there as it does it, for when the window ends by itself.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, trace: Path | None = None) -> None:
+        self._trace = trace
         self._random = random.Random(seed)
         self._window = Window()
         self._window.dock()
@@ -87,6 +92,8 @@ class Monkey:
         for _ in range(actions):
             act = self._random.choices(self._actions, weights)[0][1]
             self.done.append(act.__name__)
+            if self._trace is not None:
+                self._trace.write_text("\n".join(self.done))
             act()
             live(self._random.choice((0.02, 0.1, 0.5)))
             self._look()
@@ -248,11 +255,11 @@ def _cells(seed: int, side: int, n_channels: int) -> np.ndarray:
     return picture.astype(np.float32)
 
 
-def one_run(seed: int, actions: int) -> int:
+def one_run(seed: int, actions: int, trace: Path | None) -> int:
     """Let one monkey act; returns 1, with its last actions printed, where something went wrong."""
     faulthandler.enable()
     with of_its_own():
-        monkey = Monkey(seed)
+        monkey = Monkey(seed, trace)
         try:
             monkey.run(actions)
         except BaseException as error:
@@ -269,14 +276,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first run")
     parser.add_argument("--seconds", type=float, default=600.0, help="for all runs together")
     parser.add_argument("--actions", type=int, default=ACTIONS, help="in each run")
+    parser.add_argument("--trace", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--one", action="store_true", help="one run, in this process")
     args = parser.parse_args()
     if args.one:
-        return one_run(args.seed, args.actions)
+        return one_run(args.seed, args.actions, args.trace)
+    with tempfile.TemporaryDirectory() as folder:
+        return all_runs(args, Path(folder) / "actions")
+
+
+def all_runs(args: argparse.Namespace, trace: Path) -> int:
+    """Let one monkey after the other act, each in a process of its own."""
     began, seed, wrong = time.monotonic(), args.seed, 0
     while time.monotonic() - began < args.seconds:
         command = [sys.executable, "-P", "-X", "faulthandler", "-m", "benchmarks.monkey", "--one"]
-        command += ["--seed", str(seed), "--actions", str(args.actions)]
+        command += ["--seed", str(seed), "--actions", str(args.actions), "--trace", str(trace)]
         # Without the current folder, but with this one's.
         places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
@@ -284,6 +298,9 @@ def main() -> int:
         if done.returncode:
             wrong += 1
             print(f"seed {seed} ended with status {done.returncode}", flush=True)
+            if done.returncode < 0 and trace.exists():
+                acts = trace.read_text().splitlines()
+                print(f"after {len(acts)} actions:", ", ".join(acts[-LAST_ACTIONS:]), flush=True)
         seed += 1
     print(f"{seed - args.seed} runs, {wrong} with something wrong")
     return int(wrong > 0)

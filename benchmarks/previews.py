@@ -5,6 +5,10 @@ trains on a tissue of 2048 x 2048 px. A script pans to another place every few s
 the hand at rest in between and with a hand that paints 30 strokes a second, and takes down
 how long it takes until the middle of the field is drawn with a prediction of the weights so
 far. Previews have a tenth of the time: the last column is what they took.
+
+With --live the live switch is on, and a stroke of the mouse is painted every few seconds: of a cell
+where none is drawn, or of background inside of one. It takes down how long it takes until the
+object there is drawn, or gone.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import numpy as np
 
 from benchmarks.heartbeat import Hand
 from benchmarks.window import Window, live, of_its_own, wait
+from napari_impartial.gui.layers import Role
 
 TARGET_S = 2.0
 HANDS = ("at rest", "painting")
@@ -36,6 +41,7 @@ def main() -> int:
     parser.add_argument("--pans", type=int, default=20, help="of each hand")
     parser.add_argument("--size", type=int, default=2048, help="side of the image in pixels")
     parser.add_argument("--preset", default="balanced")
+    parser.add_argument("--live", action="store_true", help="how soon the view follows a stroke")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     with of_its_own():
@@ -74,6 +80,8 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
         box.setCurrentIndex(box.findData(args.preset))
         window.settle()
         watch = Watch(window)
+        if args.live:
+            return [_follow_strokes(args, window, watch)]
         rows = []
         for hand in HANDS:
             window.part("time_budget_spin").setValue(36000)
@@ -93,12 +101,27 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
         window.close()
 
 
+def _follow_strokes(args: argparse.Namespace, window: Window, watch: Watch) -> dict[str, Any]:
+    """Go live, paint a stroke every few seconds and see how soon the view follows."""
+    window.click("live_button")
+    height, width = window.widget.workspace.source.primary.data.shape[-2:]
+    camera = window.viewer.scene.camera
+    camera.center, camera.zoom = (height / 2, width / 2), _ZOOM
+    wait(lambda: watch.drawn)
+    live(10)
+    waited = [watch.stroke(args.every) for _ in range(args.pans)]
+    share = watch.latest.preview_s / (time.perf_counter() - watch.began)
+    window.click("live_button")
+    window.settle()
+    return {"hand": "live, a stroke", "waited_s": waited, "share": share}
+
+
 class Watch:
     """Pans, and looks at what is drawn."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
-        self.hand = Hand(window.viewer, window.widget)
+        self.hand = Hand(window)
         self.rng = np.random.default_rng(0)
         self.drawn: list[tuple[float, tuple[int, int, int, int]]] = []
         self.latest: Any = None
@@ -120,6 +143,30 @@ class Watch:
 
     def _follow(self, progress: Any) -> None:
         self.latest = progress
+
+    def stroke(self, seconds: float) -> float:
+        """Paint a stroke that contradicts what is drawn, and wait for the view to follow."""
+        mouse, widget = self.hand.mouse, self.window.widget
+        canvas = mouse.canvas
+        y, x = self.window.viewer.scene.camera.center[-2:]
+        reach = 0.4 * min(canvas.width(), canvas.height()) / _ZOOM
+        row, column = (int(n + self.rng.uniform(-reach, reach)) for n in (y, x))
+        results = widget.workspace.results
+        labels = results.find(widget.workspace.source, Role.INSTANCES).data
+        there = bool(labels[row, column])
+        (widget.keys.brush_background if there else widget.keys.brush_cell)()
+        live(0.3)
+        mouse.drag([mouse.on_canvas(row, column + n) for n in (-2, 0, 2)])
+        began = time.perf_counter()
+        followed = 0.0
+        while time.perf_counter() - began < seconds or not followed:
+            if time.perf_counter() - began > 60:
+                raise TimeoutError("The view did not follow.")
+            labels = results.find(widget.workspace.source, Role.INSTANCES).data
+            if not followed and bool(labels[row, column]) != there:
+                followed = time.perf_counter() - began
+            live(0.05)
+        return followed
 
     def pan(self, seconds: float, painting: bool) -> float:
         """Go to another place for so long, or for as long as it takes to see it."""

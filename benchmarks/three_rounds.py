@@ -7,6 +7,9 @@ Continue, and so on. The simulated annotator sees the truth. After each round it
 many cells are annotated, and F1 of the objects that the window shows; with --test also of
 images that nothing is painted on.
 
+With --by-hand it works as a new user does the tutorial: opens the first file alone, paints short
+lines with the mouse, in cells and between them, presses buttons and keys, and counts what it did.
+
 It needs a screen, or a virtual one:
 
     xvfb-run -a -s "-screen 0 1366x768x24" python -m benchmarks.three_rounds SET/train \\
@@ -18,13 +21,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtWidgets import QPushButton
+from scipy import ndimage
 
-from benchmarks.window import Window, live, of_its_own, wait
+from benchmarks.window import PATIENCE_S, Window, live, of_its_own, wait
 from napari_impartial.core.config import PRESETS, SuggestionConfig
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.mask_scribbles import annotate_cells, simulate
@@ -35,6 +41,9 @@ from napari_impartial.experiments.dataset import samples_in, samples_with_truth
 from napari_impartial.experiments.simulated_annotator import Annotator
 
 Pair = tuple[Image, NDArray[Any]]
+
+
+HEAD = "| Round | Clicks | Keys | Strokes | s, since opened | s, of them until outlines | F1 |"
 
 
 def main() -> int:
@@ -51,6 +60,10 @@ def main() -> int:
     parser.add_argument("--cells", type=int, default=2, help="painted at each place, at most")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="balanced")
     parser.add_argument("--seconds", type=float, default=60.0, help="of training in each round")
+    parser.add_argument(
+        "--by-hand", action="store_true", help="paint lines with the mouse, and count clicks"
+    )
+    parser.add_argument("--lines", type=int, default=8, help="by hand, to begin with, of each kind")
     parser.add_argument("--seed", type=int, default=0, help="of the first round's cells")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
@@ -78,6 +91,8 @@ def read(folder: Path) -> list[Pair]:
 def go(args: argparse.Namespace, pairs: list[Pair], unseen: list[Pair]) -> list[dict[str, Any]]:
     """Go through all rounds, and print a line after each."""
     window = Window()
+    if args.by_hand:
+        return first_minutes(args, window, pairs[0][1])
     try:
         user = User(window, pairs, args.seed)
         user.open()
@@ -198,6 +213,162 @@ class User:
         model, config = load_model(session.model_path), session.instance_config
         found = [to_instances(predict(image, model).foreground, config) for image, _ in unseen]
         return float(evaluate([truth for _, truth in unseen], found).f1)
+
+
+class NewUser:
+    """Does the tutorial on one image with mouse and keys, and knows what a cell is."""
+
+    def __init__(self, window: Window, truth: NDArray[Any], seed: int) -> None:
+        self.window, self.truth = window, truth
+        self.mouse = window.mouse()
+        self.rng = np.random.default_rng(seed)
+        self.painted: set[int] = set()
+        self.opened = time.monotonic()
+
+    def paint_cell(self, cell: int) -> None:
+        """Paint a line in a cell."""
+        rows, columns = np.nonzero(self.truth == cell)
+        top, left = rows.min(), columns.min()
+        mask = self.truth[top : rows.max() + 1, left : columns.max() + 1] == cell
+        self._line(mask, (top, left), None)
+        self.painted.add(cell)
+
+    def paint_background(self, near: tuple[int, int] | None = None, reach: int = 24) -> None:
+        """Paint a line where there is no cell: near a place, or anywhere close to cells."""
+        rows = columns = slice(None)
+        if near is not None:
+            rows, columns = (slice(max(0, n - reach), n + reach) for n in near)
+        part = self.truth[rows, columns] == 0
+        if part.any():
+            self._line(part, (rows.start or 0, columns.start or 0), 6.0)
+
+    def _line(
+        self, mask: NDArray[Any], origin: tuple[int, int], shallow: float | None, half: int = 7
+    ) -> None:
+        """Draw the longest line of a few through a middle point of a mask, inside of it."""
+        depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        good = depth >= max(1.0, min(depth.max(), 3.0))
+        if shallow is None:
+            good = depth == depth.max()
+        elif (good & (depth < shallow)).any():
+            good &= depth < shallow
+        y, x = (int(n) for n in self.rng.choice(np.argwhere(good)))
+        best: list[tuple[float, float]] = [(y, x)]
+        for angle in np.linspace(0, np.pi, 8, endpoint=False):
+            step = np.array([np.sin(angle), np.cos(angle)])
+            run = [(y, x)]
+            for way in (step, -step):
+                for n in range(1, half):
+                    at = np.round((y, x) + n * way).astype(int)
+                    inside = (at >= 0).all() and (at < mask.shape).all()
+                    if not inside or depth[tuple(at)] < min(2.0, depth.max()):
+                        break
+                    run.insert(len(run) if way is step else 0, (int(at[0]), int(at[1])))
+            best = max(best, run, key=len)
+        ends = [best[0], best[len(best) // 2], best[-1]]
+        places = [self.mouse.on_canvas(origin[0] + r, origin[1] + c) for r, c in ends]
+        self.mouse.drag(places)
+        live(0.05)
+
+    def cells_near(self, y: int, x: int, reach: int = 24) -> list[int]:
+        """Return cells that have no line yet and come near a place, the nearest first."""
+        rows, columns = (slice(max(0, n - reach), n + reach) for n in (y, x))
+        part = self.truth[rows, columns]
+        at = np.argwhere(part > 0)
+        far = np.hypot(at[:, 0] + rows.start - y, at[:, 1] + columns.start - x)
+        found = dict.fromkeys(int(part[tuple(at[i])]) for i in np.argsort(far))
+        return [cell for cell in found if cell not in self.painted]
+
+    def f1(self) -> float:
+        """Return F1 of the objects that the window shows."""
+        session = self.window.widget.session
+        return float(evaluate([self.truth], [session.plane.instances]).f1)
+
+
+def first_minutes(
+    args: argparse.Namespace, window: Window, truth: NDArray[Any]
+) -> list[dict[str, Any]]:
+    """Do the tutorial by hand, and print a line after each round."""
+    try:
+        (file,) = sorted(args.folder.glob("*_truth.tif"))[:1]
+        window.viewer.open(file.with_name(file.name.replace("_truth", "")))
+        window.dock()
+        user = NewUser(window, truth, args.seed)
+        session, mouse = window.widget.session, user.mouse
+        window.part("time_budget_spin").setValue(args.seconds)
+        mouse.key("w")
+        live(0.3)
+        cells = np.unique(truth[truth > 0])
+        for cell in user.rng.permutation(cells)[: args.lines]:
+            user.paint_cell(int(cell))
+        mouse.key("q")
+        for _ in range(args.lines):
+            user.paint_background()
+        print(HEAD + "\n|---|---|---|---|---|---|---|")
+        rows = []
+        for number in range(1, args.rounds + 1):
+            if number > 1:
+                _follow(user, args.places, args.cells)
+            go_on = window.widget.findChild(QPushButton, "continue_button")
+            mouse.click("train_button" if number == 1 or go_on is None else "continue_button")
+            first_s = _wait_for_round(session, number, PATIENCE_S + args.seconds)
+            window.settle()
+            row = {
+                "round": number,
+                "clicks": mouse.clicks,
+                "keys": mouse.keys,
+                "strokes": mouse.strokes,
+                "seconds": time.monotonic() - user.opened,
+                "first_s": first_s,
+                "f1": user.f1(),
+            }
+            rows.append(row)
+            first = f"{first_s:.0f}" if first_s is not None and number == 1 else ""
+            print(
+                f"| {number} | {mouse.clicks} | {mouse.keys} | {mouse.strokes} "
+                f"| {row['seconds']:.0f} | {first} | {row['f1']:.3f} |",
+                flush=True,
+            )
+        return rows
+    finally:
+        window.close()
+
+
+def _wait_for_round(session: Any, number: int, at_most_s: float) -> float | None:
+    """Wait for the end of a training; return after how many seconds outlines were seen."""
+    began, seen = time.monotonic(), None
+
+    def over() -> bool:
+        nonlocal seen
+        plane = session.plane
+        if seen is None and plane is not None and plane.n_objects:
+            seen = time.monotonic() - began
+        return len(session.rounds) == number
+
+    wait(over, at_most_s)
+    return seen
+
+
+def _follow(user: NewUser, n_places: int, n_cells: int) -> None:
+    """Go to the next places by key, and paint what is there."""
+    results = user.window.widget.results
+    for _ in range(n_places):
+        if not user.window.part("next_button").isEnabled():
+            break
+        user.mouse.key("n")
+        user.window.settle()
+        row = user.window.widget.refine_panel.value()
+        if row is None or row < 0:
+            break
+        spot = results.places[row].suggestion
+        cells = user.cells_near(spot.y, spot.x)[:n_cells]
+        if cells:
+            user.mouse.key("w")
+        for cell in cells:
+            user.paint_cell(cell)
+        user.mouse.key("q")
+        user.paint_background((spot.y, spot.x))
+        live(1)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,10 @@ class Window:
         wait(lambda: len(self.widget.session.rounds) > rounds, PATIENCE_S + seconds)
         self.settle()
 
+    def mouse(self) -> Mouse:
+        """Return a hand that works this window."""
+        return Mouse(self)
+
     def settle(self) -> None:
         """Wait until all that follows from the last action is on the screen."""
         from qtpy.QtWidgets import QApplication
@@ -118,3 +122,85 @@ class Window:
         """Close the window."""
         self.viewer.close()
         live(0.5)
+
+
+class Mouse:
+    """Presses buttons and keys and paints on the canvas, with the events that a hand makes.
+
+    Attributes
+    ----------
+    clicks, keys, strokes : int
+        How many there were.
+    """
+
+    def __init__(self, window: Window) -> None:
+        from qtpy.QtWidgets import QOpenGLWidget
+
+        self._window = window
+        self.canvas = window.viewer.window._qt_window.findChild(QOpenGLWidget)
+        self.clicks = self.keys = self.strokes = 0
+
+    def place_of(self, name: str) -> tuple[int, int]:
+        """Return where the middle of a part lies in the window, x and y."""
+        part = self._window.part(name)
+        there = part.mapTo(part.window(), part.rect().center())
+        return there.x(), there.y()
+
+    def on_canvas(self, row: float, column: float) -> tuple[float, float]:
+        """Return where a place of the world lies on the canvas, x and y."""
+        camera = self._window.viewer.scene.camera
+        y, x = camera.center[-2:]
+        return (
+            (column - x) * camera.zoom + self.canvas.width() / 2,
+            (row - y) * camera.zoom + self.canvas.height() / 2,
+        )
+
+    def click(self, name: str) -> None:
+        """Click a button of the dock as soon as it can be clicked."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        part = self._window.part(name)
+        wait(lambda: part.isEnabled() and part.isVisible())
+        QTest.mouseClick(part, Qt.MouseButton.LeftButton)
+        self.clicks += 1
+
+    def key(self, letter: str) -> None:
+        """Press a key over the picture."""
+        from qtpy.QtTest import QTest
+
+        QTest.keyClicks(self.canvas, letter)
+        self.keys += 1
+
+    def drag(self, places: Sequence[tuple[float, float]], pause_s: float = 0.02) -> None:
+        """Draw along places of the canvas, x and y, with the left button.
+
+        Moves that follow each other within 10 ms are dropped by the canvas, so that without a
+        pause all that is painted is a dot.
+        """
+        from qtpy.QtCore import QEvent, QPointF, Qt
+        from qtpy.QtGui import QMouseEvent
+        from qtpy.QtWidgets import QApplication
+
+        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+
+        def send(kind: Any, place: tuple[float, float], button: Any, held: Any) -> None:
+            at = QPointF(*place)
+            event = QMouseEvent(
+                kind,
+                at,
+                self.canvas.mapToGlobal(at),
+                button,
+                held,
+                Qt.KeyboardModifier.NoModifier,
+            )
+            QApplication.sendEvent(self.canvas, event)
+
+        send(QEvent.Type.MouseMove, places[0], none, none)
+        send(QEvent.Type.MouseButtonPress, places[0], left, left)
+        for place in places[1:]:
+            if pause_s:
+                live(pause_s)
+            send(QEvent.Type.MouseMove, place, none, left)
+        send(QEvent.Type.MouseButtonRelease, places[-1], left, none)
+        self.strokes += 1

@@ -13,9 +13,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_damaged_files(tmp_path: Path) -> None:
-    kinds = "images,labels,regions,evaluate,decisions"
-    words = ["--count", "250", "--seed", "3", "--only", kinds, "--keep", str(tmp_path)]
+@pytest.mark.parametrize(
+    ("kinds", "options"),
+    [("images,labels,regions,evaluate,decisions", []), ("sessions", ["--bits"]), ("sessions", [])],
+    ids=["files", "bits of sessions", "sessions"],
+)
+def test_damaged_files(tmp_path: Path, kinds: str, options: list[str]) -> None:
+    words = ["--count", "250", "--seed", "3", "--only", kinds, "--keep", str(tmp_path), *options]
     done = subprocess.run(
         [sys.executable, "-P", "-m", "benchmarks.fuzz", *words],
         capture_output=True,

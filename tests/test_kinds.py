@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 pytest.importorskip("sklearn")
-from benchmarks import kinds
+from benchmarks import kinds, uncertainty
 from benchmarks.kinds import Row, kinds_of, summary
 
 from napari_impartial.core.data.synthetic_tissue import tissue
@@ -87,3 +87,29 @@ def test_a_style_that_there_is_not_is_refused(dataset, tmp_path, monkeypatch, ca
         kinds.main()
     assert ended.value.code == 2
     assert "unknown style dots" in capsys.readouterr().err
+
+
+def test_areas_under_the_curve():
+    assert uncertainty.area_under_curve([1, 2, 3, 4], [0, 0, 1, 1]) == 1.0
+    assert uncertainty.area_under_curve([4, 2, 3, 1], [0, 0, 1, 1]) == 0.25
+    assert uncertainty.area_under_curve([1, 1, 1], [1, 0, 0]) == 0.5
+    assert np.isnan(uncertainty.area_under_curve([1, 2], [1, 1]))
+
+
+def test_what_is_wrong_is_told_by_the_maps_that_are_kept(dataset, tmp_path, monkeypatch, capsys):
+    truth = tissue((96, 112), n_channels=2, seed=4).truth
+    learned = tissue((96, 112), n_channels=2, seed=3).truth
+    # one cell is missed, and one is made up, both not quite surely
+    p = np.where(truth > 0, 0.95, 0.02).astype(np.float32)
+    p[truth == truth.max()] = 0.3
+    folder = tmp_path / "2 steps, seed 0, weights shipped"
+    folder.mkdir()
+    kinds._keep(folder / "made.lines.npz", [(learned > 0).astype(np.float32), p])
+    command = ["uncertainty", str(dataset), "--maps", str(tmp_path), "--steps", "2"]
+    monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.setattr(kinds, "train_network", None)
+    uncertainty.main()
+    row = next(line for line in capsys.readouterr().out.splitlines() if "| made |" in line)
+    unsure, _, heat = map(float, row.split("|")[5].split(","))
+    assert unsure > 0.9
+    assert heat > 0.8

@@ -464,7 +464,7 @@ def test_refinement_goes_on_when_all_cells_are_annotated(
     assert main([*command, "--start-percent", "60", "--add-percent", "60"]) == 0
     results = json.loads(capsys.readouterr().out.splitlines()[-1])["results"]
     n = int(files.train.truth.max())
-    for policy in ("entropy", "random"):
+    for policy in ("heatmap", "random"):
         cells = [result["cells"] for result in results if result["policy"] == policy]
         assert cells == [round(0.6 * n), n, n]
 

@@ -16,6 +16,8 @@ from skimage.draw import disk
 from napari_impartial.cli.inputs import ImageFile, read_image_file, read_scribbles
 from napari_impartial.cli.main import main
 from napari_impartial.core.data.mask_scribbles import simulate
+from napari_impartial.io import write_tiff
+from napari_impartial.io.outlines import write_geojson, write_roi_zip
 
 from .conftest import FEW, Trained
 
@@ -198,3 +200,38 @@ def test_names_move_no_cursor(
         assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(said)
         assert "2J" in said
     json.loads(said.splitlines()[-1])
+
+
+@pytest.mark.parametrize("axes", ["", "Z", "T", "TZ", "ZT"])
+@pytest.mark.parametrize("suffix", [".zip", ".geojson"])
+def test_outlined_objects_are_compared_plane_by_plane(
+    tmp_path: Path, axes: str, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planes = np.stack([_cells(n) for n in range(4 if len(axes) == 2 else 3)]).astype(np.int32)
+    labels = planes.reshape(2, 2, *SHAPE) if len(axes) == 2 else planes if axes else planes[0]
+    image, outlined = tmp_path / "a.tif", tmp_path / f"a{suffix}"
+    write_tiff(image, labels, f"{axes}YX")
+    write = write_roi_zip if suffix == ".zip" else write_geojson
+    write(outlined, labels, axes)
+    for pred, truth in ((image, outlined), (outlined, image), (outlined, outlined)):
+        assert main(["evaluate", "--json", "--pred", str(pred), "--truth", str(truth)]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["f1"], found["map"]) == (1.0, 1.0)
+        assert found["n_true"] == found["n_pred"] == 16 * (1 if axes == "" else len(planes))
+    words = ["validate", "--json", "--pred", str(image), "--truth", str(outlined)]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["exact"]["f1"] == 1.0
+    # of another image
+    write_tiff(image, labels[..., :5, :5], f"{axes}YX")
+    assert main(["evaluate", "--pred", str(image), "--truth", str(outlined)]) == 2
+    assert "belong to another image" in capsys.readouterr().err
+
+
+def test_objects_do_not_find_planes_without_axes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "a.npy", np.stack([CELLS] * 4).reshape(2, 2, *SHAPE))
+    write_roi_zip(tmp_path / "a.zip", CELLS)
+    words = ["--pred", str(tmp_path / "a.npy"), "--truth", str(tmp_path / "a.zip")]
+    assert main(["evaluate", *words]) == 2
+    assert "does not say which of its axes" in capsys.readouterr().err

@@ -433,3 +433,21 @@ def test_ctrl_c_keeps_the_best_weights(
     assert read_card(model).steps == report["steps"] > 0
     (image,) = read_images(files.image)
     assert read_card(model).n_channels == image.n_channels
+
+
+def test_kinds_of_cell_are_named_in_model_and_tables(files: Files, tmp_path: Path) -> None:
+    drawn = read_labels(files.scribbles)
+    half = drawn[:, drawn.shape[1] // 2 :]
+    half[half == 2] = 3
+    scribbles, model, out = tmp_path / "s.tif", tmp_path / "m.impartial", tmp_path / "out"
+    tifffile.imwrite(scribbles, drawn.astype(np.uint8))
+    arguments = ["train", files.image, "--scribbles", scribbles, "--model", model, *FEW]
+    assert main([*map(str, arguments), "--class-names", "Tumour", "T cell"]) == 0
+    assert read_card(model).class_names == ("background", "Tumour", "T cell")
+    assert main(["predict", str(files.image), "--model", str(model), "--out", str(out)]) == 0
+    with (out / f"{files.image.stem}_measurements.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    named = {"1": "Tumour", "2": "T cell"}
+    assert rows
+    assert all(row["class_name"] == named[row["class"]] for row in rows)
+    assert all(0.0 < float(row["class_probability"]) <= 1.0 for row in rows)

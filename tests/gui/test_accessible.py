@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_impartial.gui.bar import Remark
 from napari_impartial.gui.widgets.plots import PlainPlot
 
 CONTROLS = (
@@ -103,11 +104,16 @@ def test_all_have_a_name(parts: list[Any]) -> None:
     assert [called(part) for part in parts if "<" in name(part)] == []
 
 
-def test_labels_tell_a_screen_reader_what_they_show(find: Any, parts: list[Any]) -> None:
+def test_labels_tell_a_screen_reader_what_they_show(
+    widget: Any, find: Any, parts: list[Any]
+) -> None:
     rich = [p for p in parts if isinstance(p, QLabel) and "<" in p.text()]
-    assert find("counts_label") in rich
-    assert "Cell: 8 strokes" in find("counts_label").accessibleName()
-    assert "<" not in find("counts_label").accessibleName()
+    told = find("verdict_label")
+    widget.bar.verdict.set_verdict([Remark("2 strokes do not fit", "misfits")])
+    assert "<" in told.text()
+    assert told.accessibleName() == "2 strokes do not fit show"
+    assert all("<" not in part.accessibleName() for part in rich)
+    assert find("class_2_counts").accessibleName().startswith("8 strokes")
 
 
 def test_controls_for_stacks_have_them_too(viewer: Any, widget: Any, find: Any, qtbot: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtGui import QColor
 
 from napari_impartial.gui.bar import Remark, VerdictLine
 
@@ -123,3 +124,34 @@ def test_the_bar_counts_the_objects_in_view(widget: Any, predicted: Any, tiny_ti
     assert widget.bar.verdict.value() == (Remark(f"{n} objects"),)
     widget.results.review.reject([1])
     assert widget.bar.verdict.value() == (Remark(f"{n - 1} objects"),)
+
+
+def test_the_brush_of_a_layer_that_came_with_its_strokes_is_shown(
+    widget: Any, viewer: Any, find: Any, wait_for: Any
+) -> None:
+    viewer.add_image(np.zeros((40, 50)), name="A")
+    labels = np.zeros((40, 50), np.uint8)
+    labels[5, 5:9] = 2
+    layer = viewer.add_labels(labels, name="scribbles [A]")
+    wait_for(lambda: widget.session.record is not None and widget.session.record.annotated)
+    assert layer.brush_size not in (0, 1)
+    assert find("brush_size_spin").value() == layer.brush_size
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_links_are_read_in_both_themes(widget: Any, viewer: Any, theme: str, qtbot: Any) -> None:
+    import re
+
+    viewer.show()
+    viewer.theme = theme
+    widget.bar.verdict.set_verdict([Remark("2 strokes do not fit", "misfits")])
+    qtbot.wait(50)
+    found = re.search(r"color: (#[0-9a-f]{6})", widget.bar.verdict.text())
+    assert found
+    ground = widget.bar.verdict.grab().toImage().pixelColor(0, 0)
+    luminances = []
+    for colour in (QColor(found[1]), ground):
+        values = [colour.redF(), colour.greenF(), colour.blueF()]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+        luminances.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    assert (max(luminances) + 0.05) / (min(luminances) + 0.05) >= 4.5

@@ -213,3 +213,76 @@ def test_without_the_dock_all_is_seen_as_before(three: Any, viewer: Any, qtbot: 
     qtbot.waitUntil(lambda: not viewer.keymap)
     assert set("ABC") <= set(shown(viewer))
     assert "uncertainty [A]" not in shown(viewer)
+
+
+@pytest.fixture
+def files(tmp_path: Any) -> list[str]:
+    """Three files of one size, and one of another."""
+    import tifffile
+
+    made = []
+    for name, side in (("A", 40), ("B", 40), ("C", 40), ("small", 30)):
+        made.append(str(tmp_path / f"{name}.tif"))
+        tifffile.imwrite(made[-1], np.random.default_rng(side).random((side, 50)))
+    return made
+
+
+def test_of_files_opened_together_the_dock_names_the_one_that_is_seen(
+    widget: Any, viewer: Any, find: Any, files: Any, wait_for: Any
+) -> None:
+    for several in (files[3:], files[:2], files[2:3]):
+        viewer.open(several)
+        last = viewer.layers[-1]
+        wait_for(lambda: widget.workspace.source is not None)
+        wait_for(lambda last=last: widget.workspace.source.name == last.name)
+        assert find("image_combo").currentText() == last.name
+        assert shown(viewer)[-1] == last.name
+    assert len(shown(viewer)) == 4, "which are images of the session, nobody has said"
+    assert len(widget.session.images) == 1
+    assert find("add_images_button").text() == "Add 3 other open images"
+    widget.keys.brush_cell()
+    scribbles = viewer.layers[-1]
+    assert scribbles.name == "scribbles [C]"
+    scribbles.paint((5, 5), 2)
+    wait_for(lambda: widget.session.record.annotated)
+    viewer.layers.remove("A")
+    viewer.open(files[0])
+    wait_for(lambda: find("image_combo").count() == 4)
+    assert widget.workspace.source.name == "C", "an image with strokes stays"
+    widget.keys.brush_cell()
+    assert widget.workspace.source.name == "A", "strokes go to the image that is seen"
+
+
+def test_files_of_one_size_may_be_images_or_channels(
+    widget: Any, viewer: Any, find: Any, files: Any, wait_for: Any
+) -> None:
+    viewer.open([files[3], *files[:3]])
+    wait_for(lambda: find("join_channels_button").isVisibleTo(widget))
+    question = find("together_label")
+    assert question.text() == (
+        "A, B have the size of C: other images, or channels of this one?"
+    )  # fmt: skip
+    find("join_channels_button").click()
+    assert widget.session.record.channel_names == ("C", "A", "B")
+    assert not question.isVisibleTo(widget)
+    assert find("add_images_button").text() == "Add 1 other open image"
+    find("channel_table").channel_model.tick([1, 2], False)
+    assert question.isVisibleTo(widget)
+    find("add_images_button").click()
+    assert sorted(one.name for one in widget.session.images.values()) == ["A", "B", "C", "small"]
+    assert shown(viewer) == ["C"]
+    assert not question.isVisibleTo(widget)
+    assert [row.name for row in find("channel_table").channels] == ["C"]
+    assert find("add_images_button").isHidden()
+
+
+def test_a_channel_without_a_tick_is_no_other_image(
+    widget: Any, viewer: Any, find: Any, wait_for: Any
+) -> None:
+    layers = viewer.open_sample("napari-impartial", "multiplex_tissue")
+    wait_for(lambda: widget.session.record is not None and widget.session.record.n_channels == 3)
+    assert widget.workspace.source.primary == layers[0], "named after the first"
+    find("channel_table").channel_model.tick([1], False)
+    assert widget.session.record.n_channels == 2
+    assert find("add_images_button").isHidden()
+    assert find("join_channels_button").isHidden()

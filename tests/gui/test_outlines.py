@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import settled
 
 from napari_impartial.gui.layers.outlines import (
     BY_OBJECT,
@@ -79,7 +80,7 @@ def test_they_are_as_wide_on_the_screen(
 
 
 def test_after_training_the_picture_is_outlines_alone(
-    widget: Any, viewer: Any, find: Any, predicted: Any
+    widget: Any, viewer: Any, find: Any, predicted: Any, wait_for: Any
 ) -> None:
     def shown() -> set[str]:
         ours = ("probability", "uncertainty", "instances", "suggestions")
@@ -97,7 +98,8 @@ def test_after_training_the_picture_is_outlines_alone(
     assert np.isclose(edges[:, 3], 1).sum() == 1, "one is clear and the others faint"
     here = widget.results.suggestions.current
     words = list(marks.features["words"])
-    assert [word for word in words if word] == [find("status_label").text()]
+    (beside,) = (word for word in words if word)
+    assert find("status_label").text() == f"{beside} Paint, or K."
     assert words[[p for p in widget.results.places if not p.done].index(here)]
     # What the user hides stays hidden at the next place.
     heat = next(layer for layer in viewer.layers if layer.name == "uncertainty [tissue]")
@@ -106,3 +108,10 @@ def test_after_training_the_picture_is_outlines_alone(
     assert shown() == {"instances", "suggestions"}
     viewer.dims.ndisplay = 3
     assert shown() == {"instances"}, "boxes lie flat in a plane"
+    viewer.dims.ndisplay = 2
+    find("next_button").click()
+    assert shown() == {"instances", "uncertainty", "suggestions"}
+    find("train_button").click()
+    wait_for(lambda: widget.session.rounds and not widget.session.busy)
+    settled(widget, wait_for)
+    assert shown() == {"instances"}

@@ -1,17 +1,14 @@
 """Whatever is damaged in a session's folder, the rest of it comes back, and the damage is named.
 
-Some flipped bits in the ordinary suite; ten thousand, in some minutes, with
-
-    NAPARI_IMPARTIAL_FLIPS=10000 scripts/test.sh tests/gui/test_session_damage.py
+Ten thousand flipped bits, without a window: ``python -m benchmarks.fuzz --only sessions --bits``.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import time
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,150 +19,35 @@ import pytest
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review.annotation import to_bytes
 from napari_impartial.core.review.review import Region, Review, Verdict
-from napari_impartial.session import locations
-from napari_impartial.session.folder import MANIFEST, Kept, SessionFolder
-from napari_impartial.session.read import open_and_read
-from napari_impartial.session.saved_state import (
-    SavedDismissal,
-    SavedImage,
-    SavedLayer,
-    SavedMask,
-    SavedPlane,
-    SavedRound,
-    SavedSession,
-    SavedView,
-    to_content,
-)
+from napari_impartial.session.folder import MANIFEST
 
-FLIPS = int(os.environ.get("NAPARI_IMPARTIAL_FLIPS", "150"))
-SHAPE = (48, 40)
-LONGEST_S = 5.0
-
-pytestmark = pytest.mark.timeout(300 + FLIPS)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a session with something of everything, of two images."""
-    from napari_impartial.core.api import train
-    from napari_impartial.core.config import ModelConfig, TrainingConfig
-    from napari_impartial.core.data.image import Image
-    from napari_impartial.core.data.scribbles import Scribbles
-    from napari_impartial.core.network.model_file import save_model
-
-    folder = tmp_path_factory.mktemp("damage")
-    rng = np.random.default_rng(0)
-    pixels = rng.random(SHAPE).astype(np.float32)
-    strokes = np.zeros(SHAPE, np.uint8)
-    strokes[5:9, 5:9], strokes[20:24, 20:24] = 2, 1
-    objects = np.zeros(SHAPE, np.int32)
-    objects[4:10, 4:10] = 1
-    model = folder / "round.impartial"
-    trained = train(
-        [Image(pixels[np.newaxis], ("DAPI",))],
-        [Scribbles(strokes)],
-        TrainingConfig(patch_size=32, batch_size=2, max_steps=2, precision="float32"),
-        ModelConfig(base_features=4, depth=1),
-    )
-    save_model(trained, model)
-    review = Review({1: Region(1, Verdict.ACCEPTED, 4, 4, np.ones((6, 6), bool))}, ())
-    plane = SavedPlane(
-        prediction=Kept(rng.integers(0, 65535, (2, *SHAPE)).astype(np.uint16)),
-        n_samples=4,
-        predicted_by=1,
-        suggestions=[],
-        suggested_on=Kept(strokes, sparse=True),
-        dismissed=[SavedDismissal(3, 4, [2, 3, 6, 7], Kept(np.ones((4, 4), np.uint8)))],
-        review=Kept(to_bytes(review)),
-    )
-    images = [
-        SavedImage(
-            [i],
-            "YX",
-            [0],
-            ["DAPI"],
-            SavedLayer(f"scribbles [{name}]", Kept(strokes.copy(), sparse=True), shape=[*SHAPE]),
-            SavedLayer(f"instances [{name}]", Kept(objects.copy(), sparse=True), shape=[*SHAPE]),
-            [plane],
-        )
-        for i, name in enumerate(("first", "second"))
-    ]
-    state = SavedSession(
-        layers=[
-            SavedLayer(name, Kept(pixels + i), shape=[*SHAPE], look={"opacity": 0.5})
-            for i, name in enumerate(("first", "second"))
-        ],
-        images=images,
-        model=model,
-        rounds=[
-            SavedRound(1, model, 32, 1, True, [SavedMask(0, [], Kept(objects))], 0.5),
-        ],
-        view=SavedView(0, [], [0.0, 20.0, 20.0], 2.0, [0.0, 0.0, 90.0], [0.0, 0.0], [0, 1], 2),
-        parts={"settings": {"preset": "fast"}},
-    )
-    SessionFolder(folder / "session").write(to_content(state))
-    return folder / "session"
+    sys.path.insert(0, str(ROOT))
+    try:
+        from benchmarks.fuzz import session
+    finally:
+        sys.path.remove(str(ROOT))
+    return session(tmp_path_factory.mktemp("damage"))
 
 
-def flipped(whole: Path, into: Path, dice: random.Random) -> tuple[Path, str]:
-    """Copy a session and flip one bit of it; return the copy and the file that was hit."""
-    shutil.rmtree(into, ignore_errors=True)
-    shutil.copytree(whole, into)
-    file = dice.choice(sorted(path for path in into.rglob("*") if path.is_file()))
-    content = bytearray(file.read_bytes())
-    # Headers are where damage is strange.
-    most = len(content) if dice.random() < 0.5 else min(len(content), 600)
-    content[dice.randrange(most)] ^= 1 << dice.randrange(8)
-    file.write_bytes(content)
-    return into, file.relative_to(into).as_posix()
-
-
-def errors_in(value: Any) -> int:
-    """Count what could not be read."""
-    if isinstance(value, ImPartialError):
-        return 1
-    if isinstance(value, dict):
-        return sum(errors_in(part) for part in value.values())
-    if isinstance(value, list):
-        return sum(errors_in(part) for part in value)
-    return errors_in(vars(value)) if type(value).__module__.endswith("session_state") else 0
-
-
-def test_the_whole_one_is_whole(whole: Path, tmp_path: Path, sessions: Path) -> None:
-    shutil.copytree(whole, tmp_path / "copy")
-    saved, opened = open_and_read(tmp_path / "copy")
-    assert opened is not None
-    opened.finish()
-    assert (errors_in(saved), saved.losses) == (0, [])
-
-
-def test_one_flipped_bit_does_not_keep_the_rest_back(
-    whole: Path, tmp_path: Path, sessions: Path
+def test_a_lost_manifest_is_named_and_all_else_is_there(
+    whole: Path, tmp_path: Path, widget: Any, viewer: Any, open_in: Any, notes: Any
 ) -> None:
-    dice = random.Random(1)
-    refused = 0
-    for number in range(FLIPS):
-        folder, file = flipped(whole, tmp_path / "copy", dice)
-        started = time.monotonic()
-        try:
-            saved, opened = open_and_read(folder)
-        except ImPartialError:
-            # Only where the manifest is no JSON any more is there nothing to read.
-            if file != MANIFEST:
-                raise
-            refused += 1
-            continue
-        finally:
-            assert time.monotonic() - started < LONGEST_S or FLIPS > 1000
-        if opened is not None:
-            opened.finish()
-        assert len(saved.images) == 2 or file == MANIFEST
-        if file != MANIFEST:
-            # A file may serve in several places: both images have the same plane of strokes.
-            assert errors_in(saved) <= 4, f"flip {number} of {file}"
-            assert sum(isinstance(one.data, np.ndarray) for one in saved.layers) >= 1
-        assert locations.unfinished() == []
-    assert refused < FLIPS / 2
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    (folder / MANIFEST).write_text("{")
+    open_in(widget, folder)
+    told = [note for note in notes() if MANIFEST in note]
+    assert len(told) == 1
+    assert "its copy" in told[0]
+    for name in ("first", "second"):
+        assert (viewer.layers[f"scribbles [{name}]"].data[5:9, 5:9] == 2).all()
+    assert not widget.session.busy
 
 
 @pytest.fixture
@@ -177,6 +59,7 @@ def edited(whole: Path, tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], 
         shutil.copytree(whole, folder)
         manifest = json.loads((folder / MANIFEST).read_text())
         change(manifest["content"])
+        del manifest["digest"]
         (folder / MANIFEST).write_text(json.dumps(manifest))
         return folder
 

@@ -352,7 +352,7 @@ def test_cleared_strokes_come_back(
     assert not scribbled.data.any()
     settled()
     assert widget.session.plane.scribbles is None
-    assert "0 strokes" in find("counts_label").text()
+    assert "0 strokes" in find("class_2_counts").text()
     press("Ctrl+Z")
     np.testing.assert_array_equal(scribbled.data, painted)
     settled()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,20 +23,48 @@ DATA = Path(__file__).parent / "data"
 SHAPE = (48, 64)
 
 
-def test_regions_that_imagej_made_have_the_pixels_that_it_measures() -> None:
-    # Made and filled by ImageJ 1.52i, headless: name, place, and runs of pixels inside.
-    truth = json.loads((DATA / "imagej_1.52_regions.json").read_text())
-    regions = read_regions(DATA / "imagej_1.52_regions.zip")
+@pytest.mark.parametrize("version", ["imagej_1.52", "imagej_1.54", "qupath_0.5"])
+def test_regions_that_a_program_made_have_the_pixels_that_it_measures(version: str) -> None:
+    """Made, and filled, by ImageJ 1.52i and 1.54u, and by QuPath 0.5.1, from our own programs.
+
+    The truth says of each its name, class, place and runs of pixels inside.
+    """
+    truth = json.loads((DATA / f"{version}_regions.json").read_text())
+    (file,) = (f for f in DATA.glob(f"{version}_regions.*") if f.suffix != ".json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImPartialWarning)  # of points, lines and annotations
+        regions = read_regions(file)
     assert [region.name for region in regions] == list(truth)
+    shape = {"imagej_1.52": SHAPE}.get(version, (72, 96))
     for region in regions:
-        expected = np.zeros(SHAPE, bool)
-        for start, length in truth[region.name]["runs"]:
+        said = truth[region.name]
+        expected = np.zeros(shape, bool)
+        for start, length in said["runs"]:
             expected.flat[start : start + length] = True
-        found = np.zeros(SHAPE, bool)
-        found[region.pixels(SHAPE)] = True
+        found = np.zeros(shape, bool)
+        found[region.pixels(shape)] = True
         np.testing.assert_array_equal(found, expected, err_msg=region.name)
+        assert region.classification == said.get("class", "")
+        measured = {name: float(value) for name, value in said.get("measurements", {}).items()}
+        np.testing.assert_equal(dict(region.measurements), measured)
     places = {r.name: (r.position, r.z, r.t) for r in regions if r.placed}
-    assert places == {"position": (4, None, None), "hyper": (None, 2, 3)}
+    assert (
+        places
+        == {
+            "imagej_1.52": {"position": (4, None, None), "hyper": (None, 2, 3)},
+            "imagej_1.54": {
+                "position": (4, None, None),
+                "hyper": (None, 2, 3),
+                "all channels": (None, 1, 2),
+                "z only": (None, 1, None),
+            },
+            "qupath_0.5": {
+                "polygon z2 t1": (None, 2, 1),
+                "ring c1 z2 t0": (None, 2, 0),
+                "two with a hole t3": (None, 0, 3),
+            },
+        }[version]
+    )
 
 
 def _stack(shape: tuple[int, ...]) -> np.ndarray:
@@ -130,6 +160,53 @@ def test_what_qupath_says_of_an_object(tmp_path: Path) -> None:
     expected[1, 2, 12:14, 12:15] = 0
     expected[0, 0, 3:9, 2:8] = 2
     np.testing.assert_array_equal(labels, expected)
+
+
+def test_what_is_no_number_in_json(tmp_path: Path) -> None:
+    measured = {"a": "NaN", "b": "Infinity", "c": "-Infinity", "d": 1.5}
+    feature = _qupath(properties={"objectType": "detection", "measurements": measured})
+    (region,) = read_regions(_write(tmp_path / "a.geojson", feature))
+    np.testing.assert_equal(dict(region.measurements), {n: float(v) for n, v in measured.items()})
+
+
+@pytest.mark.parametrize("name", ["childObjects", "children"])
+@pytest.mark.parametrize("root", [False, True])
+def test_objects_within_objects(tmp_path: Path, name: str, root: bool) -> None:
+    """As QuPath writes a hierarchy; it reads both names."""
+    cells = [_qupath(properties={"objectType": "cell", "name": str(n)}) for n in range(2)]
+    around = _qupath(properties={"type": "annotation", "name": "region", name: cells})
+    content: Any = around
+    if root:
+        properties = {"objectType": "root", name: [around]}
+        content = {"root": {"type": "Feature", "geometry": {}, "properties": properties}}
+    with pytest.warns(ImPartialWarning) as said:
+        regions = read_regions(_write(tmp_path / "a.geojson", content))
+    assert [region.name for region in regions] == ["0", "1"]
+    assert any("1 annotations round 2 objects" in str(one.message) for one in said)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.geojson.gz"])
+def test_packed_geojson(tmp_path: Path, name: str) -> None:
+    """As QuPath exports it if asked to."""
+    text = json.dumps({"type": "FeatureCollection", "features": [_qupath()]})
+    file = tmp_path / name
+    if name == "a.zip":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.geojson", text)
+            archive.writestr("__MACOSX/._a.geojson", b"\0\5\26\7")
+    else:
+        file.write_bytes(gzip.compress(text.encode()))
+    (region,) = read_regions(file)
+    assert region.pixels(SHAPE)[0].size == 36
+    file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(ImPartialError, match=r"a\.(zip|geojson\.gz) cannot be read"):
+        read_regions(file)
+    if name != "a.zip":
+        with gzip.open(file, "wb") as packed:
+            for _ in range(17):
+                packed.write(bytes(2**24))
+        with pytest.raises(ImPartialError, match="made to fill the memory"):
+            read_regions(file)
 
 
 @pytest.mark.parametrize("form", ["list", "one", "geometry"])

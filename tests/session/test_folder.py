@@ -18,7 +18,8 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import entropy
 from napari_impartial.core.review.round_changes import PackedLabels, unpacked
-from napari_impartial.session.folder import Kept, SessionFolder, Stored, read_manifest
+from napari_impartial.session.folder import Kept, SessionFolder, Stored
+from napari_impartial.session.manifest import COPY, read_manifest
 from napari_impartial.session.saved_state import (
     SavedImage,
     SavedLayer,
@@ -52,6 +53,8 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
         np.eye(7, dtype=bool),
         np.zeros((0, 5), np.uint8),
         np.arange(5.0),
+        np.arange(5.0)[:, None],
+        np.arange(12, dtype=">u2").reshape(3, 4),
     ],
     ids=lambda a: f"{a.dtype}{a.shape}",
 )
@@ -107,14 +110,14 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
 
     assert save(0)
     first = files(tmp_path)
-    assert len(first) == 4, "the image, two planes with strokes, the manifest"
+    assert len(first) == 5, "the image, two planes with strokes, the manifest and its copy"
     assert not save(0)
     assert files(tmp_path) == first, "nothing changed, nothing written"
     strokes[5, 8] = 1
     assert save(1)
     second = files(tmp_path)
     kept = {name for name in first if second.get(name) == first[name]}
-    assert len(second) == 4
+    assert len(second) == 5
     assert len(kept) == 2, "the image and the plane that was not painted on"
     # Undone: the content has its name, so the file of before is the same again.
     strokes[5, 8] = 0
@@ -129,7 +132,8 @@ def test_a_session_that_was_read_is_not_written_again(tmp_path: Path) -> None:
     loaded = folder.read()["image"].load()
     folder.write({"image": Kept(loaded), "more": 1})
     after = files(tmp_path)
-    del before["session.json"], after["session.json"]
+    for manifest in ("session.json", COPY):
+        del before[manifest], after[manifest]
     assert after == before
 
 
@@ -147,7 +151,7 @@ class Crash:
         os.rename(source, target)
 
 
-@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("at", range(5))
 def test_a_writer_that_is_killed_leaves_a_whole_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
@@ -170,7 +174,52 @@ def test_a_writer_that_is_killed_leaves_a_whole_session(
     assert (read["strokes"].load() == 1).all()
     # What the dead writer left is cleared away by the next one.
     folder.write(content(3))
-    assert len(files(tmp_path)) == 3
+    assert len(files(tmp_path)) == 4
+
+
+DAMAGE = {
+    "gone": None,
+    "cut short": lambda text: text[: len(text) // 2],
+    "a bit": lambda text: text.replace(b'"n": 7', b'"n": 5'),
+    "no text": lambda text: b"\xff\xfe" + text,
+    "another program's": lambda text: b"{}",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+@pytest.mark.parametrize("hit", ["session.json", COPY])
+def test_a_damaged_manifest_is_read_from_its_copy(tmp_path: Path, hit: str, name: str) -> None:
+    content = {"n": 7, "strokes": Kept(np.eye(4, dtype=np.uint8), sparse=True)}
+    SessionFolder(tmp_path).write(content)
+    change = DAMAGE[name]
+    if change is None:
+        (tmp_path / hit).unlink()
+    else:
+        (tmp_path / hit).write_bytes(change((tmp_path / hit).read_bytes()))
+    losses: list[str] = []
+    folder = SessionFolder(tmp_path)
+    read = folder.read(losses)
+    assert read["n"] == 7
+    np.testing.assert_array_equal(read["strokes"].load(), np.eye(4))
+    assert len(losses) == (hit == "session.json")
+    assert all("is damaged" in loss and COPY in loss for loss in losses)
+    # The next save mends it.
+    folder.write(content)
+    SessionFolder(tmp_path).read(losses := [])
+    assert losses == []
+    for part in ("session.json", COPY):
+        assert json.loads((tmp_path / part).read_text())["content"]["n"] == 7
+
+
+def test_a_manifest_that_was_changed_is_told_where_there_is_no_copy(tmp_path: Path) -> None:
+    SessionFolder(tmp_path).write({"at": [3]})
+    (tmp_path / COPY).unlink()
+    file = tmp_path / "session.json"
+    file.write_text(file.read_text().replace("3", "2", 1))
+    losses: list[str] = []
+    SessionFolder(tmp_path).read(losses)
+    assert len(losses) == 1
+    assert "see whether all is as you left it" in losses[0]
 
 
 def test_a_full_disk_leaves_the_last_session(
@@ -224,6 +273,7 @@ def test_strokes_may_be_painted_while_they_are_written(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_session_is_told(tmp_path: Path, spoil: Any, said: str) -> None:
     folder = tmp_path / "session"
     SessionFolder(folder).write({"a": 1})
+    (folder / COPY).unlink()
     spoil(folder)
     with pytest.raises(ImPartialError, match=said) as caught:
         SessionFolder(folder).read()
@@ -234,8 +284,11 @@ def test_a_folder_that_is_no_session_is_told(tmp_path: Path, spoil: Any, said: s
 
 
 def edit(folder: Path, **values: Any) -> None:
+    """Write another manifest, as a program without digests would."""
     path = folder / "session.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    manifest = {**json.loads(path.read_text()), **values}
+    manifest.pop("digest", None)
+    path.write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -360,7 +413,7 @@ def test_files_that_are_links_are_not_followed(tmp_path: Path, elsewhere: Path) 
     content = {"a": Kept(np.ones((3, 4))), "s": Kept(np.eye(3), sparse=True), "m": model}
     path = tmp_path / "s"
     SessionFolder(path).write(content)
-    for file in [f for f in path.rglob("*") if f.is_file() and f.name != "session.json"]:
+    for file in [f for f in path.glob("*/*") if f.is_file()]:
         file.unlink()
         file.symlink_to(elsewhere / "thesis.docx")
     losses: list[str] = []
@@ -372,6 +425,7 @@ def test_files_that_are_links_are_not_followed(tmp_path: Path, elsewhere: Path) 
             read[name].load()
     (path / "session.json").unlink()
     (path / "session.json").symlink_to(elsewhere / "session.json")
+    (path / COPY).unlink()
     with pytest.raises(ImPartialError, match="is a link"):
         SessionFolder(path).read()
     SessionFolder(path).write(content)
@@ -387,6 +441,7 @@ def test_entries_without_end_are_refused_at_once(tmp_path: Path, kind: str) -> N
     model = tmp_path / "m.impartial"
     model.write_bytes(b"weights")
     SessionFolder(tmp_path / "s").write({"a": Kept(np.ones((3, 4))), "m": model})
+    (tmp_path / "s" / COPY).unlink()
     for file in [*(tmp_path / "s").glob("*/*"), tmp_path / "s" / "session.json"]:
         file.unlink()
         if kind == "device":
@@ -412,6 +467,26 @@ def test_entries_without_end_are_refused_at_once(tmp_path: Path, kind: str) -> N
         else:
             assert read["m"] is None
             assert len(losses) == 1
+
+
+def test_an_array_of_other_content_is_told(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).random((3, 400, 300)).astype(np.float32)
+    SessionFolder(tmp_path).write({"a": Kept(array)})
+    (file,) = (tmp_path / "arrays").iterdir()
+    # The same bytes, said to be whole numbers; and other bytes.
+    tifffile.imwrite(file, array.view(np.uint32), photometric="minisblack", metadata=None)
+    with pytest.raises(ImPartialError, match="is truncated or damaged"):
+        SessionFolder(tmp_path).read()["a"].load()
+    other = array.copy()
+    other[1, 200, 100] += 1
+    tifffile.imwrite(file, other, photometric="minisblack", metadata=None)
+    with pytest.raises(ImPartialError, match="is truncated or damaged"):
+        SessionFolder(tmp_path).read()["a"].load()
+    # As the first programs wrote it, which kept no digests.
+    content = json.loads((tmp_path / "session.json").read_text())["content"]
+    del content["a"]["digest"]
+    edit(tmp_path, content=content)
+    assert (SessionFolder(tmp_path).read()["a"].load() != array).sum() == 1
 
 
 def test_a_file_that_changed_is_told(tmp_path: Path) -> None:
@@ -462,13 +537,14 @@ def test_claims_that_do_not_fit_are_told(
     SessionFolder(tmp_path).write({"a": Kept(np.ones((3, 4), np.uint8), sparse=sparse)})
     manifest = json.loads((tmp_path / "session.json").read_text())
     manifest["content"]["a"].update(claim)
-    (tmp_path / "session.json").write_text(json.dumps(manifest))
+    edit(tmp_path, content=manifest["content"])
     with pytest.raises(ImPartialError):
         SessionFolder(tmp_path).read()["a"].load()
 
 
 def test_nested_without_end_is_told(tmp_path: Path) -> None:
-    (tmp_path / "session.json").write_text("[" * 200_000)
+    for name in ("session.json", COPY):
+        (tmp_path / name).write_text("[" * 200_000)
     with pytest.raises(ImPartialError, match="truncated or damaged"):
         read_manifest(tmp_path)
 

@@ -162,11 +162,12 @@ def test_the_latest_comes_first_and_damaged_ones_are_left_out(root: Path) -> Non
         write(opened, number)
         opened.abandon()
         manifest = opened.path / "session.json"
-        text = manifest.read_text()
+        text = manifest.read_text().replace("digest", "")  # as a program without digests would
         start_ = text.index('"saved": "') + len('"saved": "')
         manifest.write_text(text[:start_] + f"{saved}T00:00:00+00:00" + text[start_ + 25 :])
     assert [session.path.name for session in places.unfinished()] == ["1", "2", "0"]
     (root / "1" / "session.json").write_text("{")
+    (root / "1" / "session.copy.json").unlink()
     assert [session.path.name for session in places.unfinished()] == ["2", "0"]
 
 
@@ -288,7 +289,8 @@ def test_a_session_on_a_drive_that_is_absent_is_not_forgotten(root: Path, tmp_pa
         (tmp_path / "unplugged").rename(drive)
         assert [session.path for session in places.unfinished()] == [drive / "mine"]
     # Its session was taken out of it: then there is nothing to offer.
-    (drive / "mine" / "session.json").unlink()
+    for name in ("session.json", "session.copy.json"):
+        (drive / "mine" / name).unlink()
     assert places.unfinished() == []
     assert list((root / "open").iterdir()) == []
 

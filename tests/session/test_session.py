@@ -29,7 +29,15 @@ def card(n_channels: int) -> ModelCard:
 
 
 def named_card(*names: str) -> ModelCard:
-    return cast(ModelCard, SimpleNamespace(channel_names=names, n_channels=len(names), n_classes=2))
+    return cast(
+        ModelCard,
+        SimpleNamespace(
+            channel_names=names,
+            class_names=("background", "foreground"),
+            n_channels=len(names),
+            n_classes=2,
+        ),
+    )
 
 
 def prediction() -> Prediction:

@@ -131,7 +131,8 @@ def test_blocks_give_what_the_whole_gives(
     np.testing.assert_allclose(maps.array[0], prediction.probability[1], atol=1e-5)
     np.testing.assert_allclose(maps.array[1], prediction.entropy, atol=1e-5)
     assert (maps.pixel_size, maps.pixel_unit) == ((0.5, 0.5), "µm")
-    table = measure(found, image, prediction.probability, prediction.entropy)
+    doubt = prediction.cutter.doubt(found, InstanceConfig(**settings))
+    table = measure(found, image, prediction.probability, prediction.entropy, (), doubt)
     with open(done.table, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == list(table)

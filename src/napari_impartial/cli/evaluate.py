@@ -27,13 +27,14 @@ example:
   napari-impartial evaluate --pred results/a_instances.tif results/b_instances.tif \\
       --truth a_truth.tif b_truth.tif"""
 
+KINDS = "label images, ImageJ ROI files or GeoJSON"
 FIGURES = ("f1", "ap", "map", "miou", "mdice", "n_true", "n_pred")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "--pred", nargs="+", type=Path, required=True, metavar="P", help="Predicted label images."
+        "--pred", nargs="+", type=Path, required=True, metavar="P", help=f"Predicted {KINDS}."
     )
     parser.add_argument(
         "--truth",
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="T",
-        help="True label images, one for each prediction, in the same order.",
+        help=f"True {KINDS}, one for each prediction, in the same order.",
     )
     add_pooling(parser)
     parser.add_argument(
@@ -56,7 +57,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
     from napari_impartial.core.instances.metrics import evaluate
-    from napari_impartial.io.labels import open_labels, pair_planes
+    from napari_impartial.io.labels import pair_planes
+    from napari_impartial.io.region_files import open_labels_or_regions
 
     if len(args.pred) != len(args.truth):
         raise ImPartialError(
@@ -65,7 +67,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         )
     truths, predictions = [], []
     for predicted, true in zip(args.pred, args.truth, strict=True):
-        theirs, ours = pair_planes(open_labels(predicted), open_labels(true))
+        theirs, ours = pair_planes(
+            open_labels_or_regions(predicted, true), open_labels_or_regions(true, predicted)
+        )
         _check_cells(true, ours)
         if args.volumes:
             theirs, ours = [np.stack(theirs)], [np.stack(ours)]

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from napari_impartial.core.data.scribbles import Scribbles
     from napari_impartial.io.content import Stack
 
-REGION_SUFFIXES = (".zip", ".roi", ".geojson", ".json")
 _PLANE = re.compile(r" \[((?:[tz]=\d+)(?:, [tz]=\d+)*)\]$")
 
 
@@ -239,12 +238,14 @@ def read_scribbles(
     ImPartialError
         If it cannot be read or does not fit the image.
     """
-    if path.suffix.lower() in REGION_SUFFIXES:
-        return _read_regions(path, image)
     from napari_impartial.core.data.mask_scribbles import from_instances
     from napari_impartial.core.data.scribbles import from_labels
     from napari_impartial.io.labels import open_labels, transposed
     from napari_impartial.io.ome_zarr import is_zarr
+    from napari_impartial.io.region_files import is_regions
+
+    if is_regions(path):
+        return _read_regions(path, image)
 
     labels = open_labels(path, level if is_zarr(path) else 0)
     letters = (axes or "").upper()

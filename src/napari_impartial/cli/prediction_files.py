@@ -95,7 +95,15 @@ def predict_file(
         instances.append(objects.labels)
         probabilities.append(foreground[0] if len(foreground) == 1 else foreground)
         entropies.append(prediction.entropy)
-        tables.append(measure(objects.labels, plane, prediction.probability, prediction.entropy))
+        table = measure(
+            objects.labels,
+            plane,
+            prediction.probability,
+            prediction.entropy,
+            model.card.class_names[1:],
+            objects.doubt,
+        )
+        tables.append(table)
         found, _ = find_places(prediction, objects, drawn, settings.suggestions, image=plane.name)
         suggestions.append(found)
     places = [position(plane) if file.stack_axes else {} for plane in file.planes]

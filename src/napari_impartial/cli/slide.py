@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_impartial.core.errors import ImPartialError
 
-from .inputs import REGION_SUFFIXES, Reading
+from .inputs import Reading
 from .options import number
 from .output import write_line
 
@@ -179,8 +179,9 @@ class Slides:
         """Refuse strokes that cannot be read part by part, or are not on the image's grid."""
         from napari_impartial.io.lazy_files import open_lazy
         from napari_impartial.io.ome_zarr import is_zarr
+        from napari_impartial.io.region_files import is_regions
 
-        if drawn.suffix.lower() in REGION_SUFFIXES or self._args.partial_masks:
+        if is_regions(drawn) or self._args.partial_masks:
             raise ImPartialError(
                 f"{drawn} cannot be used block by block; give strokes as a label image."
             )

@@ -59,6 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="Go on from this model, with its settings unless others are given.",
     )
+    parser.add_argument(
+        "--class-names",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="What the kinds of cell are called, in the order of their labels from 2 on; kept in "
+        "the model and written into tables and outlines.",
+    )
     add_reading(parser)
     add_settings(parser, TrainingConfig, "training")
     add_settings(parser, ModelConfig, "network")
@@ -130,7 +138,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     with ProgressBar("training") as bar:
         model, stopped = drive(
-            fit(images, scribbles, model=model_config, training=training_config, init=init),
+            fit(images, scribbles, model_config, training_config, init, args.class_names),
             lambda progress: bar.update(progress.fraction, progress_note(progress)),
         )
     path, why = save_model_anywhere(model, args.model)

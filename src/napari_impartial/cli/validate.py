@@ -125,17 +125,20 @@ def _draw(args: argparse.Namespace) -> dict[str, Any]:
     from napari_impartial.core.review.spot_check import draw
     from napari_impartial.core.review.spot_report import report
     from napari_impartial.core.review.spot_truth import answers_from_truth
-    from napari_impartial.io import read_labels
+    from napari_impartial.io.region_files import open_labels_or_regions
     from napari_impartial.io.spot_sheet import write_sheet
 
     folder = None if args.sheet is None else _folder(args.sheet)
-    planes = _planes([read_labels(path) for path in args.pred])
+    others = args.truth or [None] * len(args.pred)
+    pairs = list(zip(args.pred, others, strict=True))
+    planes = _planes([open_labels_or_regions(*pair).planes for pair in pairs])
     names = _names(args.pred)
     chosen = override(SpotCheckConfig(), args)
     check = draw(names, planes, chosen.units, chosen.seed, args.groups or ())
     answers, exact = {}, None
     if args.truth:
-        truths = [plane.labels for plane in _planes([read_labels(path) for path in args.truth])]
+        drawn = [open_labels_or_regions(truth, pred).planes for pred, truth in pairs]
+        truths = [plane.labels for plane in _planes(drawn)]
         _check_shapes(args.pred, args.truth, planes, truths)
         answers = answers_from_truth(check, planes, truths)
         exact = evaluate(truths, [plane.labels for plane in planes])

@@ -27,6 +27,7 @@ def train(
     model: ModelConfig | None = None,
     init: TrainedModel | None = None,
     on_progress: Callable[[TrainingProgress], Command | None] | None = None,
+    class_names: Sequence[str] = (),
 ) -> TrainedModel:
     """Train a network on scribbled images and wait for it.
 
@@ -46,6 +47,9 @@ def train(
         Called several times a second; what it returns is handed to
         :func:`~napari_impartial.core.training.fit.fit`, so that returning ``Stop()`` ends
         training and keeps the best weights.
+    class_names : sequence of str, optional
+        Names of the kinds of cell, in the order of their labels from 2 on, such as
+        ``("tumour", "lymphocyte")``; by default those of `init`, or made up.
 
     Returns
     -------
@@ -54,9 +58,10 @@ def train(
     Raises
     ------
     ImPartialError
-        If there is nothing to learn from, or shapes or channels do not match.
+        If there is nothing to learn from, or shapes, channels or names do not
+        match.
     """
-    running = fit(images, scribbles, model, config, init)
+    running = fit(images, scribbles, model, config, init, class_names)
     command: Command | None = None
     while True:
         try:

@@ -3,7 +3,8 @@
 Starts from a few annotated cells, painted as benchmark paints them, and in each round
 annotates as many more cells of the training images with each policy, trains on from the
 last round's model, and scores the test images. The annotator is simulated from the truth. Policies:
-  entropy              where the prediction is least sure (the heatmap, as in the window)
+  heatmap              where pixels or objects are least sure, as in the window
+  entropy              where pixels are least sure, as in the paper
   mutual-information   where the Monte-Carlo passes contradict each other
   diverse              least sure, and unlike the other places of the round
   random               anywhere
@@ -51,12 +52,12 @@ example:
   napari-impartial refine data/nuclei --rounds 3 --start-percent 2 --add-percent 1 \\
       --preset fast --seeds 0,1,2
   napari-impartial refine data/nuclei data/tissue data/ihc --seeds 0,1,2 \\
-      --policy entropy,diverse,random --out results/refine
+      --policy heatmap,diverse,random --out results/refine
   napari-impartial refine data/tissuenet --preset paper --pooling authors \\
       --start-percent 1.5 --add-percent 1 --rounds 3 --policy entropy --at-once 5"""
 
 ALWAYS_DESCRIBE = True
-DEFAULT_POLICIES = ("entropy", "random")
+DEFAULT_POLICIES = ("heatmap", "random")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from napari_impartial.core.data.image import Image
     from napari_impartial.core.network.model_file import TrainedModel
     from napari_impartial.core.prediction.result import Prediction
+    from napari_impartial.core.prediction.segment import Objects
     from napari_impartial.core.prediction.suggestions import Suggestion
 
     from .simulated_annotator import Annotator, Place
 
 AT_ONCE = "at once"
-POLICIES = ("entropy", "mutual-information", "diverse", "random")
+POLICIES = ("heatmap", "entropy", "mutual-information", "diverse", "random")
 # Suggestions to look through for each cell to annotate: at some there is none left, and
 # the diverse choice needs something to choose from.
 _SUGGESTIONS_PER_CELL = 4
@@ -171,8 +172,8 @@ class Rounds:
     ) -> list[Place]:
         """Return where a policy would have all training images annotated, best first."""
         from napari_impartial.core.data.image import normalize
-        from napari_impartial.core.instances.cutter import to_instances
         from napari_impartial.core.prediction.predict import predict
+        from napari_impartial.core.prediction.segment import find_objects
         from napari_impartial.core.prediction.suggestions import rank_all
 
         from .diversity import appearance, diverse
@@ -185,7 +186,7 @@ class Rounds:
             zip(self.data.train, annotator.scribbles(), strict=True)
         ):
             prediction = predict(image, model, self.settings.prediction)
-            cells = to_instances(prediction, cut)
+            cells = find_objects(prediction, cut, scribbles=painted.labels)
             found = self._suggest(prediction, painted.labels > 0, cells, policy, wanted, str(index))
             lists.append(found)
             if policy == "diverse":
@@ -202,22 +203,27 @@ class Rounds:
         self,
         prediction: Prediction,
         annotated: NDArray[np.bool_],
-        cells: NDArray[np.int32],
+        cells: Objects,
         policy: str,
         count: int,
         name: str,
     ) -> list[Suggestion]:
         """Return one image's suggestions."""
+        from napari_impartial.core.prediction.segment import heatmap
         from napari_impartial.core.prediction.suggestions import suggest
 
-        by_information = policy == "mutual-information"
+        heat = prediction.entropy
+        if policy == "mutual-information":
+            heat = prediction.mutual_information
+        elif policy == "heatmap":
+            heat = heatmap(prediction, cells.doubt)
         return suggest(
-            prediction.mutual_information if by_information else prediction.entropy,
+            heat,
             annotated,
             dataclasses.replace(self.settings.suggestions, count=count),
             probability=prediction.probability,
             mutual_information=prediction.mutual_information,
-            instances=cells,
+            instances=cells.labels,
             image=name,
         )
 

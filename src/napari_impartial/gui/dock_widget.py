@@ -44,6 +44,7 @@ from .result.verdict import VerdictControl
 from .review.spot_check import SpotCheckControl
 from .review.spot_check_panel import SpotCheckPanel
 from .scribble import mask_import
+from .scribble.classes import ClassControl
 from .scribble.scribble_panel import ScribblePanel
 from .session.autosave import SessionStore
 from .session.dock_close import DockClose
@@ -177,6 +178,7 @@ class ImPartialWidget(QWidget):
         self.images_panel.image_chosen.connect(self._bring_to_front)
         self.images_panel.reviewed_changed.connect(self.session.set_reviewed)
         self.images_panel.add_wanted.connect(workspace.add_others)
+        self.images_panel.channels_wanted.connect(self.image_panel.tick_offered)
         panel = self.scribble_panel
         panel.new_wanted.connect(self.image_panel.pick_selected)
         panel.new_wanted.connect(workspace.new_scribbles)
@@ -212,7 +214,7 @@ class ImPartialWidget(QWidget):
         self.session.changed.connect(self._update)
         self.workspace.painted.connect(self._show_scribbles)
         self.workspace.brush_changed.connect(self._on_active_layer)
-        self.workspace.layers_changed.connect(self.image_panel.refresh)
+        self.workspace.layers_changed.connect(self._on_layers)
         self.workspace.handed_over.connect(self._on_handed_over)
         self.workspace.layers_changed.connect(self._offer_masks)
         training.started.connect(lambda _: self.train_panel.begin())
@@ -229,6 +231,11 @@ class ImPartialWidget(QWidget):
         results.counted.connect(self.result_panel.set_count)
         results.counted.connect(lambda _: self._show_status())
         results.measured.connect(self.result_panel.set_table)
+        classes = ClassControl(
+            self.session, self.scribble_panel, self._show_scribbles, results.measure_again, self
+        )
+        results.measured.connect(classes.count)
+        results.counted.connect(lambda n: None if n else classes.count({}))
         results.adapted.connect(self.result_panel.follow)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
@@ -256,6 +263,8 @@ class ImPartialWidget(QWidget):
         store.keep_part(
             "objects", lambda: asdict(self.result_panel.value()), self.result_panel.restore
         )
+        names = self.session.class_names
+        store.keep_part("class_names", names.save, names.restore)
         store.keep_part("outlines", self.result_panel.outline, self.result_panel.set_outline)
         front = self.workspace.front
         store.keep_part("hidden", front.save, front.restore)
@@ -323,6 +332,14 @@ class ImPartialWidget(QWidget):
             # The panel had this image before, and tells of changes only.
             self._on_source(picked)
 
+    def _on_layers(self) -> None:
+        """Follow the list of layers; what is opened before the first stroke comes to the front."""
+        images, before = self.session.images, self.session.current
+        alone = len(images) == 1
+        self.image_panel.refresh(follow=self.workspace.is_untouched())
+        if alone and before is not None:
+            self.workspace.drop_untouched(before)
+
     def _on_source(self, source: Source | None) -> None:
         self.workspace.choose(source)
         self._offer_masks()
@@ -383,6 +400,8 @@ class ImPartialWidget(QWidget):
         self.refinement.rounds.on_trained()
         if self.live.take_over():
             return
+        # The places were those of the model before.
+        self.results.suggestions.leave()
         if not self.session.missing_for_prediction():
             self.results.predict()
         self.results.end_previews()
@@ -459,7 +478,7 @@ class ImPartialWidget(QWidget):
                 if plane.scribbles is not None
             }
         )
-        self.scribble_panel.set_counts(planes)
+        self.scribble_panel.set_counts(planes, self.session.class_names)
         self._update()
 
     def _update(self) -> None:
@@ -504,6 +523,8 @@ class ImPartialWidget(QWidget):
         self.model_row.set_ready(session.card is not None, session.busy)
         self.session_panel.set_ready(record is not None, session.busy)
         self.restore_line.set_ready(session.busy)
+        self.image_panel.keep_apart(self.workspace.images_apart())
+        offered = self.workspace.left_over(self.image_panel.offered())
         self.images_panel.set_images(
             [
                 ImageRow(
@@ -518,6 +539,7 @@ class ImPartialWidget(QWidget):
             ],
             session.current,
             self.workspace.n_others(),
+            [layer.name for layer in offered],
         )
         self._show_status()
 

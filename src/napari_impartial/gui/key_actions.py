@@ -49,6 +49,22 @@ class KeyActions:
         """Take the brush for cells in hand."""
         self.take(FOREGROUND)
 
+    def brush_cell_2(self) -> None:
+        """Take the brush for the second kind of cell in hand."""
+        self.take(FOREGROUND + 1)
+
+    def brush_cell_3(self) -> None:
+        """Take the brush for the third kind of cell in hand."""
+        self.take(FOREGROUND + 2)
+
+    def brush_cell_4(self) -> None:
+        """Take the brush for the fourth kind of cell in hand."""
+        self.take(FOREGROUND + 3)
+
+    def brush_cell_5(self) -> None:
+        """Take the brush for the fifth kind of cell in hand."""
+        self.take(FOREGROUND + 4)
+
     def eraser(self) -> None:
         """Take the eraser in hand."""
         self.take(0)

@@ -43,6 +43,10 @@ class Key:
 KEYS = (
     Key("brush_background", "Q", "Paint background"),
     Key("brush_cell", "W", "Paint cells"),
+    Key("brush_cell_2", "Shift+W", "Paint cells of the second kind"),
+    Key("brush_cell_3", "Shift+E", "Paint cells of the third kind"),
+    Key("brush_cell_4", "Shift+R", "Paint cells of the fourth kind"),
+    Key("brush_cell_5", "Shift+T", "Paint cells of the fifth kind"),
     Key(
         "eraser",
         "E",
@@ -75,6 +79,13 @@ KEYS = (
     Key("next_image", ".", "Work on the next image"),
     Key("previous_image", ",", "Work on the image before"),
 )
+
+BRUSHES = {
+    1: "brush_background",
+    2: "brush_cell",
+    **{label: f"brush_cell_{label - 1}" for label in range(3, 7)},
+}
+"""Action that takes the brush of each label in hand."""
 
 
 def key_of(action: str) -> str:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from napari_impartial.core.errors import ImPartialError, note
 
-from .limits import check_file
+from .limits import ALWAYS_ALLOWED, check_claim, check_file
 from .regions import MOST_PIXELS, Region, Ring
 
+# As QuPath writes what JSON has no number for.
+_NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
+SUFFIXES = (".geojson", ".json")
 # Regions of interest and the like, where the file has cells as well.
 _AROUND = ("annotation", "tmacore", "root", "pathannotationobject", "tmacoreobject")
 
@@ -23,8 +29,9 @@ def read_geojson(path: str | os.PathLike[str]) -> list[Region]:
     """Read the areas of a GeoJSON file with names, classes, measurements and planes.
 
     A collection of features, a list of them, a single one or a bare geometry, as QuPath
-    writes them. Ellipses are ellipses. Of cells the whole cell is taken, and not its nucleus.
-    Annotations round cells that the file has as well are left out.
+    writes them, packed (.zip, .gz) or not; objects within objects, too. Ellipses are ellipses.
+    Of cells the whole cell is taken, and not its nucleus. Annotations round cells that the file
+    has as well are left out.
 
     Raises
     ------
@@ -33,7 +40,7 @@ def read_geojson(path: str | os.PathLike[str]) -> list[Region]:
     """
     file = check_file(path)
     try:
-        content = json.loads(file.read_bytes())
+        content = [json.loads(one) for one in _unpacked(file)]
         features = _features(content)
         regions, kinds, others = [], [], 0
         for feature in features:
@@ -43,7 +50,7 @@ def read_geojson(path: str | os.PathLike[str]) -> list[Region]:
             else:
                 regions.append(region)
                 kinds.append(_kind(feature))
-    except MemoryError:
+    except (ImPartialError, MemoryError):
         raise
     except Exception as error:
         # JSON that is something else ends in KeyError, TypeError, RecursionError ...
@@ -65,6 +72,43 @@ def read_geojson(path: str | os.PathLike[str]) -> list[Region]:
     return regions
 
 
+def is_geojson(name: str) -> bool:
+    """Return whether a file, by its name, is GeoJSON, packed as QuPath does it or not."""
+    return name.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def packed_geojson(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Return the entries of an archive that are GeoJSON."""
+    return [
+        entry
+        for entry in archive.infolist()
+        if entry.filename.lower().endswith(SUFFIXES) and not is_hidden(entry.filename)
+    ]
+
+
+def _unpacked(file: Path) -> Iterator[bytes]:
+    """Yield the content of each GeoJSON in a file."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            entries = packed_geojson(archive)
+            check_claim(file, sum(entry.file_size for entry in entries))
+            for entry in entries:
+                yield archive.read(entry)
+    elif file.suffix.lower() == ".gz":
+        with gzip.open(file) as stream:
+            content = stream.read(ALWAYS_ALLOWED + 1)
+        check_claim(file, len(content), 0)
+        yield content
+    else:
+        yield file.read_bytes()
+
+
+def is_hidden(name: str) -> bool:
+    """Tell the entries that macOS puts into an archive beside each file."""
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or any(part.startswith("._") for part in parts)
+
+
 def _features(content: Any) -> list[Mapping[str, Any]]:
     """Return all features of whatever the file holds."""
     if isinstance(content, list):
@@ -74,20 +118,25 @@ def _features(content: Any) -> list[Mapping[str, Any]]:
     if content.get("type") == "FeatureCollection":
         return _features(list(content["features"]))
     if content.get("type") == "Feature":
-        return [content]
+        properties = content.get("properties") or {}
+        within = [properties.get(name) or [] for name in ("childObjects", "children")]
+        return [content, *_features([part for part in within if isinstance(part, list)])]
+    if "root" in content and "type" not in content:
+        return _features(content["root"])
     return [{"type": "Feature", "geometry": content, "properties": {}}]
 
 
 def _kind(feature: Mapping[str, Any]) -> str:
     properties = feature.get("properties") or {}
-    kind = properties.get("objectType") or properties.get("object_type") or feature.get("id") or ""
-    return str(kind).lower().replace("_", "")
+    names = ("objectType", "object_type", "type")
+    kind = next((properties[name] for name in names if properties.get(name)), feature.get("id"))
+    return str(kind or "").lower().replace("_", "")
 
 
 def _region(feature: Mapping[str, Any]) -> Region | None:
     """Return the area of a feature; None if it has none."""
     geometry = feature["geometry"]
-    if geometry is None:
+    if not geometry:  # of the root of all objects, say
         return None
     parts = _parts(geometry)
     if not parts:
@@ -172,5 +221,5 @@ def _measurements(value: Any) -> dict[str, float]:
     return {
         str(name): float(number) if number is not None else math.nan
         for name, number in value.items()
-        if number is None or type(number) in (int, float) or number in ("NaN", "Infinity")
+        if number is None or type(number) in (int, float) or number in _NO_NUMBERS
     }

@@ -45,6 +45,12 @@ class Labels:
         """Return time points before slices, as far as the file says which these are."""
         return self.array.swapaxes(0, 1) if self.axes == "ZT" else self.array
 
+    @property
+    def planes(self) -> NDArray[np.int32]:
+        """(Y, X), or (N, Y, X): by time point, then slice, as far as the file says which."""
+        array = self.in_order()
+        return array.reshape(-1, *array.shape[-2:]) if array.ndim > 3 else array
+
     def planes_of(self, other: Stack) -> list[NDArray[np.int32]]:
         """Return the planes that belong to another file's, by time point, then slice.
 
@@ -142,8 +148,7 @@ def read_labels(path: str | os.PathLike[str], level: int = 0) -> NDArray[np.int3
     ImPartialError
         As :func:`open_labels`.
     """
-    labels = read_label_stack(path, level)
-    return labels.reshape(-1, *labels.shape[-2:]) if labels.ndim == 4 else labels
+    return open_labels(path, level).planes
 
 
 def read_label_stack(path: str | os.PathLike[str], level: int = 0) -> NDArray[np.int32]:

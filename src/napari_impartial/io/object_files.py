@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class Objects:
         As in :class:`core.data.image.Image`.
     n_channels : int
         Of the image.
+    classes
+        By plane, the names of the objects' kinds by their labels, where there are several kinds.
     """
 
     labels: NDArray[Any]
@@ -53,6 +55,7 @@ class Objects:
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str = ""
     n_channels: int = 1
+    classes: Mapping[tuple[int, ...], Mapping[int, str]] = field(default_factory=dict)
 
 
 def object_files(name: str, folder: Path) -> dict[str, Path]:
@@ -103,7 +106,7 @@ def write_objects(kind: str, path: str | os.PathLike[str], objects: Objects) -> 
     elif kind == "rois":
         write_roi_zip(path, objects.labels, objects.stack_axes, objects.n_channels)
     else:
-        write_geojson(path, objects.labels, objects.stack_axes)
+        write_geojson(path, objects.labels, objects.stack_axes, objects.classes)
 
 
 def write_table(path: str | os.PathLike[str], table: Table) -> None:

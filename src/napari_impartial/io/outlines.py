@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,12 @@ def _roi(outline: Outline) -> roifile.ImagejRoi:
     )
 
 
-def write_geojson(path: str | os.PathLike[str], labels: NDArray[Any], stack_axes: str = "") -> int:
+def write_geojson(
+    path: str | os.PathLike[str],
+    labels: NDArray[Any],
+    stack_axes: str = "",
+    classes: Mapping[tuple[int, ...], Mapping[int, str]] | None = None,
+) -> int:
     """Write each object as a GeoJSON feature, as QuPath reads it, whole or not at all.
 
     Parameters
@@ -170,6 +175,9 @@ def write_geojson(path: str | os.PathLike[str], labels: NDArray[Any], stack_axes
         (..., Y, X) whole numbers; 0 is background.
     stack_axes
         A letter, T or Z, for each leading axis; by default the last ones of ``TZ``.
+    classes
+        By plane, as positions along the leading axes, what the objects are classified as, by
+        their labels; those that are not in it have no classification.
 
     Returns
     -------
@@ -185,23 +193,23 @@ def write_geojson(path: str | os.PathLike[str], labels: NDArray[Any], stack_axes
     letters = _letters(labels, stack_axes)
     for outline in outlines(labels):
         parts = [[np.round(ring, 2).tolist() for ring in rings] for rings in outline.parts]
-        kind, coordinates = ("Polygon", parts[0]) if len(parts) == 1 else ("MultiPolygon", parts)
-        geometry: dict[str, Any] = {"type": kind, "coordinates": coordinates}
+        single = len(parts) == 1
+        geometry: dict[str, Any] = {
+            "type": "Polygon" if single else "MultiPolygon",
+            "coordinates": parts[0] if single else parts,
+        }
         where = dict(zip(letters, outline.plane, strict=False))
         if where:
             # of all channels
             geometry["plane"] = {"c": -1, "z": where.get("Z", 0), "t": where.get("T", 0)}
-        features.append(
-            {
-                "type": "Feature",
-                "geometry": geometry,
-                "properties": {
-                    "objectType": "detection",
-                    "name": str(outline.label),
-                    "label": outline.label,
-                },
-            }
-        )
+        properties: dict[str, Any] = {
+            "objectType": "detection",
+            "name": str(outline.label),
+            "label": outline.label,
+        }
+        if kind := (classes or {}).get(outline.plane, {}).get(outline.label):
+            properties["classification"] = {"name": kind}
+        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
     _check_any(len(features))
     with atomic_path(Path(path)) as temporary:
         text = json.dumps({"type": "FeatureCollection", "features": features})

@@ -7,7 +7,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import roifile
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_impartial.core.errors import ImPartialError, note
 
 from .complaints import complaints_of
+from .geojson import is_hidden
 from .limits import check_claim, check_file
 from .regions import MOST_PIXELS, Region, Ring, rasterise
 
@@ -106,12 +107,6 @@ def read_rois(path: str | os.PathLike[str]) -> list[Region]:
     if others:
         note(f"{path} holds {others} points, lines or texts, which are no areas and are left out.")
     return regions
-
-
-def is_hidden(name: str) -> bool:
-    """Tell the entries that macOS puts into an archive beside each file."""
-    parts = PurePosixPath(name).parts
-    return "__MACOSX" in parts or any(part.startswith("._") for part in parts)
 
 
 def _contents(file: Path) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tifffile
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io.complaints import complaints_of
 from napari_impartial.io.limits import MOST_FOR_A_BYTE, check_pages
 
 # zlib's quickest: strokes and labels shrink a hundredfold, and saving stays a matter of
@@ -67,8 +68,21 @@ def digest_of(plane: npt.NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def write_pages(path: Path, array: Any) -> None:
-    """Write an array page by page, so that one that is not in memory need not fit there."""
+def _add(digest: hashlib.blake2b, page: npt.NDArray[Any]) -> None:
+    """Add a page to what is hashed; the same bytes as another type are another page."""
+    digest.update(f"{page.shape} {page.dtype}".encode())
+    digest.update(page.data)
+
+
+def write_pages(path: Path, array: Any) -> str:
+    """Write an array page by page, so that one that is not in memory need not fit there.
+
+    Returns
+    -------
+    str
+        What it hashes to.
+    """
+    digest = hashlib.blake2b(digest_size=16)
     # Colours and other last axes belong to the page: pages of a few pixels are slow.
     trailing = min(2, array.ndim)
     while trailing < array.ndim and np.prod(array.shape[-trailing:]) < _LEAST_PAGE:
@@ -77,21 +91,37 @@ def write_pages(path: Path, array: Any) -> None:
         for place in np.ndindex(*array.shape[: array.ndim - trailing]):
             page = storable(np.ascontiguousarray(array[place]))
             page = page.reshape(len(page), -1)
+            page = page.astype(page.dtype.newbyteorder("="), copy=False)
+            _add(digest, page)
             file.write(page, photometric="minisblack", metadata=None, contiguous=False)
+    return digest.hexdigest()
 
 
-def read_pages(path: Path, n_pixels: int) -> npt.NDArray[Any]:
-    """Read all pages of one of our files, which has to hold so many pixels."""
+def read_pages(path: Path, n_pixels: int, digest: str | None = None) -> npt.NDArray[Any]:
+    """Read all pages of one of our files, which has to hold so many pixels.
+
+    Raises
+    ------
+    ImPartialError
+        If it does not, or does not hash to `digest`; the first sessions have none.
+    """
     try:
         check_pages(path)
         most = MOST_FOR_A_BYTE * path.stat().st_size + _LEAST_TIFF
-        with tifffile.TiffFile(path) as file:
+        # What it says of damage is said below, in a sentence.
+        with complaints_of("tifffile"), tifffile.TiffFile(path) as file:
             pages = list(file.pages)
             # What a page claims is not reserved before it is known to be there.
             claimed = sum(math.prod(page.shape) for page in pages)
             if claimed != n_pixels or sum(page.nbytes for page in pages) > most:
                 raise ValueError(f"{claimed} pixels")
-            read = [page.asarray() for page in pages]
+            read = [np.ascontiguousarray(page.asarray()) for page in pages]
+        if digest is not None:
+            found = hashlib.blake2b(digest_size=16)
+            for page in read:
+                _add(found, page)
+            if found.hexdigest() != digest:
+                raise ValueError("other content")
         return read[0] if len(read) == 1 else np.stack(read)
     except MemoryError:
         raise

@@ -3,8 +3,8 @@
 The folder always holds one whole session, whatever happens while it is written. Arrays
 and copied files never change once they are there: a new state gets a new file, and
 `session.json`, which names the files that count, is replaced in one step once all of
-them are on disk. Files that the manifest no longer names are removed after that. What
-has not changed since the last save is not written again.
+them are on disk; a copy of it goes before. Files that the manifest no longer names are
+removed after that. What has not changed since the last save is not written again.
 
 A folder may come from somebody else. Names in a manifest that are not of the kind that this
 program gives are refused, and links are never followed out of the folder, neither to read
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import math
 import os
 import re
@@ -25,14 +24,12 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_impartial import __version__
 from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.errors import ImPartialError
 
@@ -46,13 +43,7 @@ from .arrays import (
     write_pages,
     write_plane,
 )
-from .manifest import (
-    FORMAT,
-    FORMAT_VERSION,
-    MANIFEST,
-    files_named,
-    read_manifest,
-)
+from .manifest import COPY, MANIFEST, files_named, manifest_text, read_manifest
 
 Made = TypeVar("Made")
 
@@ -175,19 +166,14 @@ class SessionFolder:
                     f"The session cannot be saved in {self.path}: {reason}."
                 ) from error
             self._known, self._used = self._used, {}
-            if described == self._last and (self.path / MANIFEST).is_file():
+            there = all(is_plain_file(self.path / name) for name in (MANIFEST, COPY))
+            if described == self._last and there:
                 return False
-            manifest = {
-                "format": FORMAT,
-                "format_version": FORMAT_VERSION,
-                "program_version": __version__,
-                "saved": datetime.now(UTC).isoformat(timespec="seconds"),
-                "content": described,
-            }
-            # Names of files that are not UTF-8 are kept as JSON's escapes.
-            text = json.dumps(manifest, indent=1)
-            with self._new_file(MANIFEST) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            text = manifest_text(described)
+            # The copy first: what either of them names is there until both are new.
+            for name in (COPY, MANIFEST):
+                with self._new_file(name) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
             self._last = described
             self._remove_all_but(set(files_named(described)))
             return True
@@ -198,8 +184,9 @@ class SessionFolder:
         Parameters
         ----------
         losses
-            Gets a sentence for each file that is not named as it has to be, or is none of
-            the folder's own; None stands in its place then.
+            Gets a sentence if the manifest is not as it was written, and for each file that
+            is not named as it has to be, or is none of the folder's own; None stands in its
+            place then.
 
         Raises
         ------
@@ -207,7 +194,7 @@ class SessionFolder:
             If there is no session, or one that is damaged or of a newer format; and for
             such a file, where there is no list of `losses`.
         """
-        content = read_manifest(self.path)["content"]
+        content = read_manifest(self.path, losses)["content"]
         return dict(self._restore(content, losses))
 
     def check_file(self, file: Path) -> Path:
@@ -287,8 +274,8 @@ class SessionFolder:
         if not kept.sparse or array.ndim < 2:
             name = f"{_ARRAYS}/{uuid.uuid4().hex}.tif"
             with self._new_file(name) as temporary:
-                write_pages(temporary, array)
-            return {"$array": name, **about}
+                digest = write_pages(temporary, array)
+            return {"$array": name, "digest": digest, **about}
         planes = []
         for place in np.ndindex(*array.shape[:-2]):
             # A copy: a stroke that is being painted must not come between name and file.
@@ -338,7 +325,8 @@ class SessionFolder:
             shape, dtype = claimed_of(reference)
             if "$array" in reference:
                 file = self._check_own(self._inside(reference["$array"]))
-                array = read_pages(file, math.prod(shape)).astype(dtype, copy=False).reshape(shape)
+                read = read_pages(file, math.prod(shape), reference.get("digest"))
+                array = read.astype(dtype, copy=False).reshape(shape)
             else:
                 array = np.zeros(shape, dtype)
                 for plane in reference["$planes"]:

@@ -30,7 +30,8 @@ from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.errors import ImPartialError
 
 from .arrays import is_link, is_plain_file
-from .folder import MANIFEST, SessionFolder, read_manifest
+from .folder import SessionFolder
+from .manifest import COPY, MANIFEST, is_session, read_manifest
 from .saved_state import SavedSession, from_content, to_content
 
 VARIABLE = "NAPARI_IMPARTIAL_SESSIONS"
@@ -158,7 +159,7 @@ class OpenSession:
         if not self.is_automatic:
             _remember(self.path)
         self._let_go()
-        if self.is_automatic and (remove or not (self.path / MANIFEST).is_file()):
+        if self.is_automatic and (remove or not is_session(self.path)):
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _let_go(self) -> None:
@@ -225,7 +226,8 @@ def closed() -> list[Closed]:
     Of those in folders of the user's own, the last five that were closed in good order.
     """
     root, named = sessions_folder(), _remembered()
-    folders = [*(manifest.parent for manifest in root.glob(f"*/{MANIFEST}")), *named]
+    own = [found.parent for name in (MANIFEST, COPY) for found in root.glob(f"*/{name}")]
+    folders = [*own, *named]
 
     def look(folder: Path) -> tuple[datetime, str] | None:
         return None if _is_locked(folder) else _look_into(folder)
@@ -268,14 +270,14 @@ def _answers(
 
 def _look_at(folder: Path, note: Path) -> tuple[datetime, str] | None:
     """Return what is in a session that has a note; forget it if there is none any more."""
-    if is_plain_file(folder / MANIFEST):
+    if is_session(folder):
         return None if _is_locked(folder) else _look_into(folder)
     if _is_locked(folder):
         return None
     if _is_automatic(folder):
         # Killed before anything was saved, or removed.
         _forget(note)
-        if os.path.lexists(folder) and not os.path.lexists(folder / MANIFEST):
+        if not any(os.path.lexists(folder / name) for name in (MANIFEST, COPY)):
             shutil.rmtree(folder, ignore_errors=True)
     elif _is_readable(folder) or time.time() - note.stat().st_mtime > _LONGEST_ABSENCE_S:
         # A folder that is not there may lie on a drive that is not there.
@@ -286,7 +288,7 @@ def _look_at(folder: Path, note: Path) -> tuple[datetime, str] | None:
 def _is_readable(folder: Path) -> bool:
     """Return whether a folder is there, and really has no session."""
     try:
-        return MANIFEST not in os.listdir(folder)
+        return not {MANIFEST, COPY} & set(os.listdir(folder))
     except OSError:
         return False
 
@@ -331,7 +333,7 @@ def remove_old() -> None:
         return
     for folder in folders[_MOST_FINISHED:]:
         # Nothing but a session of ours is ever removed.
-        if (folder / MANIFEST).is_file() and not _is_locked(folder):
+        if is_session(folder) and not _is_locked(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 

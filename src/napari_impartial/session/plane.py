@@ -13,8 +13,10 @@ from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles, merge
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import count_objects
+from napari_impartial.core.instances.doubt import Doubt
 from napari_impartial.core.prediction.dismissed import Dismissal
 from napari_impartial.core.prediction.result import Prediction
+from napari_impartial.core.prediction.segment import heatmap
 from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.core.review.annotation import annotation
 from napari_impartial.core.review.review import Review, compose
@@ -79,6 +81,7 @@ class Plane:
         self._prediction: Prediction | None = None
         self._cut: Labels | None = None
         self._cut_by: InstanceConfig | None = None
+        self._doubt: Doubt | None = None
         self._review = Review()
         self._objects: Labels | None = None
         self._n_objects: int | None = None
@@ -98,6 +101,19 @@ class Plane:
     def cut_by(self) -> InstanceConfig | None:
         """Settings of the cut, as far as they are known."""
         return self._cut_by
+
+    @property
+    def doubt(self) -> Doubt | None:
+        """Doubt about the objects, (Y, X), 0 to 1; None where they are only kept."""
+        return self._doubt
+
+    @property
+    def heat(self) -> Doubt:
+        """How unsure pixels and objects of a plane that is predicted are, (Y, X), 0 to 1."""
+        assert self._prediction is not None
+        if self._doubt is None:
+            return self._prediction.entropy
+        return heatmap(self._prediction, self._doubt)
 
     @property
     def review(self) -> Review:
@@ -141,6 +157,7 @@ class Plane:
         by: InstanceConfig | None = None,
         objects: Labels | None = None,
         n_objects: int | None = None,
+        doubt: Doubt | None = None,
     ) -> None:
         """Keep objects that were cut anew.
 
@@ -154,8 +171,10 @@ class Plane:
             The cut with :attr:`review` laid over it, where a thread has done that.
         n_objects : int, optional
             Number of `objects`, likewise.
+        doubt : (Y, X) float32, optional
+            About them (:meth:`~napari_impartial.core.instances.cutter.Cutter.doubt`).
         """
-        self._cut, self._cut_by = cut, by
+        self._cut, self._cut_by, self._doubt = cut, by, doubt
         self._objects, self._n_objects = objects, n_objects
 
     def set_objects(self, objects: Labels) -> None:

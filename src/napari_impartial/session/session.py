@@ -6,6 +6,7 @@ Panels and layers are views of this. What changes is announced by the signals.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.review.round_changes import makers
 
+from .class_names import ClassNames
 from .image_record import ImageRecord
 from .plane import Plane, PlaneIndex, PlaneKey, TrainingItem
 from .rounds import Round, Rounds
@@ -63,6 +65,8 @@ class Session:
         self.plane_index: PlaneIndex = ()
         self.rounds = Rounds()
         self.instance_config = InstanceConfig()
+        self.class_names = ClassNames()
+        self.class_names.changed.connect(self.changed)
         # What computes on this machine; a model may come from another one.
         self.device = "auto"
         self._activity = Activity.IDLE
@@ -245,6 +249,14 @@ class Session:
         ]
         return max(painted, default=0) <= self.card.n_classes
 
+    def named_card(self) -> ModelCard | None:
+        """Return the present model's card with the names that its classes have by now."""
+        card = self.card
+        if card is None:
+            return None
+        kinds = zip(self.class_names.given(card.n_classes), card.class_names[1:], strict=True)
+        return replace(card, class_names=(card.class_names[0], *(a or b for a, b in kinds)))
+
     def missing_for_prediction(self, key: int | None = None) -> str:
         """Say what predicting an image still needs, in one sentence; empty if nothing.
 
@@ -266,6 +278,7 @@ class Session:
     def set_model(self, path: Path, card: ModelCard) -> None:
         """Make a model the current one that no round of this session made."""
         self.rounds.load(path, card, self.planes())
+        self.class_names.adopt(card.class_names[1:])
         self.changed.emit()
 
     def forget_models(self) -> None:

@@ -70,8 +70,13 @@ def _annotated_since(plane: Plane, suggestion: Suggestion) -> bool:
     return bool((now & (plane.suggested_on.labels[y0:y1, x0:x1] == 0)).any())
 
 
+def place_question(place: Place, n_places: int) -> str:
+    """Say why one was taken to a place."""
+    question = _QUESTIONS.get(place.suggestion.reason, place.suggestion.reason)
+    return f"Place {place.suggestion.rank} of {n_places}: {question}"
+
+
 def place_words(place: Place, n_places: int, fine_key: str = "") -> str:
     """Say why one was taken to a place, and what to do there: paint, or press a key."""
     otherwise = f", or {fine_key}" if fine_key else ""
-    question = _QUESTIONS.get(place.suggestion.reason, place.suggestion.reason)
-    return f"Place {place.suggestion.rank} of {n_places}: {question} Paint{otherwise}."
+    return f"{place_question(place, n_places)} Paint{otherwise}."

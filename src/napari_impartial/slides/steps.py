@@ -18,6 +18,7 @@ from scipy import ndimage
 from skimage.segmentation import expand_labels
 
 from napari_impartial.core.data.image import scale, to_float32
+from napari_impartial.core.instances.doubt import settled
 from napari_impartial.core.instances.object_sums import ObjectSums, add_up
 from napari_impartial.core.instances.parts import Whole, cut_part, prepare
 from napari_impartial.core.instances.seams import claim
@@ -106,13 +107,14 @@ def cut_block(text: str, plane: int, block: int) -> None:
     while True:
         seen = blocks.around(block, margin)
         classes = _maps(job, plane, seen)[:-1] if len(job.class_names) > 1 else None
-        labels = cut_part(
+        labels, doubt = cut_part(
             _prepared(job, plane, seen, whole), job.instances, whole, _corner(seen), classes
         )
         drawn = _annotated(job, plane, seen)
         if drawn is not None and drawn.any():
             p = foreground(_maps(job, plane, seen))
             labels = impose(labels, p, find_strokes(drawn), job.instances.min_size_px)
+            doubt = settled(doubt, labels, drawn)
         earlier = [
             other
             for other in _blocks_near(job, seen, 1)
@@ -132,6 +134,7 @@ def cut_block(text: str, plane: int, block: int) -> None:
         corner=corner,
         count=mine.labels.max(initial=0),
         clipped=mine.clipped if mine.reaches_edge else 0,
+        doubt=np.rint(255 * doubt[_inside(blocks.core(block), seen)]).astype(np.uint8),
     )
 
 
@@ -158,17 +161,18 @@ def finish_block(text: str, plane: int, block: int) -> None:
     maps = _maps(job, plane, seen)
     _, written = level_arrays(job)
     written[0][at(job, plane, core)] = labels
-    core_maps = maps[(slice(None), *inside)]
+    core_maps, doubt = maps[(slice(None), *inside)], _doubt(job, plane, seen)
     sums = add_up(
         labels,
         core_maps[:-1],
         core_maps[-1],
         to_float32(source.read(plane, core)),
         _corner(core),
+        doubt[inside],
     )
     places = [
         asdict(place_)
-        for place_ in _places(job, plane, seen, maps, canvas, side)
+        for place_ in _places(job, plane, seen, maps, canvas, doubt, side)
         if core[0].start <= place_.y < core[0].stop and core[1].start <= place_.x < core[1].stop
     ]
     write(place(job, "places", plane, block, "json"), json.dumps(places).encode())
@@ -315,12 +319,31 @@ def _painted(
     return canvas
 
 
+def _doubt(job: Job, plane: int, area: Area) -> NDArray[np.float32]:
+    """Return how likely the objects of an area are wrong at each pixel; 0 where nobody knows."""
+    canvas = np.zeros((area[0].stop - area[0].start, area[1].stop - area[1].start), np.float32)
+    for block in _blocks_near(job, area, 0):
+        with np.load(place(job, "cut", plane, block, "npz"), allow_pickle=False) as file:
+            known = file["doubt"] if "doubt" in file.files else None
+        core = blocks_of(job).core(block)
+        both = [
+            slice(max(a.start, b.start), min(a.stop, b.stop))
+            for a, b in zip(core, area, strict=True)
+        ]
+        if known is not None and all(part.start < part.stop for part in both):
+            y, x = both
+            shared = (y, x)
+            canvas[_inside(shared, area)] = known[_inside(shared, core)] / np.float32(255)
+    return canvas
+
+
 def _places(
     job: Job,
     plane: int,
     seen: Area,
     maps: NDArray[np.float32],
     labels: NDArray[np.int32],
+    doubt: NDArray[np.float32],
     side: int,
 ) -> list[Any]:
     """Suggest places of an area; twice as many as are wanted, since those outside are left out."""
@@ -329,7 +352,7 @@ def _places(
         job.suggestions, box_px=max(side, 8), count=min(2 * job.suggestions.count + 8, 500)
     )
     found = suggest(
-        maps[-1],
+        1.0 - (1.0 - maps[-1]) * (1.0 - doubt),
         _annotated(job, plane, seen),
         config,
         probability=np.concatenate([1.0 - foreground(maps)[None], maps[:-1]]),

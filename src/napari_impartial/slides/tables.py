@@ -46,7 +46,7 @@ def write_table(job: Job, path: Path) -> tuple[int, int, tuple[int, ...]]:
                 if elsewhere is not None:
                     mine = (elsewhere.ids > after) & (elsewhere.ids <= last)
                     whole = join([whole, elsewhere.some(mine)])
-                table = to_table(whole, job.channel_names)
+                table = to_table(whole, job.channel_names, job.class_names)
                 table = {
                     **{a: np.full(len(whole), i) for a, i in source.position(plane).items()},
                     **table,

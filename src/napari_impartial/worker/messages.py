@@ -40,6 +40,7 @@ class Train:
     training: TrainingConfig
     model_path: str
     init_path: str | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

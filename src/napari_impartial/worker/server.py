@@ -80,7 +80,7 @@ class Server:
         pace = self._inbox.pace
         pace.rest_share = rest_share(threads, cores())
         init = None if job.init_path is None else self._load(job.init_path)
-        steps = fit(job.images, job.scribbles, job.model, job.training, init)
+        steps = fit(job.images, job.scribbles, job.model, job.training, init, job.class_names)
         command: Command | None = None
         reported = 0.0
         try:

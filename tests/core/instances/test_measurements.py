@@ -34,8 +34,18 @@ def many_objects() -> np.ndarray:
 def test_each_column_is_described_in_the_order_of_the_table() -> None:
     labels = two_objects()
     image = Image(np.ones((1, *labels.shape), np.float32), ("<channel>",))
-    table = measure(labels, image, np.full((2, *labels.shape), 0.5), np.ones(labels.shape))
+    table = measure(
+        labels,
+        image,
+        np.full((3, *labels.shape), 1 / 3),
+        np.ones(labels.shape),
+        ("Tumour", "T cell"),
+        np.full(labels.shape, 0.25),
+    )
     assert list(table) == list(COLUMNS)
+    assert table["class_name"].tolist() == ["Tumour", "Tumour"]
+    assert table["doubt"].tolist() == [0.25, 0.25]
+    assert table["class_probability"] == pytest.approx([1 / 3, 1 / 3])
     assert describe("mean_CD8 (2)") == COLUMNS["mean_<channel>"]
     assert "counted from 0" in describe("axis_0")
     assert describe("area") == ""
@@ -58,7 +68,7 @@ def test_by_hand() -> None:
         "area_px": [8, 1],
         "class": [2, 2],
         "confidence": [0.8, 0.8],
-        "entropy": [0.25, 0.75],
+        "uncertainty": [0.25, 0.75],
         "mean_dapi": [6, 14],
         "mean_ramp": [1.5 * 8 + 2.5, 38],
         "bbox_y0": [1, 4],

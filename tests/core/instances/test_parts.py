@@ -40,7 +40,7 @@ def in_blocks(p: np.ndarray, config: InstanceConfig, side: int, margin: int) -> 
             if blocks.round_of(block) != number:
                 continue
             seen = blocks.around(block, margin)
-            labels = cut_part(smoothed[seen], config, whole, (seen[0].start, seen[1].start))
+            labels, _ = cut_part(smoothed[seen], config, whole, (seen[0].start, seen[1].start))
             mine = claim(labels, seen, block, blocks, out[seen] > 0).labels
             assert not out[seen][mine > 0].any()
             out[seen][mine > 0] = mine[mine > 0] + out.max()

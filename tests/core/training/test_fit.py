@@ -823,3 +823,40 @@ def test_continuing_goes_on_heeding_or_not_until_it_knows(
     deaf = TrainedModel(replace(made.card, second_opinion=False), made.weights)
     trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, deaf)
     assert not trainer.second_opinion
+
+
+def _two_kinds(scribbles: Scribbles) -> Scribbles:
+    labels = scribbles.labels.copy()
+    half = labels[:, labels.shape[1] // 2 :]
+    half[half == 2] = 3
+    return Scribbles(labels)
+
+
+def test_kinds_of_cell_have_the_names_that_they_are_given(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    painted = [_two_kinds(tiny_scribbles)]
+    images = [tiny_tissue.image]
+    model = api.train(images, painted, QUICK, SMALL, class_names=("Tumour", " T  cell "))
+    assert model.card.class_names == ("background", "Tumour", "T cell")
+    further = api.train(images, painted, QUICK, init=model)
+    assert further.card.class_names == model.card.class_names
+    other = api.train(images, painted, QUICK, init=model, class_names=("", "B cell"))
+    assert other.card.class_names == ("background", "foreground 1", "B cell")
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        (("a", "b", "c"), "3 kinds of cell are named .* but 2 are painted"),
+        (("a", "a"), "Two classes are called 'a'"),
+        (("background",), "Two classes are called 'background'"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused_before_training(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles, names: tuple[str, ...], complaint: str
+) -> None:
+    with pytest.raises(ImPartialError, match=complaint):
+        api.train(
+            [tiny_tissue.image], [_two_kinds(tiny_scribbles)], QUICK, SMALL, class_names=names
+        )

@@ -29,7 +29,8 @@ from . import scoring
 from .class_borders import part_by_class
 from .component_tree import LEVELS, ObjectTree, build_tree
 from .distances import distance_inside, mean_distance_inside
-from .selection import choose
+from .doubt import doubt_of
+from .selection import allowed, choose
 from .sharpness import gain, sharpen
 from .strokes import Strokes, impose
 from .watershed import find_hills, find_passes, join_hills
@@ -111,18 +112,43 @@ class Cutter:
                 labels[strokes.background] = 0
         return np.asarray(labels, dtype=np.int32)
 
+    def doubt(self, labels: Instances, config: InstanceConfig | None = None) -> Probability:
+        """Return how likely the cut is wrong at each pixel (:func:`.doubt.doubt_of`).
+
+        Parameters
+        ----------
+        labels : (Y, X) int32
+            What :meth:`cut` returned, with strokes or decisions laid over it or not.
+        config : InstanceConfig, optional
+            That of the cut. Only the automatic cut knows doubt; that of others is 0.
+
+        Returns
+        -------
+        (Y, X) float32
+            0 (sure) to 1.
+        """
+        config = validate(config or InstanceConfig())
+        tree, scores = self._judged(config) if config.split == "automatic" else (None, None)
+        if tree is None or scores is None:
+            return np.zeros(self._p.shape, np.float32)
+        chosen = choose(tree, scores, config)
+        return doubt_of(tree, allowed(tree, scores, config), *chosen, labels)
+
     def _smooth(self, sigma: float) -> Probability:
         if self._smoothed is None or self._smoothed[0] != sigma:
             self._smoothed = sigma, smooth(self._p, sigma)
         return self._smoothed[1]
 
-    def _automatic(self, config: InstanceConfig) -> Instances:
+    def _judged(self, config: InstanceConfig) -> tuple[ObjectTree | None, npt.NDArray[np.float64]]:
         if self._scored is None or self._scored[0] != config.smooth_px:
             sure = sharpen(self._p, gain(self._p))
             tree = build_tree(ndimage.gaussian_filter(sure, config.smooth_px))
             scores = np.zeros((0, 0)) if tree is None else scoring.score(tree, self._card)
             self._scored = config.smooth_px, tree, scores
-        _, tree, scores = self._scored
+        return self._scored[1:]
+
+    def _automatic(self, config: InstanceConfig) -> Instances:
+        tree, scores = self._judged(config)
         if tree is None:
             return np.zeros(self._p.shape, np.int32)
         return drop_small(draw_chosen(tree, *choose(tree, scores, config)), config.min_size_px)

@@ -30,9 +30,13 @@ COLUMNS: dict[str, str] = {
     "centroid_x": "Middle of the object, in pixels from the left of the image.",
     "area_px": "Size of the object, in pixels.",
     "class": "Kind of cell, counted from 1 in the order of the labels that were painted.",
+    "class_name": "What that kind of cell is called.",
+    "class_probability": "Mean probability of that kind over the object, from 0 to 1 (sure).",
     "confidence": "How sure the model is that this is a cell: its mean probability over the "
     "object, from 0 to 1 (sure).",
-    "entropy": "How unsure the model is, on average over the object, from 0 (sure) to 1.",
+    "doubt": "How likely it is that this is not one whole cell, as its outline, its seams and its "
+    "size tell: from 0 (sure) to 1.",
+    "uncertainty": "How unsure the model is, on average over the object, from 0 (sure) to 1.",
     "mean_<channel>": "Mean brightness of the object in this channel, in the image's own units.",
     "major_axis_px": "Length, in pixels, of the ellipse that is spread as the object is.",
     "minor_axis_px": "Width, in pixels, of the ellipse that is spread as the object is.",
@@ -84,6 +88,8 @@ def measure(
     image: Image | None = None,
     probability: npt.NDArray[np.floating] | None = None,
     entropy: npt.NDArray[np.floating] | None = None,
+    class_names: Sequence[str] = (),
+    doubt: npt.NDArray[np.floating] | None = None,
 ) -> dict[str, Column]:
     """Measure each object.
 
@@ -99,6 +105,11 @@ def measure(
         classes, 1 or more) and `confidence` (mean foreground probability, 0 to 1).
     entropy : (Y, X) array, optional
         Adds its mean, 0 (sure) to 1.
+    class_names : sequence of str, optional
+        Of the K - 1 kinds of cell. Adds `class_name` and `class_probability` where there are
+        several.
+    doubt : (Y, X) array, optional
+        Adds its mean over the object, 0 (sure) to 1.
 
     Returns
     -------
@@ -112,17 +123,20 @@ def measure(
         If a map does not have the labels' shape.
     """
     labels = np.asarray(labels)
-    _check_shapes(labels, image, probability, entropy)
+    _check_shapes(labels, image, probability, entropy, doubt)
     sums = add_up(
         labels,
         None if probability is None else probability[1:],
         entropy,
         None if image is None else image.channels,
+        doubt=doubt,
     )
-    return to_table(sums, () if image is None else image.channel_names)
+    return to_table(sums, () if image is None else image.channel_names, class_names)
 
 
-def to_table(sums: ObjectSums, channel_names: Sequence[str] = ()) -> dict[str, Column]:
+def to_table(
+    sums: ObjectSums, channel_names: Sequence[str] = (), class_names: Sequence[str] = ()
+) -> dict[str, Column]:
     """Return the figures of objects of which all sums are known; see :func:`measure`."""
     area = sums.area
     y, x, yy, xx, yx = sums.moments / np.maximum(area, 1)
@@ -133,10 +147,16 @@ def to_table(sums: ObjectSums, channel_names: Sequence[str] = ()) -> dict[str, C
         "area_px": area,
     }
     if len(sums.classes):
-        table["class"] = np.asarray(sums.classes.argmax(axis=0) + 1, dtype=np.int64)
+        kinds = sums.classes.argmax(axis=0)
+        table["class"] = np.asarray(kinds + 1, dtype=np.int64)
+        if len(class_names) > 1:
+            table["class_name"] = np.array(class_names, dtype=np.str_)[kinds]
+            table["class_probability"] = np.clip(sums.classes.max(axis=0) / area, 0.0, 1.0)
         table["confidence"] = np.clip(sums.classes.sum(axis=0) / area, 0.0, 1.0)
+    if len(sums.doubt):
+        table["doubt"] = np.clip(sums.doubt[0] / area, 0.0, 1.0)
     if len(sums.entropy):
-        table["entropy"] = sums.entropy[0] / area
+        table["uncertainty"] = sums.entropy[0] / area
     for name, total, count in zip(channel_names, sums.intensity, sums.finite, strict=True):
         table[_free_name(f"mean_{name}", table)] = np.divide(
             total, count, out=np.full(len(total), np.nan), where=count > 0
@@ -182,6 +202,7 @@ def _check_shapes(
     image: Image | None,
     probability: npt.NDArray[np.floating] | None,
     entropy: npt.NDArray[np.floating] | None,
+    doubt: npt.NDArray[np.floating] | None,
 ) -> None:
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
         raise ImPartialError(
@@ -192,6 +213,7 @@ def _check_shapes(
         "image": None if image is None else image.channels,
         "probability map": probability,
         "entropy map": entropy,
+        "map of doubt": doubt,
     }
     for name, array in maps.items():
         if array is not None and array.shape[-2:] != labels.shape:

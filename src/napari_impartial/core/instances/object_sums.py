@@ -42,7 +42,7 @@ class ObjectSums:
         Farthest extent in each direction.
     classes : (K - 1, N) float64
         Sums of the probabilities of the foreground classes; none if not known.
-    entropy : (1, N) or (0, N) float64
+    entropy, doubt : (1, N) or (0, N) float64
         None if not known.
     intensity, finite : (C, N) float64, int64
         Sum of the finite intensities of each channel, and their number; none if not known.
@@ -55,6 +55,7 @@ class ObjectSums:
     support: Floats
     classes: Floats
     entropy: Floats
+    doubt: Floats
     intensity: Floats
     finite: Integers
 
@@ -79,6 +80,7 @@ def add_up(
     entropy: npt.NDArray[np.floating] | None = None,
     channels: npt.NDArray[np.floating] | None = None,
     corner: tuple[int, int] = (0, 0),
+    doubt: npt.NDArray[np.floating] | None = None,
 ) -> ObjectSums:
     """Sum up over each object.
 
@@ -88,7 +90,7 @@ def add_up(
         Ids, 0 for background.
     foreground : (K - 1, Y, X) array, optional
         Probabilities of the foreground classes.
-    entropy : (Y, X) array, optional
+    entropy, doubt : (Y, X) array, optional
     channels : (C, Y, X) array, optional
         Intensities; those that are not finite are left out.
     corner : (int, int)
@@ -123,6 +125,7 @@ def add_up(
         _support(labels, flat, of, dy, dx, n),
         np.stack(classes) if classes else np.zeros((0, n)),
         np.zeros((0, n)) if entropy is None else total(entropy.reshape(-1)[flat])[None],
+        np.zeros((0, n)) if doubt is None else total(doubt.reshape(-1)[flat])[None],
         intensity,
         finite,
     )
@@ -164,6 +167,7 @@ def join(parts: Sequence[ObjectSums]) -> ObjectSums:
         support,
         total(all_of("classes")),
         total(all_of("entropy")),
+        total(all_of("doubt")),
         total(all_of("intensity")),
         np.rint(total(all_of("finite"))).astype(np.int64),
     )

@@ -27,7 +27,8 @@ from .cutter import (
     smooth,
     split_at_waists,
 )
-from .selection import choose, good_score
+from .doubt import Doubt, doubt_of
+from .selection import allowed, choose, good_score
 from .sharpness import gain, sharpen
 
 
@@ -102,7 +103,7 @@ def cut_part(
     whole: Whole,
     corner: tuple[int, int],
     classes: npt.NDArray[np.floating] | None = None,
-) -> Instances:
+) -> tuple[Instances, Doubt]:
     """Cut a part of a picture as the picture is cut, but for what its edges cut through.
 
     Parameters
@@ -119,16 +120,20 @@ def cut_part(
 
     Returns
     -------
-    (Y, X) int32
+    labels : (Y, X) int32
         1 to N without gaps.
+    doubt : (Y, X) float32
+        As of the whole, see :meth:`.cutter.Cutter.doubt`.
     """
-    labels = np.zeros(p.shape, np.int32)
+    labels, doubt = np.zeros(p.shape, np.int32), np.zeros(p.shape, np.float32)
     if config.split == "automatic":
         tree = build_tree(p) if whole.outlook is not None else None
         if tree is None:
-            return labels
+            return labels, doubt
         scores = scoring.score(tree, outlook=whole.outlook)
-        labels = draw_chosen(tree, *choose(tree, scores, config, whole.good))
+        owner, level = choose(tree, scores, config, whole.good)
+        labels = draw_chosen(tree, owner, level)
+        doubt = doubt_of(tree, allowed(tree, scores, config), owner, level, labels)
     elif config.split == "watershed":
         inside = _within(whole.window, corner, p.shape)
         if (p[inside] >= config.threshold).any():
@@ -138,7 +143,9 @@ def cut_part(
     else:
         labels = ndimage.label(p >= config.threshold, output=np.int32)[0]
     labels = drop_small(labels, config.min_size_px)
-    return labels if classes is None else part_by_class(labels, classes, config.min_size_px)
+    if classes is not None:
+        labels = part_by_class(labels, classes, config.min_size_px)
+    return labels, doubt
 
 
 def _within(

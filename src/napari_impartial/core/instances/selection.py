@@ -36,7 +36,7 @@ def choose(
         Index of each node's best level.
     """
     above = config.threshold - 0.5
-    scores = _allowed(tree, scores, config)
+    scores = allowed(tree, scores, config)
     greatest = scores.max(axis=1)
     if good is None:
         good = good_score(tree, scores, config)
@@ -48,19 +48,19 @@ def choose(
 
 def good_score(tree: ObjectTree, scores: npt.NDArray[np.float64], config: InstanceConfig) -> float:
     """Return how likely the better objects of a picture are objects; the price follows it."""
-    greatest = _allowed(tree, scores, config).max(axis=1)
+    greatest = allowed(tree, scores, config).max(axis=1)
     bought = np.unique(_buy(tree, greatest, _LOW_PRICE, _split_preference(config.split_strength)))
     bought = bought[bought >= 0]
     return float(np.quantile(greatest[bought], 0.9)) if len(bought) else 0.0
 
 
-def _allowed(
+def allowed(
     tree: ObjectTree, scores: npt.NDArray[np.float64], config: InstanceConfig
 ) -> npt.NDArray[np.float64]:
     """Return the scores of candidates that are large enough and not outlined too low."""
     lowest = _LOWEST_LEVEL + (config.threshold - 0.5) - 1e-6
-    allowed = (lowest <= LEVELS) & (tree.area >= config.min_size_px)
-    return np.where(allowed, scores, 0.0)
+    fits = (lowest <= LEVELS) & (tree.area >= config.min_size_px)
+    return np.where(fits, scores, 0.0)
 
 
 def _buy(

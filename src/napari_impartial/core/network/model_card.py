@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.config import (
     InstanceConfig,
     ModelConfig,
@@ -309,6 +310,27 @@ def _settings(config: type[_Settings], section: str, values: dict[str, Any]) -> 
         return validate(config(**values))
     except ImPartialError as error:
         raise _unreadable(f"{section}.{str(error).rstrip('.')}") from None
+
+
+def copy_with_card(source: str | Path, target: str | Path, card: ModelCard) -> None:
+    """Write a model file again with another card, whole or not at all, and without torch.
+
+    Raises
+    ------
+    ModelFileError
+        If `source` is no model.
+    ImPartialError
+        If `target` cannot be written.
+    """
+    read_card(source)
+    content = Path(source).read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"][FORMAT] = card.to_json()
+    text = json.dumps(header, ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)  # weights stay aligned
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
 
 
 def _metadata(path: Path) -> dict[str, Any]:

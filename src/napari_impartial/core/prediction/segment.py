@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_impartial.core.config import InstanceConfig, SuggestionConfig
 from napari_impartial.core.instances.cutter import count_objects
+from napari_impartial.core.instances.doubt import settled
 from napari_impartial.core.instances.measurements import smallest_size
 from napari_impartial.core.instances.strokes import find_strokes
 from napari_impartial.core.review.review import Review, compose
@@ -33,11 +34,15 @@ class Objects:
         With the decisions of the review laid over them.
     n : int
         Number of `labels`.
+    doubt : (Y, X) float32
+        How likely the objects are wrong at each pixel, 0 (sure) to 1
+        (:meth:`~napari_impartial.core.instances.cutter.Cutter.doubt`).
     """
 
     cut: Labels
     labels: Labels
     n: int
+    doubt: npt.NDArray[np.float32]
 
 
 def with_smallest_size(prediction: Prediction, config: InstanceConfig) -> InstanceConfig:
@@ -75,7 +80,27 @@ def find_objects(
     strokes = None if scribbles is None else find_strokes(np.asarray(scribbles))
     cut = prediction.cutter.cut(config, strokes)
     labels = compose(cut, review or Review())
-    return Objects(cut, labels, count_objects(labels))
+    drawn = None if scribbles is None else np.asarray(scribbles)
+    decided = () if review is None else review.kept
+    doubt = settled(prediction.cutter.doubt(labels, config), labels, drawn, decided)
+    return Objects(cut, labels, count_objects(labels), doubt)
+
+
+def heatmap(prediction: Prediction, doubt: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return how unsure pixels and objects are, in one map.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    doubt : (Y, X) float32
+        Of its objects.
+
+    Returns
+    -------
+    (Y, X) float32
+        0 where both are sure, to 1.
+    """
+    return np.asarray(1.0 - (1.0 - prediction.entropy) * (1.0 - doubt), dtype=np.float32)
 
 
 def find_places(
@@ -110,7 +135,7 @@ def find_places(
     """
     hold = standing(dismissed, prediction.foreground)
     found = suggest(
-        prediction.entropy,
+        heatmap(prediction, objects.doubt),
         annotated,
         config,
         probability=prediction.probability,

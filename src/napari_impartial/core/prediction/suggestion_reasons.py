@@ -13,7 +13,7 @@ from napari_impartial.core.data.boxes import Box
 
 Map = npt.NDArray[np.float32]
 
-BOUNDARY = "unsure: foreground or background"
+BOUNDARY = "unsure: cell or background"
 KIND = "unsure: which kind of cell"
 TOUCHING = "two cells or one"
 MISSED = "perhaps a missed cell"

@@ -105,8 +105,34 @@ def check_channels(images: Sequence[Image]) -> None:
             )
 
 
-def class_names(n_classes: int) -> tuple[str, ...]:
-    """Return the classes' names, background first."""
-    if n_classes == 2:
-        return ("background", "foreground")
-    return ("background", *(f"foreground {k}" for k in range(1, n_classes)))
+def class_names(n_classes: int, kinds: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the classes' names, background first.
+
+    Parameters
+    ----------
+    n_classes : int
+        2 or more.
+    kinds : sequence of str, optional
+        Names of the kinds of cell, in the order of their labels; those that are missing, or
+        empty, are made up.
+
+    Raises
+    ------
+    ImPartialError
+        If there are more kinds than classes, or two are called the same.
+    """
+    if len(kinds) > n_classes - 1:
+        raise ImPartialError(
+            f"{len(kinds)} kinds of cell are named ({', '.join(kinds)}), but {n_classes - 1} "
+            f"{'is' if n_classes == 2 else 'are'} painted; name those that are, in the order of "
+            "their labels from 2 on."
+        )
+    one = n_classes == 2
+    names = ["background"]
+    for number in range(1, n_classes):
+        given = " ".join(kinds[number - 1].split()) if number <= len(kinds) else ""
+        names.append(given or ("foreground" if one else f"foreground {number}"))
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if twice:
+        raise ImPartialError(f"Two classes are called '{twice[0]}'; give each its own name.")
+    return tuple(names)

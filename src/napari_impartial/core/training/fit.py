@@ -30,6 +30,7 @@ def fit(
     model: ModelConfig | None = None,
     training: TrainingConfig | None = None,
     init: TrainedModel | None = None,
+    class_names: Sequence[str] = (),
 ) -> Generator[TrainingProgress, Command | None, TrainedModel]:
     """Train a network on scribbled images.
 
@@ -50,6 +51,9 @@ def fit(
         Defaults to the *balanced* preset.
     init : TrainedModel, optional
         Start from these weights.
+    class_names : sequence of str, optional
+        Names of the kinds of cell, in the order of their labels from 2 on; by default those of
+        `init`, or made up.
 
     Yields
     ------
@@ -64,11 +68,11 @@ def fit(
     Raises
     ------
     ImPartialError
-        If there is nothing to learn from, or shapes or channels do not match.
+        If there is nothing to learn from, or shapes, channels or names do not match.
     """
     training = validate(training or get_preset("balanced").training)
     model = validate(init.card.model if init else model or get_preset(training.preset).model)
-    trainer = Trainer(images, scribbles, model, training, init)
+    trainer = Trainer(images, scribbles, model, training, init, class_names)
     previewer = Previewer(trainer)
     reported, told, skipped, stepped = trainer.clock.seconds(), False, 0, time.perf_counter()
     while True:

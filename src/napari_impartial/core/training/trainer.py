@@ -70,6 +70,7 @@ class Trainer:
         model: ModelConfig,
         training: TrainingConfig,
         init: TrainedModel | None,
+        kinds: Sequence[str] = (),
     ) -> None:
         self.clock = Clock()
         self.schedule = Schedule(training, self.clock)
@@ -78,6 +79,8 @@ class Trainer:
         n_classes = check_data(images, scribbles, init)
         check_settings(model, training)
         self.images, self.scribbles, self.n_classes = list(images), list(scribbles), n_classes
+        known = init.card.class_names[1:] if init else ()
+        self.class_names = class_names(n_classes, kinds or known)
         names = images[0].channel_names
         # Names that a reader made up would take the place of those that the model has.
         self.channel_names = init.card.channel_names if init and is_generic(names) else names
@@ -272,7 +275,7 @@ class Trainer:
         before = self.init.card if self.init else None
         card = ModelCard(
             channel_names=self.channel_names,
-            class_names=class_names(self.n_classes),
+            class_names=self.class_names,
             normalization=(LOW_PERCENTILE, HIGH_PERCENTILE),
             model=self.model_config,
             training=self.config,

@@ -135,19 +135,26 @@ class ChannelTableModel(QAbstractTableModel):
             if not name or name == self.channels[row].name:
                 return False
             self.channels[row].name = name
-            rows: Sequence[int] = [row]
         elif role == Qt.ItemDataRole.CheckStateRole:
             used = Qt.CheckState(value) == Qt.CheckState.Checked
             chosen = self.selected()
-            rows = chosen if row in chosen else [row]
-            for other in rows:
-                self.channels[other].used = used
+            self.tick(chosen if row in chosen else [row], used)
+            return True
         else:
             return False
-        for other in rows:
-            self.dataChanged.emit(self.index(other, _NAME), self.index(other, _NAME))
-        self.edited.emit()
+        self._tell_edited([row])
         return True
+
+    def tick(self, rows: Sequence[int], used: bool = True) -> None:
+        """Tick rows, or take their ticks away."""
+        for row in rows:
+            self.channels[row].used = used
+        self._tell_edited(rows)
+
+    def _tell_edited(self, rows: Sequence[int]) -> None:
+        for row in rows:
+            self.dataChanged.emit(self.index(row, _NAME), self.index(row, _NAME))
+        self.edited.emit()
 
 
 class ChannelTable(QTableView):

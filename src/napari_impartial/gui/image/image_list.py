@@ -10,6 +10,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
+    QHBoxLayout,
     QHeaderView,
     QPushButton,
     QTableView,
@@ -17,11 +18,19 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_impartial.gui.widgets.text_labels import REVIEWED, REVIEWED_TIP, STALE_TIP, explained
+from napari_impartial.gui.widgets.text_labels import (
+    REVIEWED,
+    REVIEWED_TIP,
+    STALE_TIP,
+    explained,
+    line,
+)
 from napari_impartial.session.image_record import Tally
 
 _ROWS = 5
 _ROOM_FOR_ALL_PX = 400
+# More names than that nobody reads in one line.
+_NAMED = 3
 _ROOT = QModelIndex()
 _HEADINGS = ("Image", "State", "Strokes", "Cells", "Objects")
 _TIPS = (
@@ -112,11 +121,14 @@ class ImagesPanel(QWidget):
         Whether the image in front has been looked through.
     add_wanted
         The other open images should become part of the session.
+    channels_wanted
+        Layers of the same size should become channels of the image in front.
     """
 
     image_chosen = Signal(int)
     reviewed_changed = Signal(bool)
     add_wanted = Signal()
+    channels_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -155,20 +167,38 @@ class ImagesPanel(QWidget):
             "Make the other images that are open in napari part of this session, to train on "
             "and to predict; axes and channels are taken as in the image in front."
         )
+        self._question = line("together_label", "What was opened beside the image in front.")
+        self._channels = QPushButton("Channels of this image")
+        self._channels.setObjectName("join_channels_button")
+        self._channels.setToolTip(
+            "Take the layers of the same size as further channels of the image in front, as if "
+            "each had been ticked in the table."
+        )
         self._filling = False
         self._title = explained("Images of this session", self._table.toolTip())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
-        for part in (self._title, self._table, self._reviewed, self._add):
+        for part in (self._title, self._table, self._reviewed, self._question):
             layout.addWidget(part)
+        answers = QHBoxLayout()
+        for button in (self._add, self._channels):
+            answers.addWidget(button)
+        layout.addLayout(answers)
         self._add.clicked.connect(self.add_wanted)
+        self._channels.clicked.connect(self.channels_wanted)
         selection = self._table.selectionModel()
         assert selection is not None
         selection.currentRowChanged.connect(self._on_row)
         self._reviewed.toggled.connect(self._on_reviewed)
         self.set_images([], None)
 
-    def set_images(self, rows: Sequence[ImageRow], current: int | None, others: int = 0) -> None:
+    def set_images(
+        self,
+        rows: Sequence[ImageRow],
+        current: int | None,
+        others: int = 0,
+        offered: Sequence[str] = (),
+    ) -> None:
         """Show the images.
 
         Parameters
@@ -179,6 +209,8 @@ class ImagesPanel(QWidget):
             Key of the one in front.
         others
             Number of open images that are not among them.
+        offered
+            Names of layers among these that could be channels of the one in front.
         """
         self._filling = True
         self._model.set_rows(rows)
@@ -192,6 +224,11 @@ class ImagesPanel(QWidget):
         self._filling = False
         self._add.setText(f"Add {others} other open image{'' if others == 1 else 's'}")
         self._add.setVisible(others > 0 and current is not None)
+        asked = bool(offered) and current is not None
+        self._question.setVisible(asked)
+        self._channels.setVisible(asked)
+        if asked and place is not None:
+            self._question.setText(_question(rows[place].name, offered))
         for part in (self._title, self._table, self._reviewed):
             part.setVisible(len(rows) > 1)
         header = self._table.horizontalHeader()
@@ -212,3 +249,12 @@ class ImagesPanel(QWidget):
     def _on_reviewed(self, reviewed: bool) -> None:
         if not self._filling:
             self.reviewed_changed.emit(reviewed)
+
+
+def _question(name: str, offered: Sequence[str]) -> str:
+    """Ask what the layers are that lie on the pixels of an image."""
+    if len(offered) == 1:
+        return f"{offered[0]} has the size of {name}: another image, or a channel of this one?"
+    named = ", ".join(offered[:_NAMED])
+    more = f" and {len(offered) - _NAMED} more" if len(offered) > _NAMED else ""
+    return f"{named}{more} have the size of {name}: other images, or channels of this one?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Any
 
@@ -53,6 +53,8 @@ class ImagePanel(QWidget):
         # What was chosen for each layer, for when the user comes back to it.
         self._chosen: dict[ImageLayer, Source] = {}
         self._further: list[ImageLayer] = []
+        # Layers that are images of their own.
+        self._apart: set[ImageLayer] = set()
         # Names as the layers have them, of all rows of the table.
         self._names: list[str] = []
         self._shown: object = None
@@ -159,7 +161,8 @@ class ImagePanel(QWidget):
         selected = self._viewer.layers.selection.active
         if self._layers != image_layers(self._viewer):
             self.refresh()
-        mine = (self._layer(), *self._further)
+        unticked = self.offered()
+        mine = [x for x in (self._layer(), *self._further) if x not in unticked]
         if selected in self._layers and selected not in mine and selected.visible:
             self._combo.setCurrentIndex(self._layers.index(selected))
 
@@ -168,21 +171,51 @@ class ImagePanel(QWidget):
         if self._layers:
             self._combo.setCurrentIndex((self._combo.currentIndex() + step) % len(self._layers))
 
-    def refresh(self) -> None:
-        """Follow the viewer's layers; what was picked stays picked."""
+    def offered(self) -> list[ImageLayer]:
+        """Return the layers that could be channels of the image, and are not ticked."""
+        rows = self.table.channels[len(self.table.channels) - len(self._further) :]
+        return [layer for layer, row in zip(self._further, rows, strict=True) if not row.used]
+
+    def tick_offered(self) -> None:
+        """Make all layers that could be channels of the image its channels."""
+        n = len(self.table.channels)
+        self.table.channel_model.tick(range(n - len(self._further), n))
+
+    def keep_apart(self, layers: Collection[ImageLayer]) -> None:
+        """Offer these as channels no more: they are images of their own."""
+        if set(layers) != self._apart:
+            self._apart = set(layers)
+            self._fill()
+
+    def refresh(self, follow: bool = False) -> None:
+        """Follow the viewer's layers; what was picked stays picked.
+
+        Parameters
+        ----------
+        follow
+            Pick what was opened from a file since then, which lies on top.
+        """
         before = self._layer()
-        self._layers = image_layers(self._viewer)
+        known, self._layers = self._layers, image_layers(self._viewer)
+        active = self._viewer.layers.selection.active
+        if follow and active in self._layers and active not in known and _is_opened(active):
+            before = self._leader(active)
         with QSignalBlocker(self._combo):
             self._combo.clear()
             self._combo.addItems([layer.name for layer in self._layers])
             if before in self._layers:
                 self._combo.setCurrentIndex(self._layers.index(before))
             elif self._layers:
-                active = self._viewer.layers.selection.active
-                start = self._layers.index(active) if active in self._layers else 0
-                self._combo.setCurrentIndex(start)
+                leader = self._leader(active) if active in self._layers else self._layers[0]
+                self._combo.setCurrentIndex(self._layers.index(leader))
         self._fill()
         self._emit()
+
+    def _leader(self, layer: ImageLayer) -> ImageLayer:
+        """Return the first of the layers that were opened from one file together."""
+        others = companions(self._viewer, layer, axes_of(layer))
+        together = [layer, *preselected(layer, others)]
+        return min(together, key=self._layers.index)
 
     def _layer(self) -> ImageLayer | None:
         index = self._combo.currentIndex()
@@ -249,7 +282,12 @@ class ImagePanel(QWidget):
             del self._chosen[layer]
             chosen = None
         axes = axes or (chosen.axes if chosen else axes_of(layer))
-        further = companions(self._viewer, layer, axes, chosen.layers if chosen else ())
+        kept = chosen.layers if chosen else ()
+        further = [
+            other
+            for other in companions(self._viewer, layer, axes, kept)
+            if other in kept or other not in self._apart
+        ]
         own = names_of_channels(layer, axes)
         names = [*own, *(channel_name(other) for other in further)]
         # Layers come and go while results are made; what is shown stays unless it changed.
@@ -324,6 +362,11 @@ class ImagePanel(QWidget):
         if source != self._emitted:
             self._emitted = source
             self.valueChanged.emit(source)
+
+
+def _is_opened(layer: ImageLayer) -> bool:
+    """Return whether a layer comes from a file or a sample, and not from a script."""
+    return (layer.source.path, layer.source.sample) != (None, None)
 
 
 def _read(layer: ImageLayer, axes: str, channel: int, plane: PlaneIndex) -> Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 import napari
 from napari.layers import Image as ImageLayer
@@ -26,26 +26,30 @@ def other_images(
     Layers of one file are channels of one image. What the user said of the axes and
     channels of `like` is taken over by images of the same make.
     """
-    taken = {layer for source in sources for layer in source.layers}
+    taken = groups_of(sources)
     found: list[Source] = []
     for layer in image_layers(viewer):
-        if layer not in taken:
+        if group(layer) not in taken:
             source = _source(viewer, layer, like)
             found.append(source)
-            taken.update(source.layers)
+            taken |= groups_of([source])
     return found
 
 
 def count_others(viewer: napari.Viewer, sources: Iterable[Source]) -> int:
     """Return the number of open images that are no part of `sources`, at little cost."""
-    taken = {layer for source in sources for layer in source.layers}
-    groups: set[object] = set()
-    for layer in image_layers(viewer):
-        if layer not in taken:
-            origin = (layer.source.path, layer.source.sample)
-            alone = origin == (None, None)
-            groups.add(id(layer) if alone else (*origin, data_of(layer).shape))
-    return len(groups)
+    return len({group(layer) for layer in image_layers(viewer)} - groups_of(sources))
+
+
+def groups_of(sources: Iterable[Source]) -> set[Hashable]:
+    """Return what the layers of images were opened with."""
+    return {group(layer) for source in sources for layer in source.layers}
+
+
+def group(layer: ImageLayer) -> Hashable:
+    """Return the same for layers of one size from one file, which are channels of one image."""
+    origin = (layer.source.path, layer.source.sample)
+    return id(layer) if origin == (None, None) else (*origin, data_of(layer).shape)
 
 
 def _source(viewer: napari.Viewer, layer: ImageLayer, like: Source | None) -> Source:

@@ -31,11 +31,6 @@ COLOURS = {
 }
 
 
-def class_name(label: int) -> str:
-    """Return what the window calls a class."""
-    return {BACKGROUND: "Background", FOREGROUND: "Cell"}.get(label, f"Cell {label - 1}")
-
-
 def _brush_size(source: Source) -> int:
     """Return a size that fits into a cell: cells are small where the image is."""
     return int(np.clip(min(source.plane_shape) // 100, 3, 12))

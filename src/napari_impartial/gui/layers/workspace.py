@@ -20,6 +20,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import notifications
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.io.memory_mapped import Scratch
+from napari_impartial.session.image_record import ImageRecord
 from napari_impartial.session.misfits import drop_asleep, knows_anything, settle
 from napari_impartial.session.plane import PlaneIndex, PlaneKey, TrainingItem
 from napari_impartial.session.session import CHANNEL_ADVICE, Session
@@ -27,7 +28,7 @@ from napari_impartial.session.session import CHANNEL_ADVICE, Session
 from . import ResultLayers, Role, ScribbleLayers, Source, image_layers
 from .camera import is_flat_view, same_field, show_whole
 from .grid import planes_of, put_in_place
-from .image_discovery import count_others, other_images
+from .image_discovery import count_others, group, groups_of, other_images
 from .lost_channels import lost_channels
 from .scribble_reader import ScribbleReader
 from .visibility import Front
@@ -76,6 +77,8 @@ class Workspace(QObject):
         self.sources: dict[int, Source] = {}
         self.front = Front(viewer, self._layers_of)
         self._keys = itertools.count()
+        # Images that somebody said to be images of their own, by their keys.
+        self._added: set[int] = set()
         self._watched: WeakSet[Labels] = WeakSet()
         self._followed: set[Layer] = set()
         self._removed: list[Layer] = []
@@ -161,21 +164,28 @@ class Workspace(QObject):
 
     def add_others(self) -> None:
         """Make all open images part of the session."""
-        for source in other_images(self.viewer, self._known(), self.source):
+        for source in other_images(self.viewer, self.known_sources(), self.source):
             self.add(source)
+        self._added |= self.session.images.keys()
         self.read_scribbles()
         if self.source is not None:
             self.front.bring(self.source, self._not_in_front())
 
     def n_others(self) -> int:
         """Return the number of open images that are no part of the session."""
-        return count_others(self.viewer, self._known())
+        return count_others(self.viewer, self.known_sources())
 
-    def _known(self) -> list[Source]:
+    def left_over(self, layers: Sequence[ImageLayer]) -> list[ImageLayer]:
+        """Return those of some layers that belong to no image of the session."""
+        taken = groups_of(self.known_sources())
+        return [layer for layer in layers if group(layer) not in taken]
+
+    def known_sources(self) -> list[Source]:
+        """Return the images of the session."""
         return [self.sources[key] for key in self.session.images]
 
     def _not_in_front(self) -> list[Source]:
-        return [source for source in self._known() if source is not self.source]
+        return [source for source in self.known_sources() if source is not self.source]
 
     def _layers_of(self, source: Source) -> list[Layer]:
         """Return the layers of an image that are in the viewer, its first one first."""
@@ -480,9 +490,27 @@ class Workspace(QObject):
         """Return whether no image of which anything is known is led by this layer already."""
         key = self.key_of(layer)
         record = None if key is None else self.session.images.get(key)
-        return record is None or not (
-            record.annotated or any(map(knows_anything, record.planes.values()))
-        )
+        return record is None or not _is_known(record)
+
+    def drop_untouched(self, key: int) -> None:
+        """Take an image out of the session of which nothing is known, to be added again."""
+        record = self.session.images.get(key)
+        if record is not None and key != self.session.current and not _is_known(record):
+            self.session.remove(key)
+            if self.source is not None:
+                self.front.bring(self.source, self._not_in_front())
+
+    def is_untouched(self) -> bool:
+        """Return whether nothing is known of any image yet."""
+        return not any(map(_is_known, self.session.images.values()))
+
+    def images_apart(self) -> list[ImageLayer]:
+        """Return the layers that lead images which are known to be images of their own."""
+        return [
+            self.sources[key].primary
+            for key, record in self.session.images.items()
+            if key in self._added or _is_known(record)
+        ]
 
     def _hand_over(self, key: int, heir: Source) -> None:
         """Let the next of an image's layers lead, since the first one was removed."""
@@ -538,3 +566,8 @@ class Workspace(QObject):
                 )
             elif self.results.holds(layer, Role.INSTANCES):
                 notifications.show_info(f"Move a slider in step 4 to show '{layer.name}' again.")
+
+
+def _is_known(record: ImageRecord) -> bool:
+    """Return whether there are strokes, results or decisions of an image."""
+    return bool(record.annotated) or any(map(knows_anything, record.planes.values()))

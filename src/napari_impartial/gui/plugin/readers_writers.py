@@ -15,10 +15,10 @@ from napari.layers import Image as ImageLayer
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import notifications
 from napari_impartial.gui.layers.image_source import axes_of, data_of
+from napari_impartial.io.geojson import is_hidden
 from napari_impartial.io.outlines import write_geojson, write_roi_zip
 from napari_impartial.io.region_files import read_regions
 from napari_impartial.io.regions import Region, planes_needed, rasterise, reach
-from napari_impartial.io.rois import is_hidden
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -28,7 +28,7 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
     if not isinstance(path, str):
         return None
     name = path.lower()
-    if name.endswith((".roi", ".geojson")):
+    if name.endswith((".roi", ".geojson", ".geojson.gz")):
         return read_rois
     try:
         if name.endswith(".json"):
@@ -37,7 +37,7 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
             return read_rois if b'"Feature' in start else None
         with zipfile.ZipFile(path) as archive:
             names = [n.lower() for n in archive.namelist() if not is_hidden(n)]
-            return read_rois if any(n.endswith(".roi") for n in names) else None
+            return read_rois if any(n.endswith((".roi", ".geojson")) for n in names) else None
     except (OSError, ValueError, zipfile.BadZipFile, json.JSONDecodeError):
         return None
 

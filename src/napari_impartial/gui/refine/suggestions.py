@@ -14,13 +14,12 @@ from napari_impartial.core.config import SuggestionConfig, parameters
 from napari_impartial.core.prediction.dismissed import Dismissal, dismiss
 from napari_impartial.core.prediction.suggestions import turn
 from napari_impartial.core.review.round_changes import makers
-from napari_impartial.gui.keybindings import key_of
 from napari_impartial.gui.layers import Role, Source
 from napari_impartial.gui.layers.camera import go_to
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.plane import Plane, PlaneKey
-from napari_impartial.session.suggested_places import Place, place_words, state_of
+from napari_impartial.session.suggested_places import Place, place_question, state_of
 from napari_impartial.session.undo import Decision, DecisionLog
 
 # As many as anybody goes through before the next training, over all images and planes.
@@ -186,8 +185,8 @@ class SuggestionControl(QObject):
             if marks or results.find(source, Role.SUGGESTIONS) is not None:
                 at = self.current
                 here = at if at is not None and at.key == key else None
-                fine = key_of("looks_fine")
-                words = "" if here is None else place_words(here, len(self.places), fine)
+                # What to do there is in the bar: a picture has no room for it.
+                words = "" if here is None else place_question(here, len(self.places))
                 results.mark(source, marks, None if here is None else here.suggestion, words)
 
 

@@ -82,7 +82,7 @@ class _Work:
         return replace(
             self,
             prediction=scratch.keep(replace(self.prediction, reconstruction=None)),
-            objects=Objects(cut, labels, objects.n),
+            objects=Objects(cut, labels, objects.n, scratch.copy(objects.doubt)),
             suggestions=tuple(found),
             dismissed=tuple(hold),
         )
@@ -295,14 +295,14 @@ class BatchControl(QObject):
             raise ImPartialError("it was changed while it was being predicted")
         self._workspace.forget_misfits(key)
         results.write(source, plane, Role.PROBABILITY, work.prediction.foreground)
-        results.write(source, plane, Role.UNCERTAINTY, work.prediction.entropy)
         self._session.set_prediction(key, plane, work.prediction)
         self._review.collect(key, plane)
         known = self._session.images[key].plane(plane)
         if known.review is work.review:
-            known.set_cut(objects.cut, work.config, objects.labels, objects.n)
+            known.set_cut(objects.cut, work.config, objects.labels, objects.n, objects.doubt)
         else:  # something was decided while this was worked out
-            known.set_cut(objects.cut, work.config)
+            known.set_cut(objects.cut, work.config, doubt=objects.doubt)
+        results.write(source, plane, Role.UNCERTAINTY, known.heat)
         known.set_suggestions(work.suggestions, work.dismissed, work.scribbles)
         assert known.instances is not None
         self._review.show(key, plane, known.instances)

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import measure
+from napari_impartial.core.network.model_card import copy_with_card
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.words import count
 from napari_impartial.gui import notifications
@@ -46,6 +47,7 @@ _YES = QMessageBox.StandardButton.Yes
 class _Plane:
     labels: npt.NDArray[np.int32]
     prediction: Prediction | None
+    doubt: npt.NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,31 @@ class _Snapshot:
 
     source: Source
     planes: dict[PlaneIndex, _Plane]
+    class_names: tuple[str, ...] = ()
 
-    def objects(self) -> Objects:
+    def objects(self, classified: bool) -> Objects:
         """Put the planes together; those without objects are empty."""
+        classes: dict[PlaneIndex, dict[int, str]] = {}
+        if classified and len(self.class_names) > 1:
+            for index, plane in self.planes.items():
+                if plane.prediction is not None:
+                    table = measure(
+                        plane.labels,
+                        probability=plane.prediction.probability,
+                        class_names=self.class_names,
+                    )
+                    kinds = table["class_name"].tolist()
+                    classes[index] = dict(zip(table["label"].tolist(), kinds, strict=True))
         letters = "".join(letter for letter, _ in self.source.stack)
         size, unit = self.source.pixel
         n_channels = self.source.n_channels_of_file
         if not letters:
-            return Objects(self.planes[()].labels, "", size, unit, n_channels)
+            return Objects(self.planes[()].labels, "", size, unit, n_channels, classes)
         # Pages of zeros that nothing is written to take no memory.
         labels = np.zeros((*self.source.stack_shape, *self.source.plane_shape), np.int32)
         for index, plane in self.planes.items():
             labels[index] = plane.labels
-        return Objects(labels, letters, size, unit, n_channels)
+        return Objects(labels, letters, size, unit, n_channels, classes)
 
     def table(self) -> Table:
         """Measure the objects of all planes."""
@@ -74,14 +88,21 @@ class _Snapshot:
         letters = [letter.lower() for letter, _ in self.source.stack]
         for index, plane in sorted(self.planes.items()):
             known = plane.prediction
-            maps = (None, None) if known is None else (known.probability, known.entropy)
-            tables.append(measure(plane.labels, self.source.read(index), *maps))
+            table = measure(
+                plane.labels,
+                self.source.read(index),
+                None if known is None else known.probability,
+                None if known is None else known.entropy,
+                self.class_names,
+                plane.doubt,
+            )
+            tables.append(table)
             places.append(dict(zip(letters, index, strict=True)))
         return join_tables(tables, places)
 
     def write(self, name: str, folder: Path) -> None:
         """Write a file of each kind."""
-        objects = self.objects()
+        objects = self.objects(True)
         for kind, path in object_files(name, folder).items():
             if kind == "measurements":
                 write_table(path, self.table())
@@ -193,10 +214,17 @@ class ExportControl(QObject):
         except ImPartialError as error:
             notifications.show_warning(str(error))
             return
+        named, model_path = self._session.named_card(), self._session.model_path
+        assert named is not None
+        assert model_path is not None
+        if named != card:
+            own = self._process.new_model_path()
+            copy_with_card(model_path, own, named)
+            model_path = own
         make = partial(
             messages.Package,
             image=image,
-            model_path=str(self._session.model_path),
+            model_path=str(model_path),
             path=str(path),
             name=path.stem,
         )
@@ -218,13 +246,16 @@ class ExportControl(QObject):
         self.changed.emit()
 
     def _snapshot(self, key: int) -> _Snapshot:
+        found = [plane.prediction for _, plane in self._with_objects(key)]
+        classes = [len(one.probability) for one in found if one is not None]
         return _Snapshot(
             self._workspace.sources[key],
             {
-                index: _Plane(plane.instances, plane.prediction)
+                index: _Plane(plane.instances, plane.prediction, plane.doubt)
                 for index, plane in self._with_objects(key)
                 if plane.instances is not None
             },
+            self._session.class_names.kinds(max(classes, default=0)),
         )
 
     def _with_objects(self, key: int) -> Iterator[tuple[PlaneIndex, Plane]]:
@@ -294,7 +325,7 @@ class ExportControl(QObject):
 
 
 def _write_one(kind: str, path: Path, found: _Snapshot) -> Iterator[None]:
-    write_objects(kind, path, found.objects())
+    write_objects(kind, path, found.objects(kind == "outlines"))
     yield
 
 

@@ -15,6 +15,7 @@ from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.doubt import settled
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.prediction.dismissed import Dismissal
 from napari_impartial.core.prediction.result import Prediction
@@ -68,6 +69,8 @@ class _Cut:
     suggestions: tuple[Suggestion, ...] = ()
     standing: tuple[Dismissal, ...] = ()
     adapt: bool = False
+    class_names: tuple[str, ...] = ()
+    doubt: npt.NDArray[np.float32] | None = None
 
     def work_out(self) -> _Cut:
         config = self.config
@@ -75,7 +78,7 @@ class _Cut:
             config = with_smallest_size(self.prediction, config)
         drawn = None if self.scribbles is None else self.scribbles.labels
         objects = find_objects(self.prediction, config, self.review, drawn)
-        done = replace(self, config=config, objects=objects)
+        done = replace(self, config=config, objects=objects, doubt=objects.doubt)
         if not self.suggest:
             return done
         found, hold = find_places(
@@ -90,7 +93,8 @@ class _Cut:
     def measure(self) -> tuple[_Cut, dict[str, npt.NDArray[Any]]]:
         assert self.objects is not None
         labels, prediction = self.objects.labels, self.prediction
-        table = measure(labels, self.image, prediction.probability, prediction.entropy)
+        maps = prediction.probability, prediction.entropy
+        table = measure(labels, self.image, *maps, self.class_names, self.doubt)
         return self, table
 
 
@@ -320,6 +324,7 @@ class ResultControl(QObject):
             known.review,
             tuple(known.dismissed),
             adapt=suggesting and self._session.instance_config.min_size_px == self._min_size_px,
+            class_names=self._kinds(known.prediction),
         )
         # Each plane by itself: who goes on to the next does not lose what the last one became.
         self._cutting.request(cut.work_out, (key, plane))
@@ -336,11 +341,13 @@ class ResultControl(QObject):
             return
         objects = cut.objects
         assert objects is not None
-        plane.set_cut(objects.cut, cut.config, objects.labels, objects.n)
+        plane.set_cut(objects.cut, cut.config, objects.labels, objects.n, objects.doubt)
         self._obeyed[cut.key, cut.plane] = cut.scribbles
         if cut.adapt and cut.config.min_size_px != self._min_size_px:
             self._adapt(cut.config.min_size_px)
         self.review.show(cut.key, cut.plane, objects.labels)
+        source = self._workspace.sources[cut.key]
+        self._workspace.results.write(source, cut.plane, Role.UNCERTAINTY, plane.heat)
         if cut.suggest:
             plane.set_suggestions(cut.suggestions, cut.standing, cut.scribbles)
             self.suggestions.refresh()
@@ -357,6 +364,11 @@ class ResultControl(QObject):
             self._session.instance_config = replace(now, min_size_px=min_size_px)
             self.adapted.emit(self._session.instance_config)
 
+    def measure_again(self) -> None:
+        """Measure the objects in view, whose classes are called something else now."""
+        if self._session.current is not None:
+            self._on_corrected(self._session.current, self._session.plane_index)
+
     def _on_corrected(self, key: int, plane: PlaneIndex) -> None:
         """Measure objects that hands have changed."""
         if (key, plane) != (self._session.current, self._session.plane_index):
@@ -372,9 +384,20 @@ class ResultControl(QObject):
             notifications.show_warning(str(error))
             return
         cut = _Cut(key, plane, known.prediction, config, image, None, None, False, known.review)
-        objects = Objects(known.instances, known.instances, known.n_objects)
-        self._measuring.request(replace(cut, objects=objects).measure)
+        doubt = known.doubt
+        if doubt is not None:
+            doubt = settled(doubt, known.instances, decided=known.review.kept)
+        none = np.zeros(known.instances.shape, np.float32)
+        objects = Objects(
+            known.instances, known.instances, known.n_objects, none if doubt is None else doubt
+        )
+        kinds = self._kinds(known.prediction)
+        cut = replace(cut, objects=objects, class_names=kinds, doubt=doubt)
+        self._measuring.request(cut.measure)
         self._session.result_changed.emit(key)
+
+    def _kinds(self, prediction: Prediction) -> tuple[str, ...]:
+        return self._session.class_names.kinds(len(prediction.probability))
 
     def _on_removed(self, labels: list[int]) -> None:
         """Take rejected objects out of the table at once."""
@@ -429,7 +452,7 @@ class ResultControl(QObject):
             results.blank(source, index, Role.UNCERTAINTY)
         else:
             results.write(source, index, Role.PROBABILITY, prediction.foreground)
-            results.write(source, index, Role.UNCERTAINTY, prediction.entropy)
+            results.write(source, index, Role.UNCERTAINTY, plane.heat)
         if plane.instances is None:
             self.review.show_none(key, index)
         else:

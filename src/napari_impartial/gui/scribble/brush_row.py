@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED
-from napari_impartial.gui.keybindings import key_hint, with_key
-from napari_impartial.gui.layers.scribble_layers import COLOURS, class_name
+from napari_impartial.gui.keybindings import BRUSHES, key_hint, with_key
+from napari_impartial.gui.layers.scribble_layers import COLOURS
 from napari_impartial.gui.widgets.keyboard_focus import FOCUS
 
 _LARGEST_BRUSH_PX = 500
+# Characters of a name that a button has room for.
+_SHORT = 12
 _BRUSHES = (
     (BACKGROUND, "Background", "brush_background", "Paint background: where there is no cell."),
     (
@@ -51,7 +53,7 @@ class BrushRow(QWidget):
             button.setObjectName(f"brush_{name.lower()}_button")
             first.addWidget(button)
         for label in _FURTHER:
-            button = self._button(label, class_name(label), "Paint cells of another kind.")
+            button = self._button(label, "", "")
             button.setObjectName(f"brush_class_{label}_button")
             self._further.addWidget(button)
         self._add = QPushButton("+")
@@ -98,12 +100,28 @@ class BrushRow(QWidget):
             with QSignalBlocker(self._size):
                 self._size.setValue(size_px)
 
+    def set_names(self, names: Mapping[int, str]) -> None:
+        """Show what the kinds of cell are called, by their labels."""
+        for label, name in names.items():
+            action = BRUSHES[label]
+            short = name if len(name) <= _SHORT else f"{name[: _SHORT - 1]}…"
+            # The second row is narrow: keys stand in the list of classes and in the tooltip.
+            text = with_key(short, action) if label == FOREGROUND else short
+            self._buttons[label].setText(text)
+            if label != FOREGROUND:
+                tip = f"Paint cells of the kind '{name}'. {key_hint(action)}"
+                self._buttons[label].setToolTip(tip)
+
     def set_painted(self, labels: Collection[int]) -> None:
         """Show brushes for the classes that are painted, beside those that were asked for."""
         last = max((label for label in labels if label in _FURTHER), default=FOREGROUND)
         self._asked = max(self._asked, last - FOREGROUND)
         for label in _FURTHER:
             self._buttons[label].setVisible(label <= FOREGROUND + self._asked)
+
+    def kinds(self) -> list[int]:
+        """Return the labels of the kinds of cell that have a brush."""
+        return [FOREGROUND, *(label for label in _FURTHER if label <= FOREGROUND + self._asked)]
 
     def _on_add(self) -> None:
         self._asked = min(self._asked + 1, len(_FURTHER))

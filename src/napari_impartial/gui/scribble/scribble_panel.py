@@ -14,13 +14,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, Scribbles
-from napari_impartial.core.words import count
-from napari_impartial.gui.layers.scribble_layers import COLOURS, class_name
+from napari_impartial.core.data.scribbles import BACKGROUND, Scribbles
+from napari_impartial.gui.keybindings import BRUSHES
 from napari_impartial.gui.widgets.collapsible_step import Step
-from napari_impartial.gui.widgets.text_labels import explained, line, tell
+from napari_impartial.gui.widgets.text_labels import explained
+from napari_impartial.session.class_names import ClassNames
 
 from .brush_row import BrushRow
+from .class_list import ClassList, ClassRow
 
 
 class ScribblePanel(QWidget):
@@ -28,6 +29,8 @@ class ScribblePanel(QWidget):
 
     Signals
     -------
+    class_named
+        Label of a kind of cell, and what somebody calls it.
     new_wanted
         A scribble layer is asked for.
     clear_wanted
@@ -41,8 +44,10 @@ class ScribblePanel(QWidget):
     ----------
     at_hand : BrushRow
         The brushes, which stand where they are always seen.
+    classes : ClassList
     """
 
+    class_named = Signal(int, str)
     new_wanted = Signal()
     clear_wanted = Signal()
     import_wanted = Signal(str)
@@ -58,11 +63,8 @@ class ScribblePanel(QWidget):
         self._clear.setToolTip(
             "Take all strokes of the plane in view away. Ctrl+Z on the scribbles brings them back."
         )
-        self._counts = line(
-            "counts_label",
-            "What is painted in all planes of this image. Separate strokes are counted as cells, "
-            "those inside of an outline with it.",
-        )
+        self.classes = ClassList()
+        self.classes.named.connect(self.class_named)
         self.at_hand = BrushRow(self)
         self._advanced = Step("From masks", self._make_import_row())
         self._advanced.set_open(False)
@@ -72,12 +74,12 @@ class ScribblePanel(QWidget):
         first.addWidget(self._new, 1)
         first.addWidget(self._clear)
         layout.addLayout(first)
-        layout.addWidget(self._counts)
+        layout.addWidget(self.classes)
         layout.addWidget(self._advanced)
         self._new.clicked.connect(self.new_wanted)
         self._clear.clicked.connect(self.clear_wanted)
         self.set_ready(False, False)
-        self.set_counts({})
+        self.set_counts({}, ClassNames())
 
     def set_ready(self, has_image: bool, has_scribbles: bool) -> None:
         """Enable what can work."""
@@ -97,25 +99,30 @@ class ScribblePanel(QWidget):
             if before in names:
                 self._labels.setCurrentText(before)
 
-    def set_counts(self, planes: dict[str, Scribbles]) -> None:
+    def set_counts(self, planes: dict[str, Scribbles], names: ClassNames) -> None:
         """Show strokes, annotated cells and pixels of each class, over the planes given."""
         pixels, strokes, cells = Counter[int](), Counter[int](), Counter[int]()
         for scribbles in planes.values():
             pixels.update(scribbles.counts())
             strokes.update(scribbles.strokes())
             cells.update(scribbles.cells())
-        lines = []
-        for label in sorted(set(pixels) | {BACKGROUND, FOREGROUND}):
-            colour = COLOURS.get(label, "gray")
-            told = [count(strokes[label], "stroke"), f"{pixels[label]} px"]
-            if label != BACKGROUND:
-                told[0] += f" in {count(cells[label], 'cell')}"
-            lines.append(
-                f"<span style='color:{colour}'>&#9632;</span> "
-                f"{class_name(label)}: {', '.join(told)}"
-            )
         self.at_hand.set_painted([label for label, n in pixels.items() if n])
-        tell(self._counts, "<br>".join(lines))
+        known = {row.label: row.objects for row in self.classes.value()}
+        labels = sorted(set(pixels) | {BACKGROUND, *self.at_hand.kinds()})
+        self.classes.set_rows(
+            [
+                ClassRow(
+                    label,
+                    names.of(label),
+                    strokes[label],
+                    cells[label],
+                    pixels[label],
+                    known.get(label),
+                )
+                for label in labels
+            ]
+        )
+        self.at_hand.set_names({label: names.of(label) for label in BRUSHES if label > BACKGROUND})
 
     def _make_import_row(self) -> QWidget:
         self._labels = QComboBox()

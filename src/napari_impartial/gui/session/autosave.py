@@ -24,8 +24,8 @@ from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.result.prediction import ResultControl
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.session import locations as places
-from napari_impartial.session.folder import MANIFEST
 from napari_impartial.session.locations import OpenSession, Unfinished
+from napari_impartial.session.manifest import is_session
 from napari_impartial.session.read import open_and_read
 from napari_impartial.session.saved_state import SavedSession
 
@@ -195,7 +195,7 @@ class SessionStore(QObject):
             self._save_present(asked=True)
             return
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            kind = "another session" if (path / MANIFEST).is_file() else "other files"
+            kind = "another session" if is_session(path) else "other files"
             notifications.show_warning(f"{path} holds {kind}; choose a new name for this session.")
             return
         state, before = self._take(path), self._open

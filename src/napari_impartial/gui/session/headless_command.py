@@ -78,6 +78,8 @@ def training_command(training: Training, model: str) -> Command:
     words += ["--model", model, *_reading(files, training.channel_names)]
     if training.init is not None:
         words += ["--init", str(training.init)]
+    if any(training.class_names):
+        words += ["--class-names", *training.class_names]
     preset = get_preset(training.training.preset)
     words += ["--preset", preset.name, *_differences(training.training, preset.training)]
     if training.init is None:

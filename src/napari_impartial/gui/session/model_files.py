@@ -10,9 +10,8 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QApplication
 
-from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.network.model_card import read_card
+from napari_impartial.core.network.model_card import copy_with_card, read_card
 from napari_impartial.gui import notifications
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.result.prediction import ResultControl
@@ -55,9 +54,10 @@ class ModelControl:
         if self._session.model_path is None:
             notifications.show_warning("There is no model to save yet.")
             return
+        card = self._session.named_card()
+        assert card is not None
         try:
-            with atomic_path(path) as temporary:
-                shutil.copyfile(self._session.model_path, temporary)
+            copy_with_card(self._session.model_path, path, card)
         except ImPartialError as error:
             notifications.show_error(str(error))
             return

@@ -121,6 +121,7 @@ class TrainingControl(QObject):
             model,
             config,
             self._session.model_path if go_on else None,
+            self._session.class_names.given(self._n_classes),
         )
         self._start(model, config, self._session.model_path if go_on else None)
 
@@ -153,6 +154,7 @@ class TrainingControl(QObject):
         images = tuple(item.image for item in self._items)
         scribbles = tuple(item.scribbles for item in self._items)
         model_path = str(self._process.new_model_path())
+        class_names = self._session.class_names.given(self._n_classes)
 
         def make(number: int) -> messages.Train:
             return messages.Train(
@@ -163,6 +165,7 @@ class TrainingControl(QObject):
                 config,
                 model_path,
                 None if init is None else str(init),
+                class_names,
             )
 
         # First of all: making the job runs the event loop, and a second click waits there.

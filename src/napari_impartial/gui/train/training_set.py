@@ -12,7 +12,6 @@ from napari_impartial.core.config import ModelConfig, TrainingConfig
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.layers import Source
-from napari_impartial.gui.layers.scribble_layers import class_name
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.session.plane import TrainingItem
 
@@ -29,6 +28,8 @@ class Training:
         Those of the model.
     init
         Model that it went on from.
+    class_names
+        Of the kinds of cell; empty where nobody gave one.
     """
 
     sources: tuple[Source, ...]
@@ -36,6 +37,7 @@ class Training:
     model: ModelConfig
     training: TrainingConfig
     init: Path | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ def join(workspace: Workspace, items: Sequence[TrainingItem], n_classes: int) ->
     further, waiting = _further(workspace, items, n_classes)
     unknown = [k for k in _classes_in_view(workspace) if k > n_classes]
     if unknown and not waiting:
+        name = workspace.session.class_names.of(unknown[0])
         waiting = (
-            f"Strokes of '{class_name(unknown[0])}' wait for the next Train: what is being trained "
+            f"Strokes of '{name}' wait for the next Train: what is being trained "
             "does not know that kind of cell."
         )
     known = [replace(item, scribbles=_now(workspace, item, n_classes)) for item in items]

@@ -1,0 +1,148 @@
+"""How well does the heatmap tell what is wrong?
+
+``python -m benchmarks.uncertainty SET... --maps DIR [--styles lines] [--steps 300] [--seed 0]
+[--tables DIR]``
+
+Takes maps that ``benchmarks.kinds`` has kept in DIR (it trains what is not there), cuts those of
+the test images as shipped, and prints the area under the ROC curve (0.5 is chance) by which
+entropy, doubt about objects and the heatmap, which joins both, tell *wrong objects* (IoU under 0.5
+with all true ones) from right ones, *pixels of wrong objects* (those that are none, and cells that
+were not found) from others, and *wrong pixels* (foreground at 0.5 against the truth) from others.
+``--tables`` names a folder with KIND.json, made without that kind (``benchmarks.fit_objectness
+--leave-out``); kinds without one are judged by the shipped tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.stats import rankdata
+
+from napari_impartial.core.config import InstanceConfig, TrainingConfig
+from napari_impartial.core.instances.cutter import Cutter
+from napari_impartial.core.instances.metrics import matched_pairs
+from napari_impartial.core.instances.scoring import Scorecard
+from napari_impartial.core.prediction.suggestions import entropy
+
+from .kinds import STYLES, Kind, kinds_of, maps_of, shipped_cut
+
+Values = npt.NDArray[np.float64]
+TARGETS = ("wrong objects", "pixels of wrong objects", "wrong pixels")
+MAPS = ("entropy", "doubt", "heatmap")
+# Of one image: more decide nothing, and sorting them takes time.
+_MOST_PIXELS = 60_000
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What there is to tell, for each of :data:`TARGETS`.
+
+    Attributes
+    ----------
+    values : tuple of (maps, N) float64
+    wrong : tuple of (N,) bool
+    """
+
+    values: tuple[Values, ...]
+    wrong: tuple[npt.NDArray[np.bool_], ...]
+
+
+def area_under_curve(values: npt.ArrayLike, wrong: npt.ArrayLike) -> float:
+    """Return how often what is wrong has a greater value than what is right; NaN without both."""
+    flags = np.asarray(wrong, bool)
+    n = int(flags.sum())
+    if n in (0, len(flags)):
+        return float("nan")
+    ranks = rankdata(values)
+    return float((ranks[flags].sum() - n * (n + 1) / 2) / (n * (len(flags) - n)))
+
+
+def judge(
+    foreground: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.int32],
+    config: InstanceConfig,
+    card: Scorecard | None = None,
+) -> Judged:
+    """Cut one map and hold its uncertainty against the truth."""
+    cutter = Cutter(foreground, card)
+    labels = cutter.cut(config)
+    unsure, doubt = entropy(np.stack([1 - foreground, foreground])), cutter.doubt(labels, config)
+    maps = np.stack([unsure, doubt, 1 - (1 - unsure) * (1 - doubt)]).astype(np.float64)
+    known, right = matched_pairs(truth, labels)
+    found = np.unique(labels)
+    found = found[found > 0]
+    missed = ~np.isin(truth, [0, *known])
+    none = ~np.isin(labels, [0, *right])
+    some = np.random.default_rng(0).permutation(foreground.size)[:_MOST_PIXELS]
+    pixels = maps.reshape(len(maps), -1)[:, some]
+    means = np.array([ndimage.mean(one, labels, found) for one in maps]).reshape(len(maps), -1)
+    return Judged(
+        (means, pixels, pixels),
+        (
+            ~np.isin(found, right),
+            (missed | none).reshape(-1)[some],
+            ((foreground > 0.5) != (truth > 0)).reshape(-1)[some],
+        ),
+    )
+
+
+def areas(kind: Kind, config: TrainingConfig, kept: Path, card: Scorecard | None) -> Values:
+    """Return (targets, maps) areas under the curve for one kind."""
+    learned, unseen = maps_of(kind, config, kept)
+    _, strength = shipped_cut(kind, learned, unseen, card)
+    cut = InstanceConfig(split_strength=strength)
+    images = [judge(p, truth, cut, card) for p, (_, truth) in zip(unseen, kind.test, strict=True)]
+    found = np.zeros((len(TARGETS), len(MAPS)))
+    for target in range(len(TARGETS)):
+        wrong = np.concatenate([one.wrong[target] for one in images])
+        for number in range(len(MAPS)):
+            values = np.concatenate([one.values[target][number] for one in images])
+            found[target, number] = area_under_curve(values, wrong)
+    return found
+
+
+def main() -> None:
+    """Print a row for each kind, and their mean."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("sets", nargs="+", type=Path)
+    parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
+    parser.add_argument("--styles", default="lines")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tables", type=Path, metavar="DIR", help="see above")
+    args = parser.parse_args()
+    if unknown := [style for style in args.styles.split(",") if style not in STYLES]:
+        parser.error(f"unknown style {unknown[0]}; there are {', '.join(STYLES)}")
+    config = TrainingConfig(max_steps=args.steps, seed=args.seed)
+    trained = args.maps / f"{args.steps} steps, seed {args.seed}, weights shipped"
+    heads = (f"{target}: {', '.join(MAPS)}" for target in TARGETS)
+    print(f"| kind | strokes | {' | '.join(heads)} |")
+    print("|---|---|---|---|---|")
+    rows = []
+    for folder in args.sets:
+        for style in args.styles.split(","):
+            for kind in kinds_of(folder, style):
+                own = args.tables / f"{kind.name}.json" if args.tables else None
+                fitted = own is not None and own.exists()
+                card = Scorecard.from_json(json.loads(own.read_text())) if own and fitted else None
+                rows.append(areas(kind, config, trained / f"{kind.name}.{style}.npz", card))
+                print(_row(kind.name, style, rows[-1]), flush=True)
+    if rows:
+        told = np.isfinite(rows)  # where all are right, there is nothing to tell
+        total = np.where(told, rows, 0.0).sum(axis=0)
+        print(_row(f"mean of {len(rows)}", "", total / np.maximum(told.sum(axis=0), 1)))
+
+
+def _row(name: str, style: str, found: Values) -> str:
+    cells = (", ".join(f"{value:.3f}" for value in target) for target in found)
+    return f"| {name} | {style} | {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
