@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
-from napari_impartial.gui.layers.object_marks import MARGIN_PX, MOST_MARKS
+from napari_impartial.gui.layers.object_marks import MARGIN_PX, MOST_MARKS, ObjectMarks
 
 
 def test_chosen_objects_are_marked(
@@ -81,3 +81,11 @@ def test_chosen_objects_are_marked(
     assert not marks.outlines(), "the object is gone"
     table.select(label)
     viewer.window.remove_dock_widget(widget)
+
+
+def test_a_sheet_that_is_gone_marks_nothing(widget: Any, viewer: Any) -> None:
+    made = ObjectMarks(viewer)
+    made.let_go()
+    QApplication.sendPostedEvents(made, QEvent.Type.DeferredDelete)
+    # A table that was being measured as the dock ended.
+    made.sign(widget, None, (), [])

@@ -50,11 +50,6 @@ def find_images(given: Sequence[Path]) -> list[Path]:
     return _each_once(found)
 
 
-def find_files(given: Sequence[Path]) -> list[Path]:
-    """Return the files that are meant where patterns are the only short form."""
-    return _each_once([one for path in given for one in _matches(path)])
-
-
 def _matches(path: Path) -> list[Path]:
     """Return what a pattern matches, or the path itself."""
     text = str(path)

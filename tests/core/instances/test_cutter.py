@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances.cutter import Cutter, classes_of, count_objects, to_instances
+from napari_impartial.core.instances.cutter import Cutter, count_objects, to_instances
 from napari_impartial.core.instances.metrics import evaluate, matched_pairs
 from napari_impartial.core.instances.scoring import SMALLEST_PX
 from napari_impartial.core.instances.watershed import find_hills, find_passes, join_hills
@@ -198,17 +198,6 @@ def test_bad_input_is_named() -> None:
         to_instances(np.zeros((2, 3, 4)))
     with pytest.raises(ImPartialError, match="threshold"):
         to_instances(np.zeros((3, 4)), InstanceConfig(threshold=2.0))
-
-
-def test_classes_by_largest_mean() -> None:
-    labels = np.array([[4, 4, 0, 9, 9]])
-    p = np.zeros((3, 1, 5))
-    p[1, 0] = [0.9, 0.2, 1.0, 0.1, 0.1]
-    p[2, 0] = [0.1, 0.7, 0.0, 0.2, 0.3]
-    assert classes_of(labels, p).tolist() == [1, 2]
-    assert classes_of(np.zeros((1, 5), int), p).tolist() == []
-    with pytest.raises(ImPartialError, match="at least two classes"):
-        classes_of(labels, p[:1])
 
 
 def test_hills_passes_and_joining() -> None:

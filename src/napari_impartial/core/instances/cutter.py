@@ -210,36 +210,6 @@ def count_objects(labels: npt.NDArray[np.integer]) -> int:
     return int(np.count_nonzero(np.bincount(labels.reshape(-1))[1:]))
 
 
-def classes_of(
-    labels: npt.NDArray[np.integer], probability: npt.NDArray[np.floating]
-) -> npt.NDArray[np.int64]:
-    """Return each object's foreground class.
-
-    Parameters
-    ----------
-    labels : (Y, X) integer array
-        Instance ids, 0 for background.
-    probability : (K, Y, X) array
-        Class probabilities, class 0 the background.
-
-    Returns
-    -------
-    (N,) int64
-        For each id that occurs, ascending, the foreground class (1 to K - 1) of the
-        largest mean probability over the object.
-    """
-    labels = np.asarray(labels)
-    if probability.ndim != 3 or probability.shape[1:] != labels.shape or len(probability) < 2:
-        raise ImPartialError(
-            f"The probabilities have shape {probability.shape}; for labels of shape "
-            f"{labels.shape} they need (K, Y, X) with at least two classes."
-        )
-    inside = np.flatnonzero(labels)
-    ids, of = np.unique(labels.reshape(-1)[inside], return_inverse=True)
-    sums = [np.bincount(of, p.reshape(-1)[inside], len(ids)) for p in probability[1:]]
-    return np.asarray(np.argmax(sums, axis=0) + 1, dtype=np.int64)
-
-
 def draw_chosen(
     tree: ObjectTree, owner: npt.NDArray[np.int64], level: npt.NDArray[np.int64]
 ) -> Instances:

@@ -100,7 +100,9 @@ class ObjectMarks(QWidget):
 
     def _cover(self, dock: QWidget) -> None:
         """Lie over the canvas while there is anything to mark."""
-        canvas = None if self._gone else _canvas(dock)
+        if self._gone:
+            return  # a table may still come when the dock has ended, and Qt's sheet is no more
+        canvas = _canvas(dock)
         if canvas is None or (self._shown is None and self._decided is None):
             self.hide()
             return
