@@ -164,8 +164,10 @@ def test_all_images_go_to_a_folder(
         widget.workspace.sources[key].read((1,)),
         known.prediction.probability,
         known.prediction.entropy,
+        doubt=known.doubt,
     )
     assert list(table) == ["z", *expected]
+    assert [float(d) for d in table["doubt"]] == pytest.approx(expected["doubt"], abs=1e-5)
     assert set(table["z"]) == {"1"}
     assert table["area_px"] == [str(area) for area in expected["area_px"]]
     assert next(iter(columns(out / "tissue_measurements.csv"))) == "label"

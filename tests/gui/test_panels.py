@@ -33,6 +33,7 @@ from napari_impartial.gui.widgets.config_form import ConfigForm, NumberSlider
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.loss_plot import MOST_POINTS, LossPlot
 from napari_impartial.gui.widgets.text_labels import duration
+from napari_impartial.session.class_names import ClassNames
 from napari_impartial.session.session import Activity
 
 
@@ -373,13 +374,15 @@ def test_scribble_counts_and_brushes(panel: Any) -> None:
     assert not made._new.isEnabled()
     labels = np.zeros((20, 20), np.uint8)
     labels[2, 2:7], labels[10, 2:7], labels[15, 3] = 1, 1, 2
-    made.set_counts({"a": Scribbles(labels), "b": Scribbles(labels)})
-    text = made._counts.text()
-    assert "Background: 4 strokes, 20 px" in text
-    assert "Cell: 2 strokes in 2 cells, 2 px" in text
+    made.set_counts({"a": Scribbles(labels), "b": Scribbles(labels)}, ClassNames())
+
+    def told() -> list[str]:
+        return [f"{row.name}: {row.words()}, {row.px} px" for row in made.classes.value()]
+
+    assert told() == ["Background: 4 strokes, 20 px", "Cell: 2 strokes in 2 cells, 2 px"]
     labels[12:18, 1:6], labels[13:17, 2:5], labels[15, 3] = 2, 0, 2
-    made.set_counts({"a": Scribbles(labels)})
-    assert "Cell: 2 strokes in 1 cell, " in made._counts.text(), "one lies inside the other"
+    made.set_counts({"a": Scribbles(labels)}, ClassNames())
+    assert told()[1].startswith("Cell: 2 strokes in 1 cell, "), "one lies inside the other"
     made.set_ready(True, True)
     seen: list[int] = []
     brushes = made.at_hand
@@ -392,9 +395,14 @@ def test_scribble_counts_and_brushes(panel: Any) -> None:
     assert seen[-1] == 3, "another kind of cell has the brush at once"
     assert not brushes._buttons[3].isHidden()
     labels[0, 0] = 5
-    made.set_counts({"a": Scribbles(labels)})
+    names = ClassNames()
+    names.give(5, "B & T")
+    made.set_counts({"a": Scribbles(labels)}, names)
     assert not brushes._buttons[5].isHidden(), "what is painted has a brush"
-    assert "Cell 4: 1 stroke" in made._counts.text()
+    assert brushes._buttons[5].text() == "B && T", "no underlined T"
+    assert told()[-1].startswith("B & T: 1 stroke in 1 cell")
+    brushes.set_brush(6)
+    assert not brushes._buttons[6].isHidden(), "a key takes a brush that is seen"
 
 
 def test_buttons_name_the_keys_of_the_table_of_keys(panel: Any) -> None:

@@ -198,7 +198,11 @@ def test_filter_export_and_both_ways(
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert len(rows) == (areas > limit).sum()
     columns = measure(
-        known.instances, known.image, known.prediction.probability, known.prediction.entropy
+        known.instances,
+        known.image,
+        known.prediction.probability,
+        known.prediction.entropy,
+        doubt=known.doubt,
     )
     assert list(rows[0]) == list(columns)
     assert f"{len(rows)} rows" in notes()[-1]

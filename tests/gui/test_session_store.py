@@ -74,8 +74,11 @@ def test_a_session_comes_back_and_goes_on(
     assert part("restore_line").isHidden()
     assert names(other) == names(viewer)
     for layer in other.layers:
-        if layer.name in ("probability [tissue]", "uncertainty [tissue]"):
+        if layer.name == "probability [tissue]":
             np.testing.assert_allclose(layer.data, before[layer.name], atol=1e-3)
+        elif layer.name == "uncertainty [tissue]":
+            # Where a map is near one half, rounding it makes other hills to doubt.
+            np.testing.assert_allclose(layer.data, again.session.plane.heat, atol=1e-3)
         elif layer.name in before and layer.name != "suggestions [tissue]":
             np.testing.assert_array_equal(layer.data, before[layer.name], err_msg=layer.name)
         twin = layer_named(viewer, layer.name)
@@ -384,9 +387,9 @@ def test_what_is_no_session_is_refused(
     newer = tmp_path / "newer"
     shutil.copytree(folder, newer)
     manifest = json.loads((newer / "session.json").read_text())
-    (newer / "session.json").write_text(
-        json.dumps({**manifest, "format_version": 99, "digest": None})
-    )
+    del manifest["digest"]
+    for name in ("session.json", "session.copy.json"):
+        (newer / name).write_text(json.dumps({**manifest, "format_version": 99}))
     for path, said in ((tmp_path / "photos", "No session is saved"), (newer, "newer version")):
         open_in(widget, path)
         assert said in notes()[-1]

@@ -46,7 +46,13 @@ def test_the_status_knows_whether_suggestions_are_left(
     widget: Any, predicted: Any, status: Any, wait_for: Any
 ) -> None:
     names = widget.session.record.channel_names
-    card = SimpleNamespace(channel_names=names, n_channels=len(names), n_classes=2, strokes=None)
+    card = SimpleNamespace(
+        class_names=("background", "Cell"),
+        channel_names=names,
+        n_channels=len(names),
+        n_classes=2,
+        strokes=None,
+    )
     widget.session.set_model(Path("model"), cast(ModelCard, card))
     assert status().startswith("Ready. Next place goes")
     for place in list(widget.results.places):
@@ -100,7 +106,12 @@ def test_two_lines_of_status_move_no_button(
 def test_it_is_said_why_there_are_no_suggestions() -> None:
     session = Session()
     names = ("channel 1",)
-    card = cast(ModelCard, SimpleNamespace(channel_names=names, n_channels=1, n_classes=2))
+    card = cast(
+        ModelCard,
+        SimpleNamespace(
+            class_names=("background", "Cell"), channel_names=names, n_channels=1, n_classes=2
+        ),
+    )
     session.choose(0, "a", names)
     assert no_suggestions(session) == "Suggestions come with a result."
     session.set_model(Path("model"), card)
@@ -127,7 +138,10 @@ def test_the_dock_says_why_there_are_no_suggestions(widget: Any, predicted: Any)
 
 def test_it_is_said_which_results_are_of_another_model() -> None:
     session = Session()
-    card = cast(ModelCard, SimpleNamespace(channel_names=("x",), n_channels=1))
+    card = cast(
+        ModelCard,
+        SimpleNamespace(class_names=("background", "Cell"), channel_names=("x",), n_channels=1),
+    )
     flat = np.zeros((4, 4), np.float32)
     sure = Prediction(np.stack([1 - flat, flat]), flat, flat, None, 4)
     for key in (0, 1, 2):
@@ -156,7 +170,12 @@ def test_it_is_said_which_results_are_of_another_model() -> None:
 def test_scribbles_that_the_model_does_not_fit_ask_for_a_new_one(
     widget: Any, predicted: Any, status: Any
 ) -> None:
-    card = SimpleNamespace(channel_names=("CD3", "CD8", "CD20"), n_channels=3, strokes=None)
+    card = SimpleNamespace(
+        class_names=("background", "Cell"),
+        channel_names=("CD3", "CD8", "CD20"),
+        n_channels=3,
+        strokes=None,
+    )
     widget.session.set_model(Path("model"), cast(ModelCard, card))
     assert status() == (
         "Press Train. It begins anew: the model that is there is for other channels than "

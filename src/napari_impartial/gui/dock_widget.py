@@ -336,8 +336,9 @@ class ImPartialWidget(QWidget):
         """Follow the list of layers; what is opened before the first stroke comes to the front."""
         images, before = self.session.images, self.session.current
         alone = len(images) == 1
-        self.image_panel.refresh(follow=self.workspace.is_untouched())
-        if alone and before is not None:
+        opened = not self.store.restoring
+        self.image_panel.refresh(follow=opened and self.workspace.is_untouched())
+        if opened and alone and before is not None:
             self.workspace.drop_untouched(before)
 
     def _on_source(self, source: Source | None) -> None:

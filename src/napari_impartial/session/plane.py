@@ -103,6 +103,11 @@ class Plane:
         return self._cut_by
 
     @property
+    def raw_doubt(self) -> Doubt | None:
+        """Doubt about the objects as they were cut, without decisions."""
+        return self._doubt
+
+    @property
     def doubt(self) -> Doubt | None:
         """Doubt about the objects, (Y, X), 0 to 1, decisions taken into account.
 
@@ -184,9 +189,9 @@ class Plane:
         self._cut, self._cut_by, self._doubt = cut, by, doubt
         self._objects, self._n_objects = objects, n_objects
 
-    def set_objects(self, objects: Labels) -> None:
+    def set_objects(self, objects: Labels, doubt: Doubt | None = None) -> None:
         """Keep objects, (Y, X), of which it is not known what they were cut from."""
-        self.set_cut(None, objects=objects)
+        self.set_cut(None, objects=objects, doubt=doubt)
 
     def set_review(self, review: Review, objects: Labels | None = None) -> None:
         """Keep other decisions.

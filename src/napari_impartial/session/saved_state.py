@@ -117,6 +117,8 @@ class SavedPlane:
         Whether the layer of objects showed what a training, not over yet, made of the plane.
     objects
         (Y, X) int32, the plane's objects where that is so; None if there are none.
+    doubt
+        (Y, X) uint16, 65535 for 1, about its objects without the decisions; None if not known.
     """
 
     at: list[int] = field(default_factory=list)
@@ -130,6 +132,7 @@ class SavedPlane:
     review: Any = None
     previewed: bool = False
     objects: Any = None
+    doubt: Any = None
 
 
 @dataclass
@@ -262,16 +265,26 @@ class SavedSession:
 def pack(prediction: Prediction) -> npt.NDArray[np.uint16]:
     """Return a prediction as :attr:`SavedPlane.prediction`, in a quarter of its size."""
     maps = [*prediction.probability[1:], prediction.mutual_information]
-    return np.stack([np.rint(np.clip(m, 0, 1) * _ONE).astype(np.uint16) for m in maps])
+    return np.stack([pack_map(one) for one in maps])
 
 
 def unpack(packed: npt.NDArray[Any], n_samples: int) -> Prediction:
     """Return the prediction, within 1e-5 of what was packed; its entropy is worked out."""
-    values = packed.astype(np.float32) / np.float32(_ONE)
+    values = unpack_map(packed)
     foreground = values[:-1]
     background = np.clip(1 - foreground.sum(axis=0, keepdims=True), 0, 1)
     probability = np.concatenate([background, foreground]).astype(np.float32)
     return Prediction(probability, entropy(probability), values[-1], None, n_samples)
+
+
+def pack_map(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """Return a map of values from 0 to 1 in half of its size."""
+    return np.rint(np.clip(values, 0, 1) * _ONE).astype(np.uint16)
+
+
+def unpack_map(packed: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return what was packed, within 1e-5."""
+    return packed.astype(np.float32) / np.float32(_ONE)
 
 
 def to_content(part: Any) -> Any:

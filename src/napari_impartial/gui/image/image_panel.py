@@ -156,12 +156,13 @@ class ImagePanel(QWidget):
         """Pick the image that is selected in the viewer's list, if it is another one.
 
         Whoever has opened or selected an image, and then takes the brush, means that one: the
-        strokes would else go unseen into the one before.
+        strokes would else go unseen into the one before. What a script added on its pixels is a
+        channel of it, though.
         """
         selected = self._viewer.layers.selection.active
         if self._layers != image_layers(self._viewer):
             self.refresh()
-        unticked = self.offered()
+        unticked = list(filter(_is_opened, self.offered()))
         mine = [x for x in (self._layer(), *self._further) if x not in unticked]
         if selected in self._layers and selected not in mine and selected.visible:
             self._combo.setCurrentIndex(self._layers.index(selected))

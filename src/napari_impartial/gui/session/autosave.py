@@ -108,6 +108,11 @@ class SessionStore(QObject):
         return None if self._open is None else self._open.folder.copy_of(model)
 
     @property
+    def restoring(self) -> bool:
+        """Return whether a session is being put back into the window."""
+        return self._restoring
+
+    @property
     def busy(self) -> bool:
         """Return whether a session is being written or read."""
         return self._thread is not None

@@ -37,6 +37,7 @@ from napari_impartial.session.saved_state import (
     SavedSession,
     SavedView,
     unpack,
+    unpack_map,
 )
 
 _MOST_NAMED = 8
@@ -283,7 +284,12 @@ class Restorer:
             if isinstance(part, np.ndarray) and part.shape == source.plane_shape:
                 part = part.astype(np.int32)
                 known = self._session.images[key].plane(index)
-                known.set_objects(part)
+                doubt = plane.doubt
+                usable = isinstance(doubt, np.ndarray) and doubt.shape == source.plane_shape
+                known.set_objects(part, unpack_map(doubt) if usable else None)
+                if known.prediction is not None:
+                    results = self._workspace.results
+                    results.write(source, index, Role.UNCERTAINTY, known.heat)
                 self._show_objects(key, index, part)
             elif plane.previewed and plane.objects is not None:
                 self.losses.append(f"The objects of {name} are lost.")

@@ -39,6 +39,7 @@ from napari_impartial.session.saved_state import (
     SavedSession,
     SavedView,
     pack,
+    pack_map,
 )
 
 
@@ -240,6 +241,7 @@ def _describe_plane(index: PlaneIndex, plane: Plane, review: Review) -> SavedPla
         review=Kept(review, convert=to_bytes) if review else None,
         previewed=plane.previewed,
         objects=Kept(objects, sparse=True) if plane.previewed and objects is not None else None,
+        doubt=None if plane.raw_doubt is None else Kept(plane.raw_doubt, convert=pack_map),
     )
 
 
