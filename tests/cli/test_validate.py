@@ -144,7 +144,7 @@ def test_what_does_not_go_together_is_told_in_one_sentence(folder, tmp_path, cap
         "There are 1 images and 2": ["--pred", *pred, "--image", truth[0], "--sheet", out],
         "--verdicts needs no other files": ["--pred", *pred, "--verdicts", text],
         "lacks the column 'number'": ["--verdicts", text],
-        "no file or folder": ["--verdicts", tmp_path / "none.csv"],
+        "does not exist": ["--verdicts", tmp_path / "none.csv"],
         "argument --units: 2 is not between": ["--pred", *pred, "--truth", *truth, "--units", 2],
         "names a file twice": ["--pred", pred[0], pred[0], "--truth", *truth],
     }
