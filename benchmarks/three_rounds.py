@@ -294,7 +294,7 @@ def first_minutes(
         window.viewer.open(file.with_name(file.name.replace("_truth", "")))
         window.dock()
         user = NewUser(window, truth, args.seed)
-        session, mouse = window.widget.session, user.mouse
+        mouse = user.mouse
         window.part("time_budget_spin").setValue(args.seconds)
         mouse.key("w")
         live(0.3)
@@ -311,7 +311,7 @@ def first_minutes(
                 _follow(user, args.places, args.cells)
             go_on = window.widget.findChild(QPushButton, "continue_button")
             mouse.click("train_button" if number == 1 or go_on is None else "continue_button")
-            first_s = _wait_for_round(session, number, PATIENCE_S + args.seconds)
+            first_s = _wait_for_round(window, number, PATIENCE_S + args.seconds)
             window.settle()
             row = {
                 "round": number,
@@ -334,16 +334,18 @@ def first_minutes(
         window.close()
 
 
-def _wait_for_round(session: Any, number: int, at_most_s: float) -> float | None:
+def _wait_for_round(window: Window, number: int, at_most_s: float) -> float | None:
     """Wait for the end of a training; return after how many seconds outlines were seen."""
     began, seen = time.monotonic(), None
+    rounds, layers = window.widget.session.rounds, window.viewer.layers
 
     def over() -> bool:
         nonlocal seen
-        plane = session.plane
-        if seen is None and plane is not None and plane.n_objects:
+        if seen is None and any(
+            layer.name.startswith("instances") and layer.data.any() for layer in layers
+        ):
             seen = time.monotonic() - began
-        return len(session.rounds) == number
+        return len(rounds) == number
 
     wait(over, at_most_s)
     return seen

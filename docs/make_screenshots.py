@@ -95,6 +95,12 @@ class Tour:
             # On a busy machine a short training has few steps, and may be over before that.
             wait(lambda: over() or drawn())
             wait(lambda: over() or self.part("progress_bar").value() > 600)
+
+            def outlined() -> bool:
+                layers = self.viewer.layers
+                return any(one.name.startswith("instances") and one.data.any() for one in layers)
+
+            wait(lambda: over() or outlined())
             meanwhile()
         wait(over)
         self.window.settle()
