@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from looking import layer_named, names, saved_in
+from looking import layer_named, names, saved_in, settled
 from qtpy.QtWidgets import QMainWindow, QMenu, QWidget
 
 from napari_impartial.core.errors import ImPartialError
@@ -59,6 +59,7 @@ def test_a_session_comes_back_and_goes_on(
     scribbled.colormap.color_dict[2] = np.array([0.0, 1.0, 0.0, 1.0])
     scribbled.paint((3, 3), 2)
     wait_for(lambda: widget.session.plane.instances[3, 3] > 0)  # painted, so it is an object
+    settled(widget, wait_for)
     save(widget)
     before = {layer.name: np.array(layer.data) for layer in viewer.layers if layer.ndim == 2}
     count, places = find("count_label").text(), len(widget.results.places)
@@ -72,6 +73,7 @@ def test_a_session_comes_back_and_goes_on(
     part("restore_button").click()
     wait_for(lambda: again.session.card is not None and not again.store.busy)
     assert part("restore_line").isHidden()
+    settled(again, wait_for)  # doubted objects are in the heatmap once they are cut
     assert names(other) == names(viewer)
     for layer in other.layers:
         if layer.name == "probability [tissue]":
