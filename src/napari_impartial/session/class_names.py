@@ -55,7 +55,7 @@ class ClassNames:
 
     def card(self, n_classes: int) -> tuple[str, ...]:
         """Return the names of all classes, background first, for a model's card."""
-        return class_names(n_classes, self.given(n_classes))
+        return class_names(n_classes, known=self.given(n_classes))
 
     def give(self, label: int, name: str) -> None:
         """Call a kind of cell something else; by an empty name what it is usually called.

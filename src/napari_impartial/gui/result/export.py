@@ -214,16 +214,16 @@ class ExportControl(QObject):
             image = self._workspace.image_for(
                 key, self._session.plane_index, card.channel_names, "the model was trained on"
             )
+            named, model_path = self._session.named_card(), self._session.model_path
+            assert named is not None
+            assert model_path is not None
+            if named != card:
+                own = self._process.new_model_path()
+                copy_with_card(model_path, own, named)
+                model_path = own
         except ImPartialError as error:
             notifications.show_warning(str(error))
             return
-        named, model_path = self._session.named_card(), self._session.model_path
-        assert named is not None
-        assert model_path is not None
-        if named != card:
-            own = self._process.new_model_path()
-            copy_with_card(model_path, own, named)
-            model_path = own
         make = partial(
             messages.Package,
             image=image,

@@ -54,9 +54,9 @@ class ModelControl:
         if self._session.model_path is None:
             notifications.show_warning("There is no model to save yet.")
             return
-        card = self._session.named_card()
-        assert card is not None
         try:
+            card = self._session.named_card()
+            assert card is not None
             copy_with_card(self._session.model_path, path, card)
         except ImPartialError as error:
             notifications.show_error(str(error))
