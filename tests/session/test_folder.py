@@ -211,6 +211,13 @@ def test_a_damaged_manifest_is_read_from_its_copy(tmp_path: Path, hit: str, name
         assert json.loads((tmp_path / part).read_text())["content"]["n"] == 7
 
 
+def test_a_session_of_a_newer_version_is_not_read_from_its_copy(tmp_path: Path) -> None:
+    SessionFolder(tmp_path).write({"n": 7})
+    edit(tmp_path, format_version=99)
+    with pytest.raises(ImPartialError, match="newer version"):
+        SessionFolder(tmp_path).read([])
+
+
 def test_a_manifest_that_was_changed_is_told_where_there_is_no_copy(tmp_path: Path) -> None:
     SessionFolder(tmp_path).write({"at": [3]})
     (tmp_path / COPY).unlink()

@@ -60,13 +60,13 @@ def read_manifest(path: str | os.PathLike[str], losses: list[str] | None = None)
     folder = Path(path)
     if not folder.is_dir():
         raise ImPartialError(f"There is no folder {folder}.")
-    failure = None
+    manifest, failure = None, None
     try:
         manifest = _parsed(folder, MANIFEST)
-        if _is_whole(manifest):
-            return _checked(folder, manifest)
     except ImPartialError as error:
         failure = error
+    if manifest is not None and _is_whole(manifest):
+        return _checked(folder, manifest)
     said = f"{MANIFEST} in {folder} is damaged, or was changed by another program"
     with contextlib.suppress(ImPartialError):
         copy = _parsed(folder, COPY)
@@ -74,8 +74,8 @@ def read_manifest(path: str | os.PathLike[str], losses: list[str] | None = None)
             if losses is not None:
                 losses.append(f"{said}; its copy, {COPY}, was read in its place.")
             return _checked(folder, copy)
-    if failure is not None:
-        raise failure
+    if manifest is None:
+        raise failure or ImPartialError(f"{folder} is no session of this program.")
     if losses is not None:
         losses.append(f"{said}; see whether all is as you left it.")
     return _checked(folder, manifest)
