@@ -43,7 +43,7 @@ class Refinement(QObject):
         self._places: list[Place] = []
         self._shown_review: Review | None = None
         self.rounds = RoundControl(
-            workspace, results.review, results.suggestions, results.predict, self
+            workspace, results.review, results.suggestions, lambda: results.predict(), self
         )
         self._wire()
 
