@@ -54,7 +54,9 @@ def test_one_command_prints_the_table() -> None:
     ):  # fmt: skip
         assert subject in names, subject
     for row in rows:
-        assert row["value"] is None or row["value"] > 0, row
+        # Of so small an image, memory above what the libraries took may be none.
+        none = "above input" in row["what"] and row["value"] == 0
+        assert none or row["value"] is None or row["value"] > 0, row
 
 
 def test_smoothness_is_told_with_what_chance_does(monkeypatch: pytest.MonkeyPatch) -> None:
