@@ -257,11 +257,10 @@ def test_files_of_one_size_may_be_images_or_channels(
     widget: Any, viewer: Any, find: Any, files: Any, wait_for: Any
 ) -> None:
     viewer.open([files[3], *files[:3]])
-    wait_for(lambda: find("join_channels_button").isVisibleTo(widget))
     question = find("together_label")
-    assert question.text() == (
-        "A, B have the size of C: other images, or channels of this one?"
-    )  # fmt: skip
+    asked = "A, B have the size of C: other images, or channels of this one?"
+    wait_for(lambda: question.isVisibleTo(widget) and question.text() == asked)
+    assert find("join_channels_button").isVisibleTo(widget)
     find("join_channels_button").click()
     assert widget.session.record.channel_names == ("C", "A", "B")
     assert not question.isVisibleTo(widget)

@@ -16,7 +16,7 @@ _QUESTIONS = {
     suggestion_reasons.KIND: "which kind of cell?",
     suggestion_reasons.TOUCHING: "two cells or one?",
     suggestion_reasons.MISSED: "a cell that was missed?",
-    suggestion_reasons.DOUBTFUL: "a cell at all?",
+    suggestion_reasons.DOUBTFUL: "one whole cell?",
     suggestion_reasons.UNLIKE: "like nothing painted so far: what is it?",
 }
 

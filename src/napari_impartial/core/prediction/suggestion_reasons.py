@@ -17,7 +17,7 @@ BOUNDARY = "unsure: cell or background"
 KIND = "unsure: which kind of cell"
 TOUCHING = "two cells or one"
 MISSED = "perhaps a missed cell"
-DOUBTFUL = "perhaps not a cell"
+DOUBTFUL = "perhaps not one whole cell"
 UNLIKE = "unlike anything annotated"
 
 # What sets a place apart from so many others: a share of its entropy that is worth mention, and
