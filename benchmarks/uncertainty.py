@@ -28,6 +28,7 @@ from napari_impartial.core.config import InstanceConfig, TrainingConfig
 from napari_impartial.core.instances.cutter import Cutter
 from napari_impartial.core.instances.metrics import matched_pairs
 from napari_impartial.core.instances.scoring import Scorecard
+from napari_impartial.core.prediction.segment import heatmap
 from napari_impartial.core.prediction.suggestions import entropy
 
 from .kinds import STYLES, Kind, kinds_of, maps_of, shipped_cut
@@ -74,7 +75,7 @@ def judge(
     labels = cutter.cut(config)
     unsure, doubt = entropy(np.stack([1 - foreground, foreground])), cutter.doubt(config)
     assert doubt is not None
-    maps = np.stack([unsure, doubt, 1 - (1 - unsure) * (1 - doubt)]).astype(np.float64)
+    maps = np.stack([unsure, doubt, heatmap(unsure, doubt)]).astype(np.float64)
     known, right = matched_pairs(truth, labels)
     found = np.unique(labels)
     found = found[found > 0]

@@ -101,6 +101,10 @@ def test_doubt_follows_decisions_and_their_undoing() -> None:
     review, left = reject(plane.review, labels, [2])
     plane.set_review(review, left)
     assert plane.heat[labels > 0].max() == 0.0
+    smaller = doubt[:2, :4]
+    plane.set_cut(labels[:2, :4], doubt=smaller)
+    assert plane.doubt.shape == smaller.shape, "decisions wait for an image of another size"
+    plane.set_cut(labels, doubt=doubt)
     plane.set_review(before, labels)
     np.testing.assert_array_equal(plane.heat, doubt)
     plane.set_cut(labels)

@@ -216,7 +216,7 @@ class Rounds:
         if policy == "mutual-information":
             heat = prediction.mutual_information
         elif policy == "heatmap":
-            heat = heatmap(prediction, cells.doubt)
+            heat = heatmap(prediction.entropy, cells.doubt)
         return suggest(
             heat,
             annotated,

@@ -117,14 +117,16 @@ class Plane:
             return self._doubt
         doubt = settled(self._doubt, self.instances, decided=self._review.kept)
         for region in self._review.empty:
-            doubt[region.window][region.mask] = 0.0
+            part = doubt[region.window]
+            if part.shape == region.mask.shape:  # else it waits for an image of another size
+                part[region.mask] = 0.0
         return doubt
 
     @property
     def heat(self) -> Doubt:
         """How unsure pixels and objects of a plane that is predicted are, (Y, X), 0 to 1."""
         assert self._prediction is not None
-        return heatmap(self._prediction, self.doubt)
+        return heatmap(self._prediction.entropy, self.doubt)
 
     @property
     def review(self) -> Review:

@@ -25,6 +25,7 @@ from napari_impartial.core.instances.seams import claim
 from napari_impartial.core.instances.strokes import find_strokes, impose
 from napari_impartial.core.network.model_file import load_model
 from napari_impartial.core.prediction.blocks import BlockPredictor
+from napari_impartial.core.prediction.segment import heatmap
 from napari_impartial.core.prediction.suggestions import suggest
 from napari_impartial.io.lazy_files import open_lazy
 from napari_impartial.io.ome_zarr import is_zarr
@@ -358,7 +359,7 @@ def _places(
         job.suggestions, box_px=max(side, 8), count=min(2 * job.suggestions.count + 8, 500)
     )
     found = suggest(
-        maps[-1] if doubt is None else 1.0 - (1.0 - maps[-1]) * (1.0 - doubt),
+        heatmap(maps[-1], doubt),
         _annotated(job, plane, seen),
         config,
         probability=np.concatenate([1.0 - foreground(maps)[None], maps[:-1]]),

@@ -88,15 +88,16 @@ def find_objects(
 
 
 def heatmap(
-    prediction: Prediction, doubt: npt.NDArray[np.float32] | None
+    entropy: npt.NDArray[np.float32], doubt: npt.NDArray[np.float32] | None
 ) -> npt.NDArray[np.float32]:
     """Return how unsure pixels and objects are, in one map.
 
     Parameters
     ----------
-    prediction : Prediction
+    entropy : (Y, X) float32
+        Of the pixels, 0 to 1.
     doubt : (Y, X) float32, optional
-        Of its objects, where the cut knows it.
+        About the objects, 0 to 1, where the cut knows it.
 
     Returns
     -------
@@ -104,8 +105,8 @@ def heatmap(
         0 where both are sure, to 1.
     """
     if doubt is None:
-        return prediction.entropy
-    return np.asarray(1.0 - (1.0 - prediction.entropy) * (1.0 - doubt), dtype=np.float32)
+        return entropy
+    return np.asarray(1.0 - (1.0 - entropy) * (1.0 - doubt), dtype=np.float32)
 
 
 def find_places(
@@ -140,7 +141,7 @@ def find_places(
     """
     hold = standing(dismissed, prediction.foreground)
     found = suggest(
-        heatmap(prediction, objects.doubt),
+        heatmap(prediction.entropy, objects.doubt),
         annotated,
         config,
         probability=prediction.probability,
