@@ -39,6 +39,11 @@ def test_names_stand_in_list_and_bar_and_keys_take_their_brushes(
     assert "stroke" in find("class_3_counts").text()
     qtbot.keyClick(find("rounds_list"), Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)
     assert (two_kinds.mode, two_kinds.selected_label) == ("paint", 3)
+    find("class_3_name").setText("forty characters long, or nearly so much")
+    find("class_3_name").editingFinished.emit()
+    assert find("class_3_name").cursorPosition() == 0, "read from its beginning"
+    find("class_3_name").setText("T cell")
+    find("class_3_name").editingFinished.emit()
     find("class_3_name").setText("tumour")
     find("class_3_name").editingFinished.emit()
     assert "Another class is called 'tumour'" in notes()[-1]

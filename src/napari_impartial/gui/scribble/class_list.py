@@ -93,6 +93,8 @@ class ClassList(QWidget):
             if not (isinstance(name, QLineEdit) and name.hasFocus() and name.isModified()):
                 with QSignalBlocker(name):
                     name.setText(row.name)
+                if isinstance(name, QLineEdit):
+                    name.setCursorPosition(0)  # a long name is read from its beginning
 
     def set_objects(self, objects: Mapping[int, int]) -> None:
         """Show how many objects there are of each kind, by label; none at all: not known."""
