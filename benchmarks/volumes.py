@@ -99,7 +99,7 @@ def main() -> None:
             for seed in map(int, args.seeds.split(",")):
                 maps = kept_maps_of(volume, args, seed)
                 cut = [Cutter(one).cut(InstanceConfig()) for one in maps]
-                linked = np.stack(link(cut))
+                linked = np.stack(link(cut, depth=True))
                 apart = evaluate(volume.truths, cut)
                 whole = evaluate([np.stack(volume.truths)], [linked])
                 print(

@@ -136,7 +136,7 @@ def _linked(
             f"{file.path} {has}; --link {axis.lower()} needs several planes along {axis}, so leave "
             "it out or correct --axes."
         )
-    linked = link_along(labels, file.stack_axes.index(axis))
+    linked = link_along(labels, file.stack_axes.index(axis), depth=axis == "Z")
     rows, cols = labels.shape[-2:]
     planes = zip(labels.reshape(-1, rows, cols), linked.reshape(-1, rows, cols), strict=True)
     for table, (before, after) in zip(tables, planes, strict=True):
