@@ -13,6 +13,7 @@ from napari_impartial.core.errors import ImPartialError
 from .inputs import Reading
 from .options import number
 from .output import write_line
+from .prediction_files import check_link, write_track_files
 
 if TYPE_CHECKING:
     from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
@@ -133,6 +134,9 @@ class Slides:
         source = open_source(paths, reading.axes, reading.level)
         places = self._places(source.channel_names, name, reading)
         prediction, instances, suggestions = self._settings
+        link = (args.link or "").upper()
+        if link:
+            check_link(link, source.stack_axes, paths[0])
         result = result_paths(name, args.out)["store"]
         grid = 4 << card.model.depth
         block = args.block_px or usual_block(len(places))
@@ -155,6 +159,7 @@ class Slides:
             -(-block // grid) * grid,
             args.zarr_version,
             str(result.resolve().with_name(f".{result.name}.part")),
+            link,
         )
         if self._engine is None:
             self._engine = self._stack.enter_context(engine(args.workers, args.scheduler))
@@ -165,7 +170,12 @@ class Slides:
                 "what is looked at at once and were cut; use a coarser --level, larger "
                 "--block-px, or --split components."
             )
+        found: dict[str, Any] = {}
+        if done.rows is not None:
+            scale = (source.pixel_size, source.pixel_unit, source.parts[0].spacing)
+            found = dict(write_track_files(name, args.out, done.rows, *scale))
         return {
+            **found,
             "store": done.store,
             "measurements": done.table,
             "suggestions": done.places,

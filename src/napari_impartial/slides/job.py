@@ -29,7 +29,7 @@ BLOCK_PX, BLOCK_OF_MANY_CHANNELS_PX = 2048, 1024
 FEW_CHANNELS = 8
 
 
-LAYOUT = 2
+LAYOUT = 3
 """Number of the layout of a run's files; another one for each change of what they hold."""
 
 
@@ -65,6 +65,8 @@ class Job:
         Of OME-Zarr.
     store : str
         The store that is being written.
+    link : str
+        The axis, Z or T, along which objects of neighbouring planes are linked; "" for none.
     layout : int
         Of the files that steps leave for each other; a run of another one begins anew.
     """
@@ -85,6 +87,7 @@ class Job:
     block_px: int
     version: str
     store: str
+    link: str = ""
     layout: int = LAYOUT
 
     @property
@@ -213,6 +216,20 @@ def information_array(job: Job, create: bool = False) -> Any:
     if create:
         return zarr.create_array(
             path, shape=labels.shape, chunks=labels.chunks, dtype=np.float32, overwrite=True
+        )
+    return zarr.open_array(path, mode="r+")
+
+
+def cut_labels(job: Job, create: bool = False) -> Any:
+    """Open the labels before objects of neighbouring planes are linked, for writing."""
+    from napari_impartial.io.lazy import import_zarr
+
+    zarr = import_zarr()
+    _, labels = layouts(job)
+    path = str(job.folder / "cut_labels.zarr")
+    if create:
+        return zarr.create_array(
+            path, shape=labels.shape, chunks=labels.chunks, dtype=np.int32, overwrite=True
         )
     return zarr.open_array(path, mode="r+")
 
