@@ -39,6 +39,7 @@ from napari_impartial.core.prediction.segment import find_objects
 from napari_impartial.core.training.fit import fit
 from napari_impartial.io import read_images, read_labels, write_tiff
 from napari_impartial.io.ome_zarr import open_image, open_labels
+from napari_impartial.slides import run as of_run
 from napari_impartial.slides.engine import Engine, engine
 from napari_impartial.slides.job import Job, state_of
 from napari_impartial.slides.run import run
@@ -182,6 +183,31 @@ def test_an_interrupted_run_goes_on_where_it_was(folder: Path, threads: Engine, 
     with pytest.raises(ImPartialError, match="interrupted run with another image, model or"):
         run(other, folder / "again.ome.zarr", threads, bool, resume=True)
     assert len(before) == len(marks)
+
+
+def test_a_run_that_ends_at_its_last_step_goes_on_there(
+    folder: Path, threads: Engine, usual: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(folder, "last")
+
+    def stop(*_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(of_run, "put_in_place", stop)
+        with pytest.raises(KeyboardInterrupt):
+            go(job, folder, "last", threads)
+    # It was removing what it no longer needs, or about to rename the store.
+    assert not job.folder.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(of_run, "write_table", stop)
+        patch.setattr(of_run, "predict_block", stop)
+        with pytest.raises(KeyboardInterrupt):
+            go(job, folder, "last", threads)
+    assert len(list((job.folder / "predicted").iterdir())) > 5
+    go(job, folder, "last", threads)
+    assert digest(folder, "last") == usual
+    assert not [path for path in folder.iterdir() if path.name.startswith(".last")]
 
 
 @pytest.mark.parametrize(("axes", "link"), [("ZCYX", "Z"), ("TZCYX", "T"), ("TZCYX", "Z")])

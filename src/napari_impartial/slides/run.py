@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from napari_impartial.core.atomic_write import reason
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.linking import Linker
 from napari_impartial.core.instances.overlaps import join_overlaps
@@ -123,83 +124,98 @@ def run(
         raise ImPartialError(
             f"{result} exists and is no zarr store; move it or choose another --out."
         )
+    with _only_one(Path(job.store)):
+        try:
+            return _run(job, result, engine, report, resume)
+        except OSError as error:
+            if error.errno is None:  # of a connection, say
+                raise
+            raise ImPartialError(
+                f"Cannot write {result}: {reason(error)}; mend that and give the same command "
+                "again, which goes on where it was."
+            ) from error
+
+
+def _run(
+    job: Job, result: Path, engine: Engine, report: Callable[[float], None], resume: bool
+) -> Outcome:
     store = Path(job.store)
-    with _only_one(store):
-        _prepare(job, resume)
-        text = job.to_json()
-        n_planes = source_of(job).n_planes
-        everything = list(all_blocks(job))
-        low, high = read_card(job.model).normalization
-        for plane in range(n_planes):
-            file = place(job, "planes", plane, "ranges", "json")
-            if not file.exists():
-                write(file, json.dumps(source_of(job).ranges(plane, low, high)).encode())
-        stage = _Stages(report)
+    _prepare(job, resume)
+    text = job.to_json()
+    n_planes = source_of(job).n_planes
+    everything = list(all_blocks(job))
+    low, high = read_card(job.model).normalization
+    for plane in range(n_planes):
+        file = place(job, "planes", plane, "ranges", "json")
+        if not file.exists():
+            write(file, json.dumps(source_of(job).ranges(plane, low, high)).encode())
+    stage = _Stages(report)
+    engine.run(
+        predict_block,
+        [
+            (text, plane, block)
+            for plane, block in everything
+            if not place(job, "predicted", plane, block, "json").exists()
+        ],
+        stage.of("predict"),
+    )
+    for plane in range(n_planes):
+        file = place(job, "planes", plane, "whole", "npz")
+        if not file.exists():
+            save_whole(file, look_at_whole(sample(job, plane, SAMPLE_PX), job.instances))
+    blocks = blocks_of(job)
+    for number in range(ROUNDS):
         engine.run(
-            predict_block,
+            cut_block,
             [
                 (text, plane, block)
                 for plane, block in everything
-                if not place(job, "predicted", plane, block, "json").exists()
+                if blocks.round_of(block) == number
+                and not place(job, "cut", plane, block, "npz").exists()
             ],
-            stage.of("predict"),
+            stage.of("cut", number, ROUNDS),
         )
-        for plane in range(n_planes):
-            file = place(job, "planes", plane, "whole", "npz")
-            if not file.exists():
-                save_whole(file, look_at_whole(sample(job, plane, SAMPLE_PX), job.instances))
-        blocks = blocks_of(job)
-        for number in range(ROUNDS):
-            engine.run(
-                cut_block,
-                [
-                    (text, plane, block)
-                    for plane, block in everything
-                    if blocks.round_of(block) == number
-                    and not place(job, "cut", plane, block, "npz").exists()
-                ],
-                stage.of("cut", number, ROUNDS),
-            )
-        before = 0
-        for plane in range(n_planes):
-            before = _number(job, plane, before)
+    before = 0
+    for plane in range(n_planes):
+        before = _number(job, plane, before)
+    engine.run(
+        finish_block,
+        [
+            (text, plane, block)
+            for plane, block in everything
+            if not place(job, "measured", plane, block, "npz").exists()
+        ],
+        stage.of("finish"),
+    )
+    if job.link:
         engine.run(
-            finish_block,
+            compare_block,
             [
                 (text, plane, block)
                 for plane, block in everything
-                if not place(job, "measured", plane, block, "npz").exists()
+                if not place(job, "overlaps", plane, block, "npz").exists()
             ],
-            stage.of("finish"),
+            stage.of("link", 0, 2),
         )
-        if job.link:
-            engine.run(
-                compare_block,
-                [
-                    (text, plane, block)
-                    for plane, block in everything
-                    if not place(job, "overlaps", plane, block, "npz").exists()
-                ],
-                stage.of("link", 0, 2),
-            )
-            _link(job)
-            engine.run(
-                rename_block,
-                [(text, plane, block) for plane, block in everything],
-                stage.of("link", 1, 2),
-            )
-        _pyramids(job, engine, stage)
-        name = result.name.removesuffix(".ome.zarr")
-        table = result.with_name(f"{name}_measurements.csv")
-        places = result.with_name(f"{name}_suggestions.json")
-        count, area, classes = write_table(job, table)
-        tracks = read_rows(table) if job.link == "T" else None
-        n_places = write_places(job, places)
-        n_clipped = sum(
-            _clipped(place(job, "cut", plane, block, "npz")) for plane, block in everything
+        _link(job)
+        engine.run(
+            rename_block,
+            [(text, plane, block) for plane, block in everything],
+            stage.of("link", 1, 2),
         )
-        shutil.rmtree(job.folder)
-        put_in_place(store, result)
+    _pyramids(job, engine, stage)
+    name = result.name.removesuffix(".ome.zarr")
+    table = result.with_name(f"{name}_measurements.csv")
+    places = result.with_name(f"{name}_suggestions.json")
+    count, area, classes = write_table(job, table)
+    tracks = read_rows(table) if job.link == "T" else None
+    n_places = write_places(job, places)
+    n_clipped = sum(_clipped(place(job, "cut", plane, block, "npz")) for plane, block in everything)
+    # Removing it takes a while, in which it would be neither whole nor gone.
+    aside = _aside(store)
+    job.folder.rename(aside)
+    put_in_place(store, result)
+    shutil.rmtree(aside, ignore_errors=True)
     return Outcome(result, table, places, count, area, classes, n_places, n_clipped, tracks)
 
 
@@ -234,9 +250,20 @@ def _only_one(store: Path) -> Iterator[None]:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
+def _aside(store: Path) -> Path:
+    """Return where what is needed during a run is put before the store is put in place."""
+    return store.with_name(f"{store.name}.run")
+
+
 def _prepare(job: Job, resume: bool) -> None:
     """Make the store, or find that it is there already from a run that was interrupted."""
     store, plan = Path(job.store), job.folder / "job.json"
+    aside = _aside(store)
+    if aside.exists():
+        if store.exists() and not job.folder.exists():
+            aside.rename(job.folder)  # the run was ended at its last step
+        else:
+            shutil.rmtree(aside)
     if plan.exists():
         if job.same_results(plan.read_text("utf-8")):
             return
