@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,11 @@ def as_zarr(path: Path, channels: np.ndarray) -> Path:
     layout = Layout(channels.shape, "CYX", channels.dtype, channel_names=names)
     write_image(path, channels, layout)
     return path
+
+
+def group_of(about: dict[str, Any]) -> str:
+    """Return the metadata of a group of zarr 3."""
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {"ome": about}})
 
 
 def test_a_store_goes_in_and_a_store_comes_out(
@@ -116,17 +122,97 @@ def test_one_that_fails_does_not_end_the_run(
 
 
 def test_what_is_meant(tmp_path: Path) -> None:
-    for name in ("a.tif", "b.png", "a_instances.tif", "a_scribbles10.tif", ".c.tif", "notes.txt"):
+    written = ("a_instances.tif", "a_scribbles10.tif", ".c.tif", "notes.txt", "summary.csv")
+    for name in ("a.tif", "b.png", "s.svs", "z.czi", *written):
         (tmp_path / name).write_bytes(b"")
-    a, b = tmp_path / "a.tif", tmp_path / "b.png"
-    assert find_images([tmp_path]) == [a, b]
-    assert find_images([b, tmp_path, tmp_path / "a.*"]) == [b, a]
+    (tmp_path / "a_tracks.geff").mkdir()
+    (tmp_path / "a_tracks.geff" / ".zgroup").write_text("{}")
+    (tmp_path / "link.tif").symlink_to(tmp_path / "a.tif")
+    a, b, s, z = (tmp_path / name for name in ("a.tif", "b.png", "s.svs", "z.czi"))
+    assert find_images([tmp_path]) == [a, b, s, z]
+    assert find_images([b, tmp_path, tmp_path / "a.*"]) == [b, a, s, z]
+    assert find_images([tmp_path / "*"]) == [a, b, s, z]
+    assert find_images([tmp_path.parent / "*" / "a*.tif"]) == [a]
+    assert find_images([tmp_path / "a_instances.tif"]) == [tmp_path / "a_instances.tif"]
     assert find_images([tmp_path / "missing.tif"]) == [tmp_path / "missing.tif"]
     with pytest.raises(ImPartialError, match="matches no file"):
         find_images([tmp_path / "q*.tif"])
+    with pytest.raises(ImPartialError, match="matches no image"):
+        find_images([tmp_path / "*.txt"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImPartialError, match="a folder without images"):
         find_images([tmp_path / "empty"])
+
+
+def test_results_beside_the_images_are_not_taken_for_images(
+    trained: Trained, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.tif", "b.tif"):
+        shutil.copy(files.test_image, tmp_path / name)
+    common = ["--model", str(trained.path), "--samples", "0", "--out", str(tmp_path), "--json"]
+    common += ["--format", "zarr", "--block-px", "64"]
+    for given in (str(tmp_path), str(tmp_path / "*"), str(tmp_path)):
+        capsys.readouterr()
+        assert main(["predict", given, *common, "--resume"]) == 0
+        found = json.loads(capsys.readouterr().out.splitlines()[-1])["images"]
+        assert [Path(entry["image"]).name for entry in found] == ["a.tif", "b.tif"]
+    assert all(entry["skipped"] for entry in found)
+    # Another image of the same name is another image.
+    write_tiff(
+        tmp_path / "b.tif", files.test.image.channels[:, :70], "CYX", ["nucleus", "membrane"]
+    )
+    assert main(["predict", str(tmp_path), *common, "--resume"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])["images"]
+    assert ["skipped" in entry for entry in found] == [True, False]
+
+
+def test_a_plate_of_which_a_part_is_broken(
+    trained: Trained, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plate = tmp_path / "in" / "p.ome.zarr"
+    wells = ["A/1", "A/2", "B/1"]
+    for well in wells:
+        as_zarr(plate / well / "0", files.test.image.channels)
+        about = {"version": "0.5", "well": {"images": [{"path": "0"}]}}
+        (plate / well / "zarr.json").write_text(group_of(about))
+    about = {"version": "0.5", "plate": {"wells": [{"path": well} for well in [*wells, "B/2"]]}}
+    (plate / "zarr.json").write_text(group_of(about))
+    (plate / "A" / "2" / "zarr.json").write_text("{")
+    (tmp_path / "in" / "empty.zarr").mkdir()
+    command = ["predict", str(tmp_path / "in"), "--model", str(trained.path), "--samples", "0"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 4
+    assert "3 of 5 images failed" in told[-1]
+    with (tmp_path / "out" / "summary.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["well"] for row in rows] == ["", "A/1", "A/2", "B/1", "B/2"]
+    assert [bool(row["failure"]) for row in rows] == [True, False, True, False, True]
+    assert "its metadata is damaged" in rows[2]["failure"]
+    assert "does not exist" in rows[4]["failure"]
+
+
+def test_a_fault_of_the_program_does_not_end_the_run(
+    trained: Trained, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from napari_impartial.cli import predict as command
+
+    usual, seen = command.predict_file, []
+
+    def faulty(file: Any, *arguments: Any) -> Any:
+        seen.append(file.name)
+        if file.name == "a":
+            raise RuntimeError("a bug")
+        return usual(file, *arguments)
+
+    monkeypatch.setattr(command, "predict_file", faulty)
+    for name in ("a.tif", "b.tif"):
+        shutil.copy(files.test_image, tmp_path / name)
+    arguments = ["predict", str(tmp_path), "--model", str(trained.path), "--samples", "0"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert "internal error: RuntimeError: a bug" in capsys.readouterr().err
+    assert (seen, (tmp_path / "out" / "b_instances.tif").exists()) == (["a", "b"], True)
 
 
 @pytest.mark.parametrize(

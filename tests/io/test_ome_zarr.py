@@ -197,6 +197,23 @@ def test_parts_of_a_pyramidal_tiff(tmp_path: Path) -> None:
         open_lazy(path, 2)
 
 
+def test_a_scanner_s_slide(tmp_path: Path) -> None:
+    colours, path = np.moveaxis(picture(3, 512, 384), 0, -1).astype(np.uint8), tmp_path / "a.svs"
+    with tifffile.TiffWriter(path) as file:
+        about = "Aperio Image Library v12\r\n384x512|AppMag = 20|MPP = 0.5"
+        file.write(colours, tile=(128, 128), photometric="rgb", description=about, metadata=None)
+        thumbnail = colours[::8, ::8]
+        file.write(thumbnail, photometric="rgb", description=about, metadata=None)
+        half = colours[::2, ::2]
+        file.write(half, tile=(128, 128), photometric="rgb", description=about, metadata=None)
+    lazy = open_lazy(path)
+    assert (lazy.axes, lazy.array.shape) == ("YXC", colours.shape)
+    np.testing.assert_array_equal(lazy.array[130:140, 7:9], colours[130:140, 7:9])
+    assert plane_pixels(path, 1) == 256 * 192
+    (image,) = read_images(path, level=1)
+    np.testing.assert_array_equal(image.channels[2], half[..., 2])
+
+
 def test_formats_that_need_a_reader_say_which(tmp_path: Path) -> None:
     path = tmp_path / "slide.czi"
     path.write_bytes(b"ZISRAWFILE")

@@ -38,10 +38,10 @@ from napari_impartial.core.prediction.predict import predict
 from napari_impartial.core.prediction.segment import find_objects
 from napari_impartial.core.training.fit import fit
 from napari_impartial.io import read_images, read_labels, write_tiff
-from napari_impartial.io.ome_zarr import open_image, open_labels
+from napari_impartial.io.ome_zarr import open_image, open_labels, state_of
 from napari_impartial.slides import run as of_run
 from napari_impartial.slides.engine import Engine, engine
-from napari_impartial.slides.job import Job, state_of
+from napari_impartial.slides.job import Job
 from napari_impartial.slides.run import run
 from napari_impartial.slides.source import open_source
 

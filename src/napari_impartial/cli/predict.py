@@ -157,30 +157,36 @@ def _many(
     """Predict images one after the other, whatever becomes of any of them."""
     from napari_impartial.io.ome_zarr import well_of
 
+    from .main import describe_error
+
     summary = Summary(run_.out / SUMMARY, run_.digest, run_.args.resume)
     entries: list[dict[str, Any]] = []
     failed = 0
     for number, (paths, name, drawn) in enumerate(zip(groups, names, annotations, strict=True)):
         image = paths[0]
-        row = summary.done(image)
+        files = [*paths, run_.args.model, *([] if drawn is None else [drawn])]
+        row = summary.done(image, files)
         if row is not None and run_.finished(name):
             entries.append({"image": image, "n_cells": int(row["cells"]), "skipped": True})
             continue
-        well = well_of(image)
+        well = ""
         try:
+            well = well_of(image)
             entry = run_.one(paths, name, drawn, f"({number + 1}/{len(groups)})")
-        except (ImPartialError, OSError, MemoryError) as error:
+        except Exception as error:
+            # Faults of the program, too: one image in hundreds should not cost the others.
+            said = " ".join(describe_error(error)[1].split())
             failed += 1
-            said = " ".join(str(error).split()) or "There is not enough memory for it."
             write_line(
                 f"napari-impartial predict: {said if str(image) in said else f'{image}: {said}'}"
             )
             entries.append({"image": image, "error": said})
-            summary.add(image, well, {}, said)
+            summary.add(image, files, well, {}, said)
             continue
         entries.append(entry)
         summary.add(
             image,
+            files,
             well,
             {
                 "cells": entry["n_cells"],

@@ -125,8 +125,9 @@ class Slides:
         ImPartialError
             If it cannot be read, does not fit the model, or the results cannot be written.
         """
+        from napari_impartial.io.ome_zarr import state_of
         from napari_impartial.slides.engine import engine
-        from napari_impartial.slides.job import Job, state_of, usual_block
+        from napari_impartial.slides.job import Job, usual_block
         from napari_impartial.slides.run import run
         from napari_impartial.slides.source import open_source
 

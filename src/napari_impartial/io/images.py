@@ -28,9 +28,11 @@ from .pictures import read_picture
 from .tiff import read_tiff
 
 TIFF_SUFFIXES = (".tif", ".tiff")
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".qptiff", ".btf", ".tf8")
+"""Endings of files of slide scanners that are TIFF inside."""
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 NUMPY_SUFFIXES = (".npy", ".npz")
-SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *PICTURE_SUFFIXES, *NUMPY_SUFFIXES)
+SUFFIXES = (*TIFF_SUFFIXES, *SLIDE_SUFFIXES, ".zarr", *PICTURE_SUFFIXES, *NUMPY_SUFFIXES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,7 +294,7 @@ def read_content(
             f"{path} is of no kind that can be read; use one of {', '.join(SUFFIXES)}."
         )
     try:
-        if suffix in TIFF_SUFFIXES:
+        if suffix in (*TIFF_SUFFIXES, *SLIDE_SUFFIXES):
             return read_tiff(file, level, lazy)
         if level:
             raise ImPartialError(f"{path} is stored at one resolution and has no level {level}.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -16,14 +15,11 @@ from numpy.typing import NDArray
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
 from napari_impartial.core.instances.seams import Blocks
+from napari_impartial.io.ome_zarr import INSTANCES, UNCERTAINTY
 from napari_impartial.io.ome_zarr_writer import CHUNK_PX, Layout
 
 from .source import Source, open_source
 
-INSTANCES = "instances"
-"""Name of the labels in a result."""
-UNCERTAINTY = "uncertainty"
-"""Name of the last channel of a result's image."""
 BLOCK_PX, BLOCK_OF_MANY_CHANNELS_PX = 2048, 1024
 """Side of a block; the second of images with more than :data:`FEW_CHANNELS`."""
 FEW_CHANNELS = 8
@@ -124,17 +120,6 @@ def _job(text: str) -> Job:
     values.setdefault("layout", 1)
     plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     return Job(**plain)
-
-
-def state_of(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return size and time of change of a file, or of a store's metadata."""
-    place = Path(path)
-    for marker in ("zarr.json", ".zattrs", ".zarray"):
-        if (place / marker).exists():
-            place = place / marker
-            break
-    found = place.stat()
-    return found.st_size, found.st_mtime_ns
 
 
 @lru_cache(maxsize=4)
