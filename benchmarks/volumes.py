@@ -1,11 +1,12 @@
 """How good are objects through depth, from strokes in a few planes?
 
-``python -m benchmarks.volumes SET... --maps DIR [--planes 3] [--fraction 0.5] [--seeds 0,1,2]``
+``python -m benchmarks.volumes SET... --maps DIR [--planes 3] [--fraction 0.5] [--seeds 0,1,2]
+[--scale-over plane]``
 
 Each volume of a data set (``train/NAME.tif`` with ``NAME_truth.tif``) is trained on strokes of the
 simulated annotator in some planes, evenly apart; all its planes are predicted, cut and linked.
 Printed for each: F1 at IoU 0.5 of the planes, each by itself, and of the volumes as
-``evaluate --volumes`` has it; both again with truth linked by overlap, which no cut can better.
+``evaluate --volumes`` has it, linked as through time and as through depth.
 Maps are kept in DIR, so that another way of linking is judged without training.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from napari_impartial.core.api import train
 from napari_impartial.core.config import InstanceConfig, TrainingConfig
-from napari_impartial.core.data.image import Image
+from napari_impartial.core.data.image import Image, with_samples
 from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.instances.cutter import Cutter
 from napari_impartial.core.instances.linking import link
@@ -57,9 +58,15 @@ def drawn_planes(count: int, n_planes: int) -> list[int]:
 
 
 def maps_of(
-    volume: Volume, planes: Sequence[int], fraction: float, style: str, config: TrainingConfig
+    volume: Volume,
+    planes: Sequence[int],
+    fraction: float,
+    style: str,
+    config: TrainingConfig,
+    alike: bool,
 ) -> list[Map]:
     """Train on strokes in some planes and predict all."""
+    volume = replace(volume, images=with_samples(volume.images)) if alike else volume
     rng = np.random.default_rng(config.seed)
     strokes = [simulate(volume.truths[i], fraction, rng, style)[0] for i in planes]
     model = train([volume.images[i] for i in planes], strokes, config)
@@ -69,11 +76,13 @@ def maps_of(
 def kept_maps_of(volume: Volume, args: argparse.Namespace, seed: int) -> list[Map]:
     """Return foreground maps of all planes, made once."""
     planes = drawn_planes(args.planes, len(volume.images))
-    name = f"{volume.name}-{args.style}-{args.fraction:g}-{args.planes}-{args.steps}-{seed}.npz"
-    kept = args.maps / name
+    alike = args.scale_over == "volume"
+    told = (args.style, f"{args.fraction:g}", args.planes, args.steps, seed)
+    name = "-".join([volume.name, *map(str, told), *(["alike"] if alike else [])])
+    kept = args.maps / f"{name}.npz"
     if not kept.exists():
         config = TrainingConfig(max_steps=args.steps, time_budget_s=86400.0, seed=seed)
-        maps = maps_of(volume, planes, args.fraction, args.style, config)
+        maps = maps_of(volume, planes, args.fraction, args.style, config, alike)
         kept.parent.mkdir(parents=True, exist_ok=True)
         unfinished = kept.with_suffix(".tmp.npz")
         np.savez_compressed(unfinished, *maps)
@@ -91,19 +100,21 @@ def main() -> None:
     parser.add_argument("--style", default="lines")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--scale-over", choices=("plane", "volume"), default="plane")
     args = parser.parse_args()
-    print("| volume | seed | planes | volume | objects | true |")
-    print("|---|---|---|---|---|---|")
+    print("| volume | seed | planes | as through time | as through depth | objects | true |")
+    print("|---|---|---|---|---|---|---|")
     for folder in args.sets:
         for volume in volumes_of(folder):
             for seed in map(int, args.seeds.split(",")):
                 maps = kept_maps_of(volume, args, seed)
                 cut = [Cutter(one).cut(InstanceConfig()) for one in maps]
-                linked = np.stack(link(cut, depth=True))
                 apart = evaluate(volume.truths, cut)
-                whole = evaluate([np.stack(volume.truths)], [linked])
+                truth = [np.stack(volume.truths)]
+                time = evaluate(truth, [np.stack(link(cut))])
+                whole = evaluate(truth, [np.stack(link(cut, depth=True))])
                 print(
-                    f"| {volume.name} | {seed} | {apart.f1:.3f} | {whole.f1:.3f} | "
+                    f"| {volume.name} | {seed} | {apart.f1:.3f} | {time.f1:.3f} | {whole.f1:.3f} | "
                     f"{whole.n_pred} | {whole.n_true} |",
                     flush=True,
                 )

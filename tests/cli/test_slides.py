@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,17 +11,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_impartial.cli.file_list import find_images
+from napari_impartial.cli.inputs import Reading, read_image_file
 from napari_impartial.cli.main import main
+from napari_impartial.core.data.image import normalize, scale
+from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import read_card
 from napari_impartial.io import read_label_stack, read_labels, write_tiff
 from napari_impartial.io.lazy_files import open_lazy
-from napari_impartial.io.ome_zarr import open_labels
+from napari_impartial.io.ome_zarr import open_image, open_labels
 from napari_impartial.io.ome_zarr_writer import Layout, write_image
+from napari_impartial.slides.source import open_source
 
-from .conftest import Files, Trained
+from .conftest import QUICK, Files, Trained
 
 
 def as_zarr(path: Path, channels: np.ndarray) -> Path:
@@ -58,6 +64,42 @@ def test_a_store_goes_in_and_a_store_comes_out(
     capsys.readouterr()
     assert main(["evaluate", "--pred", entry["store"], "--truth", str(truth), "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["f1"] == 1.0
+
+
+def test_slices_that_are_scaled_alike(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    cells = files.train.image.channels[:, :96, :96]
+    noise = rng.normal(cells.min(), 0.01 * np.ptp(cells), cells.shape)
+    stack = np.stack([noise, cells, cells[:, ::-1], noise]).astype(np.float32)
+    image, strokes, model = tmp_path / "s.tif", tmp_path / "d.tif", tmp_path / "m.impartial"
+    write_tiff(image, stack, "ZCYX", files.train.image.channel_names)
+    drawn = np.zeros((4, 96, 96), np.uint8)
+    drawn[1] = simulate(files.train.truth[:96, :96], 0.5, rng)[0].labels
+    write_tiff(strokes, drawn, "ZYX")
+    train = ["train", str(image), "--scribbles", str(strokes), "--model", str(model), *QUICK]
+    assert main([*train, "--scale-over", "volume"]) == 0
+    assert read_card(model).scaled_over == "volume"
+    common = ["predict", str(image), "--model", str(model), "--samples", "0"]
+    for kind in ("tiff", "zarr"):
+        out = tmp_path / kind
+        more = ["--format", kind, *(["--block-px", "64"] if kind == "zarr" else [])]
+        assert main([*common, *more, "--out", str(out)]) == 0
+    maps = open_image(tmp_path / "zarr" / "s.ome.zarr").array[0]
+    probability = tifffile.imread(tmp_path / "tiff" / "s_probability.tif")
+    np.testing.assert_allclose(maps, probability, atol=0.02)
+    source = open_source([image])
+    planes = read_image_file([image], Reading(over_volume=True)).planes
+    ranges = source.ranges(3, 1.0, 98.0, over_volume=True)
+    assert ranges == source.ranges(0, 1.0, 98.0, over_volume=True)
+    scaled = scale(planes[3].channels, ranges)
+    np.testing.assert_allclose(scaled, normalize(planes[3]), atol=1e-5)
+    assert scaled.std() < 0.1 < normalize(dataclasses.replace(planes[3], sample=None)).std()
+    # Going on with a model keeps to it.
+    again = [*train[: -len(QUICK)], "--init", str(model), "--max-steps", "2"]
+    assert main(again) == 0
+    assert (read_card(model).rounds, read_card(model).scaled_over) == (2, "volume")
 
 
 def test_a_series_becomes_tracks(

@@ -40,6 +40,8 @@ class Reading:
         So many files in a row are the channels of one image.
     level : int
         Of images that are stored at several resolutions; 0 is the finest.
+    over_volume : bool
+        Intensities of the slices of a volume are scaled alike, and not slice by slice.
     """
 
     axes: str | None = None
@@ -47,6 +49,7 @@ class Reading:
     channel_names: Sequence[str] | None = None
     files_per_image: int = 1
     level: int = 0
+    over_volume: bool = False
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Reading:
@@ -165,6 +168,8 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
     places = [position(plane) for plane in planes] if len(planes) > 1 else [{}]
     letters = [letter for letter in "tz" if letter in places[0]]
     shape = tuple(1 + max(place[letter] for place in places) for letter in letters)
+    if reading.over_volume and "z" in letters:
+        planes = _scaled_alike(planes, shape[letters.index("z")])
     return ImageFile(
         paths[0],
         stem(paths[0]),
@@ -175,6 +180,17 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
         any(file.guessed for file in files),
         files[0].spacing,
     )
+
+
+def _scaled_alike(planes: Sequence[Image], n_slices: int) -> list[Image]:
+    """Return planes, time point after time point, scaled by the slices of each time point."""
+    from napari_impartial.core.data.image import with_samples
+
+    return [
+        plane
+        for start in range(0, len(planes), n_slices)
+        for plane in with_samples(planes[start : start + n_slices])
+    ]
 
 
 def fit_channels(

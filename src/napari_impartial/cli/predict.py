@@ -121,6 +121,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from napari_impartial.core.network.model_card import read_card
 
     card = read_card(args.model)
+    reading = dataclasses.replace(reading, over_volume=card.scaled_over == "volume")
     settings = Settings(
         override(card.prediction, args, skip=_UNUSED),
         card.cut(given_settings(InstanceConfig, args)),

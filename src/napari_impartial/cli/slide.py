@@ -161,6 +161,7 @@ class Slides:
             args.zarr_version,
             str(result.resolve().with_name(f".{result.name}.part")),
             link,
+            card.scaled_over == "volume",
         )
         if self._engine is None:
             self._engine = self._stack.enter_context(engine(args.workers, args.scheduler))

@@ -63,6 +63,8 @@ class Job:
         The store that is being written.
     link : str
         The axis, Z or T, along which objects of neighbouring planes are linked; "" for none.
+    over_volume : bool
+        Intensities of the slices of a volume are scaled alike, and not slice by slice.
     layout : int
         Of the files that steps leave for each other; a run of another one begins anew.
     """
@@ -84,6 +86,7 @@ class Job:
     version: str
     store: str
     link: str = ""
+    over_volume: bool = False
     layout: int = LAYOUT
 
     @property

@@ -148,7 +148,8 @@ def _run(
     for plane in range(n_planes):
         file = place(job, "planes", plane, "ranges", "json")
         if not file.exists():
-            write(file, json.dumps(source_of(job).ranges(plane, low, high)).encode())
+            ranges = source_of(job).ranges(plane, low, high, job.over_volume)
+            write(file, json.dumps(ranges).encode())
     stage = _Stages(report)
     engine.run(
         predict_block,
