@@ -6,6 +6,7 @@ Dask schedules in each case.
 from __future__ import annotations
 
 import os
+import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ class Engine:
     def run(
         self, step: Callable[..., None], arguments: Sequence[tuple[Any, ...]], report: Report
     ) -> None:
-        """Do a step with each of the arguments, in any order.
+        """Do a step with each of the arguments, begun in this order.
 
         Parameters
         ----------
@@ -75,7 +76,11 @@ class Engine:
                 done += 1
                 report(done / len(arguments))
 
-        tasks = [dask.delayed(_alone, pure=False)(step, some) for some in arguments]
+        # Dask begins tasks in an order of its own: each takes what is next when it begins.
+        waiting: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        for some in arguments:
+            waiting.put(some)
+        tasks = [dask.delayed(_next, pure=False)(step, waiting) for _ in arguments]
         with Count():
             dask.compute(*tasks, scheduler="threads", pool=self._pool)
 
@@ -96,6 +101,11 @@ class Engine:
             ) from error
         finally:
             self._client.cancel(futures)
+
+
+def _next(step: Callable[..., None], waiting: queue.SimpleQueue[tuple[Any, ...]]) -> None:
+    """Do a step with what comes next."""
+    _alone(step, waiting.get_nowait())
 
 
 def _alone(step: Callable[..., None], arguments: tuple[Any, ...]) -> None:
