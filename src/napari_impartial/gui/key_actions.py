@@ -181,7 +181,7 @@ class KeyActions:
         self._images.pick_selected()
         layer = self._scribbles()
         if layer is None and label and self._workspace.source is not None:
-            self._workspace.new_scribbles()
+            self._workspace.new_scribbles(label)
             layer = self._scribbles()
         if layer is not None:
             self._workspace.scribbles.activate(layer, label or None)

@@ -68,7 +68,9 @@ class ScribbleLayers:
         self._layers: dict[ImageLayer, Labels] = {}
 
     def find(self, source: Source) -> Labels | None:
-        """Return the scribble layer of an image if it is in the viewer."""
+        """Return the scribble layer of an image if it is in the viewer; slides have none."""
+        if source.is_slide:
+            return None
         known = self._layers.get(source.primary)
         if known is not None and known in self._viewer.layers:
             return known

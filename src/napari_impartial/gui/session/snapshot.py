@@ -22,7 +22,12 @@ from napari_impartial.core.review.review import Review
 from napari_impartial.core.review.round_changes import unpacked
 from napari_impartial.gui.layers import Role, Source
 from napari_impartial.gui.layers.image_source import data_of
-from napari_impartial.gui.layers.layer_state import describe_image, describe_labels, fingerprint
+from napari_impartial.gui.layers.layer_state import (
+    describe_image,
+    describe_labels,
+    file_of,
+    fingerprint,
+)
 from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.session.folder import Kept
@@ -111,7 +116,13 @@ class Snapshots:
             Decisions that the session does not know of yet.
         """
         session, workspace = self._session, self._workspace
-        keys = [key for key in session.images if key in workspace.sources]
+        # A slide without a file would have to be written whole; its fields have their own pixels.
+        keys = [
+            key
+            for key in session.images
+            if key in workspace.sources
+            and not (workspace.sources[key].is_slide and not _in_files(workspace.sources[key]))
+        ]
         layers: list[ImageLayer] = []
         for key in keys:
             layers += [x for x in workspace.sources[key].layers if x not in layers]
@@ -218,6 +229,10 @@ class Snapshots:
         layer = event.source
         self._versions[layer] = self._versions.get(layer, 0) + 1
         self.changed.emit()
+
+
+def _in_files(source: Source) -> bool:
+    return all(file_of(layer) is not None for layer in source.layers)
 
 
 def _of_sample(layer: Labels | None) -> bool:
