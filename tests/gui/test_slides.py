@@ -123,7 +123,7 @@ def test_a_slide_offers_fields_and_reads_nothing_whole(
     assert "slide" in find("status_label").text()
     find("new_scribbles_button").click()
     source = field_here(widget, wait_for)
-    assert "scribbles [slide]" not in names(viewer)
+    assert "scribbles [slide.ome]" not in names(viewer)
     scribbles = layer_named(viewer, f"scribbles [{source.name}]")
     assert viewer.layers.selection.active == scribbles and scribbles.mode == "paint"
     assert scribbles.data.shape == (256, 256)
@@ -147,7 +147,7 @@ def test_a_slide_offers_fields_and_reads_nothing_whole(
     look_at(viewer, 900, 700)
     find("take_field_button").click()
     other = field_here(widget, wait_for)
-    assert other.name == f"slide [field 2]"
+    assert other.name == "slide.ome [field 2]"
     assert "2 fields" in find("slide_label").text()
     slide.name = "other"
     assert [f.number for _, f in widget.fields.fields(widget.fields.slide())] == [1, 2]
@@ -194,12 +194,12 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     widget.slides.progressed.connect(lambda *news: seen.append(news))
     find("predict_all_button").click()
     assert asked == [str(store.parent)]
-    wait_for(lambda: "done [slide]" in names(viewer))
+    wait_for(lambda: "done [slide.ome]" in names(viewer))
     assert not widget.session.busy, "one can paint and train meanwhile"
     find("cancel_batch_button").click()
     wait_for(lambda: not widget.slides.running)
     assert find("batch_label").text().startswith("Stopped")
-    assert "done [slide]" not in names(viewer)
+    assert "done [slide.ome]" not in names(viewer)
     marks = out / ".slide_objects.ome.zarr.part" / "_run" / "predicted"
     finished = {file.name: file.stat().st_mtime_ns for file in marks.iterdir()}
     assert 0 < len(finished) < 20
@@ -207,9 +207,9 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     wait_for(lambda: not widget.slides.running)
     assert len(asked) == 1, "the folder is known"
     assert float(seen[-1][0]) > 0.9
-    layer = layer_named(viewer, "instances [slide]")
+    layer = layer_named(viewer, "instances [slide.ome]")
     assert layer.multiscale and isinstance(layer.data[0], da.Array) and not layer.editable
-    assert viewer.layers.index("instances [slide]") == viewer.layers.index("slide") + 1
+    assert viewer.layers.index("instances [slide.ome]") == viewer.layers.index("slide.ome") + 1
     # The same as the command line says.
     config = widget.session.instance_config
     model = next(out.glob("*_model.impartial"))
@@ -258,7 +258,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     settled(again, wait_for)
     back = next(r for r in again.session.images.values() if r.is_slide)
     assert back.on_disk == record.on_disk
-    assert layer_named(other, "instances [slide]").multiscale
+    assert layer_named(other, "instances [slide.ome]").multiscale
     (slide_back,) = [s for s in again.workspace.sources.values() if s.is_slide]
     assert len(again.fields.fields(slide_back)) == n_fields
     assert again.fields.level(slide_back) == 0

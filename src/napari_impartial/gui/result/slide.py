@@ -269,7 +269,8 @@ class SlideControl(QObject):
             )
         if not folder:
             return None
-        result = Path(folder) / f"{file_names([slide.name])[0]}_objects.ome.zarr"
+        name = file_names([slide.name.removesuffix(".ome")])[0]
+        result = Path(folder) / f"{name}_objects.ome.zarr"
         opened = {str(Path(p).resolve()) for one in image_layers(self._workspace.viewer)
                   if (p := one.source.path)}  # fmt: skip
         if str(result.resolve()) in opened:
