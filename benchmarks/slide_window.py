@@ -60,7 +60,9 @@ def main() -> int:
                 flush=True,
             )
     if args.turns:
-        print("\n| late by, ms | p50 | p99 | worst of a turn | worst of all |\n|---|---|---|---|---|")
+        print(
+            "\n| late by, ms | p50 | p99 | worst of a turn | worst of all |\n|---|---|---|---|---|"
+        )
         for name, late in found["late_ms"].items():
             said = "nothing" if name == QUIET else "predicting the slide"
             print(f"| {said} | " + " | ".join(f"{v:.1f}" for v in late) + " |")

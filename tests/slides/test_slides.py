@@ -285,3 +285,12 @@ def test_steps_begin_in_the_order_that_is_asked_for() -> None:
     with ThreadPoolExecutor(1) as pool:
         Engine(pool=pool).run(begun.append, [(i,) for i in range(40)], bool)
     assert begun == list(range(40))
+
+
+def test_a_run_rests_where_that_is_wanted(folder: Path) -> None:
+    calls: list[int] = []
+    with engine(rest=lambda: calls.append(1)) as found:
+        go(job_of(folder, "rests"), folder, "rests", found)
+    # 20 blocks: before each in each of several stages, and at each tile.
+    assert len(calls) > 100
+    assert (folder / "rests.ome.zarr").is_dir()

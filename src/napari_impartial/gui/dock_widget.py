@@ -314,6 +314,7 @@ class ImPartialWidget(QWidget):
         active.connect(self._on_active_layer)
         hand = self._hand = Hand(self._viewer, self)
         hand.moving_changed.connect(self.training.give_way)
+        hand.moving_changed.connect(self.slides.give_way)
         hand.busy_changed.connect(self.training.note_busy)
         self.result_panel.valueChanged.connect(hand.note)
         collector = RestingCollector()

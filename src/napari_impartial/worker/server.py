@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 import traceback
 from multiprocessing.connection import Connection
@@ -147,8 +148,20 @@ class Server:
             progress = messages.SlideProgress(fraction, blocks_done(described), described.block_px)
             self._reply(messages.PredictingSlide(job.job, progress))
 
-        with engine() as workers:
-            done = run(described, Path(job.result), workers, report, first=job.first)
+        pace = self._inbox.pace
+        pace.rest_share = rest_share(cores(), cores())
+        worked = threading.local()
+
+        def rest() -> None:
+            # Beside a moving hand the window needs the cores; each thread rests by itself.
+            pace.rest(time.monotonic() - getattr(worked, "since", time.monotonic()))
+            worked.since = time.monotonic()
+
+        try:
+            with engine(rest=rest) as workers:
+                done = run(described, Path(job.result), workers, report, first=job.first)
+        finally:
+            pace.give_way(False)
         return messages.SlidePredicted(
             job.job,
             str(done.store),

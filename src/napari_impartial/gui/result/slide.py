@@ -148,6 +148,11 @@ class SlideControl(QObject):
             self._stopped = True
             self._process.kill()
 
+    def give_way(self, wanted: bool) -> None:
+        """Let the prediction rest while the hand moves, or go on."""
+        if self._job is not None:
+            self._job.send(partial(messages.GiveWay, wanted=wanted))
+
     def where(self, slide: Source) -> str:
         """Say where the results of a slide lie; "" where there are none."""
         key = self._workspace.key_of(slide.primary)
