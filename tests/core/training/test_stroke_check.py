@@ -96,6 +96,10 @@ def test_the_cut_of_a_preset_that_is_not_automatic_stays(learned):
         ({}, "98% of your strokes fit."),
         ({"foreground_fit": 0.42}, "58% of your cell strokes are still predicted as background"),
         ({"background_fit": 0.6}, "40% of your background strokes are still predicted as cells"),
+        (
+            {"class_fit": 0.5},
+            "50% of your cell strokes are still predicted as cells of another class",
+        ),
         ({"in_no_object": ((0, 1, 2),)}, "98% of your strokes fit; 1 stroke is in no object."),
         (
             {"in_no_object": ((0, 1, 2),) * 2},
@@ -125,6 +129,46 @@ def test_damaged_reports_are_refused(learned, damage):
     card["strokes"] |= damage
     with pytest.raises(ModelFileError, match="strokes is"):
         ModelCard.from_json(json.dumps(card))
+
+
+def report_of(labels, probability):
+    seen = stroke_check._see((0, 0, 0), np.asarray(probability, np.float32), labels)
+    return stroke_check._report([seen], InstanceConfig(split="components", min_size_px=1))
+
+
+def two_cells_and_background():
+    labels = np.zeros((24, 40), np.uint8)
+    labels[4:8, 4:14], labels[16:20, 4:14], labels[4:20, 30:32] = 2, 3, 1
+    return labels
+
+
+def test_a_cell_that_is_taken_for_another_class_is_not_taken_for_background():
+    labels = two_cells_and_background()
+    cells = np.where(labels == 1, 0.05, 0.3)  # background, the first and the second class
+    report = report_of(labels, [1 - 2 * cells, cells * 0.5, cells * 1.5])
+    assert report.foreground_fit == report.background_fit == 1.0
+    assert report.class_fit == 0.5, "half of what was painted is of the first class"
+    assert report.contradicting == ((0, 5, 8),)
+    ((words, places),) = report.remarks(2)
+    assert words.startswith(
+        "50% of your cell strokes are still predicted as cells of another class"
+    )
+    assert places == "contradicting"
+
+
+def test_where_many_strokes_do_not_fit_there_is_always_a_place_to_show():
+    labels = two_cells_and_background()
+    unsure = np.where(labels == 2, 0.4, np.where(labels == 3, 0.45, 0.1))
+    report = report_of(np.minimum(labels, 2), [1 - unsure, unsure])
+    assert report.foreground_fit == 0.0
+    assert len(report.contradicting) == 2, "neither class has less than 0.2, which would be enough"
+    assert report.remarks(0)[0][1] == "contradicting"
+
+
+def test_older_reports_say_nothing_of_classes(learned):
+    card = json.loads(learned[0].card.to_json())
+    del card["strokes"]["class_fit"]
+    assert ModelCard.from_json(json.dumps(card)).strokes.class_fit == 1.0
 
 
 def test_older_cards_have_no_report(learned):

@@ -9,7 +9,7 @@ Place = tuple[int, int, int]
 """Image number, row and column."""
 
 # Share of a class's strokes that is predicted as another from which this alone is reported.
-_MISTAKEN = 0.3
+MISTAKEN = 0.3
 _UNLIKE = "unlike the others"
 
 
@@ -22,13 +22,17 @@ class StrokeReport:
     strokes : int
         Foreground strokes that were looked at.
     foreground_fit, background_fit : float
-        Share of the pixels of strokes that are predicted as their class, 0 to 1.
+        Share of the pixels of strokes that are predicted as cells, of whatever class, and as
+        background, 0 to 1.
     divided, shared : int
         Foreground strokes that run through several objects, and that share one, before
         the strokes are imposed on the objects.
     in_no_object, contradicting : tuple of (image, y, x)
         Where foreground strokes lie in no object, and where strokes of any class are
         predicted as another although they were learned.
+    class_fit : float
+        Share of the pixels of foreground strokes that are predicted as their class rather than
+        another foreground class, 0 to 1.
     """
 
     strokes: int
@@ -38,6 +42,7 @@ class StrokeReport:
     shared: int
     in_no_object: tuple[Place, ...]
     contradicting: tuple[Place, ...]
+    class_fit: float = 1.0
 
     @property
     def fit(self) -> float:
@@ -57,12 +62,12 @@ class StrokeReport:
         list of (words, places)
             `places` names the attribute that holds where; empty where it is nowhere.
         """
-        missed, spilled = 1 - self.foreground_fit, 1 - self.background_fit
         for share, painted, seen in (
-            (missed, "cell", "background"),
-            (spilled, "background", "cells"),
+            (1 - self.foreground_fit, "cell", "background"),
+            (1 - self.background_fit, "background", "cells"),
+            (1 - self.class_fit, "cell", "cells of another class"),
         ):
-            if share >= _MISTAKEN:
+            if share >= MISTAKEN:
                 words = (
                     f"{share:.0%} of your {painted} strokes are still predicted as {seen}: "
                     "check these strokes, or train longer"
@@ -97,8 +102,10 @@ class StrokeReport:
             int(values["shared"]),
             _places(values["in_no_object"]),
             _places(values["contradicting"]),
+            # Cards of earlier versions do not say it.
+            float(values.get("class_fit", 1.0)),
         )
-        shares = report.foreground_fit, report.background_fit
+        shares = report.foreground_fit, report.background_fit, report.class_fit
         if min(report.strokes, report.divided, report.shared) < 0:
             raise ValueError("a count is negative")
         if not all(0 <= share <= 1 for share in shares):

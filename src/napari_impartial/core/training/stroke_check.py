@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig
-from napari_impartial.core.data.stroke_report import Place, StrokeReport
+from napari_impartial.core.data.stroke_report import MISTAKEN, Place, StrokeReport
 from napari_impartial.core.instances.cutter import Cutter
 from napari_impartial.core.instances.strokes import (
     Instances,
@@ -110,39 +110,59 @@ def _parts(
 
 
 def _report(seen: Sequence[_Seen], instances: InstanceConfig) -> StrokeReport:
-    right, painted = np.zeros(2), np.zeros(2)  # foreground, background
+    # Of cells and of background, by whatever class of cell; of cells, by their own.
+    right, painted = np.zeros(3), np.zeros(3)
     divided = shared = strokes = 0
     in_no_object: list[Place] = []
-    contradicting: list[Place] = []
     for part in seen:
-        predicted = part.probability.argmax(axis=0) + 1
-        for number, chosen in enumerate((part.labels > 1, part.labels == 1)):
-            right[number] += np.count_nonzero(predicted[chosen] == part.labels[chosen])
-            painted[number] += np.count_nonzero(chosen)
+        right += [np.count_nonzero(fits) for fits in _fits(part)]
+        painted += [np.count_nonzero(part.labels > 1), np.count_nonzero(part.labels == 1), 0]
         found = agreement(part.cutter.cut(instances), part.strokes)
         strokes += part.strokes.count
         divided += int(found.divided.sum())
         shared += int(found.shared.sum())
         for number in np.flatnonzero(found.in_no_object):
             in_no_object.append(_place(part, part.strokes.number == number + 1))
-        contradicting += _contradicting(part)
-    fits = right / np.maximum(painted, 1)
+    painted[2] = painted[0]
+    shares = np.where(painted > 0, right / np.maximum(painted, 1), 1.0)
+    many = bool((1 - shares >= MISTAKEN).any())
     return StrokeReport(
         strokes,
-        float(fits[0]),
-        float(fits[1]) if painted[1] else 1.0,
+        float(shares[0]),
+        float(shares[1]),
         divided,
         shared,
         tuple(in_no_object),
-        tuple(contradicting),
+        tuple(place for part in seen for place in _contradicting(part, many)),
+        float(shares[2]),
     )
 
 
-def _contradicting(part: _Seen) -> list[Place]:
-    """Find strokes of which the network says something else."""
+def _fits(part: _Seen) -> tuple[npt.NDArray[np.bool_], ...]:
+    """Return the pixels of strokes predicted as cells, as background, and as no other class."""
+    foreground = part.probability[0] < 0.5
+    classes = part.probability[1:].argmax(axis=0) + 2
+    painted = part.labels > 1
+    return (
+        painted & foreground,
+        (part.labels == 1) & ~foreground,
+        painted & (classes == part.labels),
+    )
+
+
+def _contradicting(part: _Seen, many: bool) -> list[Place]:
+    """Find strokes of which the network says something else.
+
+    Parameters
+    ----------
+    many
+        Whether it does of so many that it is unsure of most: then these are where most pixels are
+        predicted as another class, by however little.
+    """
     found = []
     background = find_strokes(np.where(part.labels == 1, 2, 0))
     of_background = np.zeros(background.count + 1, np.intp)
+    predicted = part.probability.argmax(axis=0)
     for strokes, classes in (
         (part.strokes, part.strokes.classes - 1),
         (background, of_background),
@@ -151,7 +171,8 @@ def _contradicting(part: _Seen) -> list[Place]:
             window = strokes.windows[number - 1]
             drawn = strokes.number[window] == number
             own = part.probability[classes[number]][window][drawn].mean()
-            if own < _CONTRADICTS_BELOW:
+            mistaken = (predicted[window][drawn] != classes[number]).mean()
+            if own < _CONTRADICTS_BELOW or (many and mistaken >= MISTAKEN):
                 found.append(_place(part, strokes.number == number))
     return found
 

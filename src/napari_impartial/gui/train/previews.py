@@ -26,7 +26,8 @@ from napari_impartial.worker import messages
 PREVIEW_EVERY_S = 2.0
 # Nor beside a busy hand, where drawing it holds the window up, while the middle is there.
 PREVIEW_EVERY_BUSY_S = 5.0
-# Where training follows the strokes, a stroke is looked at after so long, with so much round it.
+# Where training follows the strokes, a stroke is looked at after so long, with so much round it;
+# beside a hand that moves on, as late as any other look at the same field.
 HURRY_AFTER_S, _ROUND_STROKE_PX = 0.5, 96
 # A view that is still being moved is not worth the time: it has to rest for so long.
 _LOOK_EVERY_MS = 100
@@ -71,6 +72,8 @@ class PreviewControl(QObject):
         self._channel_names: tuple[str, ...] = ()
         # Whether the user paints, pans or zooms, or did a moment ago: looks have to be quick then.
         self.hand_busy = False
+        # Whether it moves: it does not between two strokes.
+        self.hand_moves = False
         self._seen: tuple[PlaneKey, Box] | None = None
         # What training was asked for and has not answered yet, and what it answered last.
         self._asked: Preview | None = None
@@ -81,7 +84,7 @@ class PreviewControl(QObject):
         self._guests: list[PlaneKey] = []
         # The plane that was handed in last, that is being read to be, or that cannot be.
         self._guest: PlaneKey | None = None
-        # What is to be looked at before long, and from when on.
+        # What is to be looked at before long, and since when.
         self._hurried: tuple[PlaneKey, Box, float] | None = None
         self._hurried_at = 0.0
         self._reading = Latest(self)
@@ -113,7 +116,7 @@ class PreviewControl(QObject):
             box = min(box[0], y0), min(box[1], x0), max(box[2], y1), max(box[3], x1)
             self._hurried = place, box, self._hurried[2]
         else:
-            self._hurried = place, box, time.monotonic() + HURRY_AFTER_S
+            self._hurried = place, box, time.monotonic()
 
     def end(self) -> None:
         """Ask no more."""
@@ -157,8 +160,9 @@ class PreviewControl(QObject):
             waited_s = time.monotonic() - self._hurried_at
             hurried = self._asked is not None and not self._asked.within_share
             return hurried and waited_s < PREVIEW_EVERY_BUSY_S
-        place, box, due = self._hurried
-        if self._job is None or time.monotonic() < due:
+        place, box, since = self._hurried
+        after_s = PREVIEW_EVERY_BUSY_S if self.hand_moves else HURRY_AFTER_S
+        if self._job is None or time.monotonic() < since + after_s:
             return False
         self._hurried, self._hurried_at = None, time.monotonic()
         there = place in self._learned and place[0] in self._session.images

@@ -142,7 +142,7 @@ class TrainingControl(QObject):
 
     def give_way(self, wanted: bool) -> None:
         """Let training leave the cores to the user's moving hand, or have all again."""
-        self._gives_way = wanted
+        self._gives_way = self._previews.hand_moves = wanted
         if self._job is not None:
             self._job.send(partial(messages.GiveWay, wanted=wanted))
 
