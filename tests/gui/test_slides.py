@@ -156,6 +156,14 @@ def test_a_slide_offers_fields_and_reads_nothing_whole(
     other = field_here(widget, wait_for)
     assert other.name == "slide.ome [field 2]"
     assert "2 fields" in find("slide_label").text()
+    # What is looked at stays in view, from the slide to a field that lies there alone.
+    centre = tuple(viewer.scene.camera.center)
+    widget.image_panel.setValue(widget.fields.slide())
+    assert tuple(viewer.scene.camera.center) == centre
+    widget.image_panel.setValue(source)
+    np.testing.assert_allclose(
+        viewer.scene.camera.center[-2:], source.primary.data_to_world((0, 127.5, 127.5))[1:]
+    )
     slide.name = "other"
     assert [f.number for _, f in widget.fields.fields(widget.fields.slide())] == [1, 2]
     assert read
@@ -247,6 +255,13 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert {(p.suggestion.y, p.suggestion.x) for p in places} <= {
         (s["y"], s["x"]) for s in suggested
     }
+    # One that looks fine is left out, until that is undone.
+    n_places = len(record.plane(()).suggestions)
+    widget.results.suggestions.looks_fine(places[-1])
+    assert len(record.plane(()).suggestions) == n_places - 1
+    assert places[-1].suggestion.box not in [p.suggestion.box for p in widget.results.places]
+    widget.results.review.undo()
+    assert len(record.plane(()).suggestions) == n_places
     place = places[0]
     widget.results.suggestions.go_to(place)
     wait_for(lambda: not widget.fields.busy)

@@ -547,6 +547,10 @@ class ImPartialWidget(QWidget):
             self.batch.running or self.slides.running,
             self.fields.slide() is not None,
         )
+        if source is not None and source.is_slide and not self.slides.running:
+            where = self.slides.where(source)
+            if where:
+                self.batch_panel.say(where)
         stacked_image = source is not None and bool(source.stack)
         self.result_panel.set_ready(
             not prediction_needs and not session.busy,

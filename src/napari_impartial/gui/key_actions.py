@@ -101,6 +101,7 @@ class KeyActions:
         if source is None:
             return
         layers = [self._workspace.results.find(source, role) for role in _RESULTS]
+        layers.append(self._workspace.slides.find(source))
         there = [layer for layer in layers if layer is not None]
         seen = [layer for layer in there if layer.visible]
         if seen:

@@ -183,7 +183,7 @@ def make(
     for channel, name in zip(source.channels, source.channel_names, strict=False):
         names[channel] = name
     axes = "".join(letter for letter in source.axes if letter not in "TZ")
-    slide = source.plane_name(plane)
+    slide = source.plane_name(plane) if source.n_planes > 1 else source.name
     for number, (layer, pixels) in enumerate(zip(source.layers, parts, strict=True)):
         letters = axes if number == 0 else axes.replace("C", "")
         own = names if number == 0 else [str(layer.name)]

@@ -111,6 +111,11 @@ class Source:
         return tuple(int(shape[i]) for i in self.stack_axes)
 
     @property
+    def n_planes(self) -> int:
+        """Number of planes of the stack; 1 in 2D."""
+        return math.prod(self.stack_shape)
+
+    @property
     def stack_axes(self) -> tuple[int, ...]:
         """Positions of T and Z among the axes."""
         return tuple(i for i, letter in enumerate(self.axes) if letter in "TZ")

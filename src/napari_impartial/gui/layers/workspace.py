@@ -26,7 +26,7 @@ from napari_impartial.session.plane import PlaneIndex, PlaneKey, TrainingItem
 from napari_impartial.session.session import CHANNEL_ADVICE, Session
 
 from . import ResultLayers, Role, ScribbleLayers, Source, image_layers
-from .camera import extent_in_view, is_flat_view, same_field, show_whole
+from .camera import extent_in_view, in_middle, is_flat_view, same_field, show_whole
 from .fields import FIELD, belong_together, fields_of
 from .grid import planes_of, put_in_place
 from .image_discovery import count_others, group, groups_of, other_images
@@ -154,12 +154,18 @@ class Workspace(QObject):
         if before != key:
             self.front.bring(source, self._not_in_front())
             last = self.sources.get(-1 if before is None else before)
-            near = last is not None and belong_together(last, source)
-            if near and extent_in_view(self.viewer, source) <= 2 * min(source.plane_shape):
+            if last is not None and belong_together(last, source) and self._looks_at(source):
                 pass  # from a slide to a field of it, or back: what is looked at stays in view
             elif last is not None and not same_field(last.primary, source.primary):
                 show_whole(self.viewer, source)
         self.plane_changed.emit()
+
+    def _looks_at(self, source: Source) -> bool:
+        """Return whether the middle of the view lies in an image that is not tiny there."""
+        y, x = (in_middle(self.viewer, source)[source.axes.index(a)] for a in "YX")
+        height, width = source.plane_shape
+        near = extent_in_view(self.viewer, source) <= 2 * min(height, width)
+        return bool(near and 0 <= y <= height and 0 <= x <= width)
 
     def add(self, source: Source) -> int:
         """Make an image part of the session without bringing it to the front."""

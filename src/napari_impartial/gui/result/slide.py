@@ -157,13 +157,7 @@ class SlideControl(QObject):
         """Say where the results of a slide lie; "" where there are none."""
         key = self._workspace.key_of(slide.primary)
         record = None if key is None else self._session.images.get(key)
-        if record is None or record.on_disk is None:
-            return ""
-        found = record.on_disk
-        return (
-            f"{found.words()} in all. {found.store.name}, {found.table.name} and "
-            f"{found.places.name} lie in {found.store.parent}."
-        )
+        return "" if record is None or record.on_disk is None else _told(record.on_disk)
 
     def save(self) -> dict[str, Any]:
         """Return what there is of slides, in plain values."""
@@ -204,14 +198,14 @@ class SlideControl(QObject):
         try:
             level = levels(source)[min(result.level, len(levels(source)) - 1)]
             self._workspace.slides.show(source, result, level)
-            places = [] if source.stack else _places(result.places, level)
+            places = _places(result.places, level) if source.n_planes == 1 else []
         except (ImPartialError, OSError, ValueError, KeyError, TypeError) as error:
             notifications.show_warning(f"The results of {source.name} cannot be shown: {error}")
             return
         record = self._session.images[key]
         record.on_disk = result
-        if not source.stack:
-            record.plane(()).set_suggestions(places, (), None)
+        if source.n_planes == 1:
+            record.plane((0,) * len(source.stack)).set_suggestions(places, (), None)
         self._session.result_changed.emit(key)
         self._session.changed.emit()
         self.shown.emit()
@@ -251,7 +245,7 @@ class SlideControl(QObject):
             )
             if now.key in self._session.images:
                 self._show(now.key, now.source, found)
-            text = self.where(now.source)
+            text = _told(found)
             if reply.n_clipped:
                 notifications.show_warning(
                     f"{reply.n_clipped} objects of {now.source.name} are larger than what is "
@@ -282,6 +276,14 @@ class SlideControl(QObject):
             raise ImPartialError(f"{result} is an image that is open; choose another folder.")
         self._folders[slide.name] = folder
         return result
+
+
+def _told(found: SlideResult) -> str:
+    """Count the objects of a slide and say where all that is known of them lies."""
+    return (
+        f"{found.words()} in all of the slide. {found.store.name}, {found.table.name} and "
+        f"{found.places.name} lie in {found.store.parent}."
+    )
 
 
 def _files(slide: Source) -> list[Path]:

@@ -121,7 +121,7 @@ class Snapshots:
             key
             for key in session.images
             if key in workspace.sources
-            and not (workspace.sources[key].is_slide and not _in_files(workspace.sources[key]))
+            and not (workspace.sources[key].is_slide and not self._in_files(workspace.sources[key]))
         ]
         layers: list[ImageLayer] = []
         for key in keys:
@@ -150,6 +150,10 @@ class Snapshots:
             view=self._view(keys),
             parts=parts,
         )
+
+    def _in_files(self, source: Source) -> bool:
+        """Return whether files have all of an image's pixels."""
+        return not any(layer in self._replaced or file_of(layer) is None for layer in source.layers)
 
     def _describe(
         self,
@@ -229,10 +233,6 @@ class Snapshots:
         layer = event.source
         self._versions[layer] = self._versions.get(layer, 0) + 1
         self.changed.emit()
-
-
-def _in_files(source: Source) -> bool:
-    return all(file_of(layer) is not None for layer in source.layers)
 
 
 def _of_sample(layer: Labels | None) -> bool:
