@@ -14,7 +14,9 @@ from napari_impartial.cli.file_list import find_images
 from napari_impartial.cli.main import main
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import read_card
-from napari_impartial.io import read_labels, write_tiff
+from napari_impartial.io import read_label_stack, read_labels, write_tiff
+from napari_impartial.io.lazy_files import open_lazy
+from napari_impartial.io.ome_zarr import open_labels
 from napari_impartial.io.ome_zarr_writer import Layout, write_image
 
 from .conftest import Files, Trained
@@ -50,6 +52,41 @@ def test_a_store_goes_in_and_a_store_comes_out(
     capsys.readouterr()
     assert main(["evaluate", "--pred", entry["store"], "--truth", str(truth), "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["f1"] == 1.0
+
+
+def test_a_series_becomes_tracks(
+    trained: Trained, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari.layers import Tracks
+
+    series = np.stack([np.roll(files.test.image.channels, i, axis=2) for i in range(3)])
+    image = tmp_path / "s.tif"
+    size = {"pixel_size": (0.5, 0.5), "pixel_unit": "µm"}
+    names = files.test.image.channel_names
+    write_tiff(image, series, "TCYX", names, **size, spacing={"T": 30.0})
+    common = ["predict", str(image), "--model", str(trained.path), "--samples", "0", "--json"]
+    found = {}
+    for kind in ("tiff", "zarr"):
+        out = tmp_path / kind
+        assert main([*common, "--link", "t", "--format", kind, "--out", str(out)]) == 0
+        (entry,) = json.loads(capsys.readouterr().out.splitlines()[-1])["images"]
+        labels = read_label_stack(entry["store" if kind == "zarr" else "instances"])
+        assert len(labels) == 3
+        tracks = Tracks(np.loadtxt(entry["tracks"], delimiter=",", skiprows=1))
+        assert len(np.unique(tracks.data[:, 0])) == entry["n_cells"] == np.max(labels)
+        for label, t, y, x in tracks.data:
+            ys, xs = np.nonzero(labels[int(t)] == label)
+            assert (y, x) == (
+                pytest.approx(ys.mean(), abs=1e-3),
+                pytest.approx(xs.mean(), abs=1e-3),
+            )
+        about = json.loads((Path(entry["graph"]) / ".zattrs").read_text("utf-8"))["geff"]
+        assert [axis.get("scale") for axis in about["axes"]] == [30.0, 0.5, 0.5]
+        found[kind] = labels
+    same = found["tiff"][0] > 0
+    np.testing.assert_array_equal(same, found["zarr"][0] > 0)
+    assert open_lazy(tmp_path / "tiff" / "s_instances.tif").spacing == {"T": 30.0}
+    assert open_labels(tmp_path / "zarr" / "s.ome.zarr").spacing == {"T": 30.0}
 
 
 def test_one_that_fails_does_not_end_the_run(
@@ -98,7 +135,7 @@ def test_what_is_meant(tmp_path: Path) -> None:
         (["--level", "3"], "no level 3"),
         (["--workers", "2"], "add --format zarr"),
         (["--link", "z"], "is a single plane; --link z needs several planes"),
-        (["--format", "zarr", "--link", "z"], "leave out --format zarr, or --link"),
+        (["--format", "zarr", "--link", "z"], "is a single plane; --link z needs several planes"),
         (["--format", "zarr", "--scheduler", "tcp://127.0.0.1:9"], "No Dask scheduler answers"),
     ],
 )

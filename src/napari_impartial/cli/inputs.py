@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +93,8 @@ class ImageFile:
         `stack_axes` in the order of the file, such as ``"ZT"``.
     guessed : bool
         Whether nothing but its shape says what the file's axes are.
+    spacing : mapping of str to float
+        Size of a step along Z and T, where the file says it.
     """
 
     path: Path
@@ -102,6 +104,7 @@ class ImageFile:
     stack_shape: tuple[int, ...]
     file_axes: str = ""
     guessed: bool = False
+    spacing: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def stack(self) -> Stack:
@@ -170,6 +173,7 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
         shape,
         files[0].stack.axes,
         any(file.guessed for file in files),
+        files[0].spacing,
     )
 
 

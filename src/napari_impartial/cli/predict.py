@@ -229,13 +229,7 @@ class _Run:
     def large(self, paths: tuple[Path, ...]) -> bool:
         """Tell whether an image is predicted block by block."""
         wanted = self.args.format
-        if self._settings.link and wanted != "zarr":
-            wanted = "tiff"  # block by block, planes are not linked yet
         large = wanted == "zarr" or (wanted == "auto" and slide.is_large(paths, self._reading))
-        if large and self._settings.link:
-            raise ImPartialError(
-                "--link works on stacks that fit into memory; leave out --format zarr, or --link."
-            )
         if not large and (self.args.workers or self.args.scheduler):
             raise ImPartialError(
                 "--workers and --scheduler are for images that are predicted block by block; add "

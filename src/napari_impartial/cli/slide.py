@@ -14,6 +14,7 @@ from napari_impartial.io import limits
 from .inputs import Reading
 from .options import number
 from .output import write_line
+from .prediction_files import check_link, write_track_files
 
 if TYPE_CHECKING:
     from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
@@ -130,6 +131,9 @@ class Slides:
         args, card, reading = self._args, self._card, Reading.of(self._args)
         source = open_source(paths, reading.axes, reading.level)
         places = self._places(source.channel_names, name, reading)
+        link = (args.link or "").upper()
+        if link:
+            check_link(link, source.stack_axes, paths[0])
         result = result_paths(name, args.out)["store"]
         if drawn is not None:
             self._check(drawn, source, paths[0])
@@ -146,6 +150,7 @@ class Slides:
             drawn,
             args.block_px or 0,
             args.zarr_version,
+            link,
         )
         if self._engine is None:
             self._engine = self._stack.enter_context(engine(args.workers, args.scheduler))
@@ -156,7 +161,12 @@ class Slides:
                 "what is looked at at once and were cut; use a coarser --level, larger "
                 "--block-px, or --split components."
             )
+        found: dict[str, Any] = {}
+        if done.rows is not None:
+            scale = (source.pixel_size, source.pixel_unit, source.parts[0].spacing)
+            found = dict(write_track_files(name, args.out, done.rows, *scale))
         return {
+            **found,
             "store": done.store,
             "measurements": done.table,
             "suggestions": done.places,

@@ -46,7 +46,7 @@ def open_lazy(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
         content.channel_names if names_fit(content, content.axes) else None,
         content.pixel_size,
         content.pixel_unit,
-        {},
+        content.spacing,
         1,
         "",
         content.colour and content.axes is not None,

@@ -29,6 +29,7 @@ UNITS = {
     "centimeter": "cm",
     "meter": "m",
 }
+_SECONDS = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 # Before 0.3 there were these five axes and no names.
 _OLD_AXES = "TCZYX"
 
@@ -109,7 +110,7 @@ def open_image(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
         _channel_names(attributes),
         size,
         unit if size else "",
-        {letter: sizes[letter] for letter in "TZ" if letter in sizes},
+        _steps(sizes, units),
         len(datasets),
         version,
     )
@@ -332,6 +333,16 @@ def _sizes(
                 )
             for letter, step in zip(axes, steps, strict=True):
                 found[letter] = found.get(letter, 1.0) * float(step)
+    return found
+
+
+def _steps(sizes: Mapping[str, float], units: Mapping[str, str]) -> dict[str, float]:
+    """Return the steps along Z, in the unit of X, and along T, in seconds, that are known."""
+    found = {}
+    if "Z" in sizes and units.get("Z", "") == units.get("X", ""):
+        found["Z"] = sizes["Z"]
+    if "T" in sizes and units.get("T") in _SECONDS:
+        found["T"] = sizes["T"] * _SECONDS[units["T"]]
     return found
 
 

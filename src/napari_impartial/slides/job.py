@@ -30,7 +30,7 @@ BLOCK_PX, BLOCK_OF_MANY_CHANNELS_PX = 2048, 1024
 FEW_CHANNELS = 8
 
 
-LAYOUT = 2
+LAYOUT = 3
 """Number of the layout of a run's files; another one for each change of what they hold."""
 
 
@@ -66,6 +66,8 @@ class Job:
         Of OME-Zarr.
     store : str
         The store that is being written.
+    link : str
+        The axis, Z or T, along which objects of neighbouring planes are linked; "" for none.
     layout : int
         Of the files that steps leave for each other; a run of another one begins anew.
     """
@@ -86,6 +88,7 @@ class Job:
     block_px: int
     version: str
     store: str
+    link: str = ""
     layout: int = LAYOUT
 
     @property
@@ -137,6 +140,7 @@ def make_job(
     drawn: Path | None = None,
     block_px: int = 0,
     version: str = VERSIONS[-1],
+    link: str = "",
 ) -> Job:
     """Describe the run that predicts an image.
 
@@ -157,6 +161,8 @@ def make_job(
         Side of the blocks, rounded up to what the network asks for; 0 for the usual one.
     version : str
         Of OME-Zarr.
+    link : str
+        See :class:`Job`.
     """
     grid = 4 << card.model.depth
     block = block_px or usual_block(len(channels))
@@ -175,6 +181,7 @@ def make_job(
         -(-block // grid) * grid,
         version,
         str(part_of(result)),
+        link,
     )
 
 
@@ -273,6 +280,20 @@ def information_array(job: Job, create: bool = False) -> Any:
     if create:
         return zarr.create_array(
             path, shape=labels.shape, chunks=labels.chunks, dtype=np.float32, overwrite=True
+        )
+    return zarr.open_array(path, mode="r+")
+
+
+def cut_labels(job: Job, create: bool = False) -> Any:
+    """Open the labels before objects of neighbouring planes are linked, for writing."""
+    from napari_impartial.io.lazy import import_zarr
+
+    zarr = import_zarr()
+    _, labels = layouts(job)
+    path = str(job.folder / "cut_labels.zarr")
+    if create:
+        return zarr.create_array(
+            path, shape=labels.shape, chunks=labels.chunks, dtype=np.int32, overwrite=True
         )
     return zarr.open_array(path, mode="r+")
 
