@@ -46,23 +46,33 @@ def make_model(path: Path, n_channels: int) -> None:
         save_model(end.value, path)
 
 
-def make_image(path: Path, side: int, n_channels: int) -> None:
-    """Write an image of `side` x `side` px whose chunks are links to those of one field."""
+def make_image(path: Path, side: int, n_channels: int, pyramid: bool = False) -> None:
+    """Write an image of `side` x `side` px whose chunks are links to those of one field.
+
+    Its coarser levels are empty unless it is to be a `pyramid`.
+    """
     found = tissue((FIELD_PX, FIELD_PX), n_channels, seed=2).image
     channels = np.clip(found.channels, 0, 65535).astype(np.uint16)
     names = found.channel_names
-    field = path.with_name("field.zarr")
-    if not field.exists():
-        write_image(field, channels, Layout(channels.shape, "CYX", np.uint16, channel_names=names))
     layout = Layout((n_channels, side, side), "CYX", np.uint16, channel_names=names)
     create(path, layout)
-    across = FIELD_PX // CHUNK_PX
-    for c in range(n_channels):
-        for y in range(-(-side // CHUNK_PX)):
-            for x in range(-(-side // CHUNK_PX)):
-                chunk = path / "0" / "c" / str(c) / str(y) / str(x)
-                chunk.parent.mkdir(parents=True, exist_ok=True)
-                os.link(field / "0" / "c" / str(c) / str(y % across) / str(x % across), chunk)
+    for level, (_, rows, cols) in enumerate(layout.shapes if pyramid else layout.shapes[:1]):
+        field = path.with_name(f"field{level}.zarr")
+        # What fills a chunk at least; the same at each place, since fields are laid side by side.
+        reps = max(1, CHUNK_PX // channels.shape[-1])
+        tile = np.tile(channels, (1, reps, reps))
+        if not field.exists():
+            write_image(field, tile, Layout(tile.shape, "CYX", np.uint16, channel_names=names))
+        across = tile.shape[-1] // CHUNK_PX
+        for c in range(n_channels):
+            for y in range(-(-rows // CHUNK_PX)):
+                for x in range(-(-cols // CHUNK_PX)):
+                    chunk = path / str(level) / "c" / str(c) / str(y) / str(x)
+                    chunk.parent.mkdir(parents=True, exist_ok=True)
+                    there = field / "0" / "c" / str(c) / str(y % across) / str(x % across)
+                    os.link(there, chunk)
+        pairs = channels.reshape(n_channels, channels.shape[1] // 2, 2, channels.shape[2] // 2, 2)
+        channels = pairs.mean(axis=(2, 4)).astype(np.uint16)
 
 
 def predict(image: Path, model: Path, out: Path, *more: str) -> dict[str, float]:

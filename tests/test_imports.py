@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "io": {"core"},
     "samples": {"core", "io"},
     "session": {"core", "io"},
-    "worker": {"core", "io"},
+    "worker": {"core", "io", "slides"},
     "slides": {"core", "io"},
     "cli": {"core", "io", "samples", "slides"},
     "experiments": {"core", "io", "samples", "cli"},

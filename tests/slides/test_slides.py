@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,9 @@ from napari_impartial.io.ome_zarr import open_image, open_labels, state_of
 from napari_impartial.slides import run as of_run
 from napari_impartial.slides.engine import Engine, engine
 from napari_impartial.slides.job import Job
-from napari_impartial.slides.run import run
+from napari_impartial.slides.run import blocks_done, run
 from napari_impartial.slides.source import open_source
+from napari_impartial.slides.steps import predict_block
 
 PREDICTION = PredictionConfig(samples=2, precision="float32", device="cpu")
 
@@ -316,3 +318,40 @@ def test_intensities_are_ranked_as_of_an_image_in_memory(
         assert found == pytest.approx(of_images.intensity_range(channel), abs=1e-6)
     scaled = of_images.scale(image.channels, ranges)
     np.testing.assert_allclose(scaled, normalize(image), rtol=1e-5)
+
+
+def test_blocks_are_predicted_outwards_from_what_is_looked_at(folder: Path) -> None:
+    job = job_of(folder, "outwards")
+    seen: list[np.ndarray] = []
+
+    class Watched(Engine):
+        def run(self, step: Any, arguments: Any, report: Any) -> None:
+            if step is predict_block:
+                for one in arguments:
+                    step(*one)
+                    seen.append(blocks_done(job))
+            elif seen:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(job, folder / "outwards.ome.zarr", Watched(), bool, first=(150, 140))
+    assert seen[0].shape == (4, 5)
+    assert [int(done.sum()) for done in seen] == list(range(1, 21))
+    assert seen[0][2, 2], "the block that the place lies in"
+    assert seen[8][1:4, 1:4].all()
+
+
+def test_steps_begin_in_the_order_that_is_asked_for() -> None:
+    begun: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+        Engine(pool=pool).run(begun.append, [(i,) for i in range(40)], bool)
+    assert begun == list(range(40))
+
+
+def test_a_run_rests_where_that_is_wanted(folder: Path) -> None:
+    calls: list[int] = []
+    with engine(rest=lambda: calls.append(1)) as found:
+        go(job_of(folder, "rests"), folder, "rests", found)
+    # 20 blocks: before each in each of several stages, and at each tile.
+    assert len(calls) > 100
+    assert (folder / "rests.ome.zarr").is_dir()

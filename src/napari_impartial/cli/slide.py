@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io import limits
 
 from .inputs import Reading
 from .options import number
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from napari_impartial.slides.engine import Engine
     from napari_impartial.slides.source import Source
 
-LARGE_PX = 1 << 26
-"""Images with larger planes are predicted block by block unless told otherwise."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for large images and for many."""
@@ -34,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="tiff: the five files; the image has to fit into memory. zarr: NAME.ome.zarr with "
         "probability, uncertainty and the cells as labels, beside the last two files, block by "
-        f"block in a bounded memory. auto: zarr above {LARGE_PX >> 20} megapixels a plane "
+        f"block in a bounded memory. auto: zarr above {limits.LARGE_PX >> 20} megapixels a plane "
         "(default auto).",
     )
     group.add_argument(
@@ -75,7 +73,7 @@ def is_large(paths: Sequence[Path], reading: Reading) -> bool:
     """Tell whether an image's planes are too large to be predicted in one piece."""
     from napari_impartial.io.lazy_files import plane_pixels
 
-    return plane_pixels(paths[0], reading.level) > LARGE_PX
+    return plane_pixels(paths[0], reading.level) > limits.LARGE_PX
 
 
 def result_paths(name: str, out: Path) -> dict[str, Path]:
@@ -125,43 +123,34 @@ class Slides:
         ImPartialError
             If it cannot be read, does not fit the model, or the results cannot be written.
         """
-        from napari_impartial.io.ome_zarr import state_of
         from napari_impartial.slides.engine import engine
-        from napari_impartial.slides.job import Job, usual_block
+        from napari_impartial.slides.job import make_job
         from napari_impartial.slides.run import run
         from napari_impartial.slides.source import open_source
 
         args, card, reading = self._args, self._card, Reading.of(self._args)
         source = open_source(paths, reading.axes, reading.level)
         places = self._places(source.channel_names, name, reading)
-        prediction, instances, suggestions = self._settings
         link = (args.link or "").upper()
         if link:
             check_link(link, source.stack_axes, paths[0])
         result = result_paths(name, args.out)["store"]
-        grid = 4 << card.model.depth
-        block = args.block_px or usual_block(len(places))
         if drawn is not None:
             self._check(drawn, source, paths[0])
-        job = Job(
-            tuple(str(path.resolve()) for path in paths),
-            tuple(figure for path in paths for figure in state_of(path)),
+        job = make_job(
+            source,
+            paths,
             reading.axes,
             reading.level,
-            tuple(places),
-            card.channel_names,
-            str(args.model.resolve()),
-            state_of(args.model),
-            card.class_names[1:],
-            prediction,
-            instances,
-            suggestions,
-            "" if drawn is None else str(drawn.resolve()),
-            -(-block // grid) * grid,
+            places,
+            args.model,
+            card,
+            self._settings,
+            result,
+            drawn,
+            args.block_px or 0,
             args.zarr_version,
-            str(result.resolve().with_name(f".{result.name}.part")),
             link,
-            card.scaled_over == "volume",
         )
         if self._engine is None:
             self._engine = self._stack.enter_context(engine(args.workers, args.scheduler))

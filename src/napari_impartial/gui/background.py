@@ -14,7 +14,7 @@ from superqt.utils import create_worker
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import Commands, TrainingProcess
-from napari_impartial.worker.messages import Failed, Predicting, Progressed
+from napari_impartial.worker.messages import Failed, News, Predicting
 
 _Reply = TypeVar("_Reply")
 
@@ -42,7 +42,8 @@ class Job(QObject):
     Signals
     -------
     progressed
-        :class:`TrainingProgress` or the share of a prediction that is done.
+        :class:`TrainingProgress`, :class:`SlideProgress`, or the share of a prediction that is
+        done.
     ended
         The last word (:data:`messages.Final`); comes once, whatever happens.
     """
@@ -81,14 +82,14 @@ class Job(QObject):
         """Say what the cancel button in the activity dock does."""
         self._on_cancel = act
 
-    def _news(self, reply: Progressed | Predicting | None) -> None:
+    def _news(self, reply: News | None) -> None:
         if self._bar is not None and self._bar.is_canceled and self._on_cancel is not None:
             act, self._on_cancel = self._on_cancel, None
             act()
         if reply is None or self._over:
             return
-        news: Any = reply.progress if isinstance(reply, Progressed) else reply.fraction
-        fraction = news.fraction if isinstance(reply, Progressed) else news
+        news: Any = reply.fraction if isinstance(reply, Predicting) else reply.progress
+        fraction = reply.fraction if isinstance(reply, Predicting) else reply.progress.fraction
         self.progressed.emit(news)
         # Each update makes napari run its event loop, painting included: only where one
         # would see a difference. Later news and the end may come inside it, so nothing is

@@ -17,14 +17,17 @@ from napari_impartial.core.words import count
 from napari_impartial.session.rounds import Round
 from napari_impartial.session.session import Activity
 from napari_impartial.session.status_text import no_suggestions, stale_results, status
+from napari_impartial.session.suggested_places import Place
 from napari_impartial.worker.client import TrainingProcess
 
 from .background import supervise
 from .bar import Bar
 from .garbage import RestingCollector
 from .image.colour_picture import show_as_colour
+from .image.fields import FieldControl
 from .image.image_list import ImageRow, ImagesPanel
 from .image.image_panel import ImagePanel
+from .image.slide_row import SlideRow
 from .key_actions import KeyActions
 from .keybindings import BoundKeys, key_of
 from .layers import Role, Source
@@ -40,6 +43,7 @@ from .result.batch_panel import BatchChoice, BatchPanel
 from .result.export import ExportControl
 from .result.prediction import ResultControl
 from .result.result_panel import ResultPanel
+from .result.slide import SlideControl
 from .result.verdict import VerdictControl
 from .review.spot_check import SpotCheckControl
 from .review.spot_check_panel import SpotCheckPanel
@@ -86,12 +90,14 @@ class ImPartialWidget(QWidget):
         self.results = ResultControl(self.workspace, self.process, self)
         self.verdict = VerdictControl(self.workspace, self)
         self.batch = BatchControl(self.workspace, self.process, self.results.review, self)
+        self.slides = SlideControl(self.workspace, self)
         self.exports = ExportControl(self.workspace, self.process, self.results.review, self)
         self.store = SessionStore(self.workspace, self.results, self.process.new_model_path, self)
         self.models = ModelControl(
             self.workspace, self.process, self.results, self.training, self.store
         )
         self._make_panels()
+        self.fields = FieldControl(self.workspace, self.slide_row, self)
         self.keys = KeyActions(
             self.workspace,
             self.image_panel,
@@ -120,6 +126,7 @@ class ImPartialWidget(QWidget):
 
     def _make_panels(self) -> None:
         self.image_panel = ImagePanel(self._viewer)
+        self.slide_row = SlideRow()
         self.images_panel = ImagesPanel()
         self.scribble_panel = ScribblePanel()
         self.train_panel = TrainPanel()
@@ -143,7 +150,7 @@ class ImPartialWidget(QWidget):
         self.status = self.bar.status
         self._marks = ObjectMarks(self._viewer)
         self.steps = {
-            "image": Step("1  Image", stacked(self.image_panel, self.images_panel)),
+            "image": Step("1  Image", stacked(self.image_panel, self.slide_row, self.images_panel)),
             "scribble": Step("2  Scribble", self.scribble_panel),
             "train": Step("3  Train", self.train_panel, self.train_panel.needs),
             "result": Step("4  Result", stacked(self.batch_panel, self.result_panel)),
@@ -204,6 +211,7 @@ class ImPartialWidget(QWidget):
         workspace.plane_changed.connect(self._marks.clear)
         self.batch_panel.predict_wanted.connect(self._predict_batch)
         self.batch_panel.cancel_wanted.connect(self.batch.cancel)
+        self.batch_panel.cancel_wanted.connect(self.slides.stop)
         self.result_panel.review.export.wanted.connect(self._export)
         self.model_row.save_wanted.connect(self.models.save)
         self.model_row.load_wanted.connect(self.models.load)
@@ -252,6 +260,12 @@ class ImPartialWidget(QWidget):
         self.batch.progressed.connect(self._on_batch_progress)
         self.batch.ended.connect(self.batch_panel.end)
         self.batch.ended.connect(lambda _: results.show_all())
+        self.slides.progressed.connect(self.batch_panel.show_progress)
+        self.slides.ended.connect(self.batch_panel.end)
+        self.slides.shown.connect(results.suggestions.refresh)
+        results.suggestions.field_wanted.connect(self._on_slide_place)
+        self.fields.taken.connect(self._on_field)
+        self.fields.changed.connect(self._update)
         self.exports.changed.connect(self._update)
         self.workspace.plane_changed.connect(self.image_panel.look_at_plane)
 
@@ -274,6 +288,8 @@ class ImPartialWidget(QWidget):
             "steps", lambda: {n: step.is_open() for n, step in self.steps.items()}, self._open_steps
         )
         store.keep_part("looks", looks.save, looks.restore)
+        store.keep_part("levels", self.fields.save, self.fields.restore)
+        store.keep_part("slides", self.slides.save, self.slides.restore)
         store.keep_part("spot_check", self.spot_check.save, self.spot_check.restore)
         self.spot_check.changed.connect(store.note_change)
         panel.offer_folder(store.folder.parent)
@@ -298,6 +314,7 @@ class ImPartialWidget(QWidget):
         active.connect(self._on_active_layer)
         hand = self._hand = Hand(self._viewer, self)
         hand.moving_changed.connect(self.training.give_way)
+        hand.moving_changed.connect(self.slides.give_way)
         hand.busy_changed.connect(self.training.note_busy)
         self.result_panel.valueChanged.connect(hand.note)
         collector = RestingCollector()
@@ -314,6 +331,7 @@ class ImPartialWidget(QWidget):
                 collector.let_go,
                 self.refinement.let_go,
                 self.spot_check.let_go,
+                self.slides.close,
                 self.live.let_go,
                 partial(active.disconnect, self._on_active_layer),
                 self._bound_keys.let_go,
@@ -352,7 +370,10 @@ class ImPartialWidget(QWidget):
 
     def _predict_batch(self, choice: BatchChoice) -> None:
         key = self.session.current
-        if choice.all_images or key is None:
+        slide = self.fields.slide()
+        if choice.slide and slide is not None:
+            self.slides.predict(slide, self.fields.level(slide))
+        elif choice.all_images or key is None:
             self.batch.start(self.batch.all_planes())
         else:
             self.batch.start([(key, plane) for plane in choice.planes()])
@@ -365,6 +386,20 @@ class ImPartialWidget(QWidget):
         # The rows of the table are the panel's to know, and written by Refinement.
         if kind != "table":
             self.exports.export(kind, path)
+
+    def _on_field(self, source: Source) -> None:
+        """Bring a field of a slide to the front, which may be a layer of this moment."""
+        self.image_panel.refresh()
+        self.image_panel.setValue(source)
+
+    def _on_slide_place(self, place: Place) -> None:
+        y0, x0, y1, x1 = place.suggestion.box
+        self.fields.take_at(
+            (y0, x0, y1, x1),
+            partial(self.results.suggestions.arrive, place),
+            again=False,
+            slide=self.workspace.sources[place.key],
+        )
 
     def _bring_to_front(self, key: int) -> None:
         self.image_panel.setValue(self.workspace.sources[key])
@@ -504,12 +539,18 @@ class ImPartialWidget(QWidget):
             self.live.on,
         )
         steps["train"].set_hint(training_needs or session.left_out())
+        self.fields.show()
         self.batch_panel.set_state(
-            len(session.images),
-            () if source is None else source.stack,
+            sum(not one.is_slide for one in session.images.values()),
+            () if source is None or source.is_slide else source.stack,
             session.card is not None and not session.busy,
-            self.batch.running,
+            self.batch.running or self.slides.running,
+            self.fields.slide() is not None,
         )
+        if source is not None and source.is_slide and not self.slides.running:
+            where = self.slides.where(source)
+            if where:
+                self.batch_panel.say(where)
         stacked_image = source is not None and bool(source.stack)
         self.result_panel.set_ready(
             not prediction_needs and not session.busy,

@@ -101,6 +101,7 @@ class KeyActions:
         if source is None:
             return
         layers = [self._workspace.results.find(source, role) for role in _RESULTS]
+        layers.append(self._workspace.slides.find(source))
         there = [layer for layer in layers if layer is not None]
         seen = [layer for layer in there if layer.visible]
         if seen:
@@ -181,7 +182,7 @@ class KeyActions:
         self._images.pick_selected()
         layer = self._scribbles()
         if layer is None and label and self._workspace.source is not None:
-            self._workspace.new_scribbles()
+            self._workspace.new_scribbles(label)
             layer = self._scribbles()
         if layer is not None:
             self._workspace.scribbles.activate(layer, label or None)

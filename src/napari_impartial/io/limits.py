@@ -1,4 +1,4 @@
-"""Limits on what files may claim, and a test for plain files."""
+"""Limits on what files may claim and on what is worked on whole, and a test for plain files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from napari_impartial.core.errors import ImPartialError
 ALWAYS_ALLOWED = 256 * 2**20
 #: Beyond these, so many for each byte that it holds: deflate packs 1032 into one at best.
 MOST_FOR_A_BYTE = 1100
+
+#: Images with larger planes are predicted block by block, and worked on field by field.
+LARGE_PX = 1 << 26
 
 _BIG_TIFF = 43
 

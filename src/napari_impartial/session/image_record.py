@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_impartial.core.review.round_changes import UNKNOWN
 
 from .plane import Plane, PlaneIndex
 
@@ -26,12 +29,46 @@ class Tally:
     objects: int | None
 
 
+@dataclass(frozen=True)
+class SlideResult:
+    """Results of a slide, which are on disk.
+
+    Attributes
+    ----------
+    store, table, places : Path
+        The OME-Zarr store, the measurements and the suggestions.
+    level : int
+        Resolution that was predicted, 0 the finest.
+    n_objects : int
+    classes : dict of str to int
+        Objects of each kind.
+    predicted_by : int
+        Number of the round, or `LOADED` and its like, as of a plane.
+    """
+
+    store: Path
+    table: Path
+    places: Path
+    level: int
+    n_objects: int
+    classes: dict[str, int] = field(default_factory=dict)
+    predicted_by: int = UNKNOWN
+
+    def words(self) -> str:
+        """Count the objects, and where there are kinds, each of these."""
+        told = f"{self.n_objects:,} object{'' if self.n_objects == 1 else 's'}"
+        if len(self.classes) < 2:
+            return told
+        return f"{told} ({', '.join(f'{name} {n:,}' for name, n in self.classes.items())})"
+
+
 @dataclass
 class ImageRecord:
     """One image of the session, by the key that its owner gave it.
 
     `asleep` are planes as they were before the image's pixels became of another size
-    (:mod:`.misfits`).
+    (:mod:`.misfits`). `is_slide` says that it is too large to be worked on whole, and `on_disk`
+    what there is of it then.
     """
 
     key: int
@@ -40,6 +77,8 @@ class ImageRecord:
     planes: dict[PlaneIndex, Plane] = field(default_factory=dict)
     asleep: dict[PlaneIndex, Plane] = field(default_factory=dict)
     reviewed: bool = False
+    is_slide: bool = False
+    on_disk: SlideResult | None = None
 
     @property
     def n_channels(self) -> int:
@@ -66,6 +105,7 @@ class ImageRecord:
         """Strokes, annotated cells and objects of all planes; what did not change is known."""
         painted = [p.scribbles for p in self.planes.values() if p.scribbles is not None]
         counts = [p.n_objects for p in self.planes.values() if p.instances is not None]
+        counts += [] if self.on_disk is None else [self.on_disk.n_objects]
         return Tally(
             sum(sum(scribbles.strokes().values()) for scribbles in painted),
             sum(sum(scribbles.cells().values()) for scribbles in painted),

@@ -19,7 +19,7 @@ from napari_impartial.core.data.scribbles import Scribbles, check_trainable
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.prediction.result import Prediction
-from napari_impartial.core.review.round_changes import makers
+from napari_impartial.core.review.round_changes import UNKNOWN, makers
 
 from .class_names import ClassNames
 from .image_record import ImageRecord
@@ -109,6 +109,11 @@ class Session:
             words.append("scribbled" if n == 1 else f"{n} planes scribbled")
         predicted = [plane for plane in record.planes.values() if plane.prediction is not None]
         stale = [plane.predicted_by for plane in predicted if self.rounds.is_stale(plane)]
+        if record.on_disk is not None:
+            by = record.on_disk.predicted_by
+            words.append(f"predicted by {makers([by])}" if self.is_old(by) else "predicted")
+        elif record.is_slide:
+            words.append("slide")
         if stale:
             part = "" if len(stale) == len(predicted) else "partly "
             words.append(f"{part}predicted by {makers(stale)}")
@@ -117,6 +122,11 @@ class Session:
         if record.is_reviewed:
             words.append("reviewed")
         return ", ".join(words) or "new"
+
+    def is_old(self, predicted_by: int) -> bool:
+        """Return whether a slide's results are known to be of another than the present model."""
+        now = self.rounds.model_number
+        return UNKNOWN not in (predicted_by, now) and predicted_by != now
 
     @property
     def record(self) -> ImageRecord | None:
@@ -129,20 +139,26 @@ class Session:
         return None if self.record is None else self.record.plane(self.plane_index)
 
     def choose(
-        self, key: int | None, name: str = "", channel_names: Sequence[str] = ("channel 1",)
+        self,
+        key: int | None,
+        name: str = "",
+        channel_names: Sequence[str] = ("channel 1",),
+        is_slide: bool = False,
     ) -> None:
         """Put an image in front of the user."""
         self.current = key
         if key is not None:
-            self.add(key, name, channel_names)
+            self.add(key, name, channel_names, is_slide)
         else:
             self.changed.emit()
 
-    def add(self, key: int, name: str, channel_names: Sequence[str]) -> None:
-        """Make an image part of the session, or note its new name and channels."""
+    def add(
+        self, key: int, name: str, channel_names: Sequence[str], is_slide: bool = False
+    ) -> None:
+        """Make an image part of the session, or note its new name and channels, and its size."""
         names = tuple(channel_names)
         record = self.images.setdefault(key, ImageRecord(key, name, names))
-        record.name, record.channel_names = name, names
+        record.name, record.channel_names, record.is_slide = name, names, is_slide
         self.changed.emit()
 
     def forget_copies(self, key: int) -> None:
@@ -240,7 +256,9 @@ class Session:
 
         It does where that has the channels of the image in front, and all classes that are painted.
         """
-        if self.card is None or self.missing_for_prediction():
+        if self.card is None or self.record is None:
+            return False
+        if _mismatch(self.record, self.card.channel_names, "the model was trained on"):
             return False
         painted = [
             label
@@ -268,6 +286,20 @@ class Session:
             return "Choose an image first."
         if self.card is None:
             return "Train a model or load one first."
+        if record.is_slide:
+            return (
+                f"'{record.name}' is a slide: take a field of it in step 1, or predict all of it "
+                "in step 4."
+            )
+        return _mismatch(record, self.card.channel_names, "the model was trained on")
+
+    def missing_for_slide(self, key: int) -> str:
+        """Say what predicting all of a slide still needs, in one sentence; empty if nothing."""
+        record = self.images.get(key)
+        if record is None:
+            return "Choose an image first."
+        if self.card is None:
+            return "Train a model on fields of the slide, or load one first."
         return _mismatch(record, self.card.channel_names, "the model was trained on")
 
     def set_reviewed(self, reviewed: bool) -> None:

@@ -16,6 +16,8 @@ _BUSY = {
     Activity.PREDICTING: "Predicting...",
 }
 
+_ON_SLIDE = "On a slide, the brush takes a field of what is in view, to paint on."
+
 
 def status(
     session: Session,
@@ -58,10 +60,16 @@ def status(
         return "Live: paint, and the outlines follow. Train finishes; Live again ends it."
     if session.busy:
         return _BUSY[session.activity].format(left=left)
+    slide = session.record is not None and session.record.is_slide
     if missing := session.missing_for_training():
-        return missing
+        return f"{missing} {_ON_SLIDE}" if slide and session.record else missing
     if session.card is None:
         return "Press Train."
+    if slide and session.record is not None:
+        on_disk, name = session.record.on_disk, session.record.name
+        if on_disk is None:
+            return f"{_ON_SLIDE} Predict all, in step 4, does the whole of '{name}'."
+        return "Ready. Next place takes a field where the model is unsure; paint there, and Train."
     if missing := session.missing_for_prediction():
         record = session.record
         if record is not None and record.annotated:

@@ -6,6 +6,8 @@ Dask schedules in each case.
 from __future__ import annotations
 
 import os
+import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +24,16 @@ MOST_THREADS = 8
 """Each thread has a block in memory."""
 
 
+_here = threading.local()
+
+
+def rest() -> None:
+    """Rest where whoever started this thread's work wants that; to be called now and then."""
+    act: Callable[[], None] | None = getattr(_here, "rest", None)
+    if act is not None:
+        act()
+
+
 class Engine:
     """Runs a step on many blocks.
 
@@ -31,15 +43,22 @@ class Engine:
         Of a cluster.
     pool : ThreadPoolExecutor, optional
         Threads of this process, which do the work where there is no cluster.
+    rest : callable, optional
+        Called on these threads several times a block; may take its time.
     """
 
-    def __init__(self, client: Any = None, pool: ThreadPoolExecutor | None = None) -> None:
-        self._client, self._pool = client, pool
+    def __init__(
+        self,
+        client: Any = None,
+        pool: ThreadPoolExecutor | None = None,
+        rest: Callable[[], None] | None = None,
+    ) -> None:
+        self._client, self._pool, self._rest = client, pool, rest
 
     def run(
         self, step: Callable[..., None], arguments: Sequence[tuple[Any, ...]], report: Report
     ) -> None:
-        """Do a step with each of the arguments, in any order.
+        """Do a step with each of the arguments, begun in this order.
 
         Parameters
         ----------
@@ -75,7 +94,11 @@ class Engine:
                 done += 1
                 report(done / len(arguments))
 
-        tasks = [dask.delayed(_alone, pure=False)(step, some) for some in arguments]
+        # Dask begins tasks in an order of its own: each takes what is next when it begins.
+        waiting: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        for some in arguments:
+            waiting.put(some)
+        tasks = [dask.delayed(_next, pure=False)(step, waiting, self._rest) for _ in arguments]
         with Count():
             dask.compute(*tasks, scheduler="threads", pool=self._pool)
 
@@ -98,6 +121,17 @@ class Engine:
             self._client.cancel(futures)
 
 
+def _next(
+    step: Callable[..., None],
+    waiting: queue.SimpleQueue[tuple[Any, ...]],
+    act: Callable[[], None] | None,
+) -> None:
+    """Do a step with what comes next."""
+    _here.rest = act
+    rest()
+    _alone(step, waiting.get_nowait())
+
+
 def _alone(step: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Do a step on one core: there are as many at once as there are cores."""
     import torch
@@ -108,7 +142,9 @@ def _alone(step: Callable[..., None], arguments: tuple[Any, ...]) -> None:
 
 
 @contextmanager
-def engine(workers: int = 0, scheduler: str = "") -> Iterator[Engine]:
+def engine(
+    workers: int = 0, scheduler: str = "", rest: Callable[[], None] | None = None
+) -> Iterator[Engine]:
     """Start what does the work, and end it afterwards.
 
     Parameters
@@ -117,6 +153,8 @@ def engine(workers: int = 0, scheduler: str = "") -> Iterator[Engine]:
         Processes to start on this machine; 0 works in this process, a thread a core.
     scheduler : str
         Address of a Dask scheduler that runs already, such as ``tcp://10.0.0.1:8786``.
+    rest : callable, optional
+        As of :class:`Engine`, for threads of this process.
 
     Raises
     ------
@@ -131,7 +169,7 @@ def engine(workers: int = 0, scheduler: str = "") -> Iterator[Engine]:
         before = _torch_threads()
         try:
             with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
-                yield Engine(pool=pool)
+                yield Engine(pool=pool, rest=rest)
         finally:
             _torch_threads(before)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
 from napari_impartial.core.instances.seams import Blocks
-from napari_impartial.io.ome_zarr import INSTANCES, UNCERTAINTY
-from napari_impartial.io.ome_zarr_writer import CHUNK_PX, Layout
+from napari_impartial.core.network.model_card import ModelCard
+from napari_impartial.io.ome_zarr import INSTANCES, UNCERTAINTY, state_of
+from napari_impartial.io.ome_zarr_writer import CHUNK_PX, VERSIONS, Layout
 
 from .source import Source, open_source
 
@@ -123,6 +124,70 @@ def _job(text: str) -> Job:
     values.setdefault("layout", 1)
     plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     return Job(**plain)
+
+
+def make_job(
+    source: Source,
+    paths: Sequence[Path],
+    axes: str | None,
+    level: int,
+    channels: Sequence[int],
+    model: Path,
+    card: ModelCard,
+    settings: tuple[PredictionConfig, InstanceConfig, SuggestionConfig],
+    result: Path,
+    drawn: Path | None = None,
+    block_px: int = 0,
+    version: str = VERSIONS[-1],
+    link: str = "",
+) -> Job:
+    """Describe the run that predicts an image.
+
+    Parameters
+    ----------
+    source, paths, axes, level
+        The image as it was opened (:func:`.source.open_source`), and how.
+    channels : sequence of int
+        Which of its channels are the model's, in the model's order.
+    model, card
+        The model's file and what it says.
+    settings : (PredictionConfig, InstanceConfig, SuggestionConfig)
+    result : Path
+        Where the store is to be put.
+    drawn : Path, optional
+        Labels that suggestions keep clear of.
+    block_px : int
+        Side of the blocks, rounded up to what the network asks for; 0 for the usual one.
+    version : str
+        Of OME-Zarr.
+    link : str
+        See :class:`Job`.
+    """
+    grid = 4 << card.model.depth
+    block = block_px or usual_block(len(channels))
+    return Job(
+        tuple(str(path.resolve()) for path in paths),
+        tuple(figure for path in paths for figure in state_of(path)),
+        axes,
+        level,
+        tuple(channels),
+        card.channel_names,
+        str(model.resolve()),
+        state_of(model),
+        card.class_names[1:],
+        *settings,
+        "" if drawn is None else str(drawn.resolve()),
+        -(-block // grid) * grid,
+        version,
+        str(part_of(result)),
+        link,
+        card.scaled_over == "volume",
+    )
+
+
+def part_of(result: Path) -> Path:
+    """Return where a store lies while it is being written."""
+    return result.resolve().with_name(f".{result.name}.part")
 
 
 @lru_cache(maxsize=4)

@@ -100,6 +100,7 @@ def run(
     engine: Engine,
     report: Callable[[float], None],
     resume: bool = False,
+    first: tuple[float, float] | None = None,
 ) -> Outcome:
     """Predict an image into a store.
 
@@ -113,6 +114,8 @@ def run(
         Gets the share done, 0 to 1.
     resume : bool
         Refuse to begin anew where a run with other settings was interrupted.
+    first : (float, float), optional
+        Row and column that blocks are predicted from outwards.
 
     Raises
     ------
@@ -126,7 +129,7 @@ def run(
         )
     with _only_one(Path(job.store)):
         try:
-            return _run(job, result, engine, report, resume)
+            return _run(job, result, engine, report, resume, first)
         except OSError as error:
             if error.errno is None:  # of a connection, say
                 raise
@@ -137,7 +140,12 @@ def run(
 
 
 def _run(
-    job: Job, result: Path, engine: Engine, report: Callable[[float], None], resume: bool
+    job: Job,
+    result: Path,
+    engine: Engine,
+    report: Callable[[float], None],
+    resume: bool,
+    first: tuple[float, float] | None,
 ) -> Outcome:
     store = Path(job.store)
     _prepare(job, resume)
@@ -155,7 +163,7 @@ def _run(
         predict_block,
         [
             (text, plane, block)
-            for plane, block in everything
+            for plane, block in _outwards(job, everything, first)
             if not place(job, "predicted", plane, block, "json").exists()
         ],
         stage.of("predict"),
@@ -218,6 +226,34 @@ def _run(
     put_in_place(store, result)
     shutil.rmtree(aside, ignore_errors=True)
     return Outcome(result, table, places, count, area, classes, n_places, n_clipped, tracks)
+
+
+def blocks_done(job: Job) -> NDArray[np.bool_]:
+    """Return which blocks are predicted, (rows, columns) of blocks, in all planes."""
+    blocks = blocks_of(job)
+    n_planes = source_of(job).n_planes
+    done = np.zeros((n_planes, len(blocks)), bool)
+    for file in (job.folder / "predicted").glob("*-*.json"):
+        plane, _, block = file.stem.partition("-")
+        if plane.isdecimal() and block.isdecimal():
+            done[int(plane), int(block)] = True
+    return np.asarray(done.all(axis=0).reshape(blocks.counts))
+
+
+def _outwards(
+    job: Job, everything: list[tuple[int, int]], first: tuple[float, float] | None
+) -> list[tuple[int, int]]:
+    """Order blocks by how far they are from a place."""
+    if first is None:
+        return everything
+    blocks, (y, x) = blocks_of(job), first
+
+    def distance(one: tuple[int, int]) -> float:
+        rows, cols = blocks.core(one[1])
+        away = (rows.start + rows.stop) / 2 - y, (cols.start + cols.stop) / 2 - x
+        return away[0] ** 2 + away[1] ** 2
+
+    return sorted(everything, key=distance)
 
 
 class _Stages:

@@ -23,6 +23,7 @@ from napari_impartial.core.data.image import (
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io.lazy import LazyImage
 from napari_impartial.io.lazy_files import open_lazy
+from napari_impartial.io.ome_zarr import images_in, is_zarr
 
 Area = tuple[slice, slice]
 """Rows and columns."""
@@ -90,6 +91,25 @@ class Source:
             channel_names=tuple(kept),
             _of_volumes={},
         )
+
+    def positions(self, channels: Sequence[int | str]) -> list[int]:
+        """Return where channels stand that are given by position or by name.
+
+        Raises
+        ------
+        ImPartialError
+            If one is not there.
+        """
+        names = self.channel_names
+        # The only channel is what is meant, whatever a layer of it is called.
+        alone = len(names) == len(channels) == 1
+        found = [0 if alone else names.index(c) if c in names else c for c in channels]
+        for one in found:
+            if not isinstance(one, int) or not 0 <= one < len(names):
+                raise ImPartialError(
+                    f"{self.parts[0].path} has no channel {one!r}; it has {', '.join(names)}."
+                )
+        return [int(one) for one in found]
 
     def read(self, plane: int, area: Area, channels: Sequence[int] | None = None) -> NDArray[Any]:
         """Read raw intensities (C, Y, X) of an area of a plane, in the files' own type."""
@@ -256,6 +276,34 @@ def open_source(paths: Sequence[Path], axes: str | None = None, level: int = 0) 
             names, picks = names[:-1], picks[:-1]
     shape, stack_axes, stack_shape = _stack(parts[0], letters)
     return Source(parts, letters, _distinct(names), tuple(picks), shape, stack_axes, stack_shape)
+
+
+def open_of_shape(
+    paths: Sequence[Path], level: int, shape: tuple[int, int]
+) -> tuple[list[Path], Source]:
+    """Open the image of so many rows and columns, of a store that may have several.
+
+    Returns
+    -------
+    (list of Path, Source)
+        Its own files, and the image.
+
+    Raises
+    ------
+    ImPartialError
+        If there is none, or it cannot be read.
+    """
+    choice = [list(paths)]
+    if len(paths) == 1 and is_zarr(paths[0]):
+        choice = [[one] for one in images_in(paths[0])]
+    for some in choice:
+        source = open_source(some, None, level)
+        if source.shape == shape:
+            return some, source
+    raise ImPartialError(
+        f"{paths[0]} has no image of {shape[0]} x {shape[1]} pixels at level {level}, as the layer "
+        "has; open the file again."
+    )
 
 
 def _letters(part: LazyImage, axes: str | None) -> str:

@@ -33,6 +33,7 @@ from napari_impartial.io.lazy_files import open_lazy
 from napari_impartial.io.ome_zarr import is_zarr
 from napari_impartial.io.ome_zarr_writer import shrunk
 
+from .engine import rest
 from .job import (
     Job,
     all_blocks,
@@ -279,11 +280,15 @@ def _predictor(job: Job) -> BlockPredictor:
     """Return this thread's network: passes set its dropout, so that no two can share one."""
     if getattr(_mine, "job", None) != job:
         _mine.predictor = BlockPredictor(
-            load_model(job.model), job.prediction, source_of(job).shape
+            load_model(job.model), job.prediction, source_of(job).shape, _between_tiles
         )
         _mine.job = job
     predictor: BlockPredictor = _mine.predictor
     return predictor
+
+
+def _between_tiles(_: float) -> None:
+    rest()
 
 
 def _channels_first(job: Job) -> bool:

@@ -23,7 +23,7 @@ from napari_impartial.core.atomic_write import WorkFolder
 from napari_impartial.core.torch_env import wait_passively
 
 from . import messages
-from .messages import Failed, Final, Job, Predicting, Progressed, Ready, Request
+from .messages import Failed, Final, Job, News, Ready, Request
 
 POLL_S = 0.05
 Commands = queue.SimpleQueue[Callable[[int], Request]]
@@ -65,7 +65,7 @@ class TrainingProcess:
         self,
         make_job: Callable[[int], Job],
         commands: Commands | None = None,
-    ) -> Generator[Progressed | Predicting | None, None, Final]:
+    ) -> Generator[News | None, None, Final]:
         """Do a job, after those that are under way.
 
         Parameters
@@ -97,7 +97,7 @@ class TrainingProcess:
                 reply = messages.receive(connection)
                 if reply.job != job.job:
                     continue
-                if isinstance(reply, (Progressed, Predicting)):
+                if isinstance(reply, News):
                     yield reply
                     continue
                 # After a fault a new child does better: a graphics card that failed once fails

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from napari_impartial.core.config import ModelConfig, PredictionConfig, TrainingConfig
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_impartial.core.config import (
+    InstanceConfig,
+    ModelConfig,
+    PredictionConfig,
+    SuggestionConfig,
+    TrainingConfig,
+)
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.network.model_card import ModelCard
@@ -51,6 +60,42 @@ class Predict:
     image: Image
     model_path: str
     config: PredictionConfig
+
+
+@dataclass(frozen=True)
+class PredictSlide:
+    """Predict an image in files block by block, into a store.
+
+    Attributes
+    ----------
+    paths : tuple of str
+        Of the image; with an OME-Zarr store, of which the first image of the right size is meant.
+    level : int
+        Resolution, 0 the finest.
+    shape : (int, int)
+        Rows and columns that it has to have.
+    channels : tuple of int or str
+        Positions or names of those that the model takes, in its order.
+    settings
+        How to predict, cut and suggest.
+    result : str
+        Where the store is put; the table and the suggestions lie beside it.
+    first : (float, float)
+        Row and column that blocks are predicted from outwards.
+    block_px : int
+        Side of the blocks; 0 for the usual one.
+    """
+
+    job: int
+    paths: tuple[str, ...]
+    level: int
+    shape: tuple[int, int]
+    channels: tuple[int | str, ...]
+    model_path: str
+    settings: tuple[PredictionConfig, InstanceConfig, SuggestionConfig]
+    result: str
+    first: tuple[float, float]
+    block_px: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,7 +143,7 @@ class Cancel:
     job: int
 
 
-Job = Hello | Train | Predict | Package
+Job = Hello | Train | Predict | PredictSlide | Package
 Request = Job | ToTraining | Pause | GiveWay | Cancel
 
 
@@ -144,6 +189,54 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class SlideProgress:
+    """Progress of a slide.
+
+    Attributes
+    ----------
+    fraction : float
+        Share that is done, 0 to 1.
+    blocks : (rows, columns) bool array
+        Which blocks are predicted.
+    block_px : int
+        Their side.
+    """
+
+    fraction: float
+    blocks: NDArray[np.bool_]
+    block_px: int
+
+
+@dataclass(frozen=True)
+class PredictingSlide:
+    """Progress of the prediction of a slide."""
+
+    job: int
+    progress: SlideProgress
+
+
+@dataclass(frozen=True)
+class SlidePredicted:
+    """A slide that was predicted: where the results lie, and what there is.
+
+    Attributes
+    ----------
+    n_objects, n_clipped : int
+        Objects, and how many of them are too large and were cut.
+    classes : tuple of int
+        How many of each foreground class.
+    """
+
+    job: int
+    store: str
+    table: str
+    places: str
+    n_objects: int
+    classes: tuple[int, ...]
+    n_clipped: int
+
+
+@dataclass(frozen=True)
 class Packaged:
     """The package has been written and checked."""
 
@@ -169,8 +262,9 @@ class Failed:
     details: str = ""
 
 
-Final = Ready | Trained | Predicted | Packaged | Failed
-Reply = Final | Progressed | Predicting
+Final = Ready | Trained | Predicted | SlidePredicted | Packaged | Failed
+News = Progressed | Predicting | PredictingSlide
+Reply = Final | News
 
 
 def send(connection: Connection, message: Request | Reply) -> None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 import traceback
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_impartial.core.errors import ImPartialError
@@ -57,6 +59,8 @@ class Server:
                 return self._train(job)
             case messages.Predict():
                 return self._predict(job)
+            case messages.PredictSlide():
+                return self._predict_slide(job)
             case messages.Package():
                 return self._package(job)
 
@@ -117,6 +121,56 @@ class Server:
 
         prediction = predict(job.image, self._load(job.model_path), job.config, report)
         return messages.Predicted(job.job, prediction)
+
+    def _predict_slide(self, job: messages.PredictSlide) -> messages.SlidePredicted:
+        from napari_impartial.core.network.model_card import read_card
+        from napari_impartial.slides.engine import engine
+        from napari_impartial.slides.job import make_job
+        from napari_impartial.slides.run import blocks_done, run
+        from napari_impartial.slides.source import open_of_shape
+
+        paths, source = open_of_shape([Path(path) for path in job.paths], job.level, job.shape)
+        described = make_job(
+            source,
+            paths,
+            None,
+            job.level,
+            source.positions(job.channels),
+            Path(job.model_path),
+            read_card(job.model_path),
+            job.settings,
+            Path(job.result),
+            block_px=job.block_px,
+        )
+
+        # Whoever wants it stopped ends this process: what is done is on disk and gone on from.
+        def report(fraction: float) -> None:
+            progress = messages.SlideProgress(fraction, blocks_done(described), described.block_px)
+            self._reply(messages.PredictingSlide(job.job, progress))
+
+        pace = self._inbox.pace
+        pace.rest_share = rest_share(cores(), cores())
+        worked = threading.local()
+
+        def rest() -> None:
+            # Beside a moving hand the window needs the cores; each thread rests by itself.
+            pace.rest(time.monotonic() - getattr(worked, "since", time.monotonic()))
+            worked.since = time.monotonic()
+
+        try:
+            with engine(rest=rest) as workers:
+                done = run(described, Path(job.result), workers, report, first=job.first)
+        finally:
+            pace.give_way(False)
+        return messages.SlidePredicted(
+            job.job,
+            str(done.store),
+            str(done.table),
+            str(done.places),
+            done.n_objects,
+            done.classes,
+            done.n_clipped,
+        )
 
     def _package(self, job: messages.Package) -> messages.Packaged:
         from napari_impartial.io.model_zoo import About, write_zoo_package

@@ -15,6 +15,7 @@ from napari_impartial.core.network.model_file import TrainedModel
 from .predict import (
     SMALLEST_SECOND_OPINION_PX,
     VIEWS,
+    ProgressCallback,
     apply_second_opinion,
     correction,
     halve,
@@ -46,11 +47,18 @@ class BlockPredictor:
     config : PredictionConfig
     shape : (int, int)
         Of the whole picture.
+    progress : callable, optional
+        Called for each tile of a block (:data:`.predict.ProgressCallback`).
     """
 
     def __init__(
-        self, model: TrainedModel, config: PredictionConfig, shape: tuple[int, int]
+        self,
+        model: TrainedModel,
+        config: PredictionConfig,
+        shape: tuple[int, int],
+        progress: ProgressCallback | None = None,
     ) -> None:
+        self._progress = progress
         self._config = replace(
             config,
             second_opinion=config.second_opinion and model.card.second_opinion,
@@ -117,7 +125,8 @@ class BlockPredictor:
             slice(part.start - whole.start, part.stop - whole.start)
             for part, whole in zip(wanted, source, strict=True)
         )
-        return predict_part(self._network, channels, self._config, None, (inside[0], inside[1]))
+        part = inside[0], inside[1]
+        return predict_part(self._network, channels, self._config, self._progress, part)
 
     def _read(self, read: Read, view: int, area: Area) -> npt.NDArray[np.float32]:
         """Read an area of a view, some rows at a time where only their means are kept."""

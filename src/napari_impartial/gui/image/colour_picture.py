@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 
 from napari_impartial.core.data.axes import looks_like_colour
-from napari_impartial.gui.layers.image_source import data_of
+from napari_impartial.gui.layers.image_source import Source, data_of
 
 COLOUR = "colour"
 """Target of the link that offers it."""
@@ -30,6 +30,8 @@ def as_colour(layer: ImageLayer, axes: str, look: bool = False) -> Any | None:
         return None
     if data.shape[first] != 3 or np.dtype(data.dtype) != np.uint8:
         return None
+    if not isinstance(data, np.ndarray) and Source((layer,), axes, (0,)).is_slide:
+        return None  # to look at a few pixels all over it would be to read it whole
     planes = np.moveaxis(data, first, -1)
     if look:
         steps = [max(1, n // _LOOKED_AT_PX) for n in planes.shape[:2]]

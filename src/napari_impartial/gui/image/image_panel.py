@@ -20,8 +20,8 @@ from napari_impartial.gui.layers.image_source import (
     channel_name,
     companions,
     data_of,
+    look_at_channels,
     names_of_channels,
-    read_channels,
     usual_channels,
 )
 from napari_impartial.gui.widgets.text_labels import explained, line, link_colour, tell
@@ -371,4 +371,4 @@ def _is_opened(layer: ImageLayer) -> bool:
 
 
 def _read(layer: ImageLayer, axes: str, channel: int, plane: PlaneIndex) -> Image:
-    return read_channels(layer, axes, plane, range(channel, channel + 1))
+    return look_at_channels(layer, axes, plane, range(channel, channel + 1))

@@ -83,6 +83,13 @@ def extent_in_view(viewer: napari.Viewer, source: Source) -> float:
     return size / _pixel_in_world(viewer, source)
 
 
+def in_middle(viewer: napari.Viewer, source: Source) -> npt.NDArray[np.float64]:
+    """Return the data coordinates, in an image's first layer, of the middle of the view."""
+    point = np.array(viewer.dims.point, dtype=float)
+    point[list(viewer.dims.displayed[-2:])] = camera_of(viewer).center[-2:]
+    return np.asarray(source.primary.world_to_data(point), dtype=float)
+
+
 def is_flat_view(viewer: napari.Viewer, source: Source) -> bool:
     """Return whether rows and columns are shown, and not a view from the side or 3D."""
     axes = source.axes[: source.primary.ndim]
@@ -179,7 +186,9 @@ def on_click(viewer: napari.Viewer, found: Callable[[Labels, int], None]) -> Cal
             return
         for layer in reversed(viewer.layers):
             if isinstance(layer, Labels) and layer.visible:
-                label = layer.get_value(position, world=True)
+                value = layer.get_value(position, world=True)
+                # Of a layer with several resolutions, with the one that is shown.
+                label = value[1] if isinstance(value, tuple) else value
                 if label:
                     found(layer, int(label))
 

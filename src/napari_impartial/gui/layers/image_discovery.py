@@ -30,7 +30,7 @@ def other_images(
     found: list[Source] = []
     for layer in image_layers(viewer):
         if group(layer) not in taken:
-            source = _source(viewer, layer, like)
+            source = source_of(viewer, layer, like)
             found.append(source)
             taken |= groups_of([source])
     return found
@@ -52,7 +52,8 @@ def group(layer: ImageLayer) -> Hashable:
     return id(layer) if origin == (None, None) else (*origin, data_of(layer).shape)
 
 
-def _source(viewer: napari.Viewer, layer: ImageLayer, like: Source | None) -> Source:
+def source_of(viewer: napari.Viewer, layer: ImageLayer, like: Source | None) -> Source:
+    """Return the image that a layer leads, with axes and channels as of one of the same make."""
     axes = axes_of(layer)
     ndim = data_of(layer).ndim
     alike = like is not None and len(like.axes) == ndim and like.primary.rgb == layer.rgb

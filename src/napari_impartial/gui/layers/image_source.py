@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import napari
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 
@@ -21,10 +23,14 @@ from napari_impartial.core.data.image import (
     guess_axes,
 )
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io import limits
 from napari_impartial.session.plane import PlaneIndex
 
 OURS = "napari_impartial"
 """Key in the metadata of the layers that we make."""
+
+# A slide is looked at in so many pixels at most, and where no resolution has as few, in a field.
+_LOOK_PX, _LOOK_SIDE = 1 << 22, 1024
 
 # What napari appends where a layer of that name is there already.
 _COPY = re.compile(r" \[\d+\]$")
@@ -93,10 +99,21 @@ class Source:
         return int(shape[self.axes.index("Y")]), int(shape[self.axes.index("X")])
 
     @property
+    def is_slide(self) -> bool:
+        """Return whether its planes are too large to be worked on whole."""
+        height, width = self.plane_shape
+        return height * width > limits.LARGE_PX
+
+    @property
     def stack_shape(self) -> tuple[int, ...]:
         """Lengths of the T and Z axes; () in 2D."""
         shape = data_of(self.primary).shape
         return tuple(int(shape[i]) for i in self.stack_axes)
+
+    @property
+    def n_planes(self) -> int:
+        """Number of planes of the stack; 1 in 2D."""
+        return math.prod(self.stack_shape)
 
     @property
     def stack_axes(self) -> tuple[int, ...]:
@@ -179,8 +196,12 @@ class Source:
         Raises
         ------
         ImPartialError
-            If the layers do not fit together or hold no numbers.
+            If the layers do not fit together or hold no numbers, or it is a slide.
         """
+        if self.is_slide:
+            raise ImPartialError(
+                f"'{self.name}' is too large to be read whole; take a field of it in step 1."
+            )
         parts = [read_channels(self.primary, self.axes, plane, run) for run in _runs(self.channels)]
         axes = "".join(letter for letter in self.axes if letter != "C")
         parts += [read_channels(layer, axes, plane, range(1)) for layer in self.layers[1:]]
@@ -210,23 +231,78 @@ def read_channels(layer: ImageLayer, axes: str, plane: PlaneIndex, channels: ran
     ImPartialError
         If the axes do not fit the layer, or it holds no numbers.
     """
-    data = data_of(layer)
+    return _as_image(layer, axes, channels, pixels_of(layer, axes, plane, channels))
+
+
+def look_at_channels(layer: ImageLayer, axes: str, plane: PlaneIndex, channels: range) -> Image:
+    """Copy neighbouring channels of one plane; of a slide, as coarse or little as looking needs.
+
+    Raises
+    ------
+    ImPartialError
+        As :func:`read_channels`.
+    """
+    if not Source((layer,), axes, (0,)).is_slide:
+        return read_channels(layer, axes, plane, channels)
+    sizes = [_rows_and_columns(array, axes) for array in levels_of(layer)]
+    level = next((i for i, (h, w) in enumerate(sizes) if h * w <= _LOOK_PX), len(sizes) - 1)
+    middle = tuple(
+        slice(max(n - _LOOK_SIDE, 0) // 2, max(n - _LOOK_SIDE, 0) // 2 + _LOOK_SIDE)
+        for n in sizes[level]
+    )
+    small = math.prod(sizes[level]) <= _LOOK_PX
+    area = (slice(None), slice(None)) if small else (middle[0], middle[1])
+    return _as_image(layer, axes, channels, pixels_of(layer, axes, plane, channels, level, area))
+
+
+def pixels_of(
+    layer: ImageLayer,
+    axes: str,
+    plane: PlaneIndex,
+    channels: range | None = None,
+    level: int = 0,
+    area: tuple[slice, slice] = (slice(None), slice(None)),
+) -> npt.NDArray[Any]:
+    """Copy an area of one plane of a layer as its array has it, without the T and Z axes.
+
+    Parameters
+    ----------
+    layer, axes, plane
+    channels
+        Neighbours; by default all.
+    level
+        Resolution, 0 the finest.
+    area
+        Rows and columns of the level.
+
+    Raises
+    ------
+    ImPartialError
+        If the axes do not fit the layer.
+    """
+    data = levels_of(layer)[level]
     axes = check_axes(axes, data.ndim)
     places = iter(plane)
-    part = slice(channels.start, channels.stop)
-    index = tuple(
-        next(places) if letter in "TZ" else part if letter == "C" else slice(None)
-        for letter in axes
-    )
+    part = slice(None) if channels is None else slice(channels.start, channels.stop)
+    kinds = {"C": part, "Y": area[0], "X": area[1]}
+    index = tuple(next(places) if letter in "TZ" else kinds[letter] for letter in axes)
+    return np.asarray(data[index])
+
+
+def _as_image(layer: ImageLayer, axes: str, channels: range, pixels: npt.NDArray[Any]) -> Image:
     pixel_size, pixel_unit = _pixel(layer, axes)
     return from_array(
-        np.asarray(data[index]),
+        pixels,
         axes="".join(letter for letter in axes if letter not in "TZ"),
         channel_names=[names_of_channels(layer, axes)[i] for i in channels],
         name=str(layer.name),
         pixel_size=pixel_size,
         pixel_unit=pixel_unit,
     )
+
+
+def _rows_and_columns(array: Any, axes: str) -> tuple[int, int]:
+    return int(array.shape[axes.index("Y")]), int(array.shape[axes.index("X")])
 
 
 def _pixel(layer: ImageLayer, axes: str) -> tuple[tuple[float, float], str]:
@@ -241,6 +317,11 @@ def _pixel(layer: ImageLayer, axes: str) -> tuple[tuple[float, float], str]:
 def data_of(layer: ImageLayer) -> Any:
     """Return the layer's array, at full resolution where it has several."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def levels_of(layer: ImageLayer) -> list[Any]:
+    """Return the layer's arrays, the one of full resolution first."""
+    return list(layer.data) if layer.multiscale else [layer.data]
 
 
 def axes_of(layer: ImageLayer) -> str:

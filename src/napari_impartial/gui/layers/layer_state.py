@@ -42,7 +42,7 @@ def describe_image(layer: ImageLayer, version: int, folder: Path, embed: bool) -
         Keep the pixels even if the layer came from a file, as they have changed since.
     """
     data = data_of(layer)
-    path = None if embed else _file_of(layer)
+    path = None if embed else file_of(layer)
     saved = SavedLayer(
         name=str(layer.name),
         data=Kept(data, version) if path is None else None,
@@ -101,7 +101,7 @@ def same_image(layer: ImageLayer, saved: SavedLayer) -> bool:
         return False
     if saved.print is not None:
         return fingerprint(data) == saved.print
-    path = _file_of(layer)
+    path = file_of(layer)
     return path is not None and saved.path == str(path) and layer.name == saved.name
 
 
@@ -159,7 +159,7 @@ def _give_colours(layer: Layer, saved: SavedLayer) -> None:
         layer.colormap = DirectLabelColormap(color_dict={None: "white", 0: "transparent", **known})
 
 
-def _file_of(layer: Layer) -> Path | None:
+def file_of(layer: Layer) -> Path | None:
     """Return the file that a layer was read from, if it is there to be read again."""
     path = layer.source.path
     # napari runs a script that it is told to open.

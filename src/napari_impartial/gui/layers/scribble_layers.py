@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -68,7 +69,9 @@ class ScribbleLayers:
         self._layers: dict[ImageLayer, Labels] = {}
 
     def find(self, source: Source) -> Labels | None:
-        """Return the scribble layer of an image if it is in the viewer."""
+        """Return the scribble layer of an image if it is in the viewer; slides have none."""
+        if source.is_slide:
+            return None
         known = self._layers.get(source.primary)
         if known is not None and known in self._viewer.layers:
             return known
@@ -166,7 +169,13 @@ class ScribbleLayers:
         layer, places = self._pixels(source, plane, rows, columns)
         before = np.asarray(layer.data[places]).copy()
         painted = np.broadcast_to(np.asarray(values, dtype=layer.data.dtype), rows.shape)
-        layer.data_setitem(places, painted)
+        if layer.visible:
+            layer.data_setitem(places, painted)
+            return before
+        # Of a hidden layer napari 0.9 keeps no picture of the plane in view. It takes the pixels and
+        # the step of undo in, and then looks for them in that picture.
+        with contextlib.suppress(IndexError):
+            layer.data_setitem(places, painted)
         return before
 
     def clear(self, source: Source, plane: PlaneIndex) -> None:

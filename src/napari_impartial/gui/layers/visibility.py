@@ -14,6 +14,7 @@ import numpy as np
 from napari.layers import Labels, Layer
 
 from . import Source
+from .fields import belong_together
 
 # Steps of a world coordinate by which neighbours that only touch may seem to overlap.
 _TOUCHING = 1e-6
@@ -77,7 +78,7 @@ class Front:
         return [
             layer
             for other in others
-            if _overlap(chosen.primary, other.primary)
+            if _overlap(chosen.primary, other.primary) and not belong_together(chosen, other)
             for layer in self._layers_of(other)
             if layer not in own
         ]

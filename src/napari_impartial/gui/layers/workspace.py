@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.data.channels import select_channels
 from napari_impartial.core.data.image import Image
-from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.data.scribbles import FOREGROUND, Scribbles
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import notifications
 from napari_impartial.gui.timers import single_shot
@@ -26,11 +26,13 @@ from napari_impartial.session.plane import PlaneIndex, PlaneKey, TrainingItem
 from napari_impartial.session.session import CHANNEL_ADVICE, Session
 
 from . import ResultLayers, Role, ScribbleLayers, Source, image_layers
-from .camera import is_flat_view, same_field, show_whole
+from .camera import extent_in_view, in_middle, is_flat_view, same_field, show_whole
+from .fields import FIELD, belong_together, fields_of
 from .grid import planes_of, put_in_place
 from .image_discovery import count_others, group, groups_of, other_images
 from .lost_channels import lost_channels
 from .scribble_reader import ScribbleReader
+from .slide_layers import SlideLayers
 from .visibility import Front
 
 # All of a scribble layer's data was replaced, maybe for a whole stack.
@@ -57,6 +59,8 @@ class Workspace(QObject):
         A scribble layer that was not known before.
     handed_over
         An image whose first layer was removed, as led by the next one.
+    field_wanted
+        Label of the brush that was taken in hand for a slide, which needs a field to paint on.
     """
 
     layers_changed = Signal()
@@ -66,6 +70,7 @@ class Workspace(QObject):
     about_to_read = Signal()
     scribbles_found = Signal(object)
     handed_over = Signal(object)
+    field_wanted = Signal(int)
 
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -74,6 +79,7 @@ class Workspace(QObject):
         self.scribbles = ScribbleLayers(viewer)
         self.scratch = Scratch()
         self.results = ResultLayers(viewer, self.scratch.large_zeros)
+        self.slides = SlideLayers(viewer)
         self.sources: dict[int, Source] = {}
         self.front = Front(viewer, self._layers_of)
         self._keys = itertools.count()
@@ -141,16 +147,25 @@ class Workspace(QObject):
         self.sources[key] = source
         self.session.plane_index = source.plane_in_view(self.viewer)
         self._settle(key)
-        self.session.choose(key, source.name, source.channel_names)
+        self.session.choose(key, source.name, source.channel_names, source.is_slide)
         if old is not None and old != source:
             self.session.forget_copies(key)
         self.read_scribbles()
         if before != key:
             self.front.bring(source, self._not_in_front())
             last = self.sources.get(-1 if before is None else before)
-            if last is not None and not same_field(last.primary, source.primary):
+            if last is not None and belong_together(last, source) and self._looks_at(source):
+                pass  # from a slide to a field of it, or back: what is looked at stays in view
+            elif last is not None and not same_field(last.primary, source.primary):
                 show_whole(self.viewer, source)
         self.plane_changed.emit()
+
+    def _looks_at(self, source: Source) -> bool:
+        """Return whether the middle of the view lies in an image that is not tiny there."""
+        y, x = (in_middle(self.viewer, source)[source.axes.index(a)] for a in "YX")
+        height, width = source.plane_shape
+        near = extent_in_view(self.viewer, source) <= 2 * min(height, width)
+        return bool(near and 0 <= y <= height and 0 <= x <= width)
 
     def add(self, source: Source) -> int:
         """Make an image part of the session without bringing it to the front."""
@@ -159,7 +174,7 @@ class Workspace(QObject):
             key = next(self._keys)
         self._follow(source)
         self.sources[key] = source
-        self.session.add(key, source.name, source.channel_names)
+        self.session.add(key, source.name, source.channel_names, source.is_slide)
         return key
 
     def add_others(self) -> None:
@@ -202,6 +217,7 @@ class Workspace(QObject):
         for key in list(self.session.images):
             source = self.sources[key]
             self.results.remove_all(source)
+            self.slides.remove(source)
             scribbles = self.scribbles.forget(source)
             for layer in (*source.layers, scribbles):
                 if layer is not None and layer in self.viewer.layers and layer not in keep:
@@ -217,11 +233,22 @@ class Workspace(QObject):
                 return key
         return None
 
-    def new_scribbles(self) -> None:
-        """Give the image in front a scribble layer, and the user the brush."""
+    def new_scribbles(self, label: int = FOREGROUND) -> None:
+        """Give the image in front a scribble layer, and the user the brush.
+
+        A slide gets none, which would be as large as the slide: a field of it is wanted then.
+
+        Parameters
+        ----------
+        label
+            That is to be painted on the field.
+        """
         source = self.source
         if source is None:
             notifications.show_warning("Open an image and choose it first.")
+            return
+        if source.is_slide:
+            self.field_wanted.emit(label)
             return
         layer, how = self.scribbles.make(source)
         self._watch(layer)
@@ -444,6 +471,10 @@ class Workspace(QObject):
             record = self.session.images[key]
             self.results.rename(self.sources[key], record.name)
             self.scribbles.rename(self.sources[key], record.name)
+            self.slides.rename(self.sources[key], record.name)
+            for source, _ in fields_of(record.name, self.sources.values()):
+                for layer in source.layers:
+                    layer.metadata[FIELD]["slide"] = self.sources[key].name
             record.name = self.sources[key].name
         for key, source in self.sources.items():
             if event.source in source.layers and key in self.session.images:
@@ -454,7 +485,7 @@ class Workspace(QObject):
         """Go by the channels' present names, which a model finds them by."""
         if self.session.images[key].channel_names != source.channel_names:
             self.session.forget_copies(key)
-            self.session.add(key, source.name, source.channel_names)
+            self.session.add(key, source.name, source.channel_names, source.is_slide)
 
     def _on_removed(self, event: Any) -> None:
         event.value.events.name.disconnect(self._on_renamed)
@@ -524,7 +555,7 @@ class Workspace(QObject):
         self.results.rename(heir, record.name)
         self.scribbles.rename(heir, record.name)
         self.session.forget_copies(key)
-        self.session.add(key, heir.name, heir.channel_names)
+        self.session.add(key, heir.name, heir.channel_names, heir.is_slide)
         self._left_out += lost_channels(heir, old.layers[:1], self.viewer.layers)
         self._removal_timer.start()
         self.handed_over.emit(heir)
@@ -538,6 +569,7 @@ class Workspace(QObject):
                 del self.sources[key]
                 self.scribbles.forget(source)
                 self.results.remove_all(source)
+                self.slides.remove(source)
         used = {layer for source in self.sources.values() for layer in source.layers}
         for layer in self._followed - used:
             self._unfollow(layer)
@@ -548,7 +580,7 @@ class Workspace(QObject):
         source = self.sources[key].without(lost)
         self.sources[key] = source
         self.session.forget_copies(key)
-        self.session.add(key, source.name, source.channel_names)
+        self.session.add(key, source.name, source.channel_names, source.is_slide)
         self._left_out += lost_channels(source, lost, self.viewer.layers)
         self._removal_timer.start()
 

@@ -12,20 +12,24 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.config import SuggestionConfig, parameters
 from napari_impartial.core.prediction.dismissed import Dismissal, dismiss
-from napari_impartial.core.prediction.suggestions import turn
+from napari_impartial.core.prediction.suggestions import Suggestion, turn
 from napari_impartial.core.review.round_changes import makers
 from napari_impartial.gui.layers import Role, Source
 from napari_impartial.gui.layers.camera import go_to
+from napari_impartial.gui.layers.fields import field_of, fields_of
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.timers import single_shot
+from napari_impartial.session.image_record import ImageRecord
 from napari_impartial.session.plane import Plane, PlaneKey
-from napari_impartial.session.suggested_places import Place, place_question, state_of
+from napari_impartial.session.suggested_places import Place, PlaceState, place_question, state_of
 from napari_impartial.session.undo import Decision, DecisionLog
 
 # As many as anybody goes through before the next training, over all images and planes.
 MOST_PLACES = parameters(SuggestionConfig)["count"].default
 # The canvas is so many cells wide where a place is looked at.
 _CELLS_ACROSS = 12
+# As wide as so many boxes of suggestions where nothing is known of cells.
+_BOXES_ACROSS = 3
 
 
 class SuggestionControl(QObject):
@@ -37,10 +41,13 @@ class SuggestionControl(QObject):
         List of :class:`Place`, the most promising first.
     image_wanted
         Key of an image that should be brought to the front.
+    field_wanted
+        A :class:`Place` in a slide, of which a field should be taken there.
     """
 
     suggested = Signal(object)
     image_wanted = Signal(int)
+    field_wanted = Signal(object)
 
     def __init__(
         self, workspace: Workspace, log: DecisionLog, parent: QObject | None = None
@@ -68,8 +75,8 @@ class SuggestionControl(QObject):
                 key,
                 index,
                 suggestion,
-                state_of(plane, suggestion),
-                makers([plane.predicted_by]) if self._session.rounds.is_stale(plane) else "",
+                self._state(key, plane, suggestion),
+                self._stale(record, plane),
             )
             for key, record in self._session.images.items()
             for index, plane in record.planes.items()
@@ -83,6 +90,28 @@ class SuggestionControl(QObject):
         ]
         self._mark()
         self.suggested.emit(self.places)
+
+    def _state(self, key: int, plane: Plane, suggestion: Suggestion) -> PlaceState:
+        """Return what has become of a suggestion; what is painted on a slide lies on its fields."""
+        state = state_of(plane, suggestion)
+        if not self._session.images[key].is_slide:
+            return state
+        name = self._session.images[key].name
+        for source, field in fields_of(name, self._workspace.known_sources()):
+            field_key = self._workspace.key_of(source.primary)
+            painted = None
+            if field_key is not None:
+                painted = self._session.images[field_key].plane(()).scribbles
+            if painted is not None and painted.labels[field.inside(suggestion.box)].any():
+                return PlaceState.ANNOTATED
+        return state
+
+    def _stale(self, record: ImageRecord, plane: Plane) -> str:
+        """Say what predicted a plane where that is not the present model."""
+        if record.on_disk is not None:
+            old = self._session.is_old(record.on_disk.predicted_by)
+            return makers([record.on_disk.predicted_by]) if old else ""
+        return makers([plane.predicted_by]) if self._session.rounds.is_stale(plane) else ""
 
     @property
     def current(self) -> Place | None:
@@ -128,6 +157,12 @@ class SuggestionControl(QObject):
         source = self._workspace.sources[place.key]
         y0, x0, y1, x1 = place.suggestion.box
         known = self._session.images[place.key].plane(place.plane)
+        if source.is_slide:
+            known.visited.add((place.suggestion.y, place.suggestion.x))
+            self._mark()
+            self._show(source)
+            self.field_wanted.emit(place)
+            return
         side = max(y1 - y0, x1 - x0)
         extent = max(1.25 * side, min(_CELLS_ACROSS * _cell_side(known, side / 4), 6 * side))
         centre = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
@@ -142,10 +177,26 @@ class SuggestionControl(QObject):
         self._show(source)
         self._session.changed.emit()
 
+    def arrive(self, place: Place, source: Source) -> None:
+        """Look at a place of a slide in a field of it, with the brush in the user's hand."""
+        field = field_of(source.primary)
+        if field is None:
+            return
+        rows, cols = field.inside(place.suggestion.box)
+        centre = (rows.start + rows.stop - 1) / 2, (cols.start + cols.stop - 1) / 2
+        side = max(rows.stop - rows.start, cols.stop - cols.start)
+        self._workspace.viewer.dims.ndisplay = 2
+        go_to(self._workspace.viewer, source, (), *centre, _BOXES_ACROSS * side)
+        self._workspace.new_scribbles()
+        self._session.changed.emit()
+
     def looks_fine(self, place: Place) -> None:
         """Suggest a place no more while the model says the same of it; can be undone."""
         record = self._session.images.get(place.key)
         plane = None if record is None else record.plane(place.plane)
+        if record is not None and record.is_slide and plane is not None and not place.done:
+            self._leave_out(place, plane)
+            return
         if plane is None or plane.prediction is None or place.done:
             return
         one = dismiss(place.suggestion, plane.prediction.foreground)
@@ -155,6 +206,19 @@ class SuggestionControl(QObject):
         self._log.push(Decision("finding a place fine", undo, None, where=where, spots=spots))
         self.refresh()
         self._session.changed.emit()
+
+    def _leave_out(self, place: Place, plane: Plane) -> None:
+        """Suggest a place of a slide no more: its next result has suggestions of its own."""
+        spot, before = (place.suggestion.y, place.suggestion.x), plane.suggestions
+        plane.suggestions = [s for s in before if (s.y, s.x) != spot]
+        undo, where = partial(self._put_back, plane, before), (place.key, place.plane)
+        self._log.push(Decision("finding a place fine", undo, None, where=where, spots=[spot]))
+        self.refresh()
+        self._session.changed.emit()
+
+    def _put_back(self, plane: Plane, suggestions: list[Suggestion]) -> None:
+        plane.suggestions = suggestions
+        self.refresh()
 
     def _bring_back(self, plane: Plane, one: Dismissal) -> None:
         plane.dismissed = [other for other in plane.dismissed if other is not one]
@@ -167,7 +231,7 @@ class SuggestionControl(QObject):
     def _look_again(self) -> None:
         """Take note of places that have been annotated."""
         now = [
-            state_of(self._session.images[p.key].plane(p.plane), p.suggestion)
+            self._state(p.key, self._session.images[p.key].plane(p.plane), p.suggestion)
             for p in self.places
             if p.key in self._session.images
         ]

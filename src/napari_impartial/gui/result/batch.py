@@ -151,10 +151,11 @@ class BatchControl(QObject):
         return self._bar is not None
 
     def all_planes(self, keys: Sequence[int] | None = None) -> list[PlaneKey]:
-        """Return all planes of some images, by default of all."""
+        """Return all planes of some images, by default of all; slides are predicted otherwise."""
         return [
             (key, plane)
             for key in (self._session.images if keys is None else keys)
+            if not self._workspace.sources[key].is_slide
             for plane in np.ndindex(*self._workspace.sources[key].stack_shape)
         ]
 

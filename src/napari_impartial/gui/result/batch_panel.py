@@ -21,7 +21,7 @@ from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.text_labels import explained, line
 
 _WORDS = {"Z": "Slices", "T": "Time points"}
-_ALL, _PLANES = "All images", "Planes of this image"
+_ALL, _PLANES, _SLIDE = "All images", "Planes of this image", "All of the slide"
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,13 @@ class BatchChoice:
     ranges : tuple of (first, last)
         Otherwise these planes of the image in front, along each of its stack axes; both
         ends included, counted from 0 as by napari's sliders.
+    slide : bool
+        All of the slide that is worked on.
     """
 
     all_images: bool
     ranges: tuple[tuple[int, int], ...] = ()
+    slide: bool = False
 
     def planes(self) -> list[tuple[int, ...]]:
         """Return the planes of the image in front."""
@@ -49,7 +52,7 @@ class BatchChoice:
 
 
 class BatchPanel(QWidget):
-    """Hidden while there is but one plane.
+    """Hidden while there is but one plane, and no slide.
 
     Signals
     -------
@@ -74,7 +77,8 @@ class BatchPanel(QWidget):
         self._predict.setObjectName("predict_all_button")
         self._predict.setToolTip(
             "Segment one plane after the other with the current model; the results of each "
-            "appear as its layers."
+            "appear as its layers. A slide is segmented block by block, in the background; its "
+            "results are written to a folder."
         )
         self._cancel = QPushButton("Cancel")
         self._cancel.setObjectName("cancel_batch_button")
@@ -108,18 +112,27 @@ class BatchPanel(QWidget):
         """Return what should be predicted."""
         if self._scope.currentText() == _ALL:
             return BatchChoice(True)
+        if self._scope.currentText() == _SLIDE:
+            return BatchChoice(False, slide=True)
         ends = [sorted((first.value(), last.value())) for first, last in self._boxes]
         return BatchChoice(False, tuple((first, last) for first, last in ends))
 
     def setValue(self, choice: BatchChoice) -> None:
         """Show what should be predicted."""
-        self._scope.setCurrentText(_ALL if choice.all_images else _PLANES)
+        self._scope.setCurrentText(
+            _ALL if choice.all_images else _SLIDE if choice.slide else _PLANES
+        )
         for (first, last), (low, high) in zip(self._boxes, choice.ranges, strict=False):
             first.setValue(low)
             last.setValue(high)
 
     def set_state(
-        self, n_images: int, stack: Sequence[tuple[str, int]], ready: bool, running: bool
+        self,
+        n_images: int,
+        stack: Sequence[tuple[str, int]],
+        ready: bool,
+        running: bool,
+        slide: bool = False,
     ) -> None:
         """Offer what there is.
 
@@ -133,8 +146,14 @@ class BatchPanel(QWidget):
             Whether a model is there and nothing is going on.
         running
             Whether a batch is.
+        slide
+            Whether a slide is worked on.
         """
-        offers = ([_ALL] if n_images > 1 else []) + ([_PLANES] if stack else [])
+        offers = (
+            ([_SLIDE] if slide else [])
+            + ([_ALL] if n_images > 1 else [])
+            + ([_PLANES] if stack else [])
+        )
         if offers != [self._scope.itemText(i) for i in range(self._scope.count())]:
             before = self._scope.currentText()
             with QSignalBlocker(self._scope):

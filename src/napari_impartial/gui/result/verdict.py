@@ -36,6 +36,9 @@ class VerdictControl(QObject):
     def remarks(self) -> list[Remark]:
         """Return what there is to say of the plane in view and its model."""
         plane, card = self._session.plane, self._session.card
+        record = self._session.record
+        if record is not None and record.on_disk is not None:
+            return [Remark(f"{record.on_disk.words()} in all of the slide")]
         known = plane is not None and plane.prediction is not None
         n_objects = plane.n_objects if known and plane is not None else None
         if card is None or card.strokes is None or not known:

@@ -29,7 +29,7 @@ _LOOKED_AT: WeakKeyDictionary[Labels, tuple[int, bool]] = WeakKeyDictionary()
 def candidates(workspace: Workspace) -> list[str]:
     """Names of the Labels layers whose objects could become scribbles."""
     source = workspace.source
-    if source is None:
+    if source is None or source.is_slide:
         return []
     names = []
     for layer in workspace.viewer.layers:
@@ -113,6 +113,9 @@ def from_region_file(workspace: Workspace, path: str) -> None:
     source = workspace.source
     if source is None:
         notifications.show_warning("Choose the image that the cells belong to first.")
+        return
+    if source.is_slide:
+        notifications.show_warning("Take a field of the slide first: outlines go to a field.")
         return
     try:
         with notifications.notes_shown():

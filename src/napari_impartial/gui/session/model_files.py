@@ -78,10 +78,17 @@ class ModelControl:
         self._session.set_model(own, card)
         # What is suggested is another model's now, and has to say so.
         self._results.suggestions.refresh()
-        missing = self._session.missing_for_prediction()
-        if not missing:
+        record = self._session.record
+        slide = record is not None and record.is_slide
+        # Nobody waits for all of a slide who only takes a model over.
+        missing = (
+            self._session.missing_for_slide(record.key)
+            if slide and record is not None
+            else self._session.missing_for_prediction()
+        )
+        if not missing and not slide:
             self._results.predict()
-        elif self._session.record is not None:
+        elif missing and record is not None:
             notifications.show_warning(missing)
 
     def copy_command(self) -> None:

@@ -22,7 +22,12 @@ from napari_impartial.core.review.review import Review
 from napari_impartial.core.review.round_changes import unpacked
 from napari_impartial.gui.layers import Role, Source
 from napari_impartial.gui.layers.image_source import data_of
-from napari_impartial.gui.layers.layer_state import describe_image, describe_labels, fingerprint
+from napari_impartial.gui.layers.layer_state import (
+    describe_image,
+    describe_labels,
+    file_of,
+    fingerprint,
+)
 from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.session.folder import Kept
@@ -111,7 +116,13 @@ class Snapshots:
             Decisions that the session does not know of yet.
         """
         session, workspace = self._session, self._workspace
-        keys = [key for key in session.images if key in workspace.sources]
+        # A slide without a file would have to be written whole; its fields have their own pixels.
+        keys = [
+            key
+            for key in session.images
+            if key in workspace.sources
+            and not (workspace.sources[key].is_slide and not self._in_files(workspace.sources[key]))
+        ]
         layers: list[ImageLayer] = []
         for key in keys:
             layers += [x for x in workspace.sources[key].layers if x not in layers]
@@ -139,6 +150,10 @@ class Snapshots:
             view=self._view(keys),
             parts=parts,
         )
+
+    def _in_files(self, source: Source) -> bool:
+        """Return whether files have all of an image's pixels."""
+        return not any(layer in self._replaced or file_of(layer) is None for layer in source.layers)
 
     def _describe(
         self,

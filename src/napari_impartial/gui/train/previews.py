@@ -183,7 +183,7 @@ class PreviewControl(QObject):
 
     def _in_view(self) -> tuple[PlaneKey, Box] | None:
         source, key = self._workspace.source, self._session.current
-        box = None if source is None else field_in_view(source)
+        box = None if source is None or source.is_slide else field_in_view(source)
         return None if key is None or box is None else ((key, self._session.plane_index), box)
 
     def _wish(self, place: PlaneKey, box: Box) -> Preview | None:

@@ -1,0 +1,122 @@
+"""Layers of the results of slides: read from disk as they are looked at, and never written to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import napari
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+from napari.utils.colormaps import Colormap
+
+from napari_impartial.io.ome_zarr import open_labels
+from napari_impartial.session.image_record import SlideResult
+
+from .colours import object_colours
+from .fields import Level, placement
+from .image_source import OURS, Source
+
+_DONE = Colormap([[0.0, 0.0, 0.0, 0.0], [0.2, 0.9, 0.5, 0.35]], name="impartial done")
+
+
+class SlideLayers:
+    """Shows the objects of slides, and how far the prediction of one has come.
+
+    The layers lie right above their slide, so that fields of it, with results of their own, stay
+    in sight.
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = viewer
+        self._objects: dict[ImageLayer, Labels] = {}
+        self._progress: dict[ImageLayer, ImageLayer] = {}
+
+    def find(self, source: Source) -> Labels | None:
+        """Return the layer of a slide's objects if it is in the viewer."""
+        layer = self._objects.get(source.primary)
+        return layer if layer is not None and layer in self._viewer.layers else None
+
+    def show(self, source: Source, result: SlideResult, level: Level) -> Labels:
+        """Show the objects of a slide.
+
+        Raises
+        ------
+        ImPartialError
+            If they cannot be read.
+        """
+        import dask.array as da
+
+        first = open_labels(result.store)
+        arrays = [first, *(open_labels(result.store, i) for i in range(1, first.n_levels))]
+        pyramid = [da.from_array(one.array, chunks=one.array.chunks, name=False) for one in arrays]
+        kept = "".join(a for a in source.axes[: source.primary.ndim] if a in "TZYX")
+        if len(kept) != pyramid[0].ndim:
+            kept = "YX"
+        layer = Labels(
+            pyramid,
+            name=f"instances [{source.name}]",
+            multiscale=True,
+            opacity=0.5,
+            colormap=object_colours(),
+            metadata={OURS: {"role": "objects of a slide"}},
+            **placement(source.primary, source.axes, kept, level.factor),
+        )
+        self._replace(self._objects, source, layer)
+        return layer
+
+    def show_progress(
+        self, source: Source, level: Level, done: npt.NDArray[np.bool_], block_px: int
+    ) -> None:
+        """Show which blocks of a slide are predicted."""
+        layer = self._progress.get(source.primary)
+        values = done.astype(np.uint8)
+        if layer is not None and layer in self._viewer.layers:
+            if not np.array_equal(layer.data, values):
+                layer.data = values
+            return
+        factor = level.factor[0] * block_px, level.factor[1] * block_px
+        layer = ImageLayer(
+            values,
+            name=f"done [{source.name}]",
+            colormap=_DONE,
+            contrast_limits=(0, 1),
+            blending="translucent",
+            metadata={OURS: {"role": "progress of a slide"}},
+            **placement(source.primary, source.axes, "YX", factor),
+        )
+        self._replace(self._progress, source, layer)
+
+    def end_progress(self, source: Source) -> None:
+        """Show no more which blocks are predicted."""
+        self._take_out(self._progress.pop(source.primary, None))
+
+    def remove(self, source: Source) -> None:
+        """Take all results of a slide out of the viewer."""
+        self.end_progress(source)
+        self._take_out(self._objects.pop(source.primary, None))
+
+    def rename(self, source: Source, old_name: str) -> None:
+        """Let the layers' names follow that of their slide, where they still had it."""
+        for kind, layers in (("instances", self._objects), ("done", self._progress)):
+            layer: Layer | None = layers.get(source.primary)
+            if layer is not None and layer.name == f"{kind} [{old_name}]":
+                layer.name = f"{kind} [{source.name}]"
+
+    def _replace(self, known: dict[ImageLayer, Any], source: Source, layer: Layer) -> None:
+        before = known.get(source.primary)
+        known[source.primary] = layer
+        self._take_out(before)
+        layers = self._viewer.layers
+        active, selected = layers.selection.active, set(layers.selection)
+        there = [layers.index(one) for one in source.layers if one in layers]
+        layers.insert(max(there, default=len(layers) - 1) + 1, layer)
+        if selected:
+            layers.selection.clear()
+            layers.selection.update(selected)
+            layers.selection.active = active
+
+    def _take_out(self, layer: Layer | None) -> None:
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)

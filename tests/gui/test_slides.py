@@ -1,0 +1,355 @@
+"""Slides in the window: fields of them, all of them in the background, and what a session keeps."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from looking import layer_named, names, settled
+from qtpy.QtWidgets import QFileDialog
+
+from napari_impartial.cli.main import main
+from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
+from napari_impartial.gui.layers import fields as fields_module
+from napari_impartial.gui.layers import image_source
+from napari_impartial.gui.layers.fields import (
+    Field,
+    Level,
+    box_at,
+    field_of,
+    levels,
+    placement,
+    usual_level,
+)
+from napari_impartial.gui.layers.image_source import Source
+from napari_impartial.gui.result import slide as slide_module
+from napari_impartial.io import limits, read_labels
+from napari_impartial.io.ome_zarr_writer import Layout, write_image
+
+SHAPE = (1100, 900)
+
+
+@pytest.fixture(scope="module")
+def made() -> Tissue:
+    return tissue(SHAPE, 2, seed=5)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, made: Tissue) -> Path:
+    """A pyramid of three levels on disk, at 0.25 µm a pixel."""
+    path = tmp_path_factory.mktemp("slides") / "slide.ome.zarr"
+    channels = np.clip(made.image.channels, 0, 65535).astype(np.uint16)
+    layout = Layout(
+        channels.shape, "CYX", np.uint16, pixel_size=(0.25, 0.25), pixel_unit="µm",
+        channel_names=made.image.channel_names,
+    )  # fmt: skip
+    write_image(path, channels, layout)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is large, a field and a block, are small here."""
+    monkeypatch.setattr(limits, "LARGE_PX", 1 << 18)
+    monkeypatch.setattr(fields_module, "FIELD_PX", 256)
+    monkeypatch.setattr(image_source, "_LOOK_PX", 1 << 17)
+    monkeypatch.setattr(slide_module, "BLOCK_PX", 256)
+    # In the thread that asks: dask keeps a pool of threads otherwise.
+    monkeypatch.setitem(dask.config.config, "scheduler", "synchronous")
+
+
+@pytest.fixture
+def slide(widget: Any, viewer: Any, store: Path, wait_for: Any) -> Any:
+    """The slide, opened with napari's own reader, in front."""
+    (layer,) = viewer.open(str(store), plugin="napari")
+    wait_for(lambda: widget.workspace.source is not None)
+    assert layer.multiscale
+    return layer
+
+
+@pytest.fixture
+def full_res(widget: Any, slide: Any, find: Any) -> Any:
+    find("level_combo").setCurrentIndex(0)
+    return slide
+
+
+def field_here(widget: Any, wait_for: Any) -> Source:
+    wait_for(lambda: not widget.fields.busy)
+    source = widget.workspace.source
+    assert field_of(source.primary) is not None
+    return source
+
+
+def look_at(viewer: Any, y: float, x: float) -> None:
+    viewer.scene.camera.center = (y, x)
+
+
+def test_levels_and_fields_of_a_slide(viewer: Any, store: Path) -> None:
+    (layer,) = viewer.open(str(store), plugin="napari")
+    found = levels(Source((layer,), "CYX", (0, 1)), 0.25)
+    assert [level.shape for level in found] == [SHAPE, (550, 450), (275, 225)]
+    assert [level.factor for level in found] == [(1, 1), (2, 2), (4, 4)]
+    assert [level.pixel_um for level in found] == [0.25, 0.5, 1.0]
+    assert usual_level(found) == 1
+    assert usual_level(levels(Source((layer,), "CYX", (0, 1)))) == 0, "nobody says the pixel size"
+    assert box_at(found[0], 0, 899) == (0, 644, 256, 900), "moved to lie inside"
+    assert box_at(found[2], 550, 450) == (10, 0, 266, 225), "as wide as there is"
+    field = Field("a", 1, 1, (10, 20, 110, 120), (2.0, 2.0))
+    assert field.holds((20, 40, 220, 240))
+    assert not field.holds((19, 40, 220, 240))
+    assert field.inside((100, 100, 110, 130)) == (slice(40, 45), slice(30, 45))
+    odd = Level((313, 313), (128.0, 128.0), None)
+    assert odd.factor == (128.0, 128.0)
+
+
+def test_a_slide_offers_fields_and_reads_nothing_whole(
+    request: pytest.FixtureRequest, widget: Any, viewer: Any, find: Any, wait_for: Any,
+    notes: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    read: list[int] = []
+    whole = da.Array.__array__
+
+    def counted(self: da.Array, *args: Any, **kwargs: Any) -> Any:
+        # What napari draws, it reads itself.
+        by = {Path(frame.filename).name for frame in traceback.extract_stack(limit=4)}
+        if "_slice.py" not in by:
+            read.append(self.size)
+        return whole(self, *args, **kwargs)
+
+    monkeypatch.setattr(da.Array, "__array__", counted)
+    slide = request.getfixturevalue("slide")
+    wait_for(lambda: find("channel_table").channels[1].preview is not None)
+    assert find("take_field_button").isVisibleTo(widget)
+    assert find("level_combo").currentText() == "0.5 µm a pixel (550 x 450 px)"
+    assert not find("predict_button").isEnabled()
+    assert "slide" in find("status_label").text()
+    find("new_scribbles_button").click()
+    source = field_here(widget, wait_for)
+    assert "scribbles [slide.ome]" not in names(viewer)
+    scribbles = layer_named(viewer, f"scribbles [{source.name}]")
+    assert viewer.layers.selection.active == scribbles
+    assert scribbles.mode == "paint"
+    assert scribbles.data.shape == (256, 256)
+    assert slide.visible, "the field lies on the slide"
+    field = field_of(source.primary)
+    y0, x0, y1, x1 = field.box
+    np.testing.assert_array_equal(source.primary.data, slide.data[1][:, y0:y1, x0:x1].compute())
+    # A pixel of the field lies where the pixels lie that it is made of.
+    at = source.primary.data_to_world((0, 10, 20))[1:]
+    np.testing.assert_allclose(at, [2 * (y0 + 10) + 0.5, 2 * (x0 + 20) + 0.5])
+    # The brush on the slide goes to the field that is there.
+    widget.image_panel.setValue(widget.fields.slide())
+    assert widget.session.record.is_slide
+    widget.keys.take(1)
+    assert field_here(widget, wait_for) == source
+    wait_for(lambda: viewer.layers.selection.active == scribbles)
+    assert scribbles.selected_label == 1
+    # From there another one can be taken.
+    look_at(viewer, 900, 700)
+    find("take_field_button").click()
+    other = field_here(widget, wait_for)
+    assert other.name == "slide.ome [field 2]"
+    assert "2 fields" in find("slide_label").text()
+    # What is looked at stays in view, from the slide to a field that lies there alone.
+    centre = tuple(viewer.scene.camera.center)
+    widget.image_panel.setValue(widget.fields.slide())
+    assert tuple(viewer.scene.camera.center) == centre
+    widget.image_panel.setValue(source)
+    np.testing.assert_allclose(
+        viewer.scene.camera.center[-2:], source.primary.data_to_world((0, 127.5, 127.5))[1:]
+    )
+    slide.name = "other"
+    assert [f.number for _, f in widget.fields.fields(widget.fields.slide())] == [1, 2]
+    assert read
+    assert max(read) < np.prod(SHAPE) / 2, "nothing is read whole"
+    assert not [note for note in notes() if "whole" in note]
+
+
+def train_on_a_field(
+    widget: Any, viewer: Any, find: Any, made: Tissue, wait_for: Any, thinned: int = 1
+) -> Source:
+    """Paint on a field as an annotator would, and train a little."""
+    look_at(viewer, 500, 400)
+    find("take_field_button").click()
+    source = field_here(widget, wait_for)
+    find("new_scribbles_button").click()
+    field = field_of(source.primary)
+    y0, x0, y1, x1 = field.box
+    drawn = made.scribbles(0.3).labels[::thinned, ::thinned][y0:y1, x0:x1]
+    layer = layer_named(viewer, f"scribbles [{source.name}]")
+    layer.data_setitem(np.nonzero(drawn), drawn[drawn > 0])
+    find("preset_combo").setCurrentIndex(0)
+    find("time_budget_spin").setValue(60)
+    wait_for(lambda: find("train_button").isEnabled())
+    find("train_button").click()
+    wait_for(lambda: widget.session.rounds)
+    wait_for(lambda: not widget.session.busy)
+    settled(widget, wait_for)
+    return source
+
+
+def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
+    widget: Any, viewer: Any, find: Any, full_res: Any, made: Tissue, store: Path, wait_for: Any,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_steps: list[int], save: Any,
+    second_window: Any, open_in: Any,
+) -> None:  # fmt: skip
+    max_steps[0] = 60
+    out = tmp_path / "out"
+    out.mkdir()
+    asked: list[str] = []
+    monkeypatch.setattr(
+        QFileDialog, "getExistingDirectory", lambda *a: (asked.append(a[2]), str(out))[1]
+    )
+    field = train_on_a_field(widget, viewer, find, made, wait_for)
+    assert layer_named(viewer, f"instances [{field.name}]").data.any()
+    assert find("batch_scope_combo").currentText() == "All of the slide"
+    seen: list[tuple[float, str]] = []
+    widget.slides.progressed.connect(lambda *news: seen.append(news))
+    find("predict_all_button").click()
+    assert asked == [str(store.parent)]
+    wait_for(lambda: "done [slide.ome]" in names(viewer))
+    assert not widget.session.busy, "one can paint and train meanwhile"
+    find("cancel_batch_button").click()
+    wait_for(lambda: not widget.slides.running)
+    assert find("batch_label").text().startswith("Stopped")
+    assert "done [slide.ome]" not in names(viewer)
+    marks = out / ".slide_objects.ome.zarr.part" / "_run" / "predicted"
+    finished = {file.name: file.stat().st_mtime_ns for file in marks.iterdir()}
+    assert 0 < len(finished) < 20
+    find("predict_all_button").click()
+    wait_for(lambda: not widget.slides.running)
+    assert len(asked) == 1, "the folder is known"
+    assert float(seen[-1][0]) > 0.9
+    layer = layer_named(viewer, "instances [slide.ome]")
+    assert layer.multiscale
+    assert isinstance(layer.data[0], da.Array)
+    assert not layer.editable
+    assert viewer.layers.index("instances [slide.ome]") == viewer.layers.index("slide.ome") + 1
+    # The same as the command line says.
+    config = widget.session.instance_config
+    model = next(out.glob("*_model.impartial"))
+    code = main(
+        ["predict", str(store), "--model", str(model), "--out", str(tmp_path / "cli"),
+         "--format", "zarr", "--block-px", "256", "--min-size-px", str(config.min_size_px),
+         "--threshold", str(config.threshold)]
+    )  # fmt: skip
+    assert code in (0, None)
+    np.testing.assert_array_equal(
+        np.asarray(layer.data[0]), read_labels(tmp_path / "cli" / "slide.ome.zarr")
+    )
+    record = next(r for r in widget.session.images.values() if r.is_slide)
+    assert record.on_disk.n_objects == int(np.asarray(layer.data[0]).max()) == record.tally.objects
+    assert str(out) in find("batch_label").text()
+    assert f"{record.on_disk.n_objects:,} objects" in find("batch_label").text()
+    # Clicking on an object of the slide does no harm.
+    assert layer.get_value((500, 400), world=True) is not None
+    # Suggestions: the next place is a field.
+    places = [place for place in widget.results.places if place.key == record.key]
+    suggested = json.loads((out / "slide_objects_suggestions.json").read_text("utf-8"))
+    assert {(p.suggestion.y, p.suggestion.x) for p in places} <= {
+        (s["y"], s["x"]) for s in suggested
+    }
+    # One that looks fine is left out, until that is undone.
+    n_places = len(record.plane(()).suggestions)
+    widget.results.suggestions.looks_fine(places[-1])
+    assert len(record.plane(()).suggestions) == n_places - 1
+    assert places[-1].suggestion.box not in [p.suggestion.box for p in widget.results.places]
+    widget.results.review.undo()
+    assert len(record.plane(()).suggestions) == n_places
+    place = places[0]
+    widget.results.suggestions.go_to(place)
+    wait_for(lambda: not widget.fields.busy)
+    there = widget.workspace.source
+    holds = field_of(there.primary)
+    assert holds.holds(place.suggestion.box)
+    scribbles = layer_named(viewer, f"scribbles [{there.name}]")
+    rows, cols = holds.inside(place.suggestion.box)
+    scribbles.data_setitem(
+        (np.array([(rows.start + rows.stop) // 2]), np.array([(cols.start + cols.stop) // 2])), 1
+    )
+    widget.workspace.read_scribbles()
+    now = [p for p in widget.results.places if p.suggestion.box == place.suggestion.box]
+    assert all(p.done for p in now)
+    # All of it comes back.
+    folder = save(widget)
+    n_fields = len(widget.fields.fields(widget.fields.slide()))
+    viewer.close()
+    wait_for(lambda: widget.store._closed)
+    other, again = second_window()
+    open_in(again, folder)
+    settled(again, wait_for)
+    back = next(r for r in again.session.images.values() if r.is_slide)
+    assert back.on_disk == record.on_disk
+    assert layer_named(other, "instances [slide.ome]").multiscale
+    (slide_back,) = [s for s in again.workspace.sources.values() if s.is_slide]
+    assert len(again.fields.fields(slide_back)) == n_fields
+    assert again.fields.level(slide_back) == 0
+    assert layer_named(other, f"scribbles [{field.name}]").data.any()
+
+
+def test_a_slide_without_a_file_says_what_to_do(
+    widget: Any, viewer: Any, find: Any, made: Tissue, wait_for: Any, notes: Any,
+    max_steps: list[int], save: Any,
+) -> None:  # fmt: skip
+    max_steps[0] = 5
+    pyramid = [da.from_array(made.image.channels[:, ::n, ::n]) for n in (1, 2)]
+    viewer.add_image(pyramid, multiscale=True, name="loose", axis_labels=("c", "y", "x"))
+    wait_for(lambda: widget.workspace.source is not None)
+    train_on_a_field(widget, viewer, find, made, wait_for)
+    find("predict_all_button").click()
+    assert any("comes from no file" in note for note in notes())
+    assert not widget.slides.running
+    folder = save(widget)
+    size = sum(file.stat().st_size for file in folder.rglob("*.tif*"))
+    assert size < made.image.channels.nbytes / 2, "the slide's pixels are not kept"
+
+
+def test_channels_that_are_layers_and_a_coarser_level(
+    widget: Any, viewer: Any, find: Any, made: Tissue, store: Path, wait_for: Any,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_steps: list[int], notes: Any,
+) -> None:  # fmt: skip
+    max_steps[0] = 5
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    names_ = list(made.image.channel_names)
+    viewer.open(str(store), plugin="napari", channel_axis=0, name=names_)
+    wait_for(lambda: widget.workspace.source is not None)
+    assert len(widget.workspace.source.layers) == 2
+    slide = widget.workspace.source
+    field = train_on_a_field(widget, viewer, find, made, wait_for, thinned=2)
+    assert [layer.name for layer in field.layers] == [f"{name} [field 1]" for name in names_]
+    assert field.channel_names == slide.channel_names
+    assert field.layers[1].colormap.name == slide.layers[1].colormap.name
+    assert widget.fields.level(slide) == 1, "half a µm a pixel"
+    # The fields stay in sight together with the slide, and hide nothing.
+    assert all(layer.visible for layer in (*slide.layers, *field.layers))
+    find("predict_all_button").click()
+    wait_for(lambda: not widget.slides.running)
+    assert not [note for note in notes() if "channel" in note]
+    layer = layer_named(viewer, f"instances [{slide.name}]")
+    assert layer.data[0].shape == (550, 450)
+    np.testing.assert_allclose(layer.scale, [2, 2])
+    np.testing.assert_allclose(layer.extent.world, [[0.5, 0.5], [1098.5, 898.5]])
+
+
+def test_fields_and_results_lie_where_a_slide_that_is_turned_lies() -> None:
+    from napari.layers import Image as ImageLayer
+
+    data = np.zeros((40, 60), np.uint8)
+    slide = ImageLayer(
+        data,
+        scale=(0.5, 2),
+        translate=(3, 4),
+        rotate=30,
+        affine=[[2, 0.5, 1], [0, 1, 7], [0, 0, 1]],
+    )
+    where = placement(slide, "YX", "YX", (4.0, 4.0), (2, 3))
+    field = ImageLayer(data[:4, :4], **where)
+    for y, x in ((0, 0), (1, 3)):
+        whole = (4 * (2 + y) + 1.5, 4 * (3 + x) + 1.5)
+        np.testing.assert_allclose(field.data_to_world((y, x)), slide.data_to_world(whole))
