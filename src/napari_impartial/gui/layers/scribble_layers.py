@@ -172,8 +172,8 @@ class ScribbleLayers:
         if layer.visible:
             layer.data_setitem(places, painted)
             return before
-        # Of a hidden layer napari 0.9 keeps no picture of the plane in view. It takes the pixels and
-        # the step of undo in, and then looks for them in that picture.
+        # Of a hidden layer napari 0.9 keeps no picture of the plane in view: it takes the pixels
+        # and the step of undo in, and then looks for them there.
         with contextlib.suppress(IndexError):
             layer.data_setitem(places, painted)
         return before
