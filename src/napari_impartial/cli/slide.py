@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_impartial.core.config import LARGE_PX
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.io import limits
 
 from .inputs import Reading
 from .options import number
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="tiff: the five files; the image has to fit into memory. zarr: NAME.ome.zarr with "
         "probability, uncertainty and the cells as labels, beside the last two files, block by "
-        f"block in a bounded memory. auto: zarr above {limits.LARGE_PX >> 20} megapixels a plane "
+        f"block in a bounded memory. auto: zarr above {LARGE_PX >> 20} megapixels a plane "
         "(default auto).",
     )
     group.add_argument(
@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def is_large(paths: Sequence[Path], reading: Reading) -> bool:
     """Tell whether an image's planes are too large to be predicted in one piece."""
+    from napari_impartial.io import limits
     from napari_impartial.io.lazy_files import plane_pixels
 
     return plane_pixels(paths[0], reading.level) > limits.LARGE_PX
