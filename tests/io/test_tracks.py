@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import geff
 import numpy as np
 import pytest
 import zarr
@@ -55,7 +56,6 @@ def test_geff_is_a_graph_in_zarr(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [0, 5])
 def test_the_reference_reads_geff(rows: int, tmp_path: Path) -> None:
-    geff = pytest.importorskip("geff")
     table = {name: column[:rows] for name, column in TABLE.items()}
     write_geff(tmp_path / "a.geff", Tracks.of(table), (0.5, 0.25), "µm")
     graph, about = geff.read(tmp_path / "a.geff")

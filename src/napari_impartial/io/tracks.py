@@ -1,7 +1,8 @@
 """Tracks of linked objects, as a table for napari's Tracks layer and as GEFF.
 
 GEFF, the graph format that Ultrack, motile and others exchange, is a few zarr arrays. The package
-``geff`` would write them, but holds numcodecs back on Python 3.11 and brings a graph library along.
+``geff`` would write them, but brings a graph library and a framework of commands along; the tests
+read what is written here with it.
 """
 
 from __future__ import annotations
