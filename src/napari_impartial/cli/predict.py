@@ -96,7 +96,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--link",
         choices=("z", "t"),
         help="Cells of neighbouring planes that overlap become one cell with one number: through "
-        "depth (z) or time (t). Rows of the table stay one a plane.",
+        "depth (z) or time (t). Rows of the table stay one a plane. Through time, NAME_tracks.csv "
+        "and NAME_tracks.geff are written, too.",
     )
     add_reading(parser)
     slide.add_arguments(parser)
