@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from looking import layer_named
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QOpenGLWidget
 
 
 @pytest.fixture
@@ -58,3 +60,20 @@ def test_it_joins_the_training_under_way(
     wait_for(lambda: {item.plane for item in widget.training._items} == {(0,), (4,), (5,)})
     find("stop_button").click()
     wait_for(lambda: not widget.session.busy)
+
+
+def test_hidden_strokes_are_cleared_and_come_back_while_the_view_is_in_3d(
+    widget: Any, viewer: Any, find: Any, stack: Any, wait_for: Any, qtbot: Any
+) -> None:
+    viewer.dims.set_point(0, 1)
+    stack.data_setitem((np.ones(8, int), np.arange(8) + 20, np.full(8, 30)), 2)
+    wait_for(lambda: planes(widget) == {1})
+    stack.visible = False
+    viewer.dims.ndisplay = 3
+    find("clear_scribbles_button").click()
+    wait_for(lambda: planes(widget) == set())
+    assert not stack.data.any()
+    canvas = widget.window().findChild(QOpenGLWidget)
+    qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    wait_for(lambda: planes(widget) == {1})
+    assert np.count_nonzero(stack.data) == 8

@@ -154,6 +154,62 @@ def test_wrong_metadata(changes: dict[str, Any], said: str, tmp_path: Path) -> N
     assert "\n" not in str(error.value)
 
 
+def group(path: Path, version: str, **about: Any) -> Path:
+    """Write a group with metadata of OME-Zarr, without any library."""
+    path.mkdir(parents=True, exist_ok=True)
+    if version == "0.4":
+        (path / ".zgroup").write_text('{"zarr_format": 2}')
+        (path / ".zattrs").write_text(json.dumps(about))
+    else:
+        attributes = {"ome": {"version": version, **about}}
+        described = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        (path / "zarr.json").write_text(json.dumps(described))
+    return path
+
+
+def an_image(path: Path, version: str) -> None:
+    layout = Layout((2, 8, 9), "CYX", np.uint16, version=version, channel_names=("a", "b"))
+    write_image(path, picture(2, 8, 9), layout)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("about", "images"),
+    [
+        ({"bioformats2raw.layout": 3}, ["0", "1"]),
+        ({"series": ["0", "1"]}, ["0", "1"]),
+        ({"well": {"images": [{"path": "1", "acquisition": 7}]}}, ["1"]),
+        ({"plate": {"wells": [{"path": "A/1", "rowIndex": 0, "columnIndex": 0}]}}, ["A/1/0"]),
+        ({"plate": {"wells": [{"path": "A/1"}], "acquisitions": [{"id": 0}]}}, ["A/1/0"]),
+        ({"plate": {}}, "does not list its wells"),
+        ({"plate": {"wells": [{"row": 0}]}}, "one of its wells without a path"),
+        ({"plate": {"wells": "A/1"}}, "does not list its wells"),
+        ({"plate": {"wells": []}}, "is a plate without images"),
+        ({"plate": {"wells": [{"path": "B/1"}]}}, "does not exist"),
+        ({"well": {}}, "does not list its images"),
+        ({"well": {"images": []}}, "is a well of a plate without images"),
+        ({"well": {"images": [{"path": 3}]}}, "one of its images without a path"),
+        ({"multiscales": "0"}, "of a form that is not OME-Zarr's"),
+    ],
+    ids=str,
+)
+def test_sets_of_images_as_the_specification_has_them(
+    about: dict[str, Any], images: list[str] | str, version: str, tmp_path: Path
+) -> None:
+    store = group(tmp_path / "s.ome.zarr", version, **about)
+    group(store / "A" / "1", version, well={"images": [{"path": "0"}]})
+    for place in ("0", "1", "A/1/0"):
+        an_image(store / place, version)
+    if isinstance(images, list):
+        found = images_in(store)
+        assert [path.relative_to(store).as_posix() for path in found] == images
+        assert all(read_images(path)[0].channel_names == ("a", "b") for path in found)
+        return
+    with pytest.raises(ImPartialError, match=images) as error:
+        [read_images(path) for path in images_in(store)]
+    assert "\n" not in str(error.value)
+
+
 def test_what_is_broken_or_not_there(tmp_path: Path) -> None:
     path = by_hand(tmp_path / "a.ome.zarr", picture(2, 8, 8))
     with pytest.raises(ImPartialError, match="no level 2; it has levels 0 to 1"):
@@ -195,6 +251,23 @@ def test_parts_of_a_pyramidal_tiff(tmp_path: Path) -> None:
     assert (half.shape, half.pixel_size) == ((128, 96), (1.0, 1.0))
     with pytest.raises(ImPartialError, match="no level 2"):
         open_lazy(path, 2)
+
+
+def test_a_scanner_s_slide(tmp_path: Path) -> None:
+    colours, path = np.moveaxis(picture(3, 512, 384), 0, -1).astype(np.uint8), tmp_path / "a.svs"
+    with tifffile.TiffWriter(path) as file:
+        about = "Aperio Image Library v12\r\n384x512|AppMag = 20|MPP = 0.5"
+        file.write(colours, tile=(128, 128), photometric="rgb", description=about, metadata=None)
+        thumbnail = colours[::8, ::8]
+        file.write(thumbnail, photometric="rgb", description=about, metadata=None)
+        half = colours[::2, ::2]
+        file.write(half, tile=(128, 128), photometric="rgb", description=about, metadata=None)
+    lazy = open_lazy(path)
+    assert (lazy.axes, lazy.array.shape) == ("YXC", colours.shape)
+    np.testing.assert_array_equal(lazy.array[130:140, 7:9], colours[130:140, 7:9])
+    assert plane_pixels(path, 1) == 256 * 192
+    (image,) = read_images(path, level=1)
+    np.testing.assert_array_equal(image.channels[2], half[..., 2])
 
 
 def test_formats_that_need_a_reader_say_which(tmp_path: Path) -> None:

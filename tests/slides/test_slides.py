@@ -31,6 +31,7 @@ from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import to_instances
+from napari_impartial.core.instances.linking import link_along
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.instances.metrics import matched_pairs
 from napari_impartial.core.network.model_file import load_model, save_model
@@ -38,9 +39,10 @@ from napari_impartial.core.prediction.predict import predict
 from napari_impartial.core.prediction.segment import find_objects
 from napari_impartial.core.training.fit import fit
 from napari_impartial.io import read_images, read_labels, write_tiff
-from napari_impartial.io.ome_zarr import open_image
+from napari_impartial.io.ome_zarr import open_image, open_labels, state_of
+from napari_impartial.slides import run as of_run
 from napari_impartial.slides.engine import Engine, engine
-from napari_impartial.slides.job import Job, state_of
+from napari_impartial.slides.job import Job
 from napari_impartial.slides.run import blocks_done, run
 from napari_impartial.slides.source import open_source
 from napari_impartial.slides.steps import predict_block
@@ -183,6 +185,65 @@ def test_an_interrupted_run_goes_on_where_it_was(folder: Path, threads: Engine, 
     with pytest.raises(ImPartialError, match="interrupted run with another image, model or"):
         run(other, folder / "again.ome.zarr", threads, bool, resume=True)
     assert len(before) == len(marks)
+
+
+def test_a_run_that_ends_at_its_last_step_goes_on_there(
+    folder: Path, threads: Engine, usual: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(folder, "last")
+
+    def stop(*_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(of_run, "put_in_place", stop)
+        with pytest.raises(KeyboardInterrupt):
+            go(job, folder, "last", threads)
+    # It was removing what it no longer needs, or about to rename the store.
+    assert not job.folder.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(of_run, "write_table", stop)
+        patch.setattr(of_run, "predict_block", stop)
+        with pytest.raises(KeyboardInterrupt):
+            go(job, folder, "last", threads)
+    assert len(list((job.folder / "predicted").iterdir())) > 5
+    go(job, folder, "last", threads)
+    assert digest(folder, "last") == usual
+    assert not [path for path in folder.iterdir() if path.name.startswith(".last")]
+
+
+@pytest.mark.parametrize(("axes", "link"), [("ZCYX", "Z"), ("TZCYX", "T"), ("TZCYX", "Z")])
+def test_linked_in_blocks_as_in_memory(
+    axes: str, link: str, folder: Path, tmp_path: Path, threads: Engine
+) -> None:
+    (image,) = read_images(folder / "a.tif")
+    moved = [np.roll(image.channels, 2 * i, axis=2)[:, :150, :170] for i in range(4)]
+    stack = np.stack(moved if axes == "ZCYX" else [*moved, *moved[::-1]])
+    stack = stack if axes == "ZCYX" else stack.reshape(2, 4, *stack.shape[1:])
+    write_tiff(tmp_path / "s.tif", stack, axes, spacing={"Z": 2.0}, pixel_size=(0.5, 0.5))
+    image_file = tmp_path / "s.tif"
+    apart = replace(
+        job_of(folder, "apart"), paths=(str(image_file),), state=state_of(image_file),
+        store=str(tmp_path / ".apart.ome.zarr.part"),
+    )  # fmt: skip
+    linked = replace(apart, link=link, store=str(tmp_path / ".linked.ome.zarr.part"))
+    before = open_labels(go(apart, tmp_path, "apart", threads).store).array[...]
+    done = go(linked, tmp_path, "linked", threads)
+    found = open_labels(done.store)
+    expected = link_along(before, (axes[:-3] if axes != "ZCYX" else "Z").index(link), link == "Z")
+    assert expected.max() < 0.6 * before.max()
+    np.testing.assert_array_equal(found.array[...], expected)
+    assert found.spacing["Z"] == 2.0
+    assert done.n_objects == expected.max()
+    coarse = open_labels(done.store, 0)
+    assert coarse.axes == axes.replace("C", "")
+    with open(done.table, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        where = [int(row[a.lower()]) for a in axes if a in "TZ"]
+        plane = expected[tuple(where)]
+        assert np.count_nonzero(plane == int(row["label"])) == int(row["area_px"])
+    assert (done.rows is not None) == (link == "T")
 
 
 def test_two_runs_do_not_write_into_one_store(folder: Path, threads: Engine) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,8 @@ class Reading:
         So many files in a row are the channels of one image.
     level : int
         Of images that are stored at several resolutions; 0 is the finest.
+    over_volume : bool
+        Intensities of the slices of a volume are scaled alike, and not slice by slice.
     """
 
     axes: str | None = None
@@ -47,6 +49,7 @@ class Reading:
     channel_names: Sequence[str] | None = None
     files_per_image: int = 1
     level: int = 0
+    over_volume: bool = False
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Reading:
@@ -93,6 +96,8 @@ class ImageFile:
         `stack_axes` in the order of the file, such as ``"ZT"``.
     guessed : bool
         Whether nothing but its shape says what the file's axes are.
+    spacing : mapping of str to float
+        Size of a step along Z and T, where the file says it.
     """
 
     path: Path
@@ -102,6 +107,7 @@ class ImageFile:
     stack_shape: tuple[int, ...]
     file_axes: str = ""
     guessed: bool = False
+    spacing: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def stack(self) -> Stack:
@@ -162,6 +168,8 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
     places = [position(plane) for plane in planes] if len(planes) > 1 else [{}]
     letters = [letter for letter in "tz" if letter in places[0]]
     shape = tuple(1 + max(place[letter] for place in places) for letter in letters)
+    if reading.over_volume and "z" in letters:
+        planes = _scaled_alike(planes, shape[letters.index("z")])
     return ImageFile(
         paths[0],
         stem(paths[0]),
@@ -170,7 +178,19 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
         shape,
         files[0].stack.axes,
         any(file.guessed for file in files),
+        files[0].spacing,
     )
+
+
+def _scaled_alike(planes: Sequence[Image], n_slices: int) -> list[Image]:
+    """Return planes, time point after time point, scaled by the slices of each time point."""
+    from napari_impartial.core.data.image import with_samples
+
+    return [
+        plane
+        for start in range(0, len(planes), n_slices)
+        for plane in with_samples(planes[start : start + n_slices])
+    ]
 
 
 def fit_channels(

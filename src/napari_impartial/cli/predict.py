@@ -121,6 +121,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from napari_impartial.core.network.model_card import read_card
 
     card = read_card(args.model)
+    reading = dataclasses.replace(reading, over_volume=card.scaled_over == "volume")
     settings = Settings(
         override(card.prediction, args, skip=_UNUSED),
         card.cut(given_settings(InstanceConfig, args)),
@@ -157,30 +158,36 @@ def _many(
     """Predict images one after the other, whatever becomes of any of them."""
     from napari_impartial.io.ome_zarr import well_of
 
+    from .main import describe_error
+
     summary = Summary(run_.out / SUMMARY, run_.digest, run_.args.resume)
     entries: list[dict[str, Any]] = []
     failed = 0
     for number, (paths, name, drawn) in enumerate(zip(groups, names, annotations, strict=True)):
         image = paths[0]
-        row = summary.done(image)
+        files = [*paths, run_.args.model, *([] if drawn is None else [drawn])]
+        row = summary.done(image, files)
         if row is not None and run_.finished(name):
             entries.append({"image": image, "n_cells": int(row["cells"]), "skipped": True})
             continue
-        well = well_of(image)
+        well = ""
         try:
+            well = well_of(image)
             entry = run_.one(paths, name, drawn, f"({number + 1}/{len(groups)})")
-        except (ImPartialError, OSError, MemoryError) as error:
+        except Exception as error:
+            # Faults of the program, too: one image in hundreds should not cost the others.
+            said = " ".join(describe_error(error)[1].split())
             failed += 1
-            said = " ".join(str(error).split()) or "There is not enough memory for it."
             write_line(
                 f"napari-impartial predict: {said if str(image) in said else f'{image}: {said}'}"
             )
             entries.append({"image": image, "error": said})
-            summary.add(image, well, {}, said)
+            summary.add(image, files, well, {}, said)
             continue
         entries.append(entry)
         summary.add(
             image,
+            files,
             well,
             {
                 "cells": entry["n_cells"],
@@ -229,13 +236,7 @@ class _Run:
     def large(self, paths: tuple[Path, ...]) -> bool:
         """Tell whether an image is predicted block by block."""
         wanted = self.args.format
-        if self._settings.link and wanted != "zarr":
-            wanted = "tiff"  # block by block, planes are not linked yet
         large = wanted == "zarr" or (wanted == "auto" and slide.is_large(paths, self._reading))
-        if large and self._settings.link:
-            raise ImPartialError(
-                "--link works on stacks that fit into memory; leave out --format zarr, or --link."
-            )
         if not large and (self.args.workers or self.args.scheduler):
             raise ImPartialError(
                 "--workers and --scheduler are for images that are predicted block by block; add "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,8 @@ class Result:
         Whether `probability` has a class axis.
     table : dict of str to array
         Columns of the measurements.
+    tracked : bool
+        Whether objects were linked through time.
     """
 
     instances: NDArray[np.int32]
@@ -54,6 +56,7 @@ class Result:
     class_axis: bool
     table: dict[str, NDArray[Any]]
     suggestions: list[Suggestion]
+    tracked: bool = False
 
 
 def predict_file(
@@ -118,7 +121,26 @@ def predict_file(
         probabilities[0].ndim == 3,
         join_tables(tables, places),
         rank_all(suggestions)[: settings.suggestions.count],
+        settings.link == "T",
     )
+
+
+def check_link(axis: str, stack_axes: str, path: Path) -> None:
+    """Refuse to link along an axis that a stack does not have.
+
+    Raises
+    ------
+    ImPartialError
+        With the axes that it has.
+    """
+    from napari_impartial.core.errors import ImPartialError
+
+    if axis not in stack_axes:
+        has = f"has the axes {stack_axes}" if stack_axes else "is a single plane"
+        raise ImPartialError(
+            f"{path} {has}; --link {axis.lower()} needs several planes along {axis}, so leave "
+            "it out or correct --axes."
+        )
 
 
 def _linked(
@@ -127,16 +149,10 @@ def _linked(
     """Link the objects of a stack, and give the rows of its planes' tables the new numbers."""
     import numpy as np
 
-    from napari_impartial.core.errors import ImPartialError
     from napari_impartial.core.instances.linking import link_along
 
-    if axis not in file.stack_axes:
-        has = f"has the axes {file.stack_axes}" if file.stack_axes else "is a single plane"
-        raise ImPartialError(
-            f"{file.path} {has}; --link {axis.lower()} needs several planes along {axis}, so leave "
-            "it out or correct --axes."
-        )
-    linked = link_along(labels, file.stack_axes.index(axis))
+    check_link(axis, file.stack_axes, file.path)
+    linked = link_along(labels, file.stack_axes.index(axis), depth=axis == "Z")
     rows, cols = labels.shape[-2:]
     planes = zip(labels.reshape(-1, rows, cols), linked.reshape(-1, rows, cols), strict=True)
     for table, (before, after) in zip(tables, planes, strict=True):
@@ -170,12 +186,12 @@ def result_files(name: str, out: Path) -> dict[str, Path]:
 
 
 def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
-    """Write the five files of an image, each whole or not at all.
+    """Write the five files of an image, each whole or not at all; tracks besides, if there are any.
 
     Returns
     -------
     dict of str to Path
-        See :func:`result_files`.
+        See :func:`result_files` and :func:`write_track_files`.
     """
     from napari_impartial.core.atomic_write import atomic_path
     from napari_impartial.io import write_tiff
@@ -196,8 +212,51 @@ def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
             letters,
             pixel_size=first.pixel_size,
             pixel_unit=first.pixel_unit,
+            spacing=file.spacing,
         )
     with atomic_path(paths["suggestions"]) as temporary:
         temporary.write_text(to_json(result.suggestions, indent=1) + "\n", encoding="utf-8")
     write_table(paths["measurements"], result.table)
+    if result.tracked:
+        scale = (first.pixel_size, first.pixel_unit, file.spacing)
+        paths |= write_track_files(file.name, out, result.table, *scale)
+    return paths
+
+
+def write_track_files(
+    name: str,
+    out: Path,
+    table: Mapping[str, NDArray[Any]],
+    pixel_size: tuple[float, float] | None,
+    pixel_unit: str,
+    spacing: Mapping[str, float],
+) -> dict[str, Path]:
+    """Write the tracks of an image: a table, and GEFF where zarr is installed.
+
+    Parameters
+    ----------
+    name : str
+        Of the image.
+    out : Path
+    table : mapping of str to array
+        Measurements; the labels are those of linked objects.
+    pixel_size, pixel_unit, spacing
+        As of :func:`io.images.write_tiff`.
+
+    Returns
+    -------
+    dict of str to Path
+        ``tracks`` and ``graph``.
+    """
+    from importlib.util import find_spec
+
+    from napari_impartial.io.tracks import ENDINGS, Tracks, write_geff, write_tracks
+
+    tracks = Tracks.of(table)
+    paths = {kind: out / f"{name}{ending}" for kind, ending in ENDINGS.items()}
+    write_tracks(paths["tracks"], tracks)
+    if find_spec("zarr") is None:
+        del paths["graph"]
+    else:
+        write_geff(paths["graph"], tracks, pixel_size, pixel_unit, spacing)
     return paths

@@ -8,12 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_impartial.core.config import LARGE_PX
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.io import limits
 
 from .inputs import Reading
 from .options import number
 from .output import write_line
+from .prediction_files import check_link, write_track_files
 
 if TYPE_CHECKING:
     from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="tiff: the five files; the image has to fit into memory. zarr: NAME.ome.zarr with "
         "probability, uncertainty and the cells as labels, beside the last two files, block by "
-        f"block in a bounded memory. auto: zarr above {limits.LARGE_PX >> 20} megapixels a plane "
+        f"block in a bounded memory. auto: zarr above {LARGE_PX >> 20} megapixels a plane "
         "(default auto).",
     )
     group.add_argument(
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def is_large(paths: Sequence[Path], reading: Reading) -> bool:
     """Tell whether an image's planes are too large to be predicted in one piece."""
+    from napari_impartial.io import limits
     from napari_impartial.io.lazy_files import plane_pixels
 
     return plane_pixels(paths[0], reading.level) > limits.LARGE_PX
@@ -130,6 +132,9 @@ class Slides:
         args, card, reading = self._args, self._card, Reading.of(self._args)
         source = open_source(paths, reading.axes, reading.level)
         places = self._places(source.channel_names, name, reading)
+        link = (args.link or "").upper()
+        if link:
+            check_link(link, source.stack_axes, paths[0])
         result = result_paths(name, args.out)["store"]
         if drawn is not None:
             self._check(drawn, source, paths[0])
@@ -146,6 +151,7 @@ class Slides:
             drawn,
             args.block_px or 0,
             args.zarr_version,
+            link,
         )
         if self._engine is None:
             self._engine = self._stack.enter_context(engine(args.workers, args.scheduler))
@@ -156,7 +162,12 @@ class Slides:
                 "what is looked at at once and were cut; use a coarser --level, larger "
                 "--block-px, or --split components."
             )
+        found: dict[str, Any] = {}
+        if done.rows is not None:
+            scale = (source.pixel_size, source.pixel_unit, source.parts[0].spacing)
+            found = dict(write_track_files(name, args.out, done.rows, *scale))
         return {
+            **found,
             "store": done.store,
             "measurements": done.table,
             "suggestions": done.places,

@@ -67,6 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="What the kinds of cell are called, in the order of their labels from 2 on; kept in "
         "the model and written into tables and outlines.",
     )
+    parser.add_argument(
+        "--scale-over",
+        choices=("plane", "volume"),
+        help="What intensities are scaled by: each plane of a stack, or the volume that it is of; "
+        "with volume, the haze of what lies above and below stays dim. The model keeps it "
+        "(default: plane, or as the model of --init).",
+    )
     add_reading(parser)
     add_settings(parser, TrainingConfig, "training")
     add_settings(parser, ModelConfig, "network")
@@ -114,7 +121,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     # Over the model that it goes on from it may write: the file is whole at any moment.
     check_not_inputs([args.model], [*args.images, *args.scribbles], "--model")
     ensure_folder(args.model.parent)
-    reading = Reading.of(args)
+    over = args.scale_over
+    if over is None and args.init is not None:
+        from napari_impartial.core.network.model_card import read_card
+
+        over = read_card(args.init).scaled_over
+    reading = dataclasses.replace(Reading.of(args), over_volume=over == "volume")
     images, scribbles = read_training_files(
         args.images, args.scribbles, reading, args.partial_masks
     )

@@ -16,6 +16,7 @@ from .errors import ImPartialError
 
 __all__ = [
     "LARGEST_SEED",
+    "LARGE_PX",
     "POOLINGS",
     "PRESETS",
     "STROKE_STYLES",
@@ -38,6 +39,9 @@ STROKE_STYLES = ("outlines", "lines", "sloppy", "sloppy-lines")
 POOLINGS = ("cells", "authors")
 """How figures of merit are taken together over images; see
 :func:`napari_impartial.core.instances.metrics.evaluate`."""
+
+LARGE_PX = 1 << 26
+"""Images with larger planes are predicted block by block."""
 
 # Generators of random numbers take no larger ones (scikit-learn's and NumPy's older one).
 LARGEST_SEED = 2**32 - 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ class Content:
         Name of a compression that changes values, or "".
     doubt
         What is to be said of `axes`, unless the user says what they are; or "".
+    spacing
+        Size of a step along Z, in `pixel_unit`, and along T, in seconds, where the file says it.
     """
 
     array: Any
@@ -47,6 +50,7 @@ class Content:
     palette: NDArray[Any] | None = None
     lossy: str = ""
     doubt: str = ""
+    spacing: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

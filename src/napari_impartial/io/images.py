@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ from .pictures import read_picture
 from .tiff import read_tiff
 
 TIFF_SUFFIXES = (".tif", ".tiff")
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".qptiff", ".btf", ".tf8")
+"""Endings of files of slide scanners that are TIFF inside."""
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 NUMPY_SUFFIXES = (".npy", ".npz")
-SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *PICTURE_SUFFIXES, *NUMPY_SUFFIXES)
+SUFFIXES = (*TIFF_SUFFIXES, *SLIDE_SUFFIXES, ".zarr", *PICTURE_SUFFIXES, *NUMPY_SUFFIXES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +47,14 @@ class ImagePlanes:
         The same planes in the order of the file.
     guessed
         Whether nothing but the shape says what the axes are.
+    spacing
+        As in :class:`.content.Content`.
     """
 
     planes: list[Image]
     stack: Stack
     guessed: bool
+    spacing: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_images(
@@ -133,7 +138,9 @@ def open_image(
         stack = Stack(
             path, "".join(used[i].upper() for i in stacked), tuple(shape[i] for i in stacked)
         )
-        return ImagePlanes(images, stack, letters is None and content.array.ndim > 2)
+        return ImagePlanes(
+            images, stack, letters is None and content.array.ndim > 2, content.spacing
+        )
     except ImPartialError as error:
         raise ImPartialError(f"{path}: {error}") from error
 
@@ -177,6 +184,7 @@ def write_tiff(
     pixel_size: tuple[float, float] | None = None,
     pixel_unit: str = "",
     compress: bool | None = None,
+    spacing: Mapping[str, float] | None = None,
 ) -> None:
     """Write an array as an OME-TIFF, whole or not at all.
 
@@ -199,6 +207,8 @@ def write_tiff(
         For instance "µm", or "" if unknown.
     compress
         zlib, without loss; by default for integers, which are labels as a rule.
+    spacing
+        Size of a step along Z, in `pixel_unit`, and along T, in seconds, where they are known.
 
     Raises
     ------
@@ -218,6 +228,12 @@ def write_tiff(
             metadata[f"PhysicalSize{letter}"] = float(size)
             # OME has a fixed list of units; "pixel" is its word for none
             metadata[f"PhysicalSize{letter}Unit"] = pixel_unit or "pixel"
+    steps = spacing or {}
+    if "Z" in letters and "Z" in steps:
+        metadata["PhysicalSizeZ"] = float(steps["Z"])
+        metadata["PhysicalSizeZUnit"] = pixel_unit or "pixel"
+    if "T" in letters and "T" in steps:
+        metadata["TimeIncrement"] = float(steps["T"])
     if compress is None:
         compress = array.dtype.kind in "iu"
     with atomic_path(path) as temporary:
@@ -278,7 +294,7 @@ def read_content(
             f"{path} is of no kind that can be read; use one of {', '.join(SUFFIXES)}."
         )
     try:
-        if suffix in TIFF_SUFFIXES:
+        if suffix in (*TIFF_SUFFIXES, *SLIDE_SUFFIXES):
             return read_tiff(file, level, lazy)
         if level:
             raise ImPartialError(f"{path} is stored at one resolution and has no level {level}.")
@@ -299,7 +315,14 @@ def read_content(
 
 
 def _of_lazy(image: LazyImage) -> Content:
-    return Content(image.array, image.axes, image.channel_names, image.pixel_size, image.pixel_unit)
+    return Content(
+        image.array,
+        image.axes,
+        image.channel_names,
+        image.pixel_size,
+        image.pixel_unit,
+        spacing=image.spacing,
+    )
 
 
 def names_fit(content: Content, axes: str | None) -> bool:

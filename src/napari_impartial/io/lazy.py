@@ -79,7 +79,7 @@ class LazyImage:
         Height and width of a pixel at this level, in `pixel_unit`.
     pixel_unit : str
     spacing : dict of str to float
-        Size of a step along T and Z, where the file says it.
+        Size of a step along Z, in `pixel_unit`, and along T, in seconds, where the file says it.
     n_levels : int
     version : str
         Of OME-Zarr; "" for everything else.

@@ -11,7 +11,7 @@ import tifffile
 from napari_impartial.core.errors import note
 
 from .complaints import complaints_of
-from .images import TIFF_SUFFIXES, names_fit, read_content
+from .images import SLIDE_SUFFIXES, TIFF_SUFFIXES, names_fit, read_content
 from .lazy import LazyArray, LazyImage
 from .limits import check_file
 
@@ -46,7 +46,7 @@ def open_lazy(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
         content.channel_names if names_fit(content, content.axes) else None,
         content.pixel_size,
         content.pixel_unit,
-        {},
+        content.spacing,
         1,
         "",
         content.colour and content.axes is not None,
@@ -64,7 +64,7 @@ def plane_pixels(path: str | os.PathLike[str], level: int = 0) -> int:
     if is_zarr(path):
         image = open_image(path, level)
         axes, shape = image.axes or "", image.array.shape
-    elif Path(path).suffix.lower() in TIFF_SUFFIXES:
+    elif Path(path).suffix.lower() in (*TIFF_SUFFIXES, *SLIDE_SUFFIXES):
         try:
             # A pipe would be waited for.
             file = check_file(path)

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import Literal
 
+from napari_impartial.core import config
 from napari_impartial.core.errors import ImPartialError
 
 #: So many bytes any file may unfold to.
@@ -14,8 +15,8 @@ ALWAYS_ALLOWED = 256 * 2**20
 #: Beyond these, so many for each byte that it holds: deflate packs 1032 into one at best.
 MOST_FOR_A_BYTE = 1100
 
-#: Images with larger planes are predicted block by block, and worked on field by field.
-LARGE_PX = 1 << 26
+LARGE_PX = config.LARGE_PX
+"""Images with larger planes are predicted block by block, and worked on field by field."""
 
 _BIG_TIFF = 43
 

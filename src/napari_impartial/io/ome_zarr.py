@@ -20,6 +20,11 @@ from .lazy import LazyArray, LazyImage, first_line, import_zarr
 MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files of which a zarr store or a group in it has at least one."""
 
+INSTANCES = "instances"
+"""Name of the labels in a store of results."""
+UNCERTAINTY = "uncertainty"
+"""Name of the last channel of such a store's image."""
+
 # Words of OME-Zarr for units of length and how they are written.
 UNITS = {
     "angstrom": "Å",
@@ -29,8 +34,20 @@ UNITS = {
     "centimeter": "cm",
     "meter": "m",
 }
+_SECONDS = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 # Before 0.3 there were these five axes and no names.
 _OLD_AXES = "TCZYX"
+
+
+def state_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return size and time of change of a file, or of a store's metadata."""
+    place = Path(path)
+    for marker in ("zarr.json", ".zattrs", ".zarray"):
+        if (place / marker).exists():
+            place = place / marker
+            break
+    found = place.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def is_zarr(path: str | os.PathLike[str]) -> bool:
@@ -109,7 +126,7 @@ def open_image(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
         _channel_names(attributes),
         size,
         unit if size else "",
-        {letter: sizes[letter] for letter in "TZ" if letter in sizes},
+        _steps(sizes, units),
         len(datasets),
         version,
     )
@@ -155,8 +172,15 @@ def label_names(path: str | os.PathLike[str]) -> list[str]:
     return [str(name) for name in found] if isinstance(found, list) else []
 
 
-def images_in(path: str | os.PathLike[str]) -> list[Path]:
+def images_in(path: str | os.PathLike[str], keep_broken: bool = False) -> list[Path]:
     """Return the images of a store: its own, those of a plate's wells, or of a series.
+
+    Parameters
+    ----------
+    path
+    keep_broken
+        Of a plate's well that cannot be read, return the well itself: what is wrong with it is said
+        when it is opened.
 
     Raises
     ------
@@ -172,7 +196,7 @@ def images_in(path: str | os.PathLike[str]) -> list[Path]:
         return [folder]
     if "plate" in attributes:
         wells = _listed(attributes["plate"], "wells", folder)
-        found = [image for well in wells for image in _well_images(folder / well)]
+        found = [image for well in wells for image in _well_images(folder / well, keep_broken)]
     elif "well" in attributes:
         found = _well_images(folder)
     else:
@@ -184,14 +208,14 @@ def images_in(path: str | os.PathLike[str]) -> list[Path]:
 
 def well_of(path: str | os.PathLike[str]) -> str:
     """Return the well that an image of a plate lies in, such as "B/3"; "" for other images."""
-    folder = Path(path)
-    plate = folder.parent.parent.parent
-    if len(folder.parts) < 4 or not is_zarr(plate):
-        return ""
-    node = _open(plate)
-    if _is_array(node) or "plate" not in _ome(node)[0]:
-        return ""
-    return f"{folder.parent.parent.name}/{folder.parent.name}"
+    # A well that is broken may stand for its images.
+    for well in (Path(path).parent, Path(path)):
+        plate = well.parent.parent
+        if len(well.parts) > 2 and is_zarr(plate):
+            node = _open(plate)
+            if not _is_array(node) and "plate" in _ome(node)[0]:
+                return f"{well.parent.name}/{well.name}"
+    return ""
 
 
 def _open(folder: Path) -> Any:
@@ -335,6 +359,16 @@ def _sizes(
     return found
 
 
+def _steps(sizes: Mapping[str, float], units: Mapping[str, str]) -> dict[str, float]:
+    """Return the steps along Z, in the unit of X, and along T, in seconds, that are known."""
+    found = {}
+    if "Z" in sizes and units.get("Z", "") == units.get("X", ""):
+        found["Z"] = sizes["Z"]
+    if "T" in sizes and units.get("T") in _SECONDS:
+        found["T"] = sizes["T"] * _SECONDS[units["T"]]
+    return found
+
+
 def _channel_names(attributes: Mapping[str, Any]) -> tuple[str, ...] | None:
     omero = attributes.get("omero")
     channels = omero.get("channels") if isinstance(omero, dict) else None
@@ -355,10 +389,15 @@ def _listed(holder: Any, key: str, folder: Path) -> list[str]:
     return [str(path) for path in paths]
 
 
-def _well_images(folder: Path) -> list[Path]:
-    node = _open(folder)
-    attributes = {} if _is_array(node) else _ome(node)[0]
-    return [folder / name for name in _listed(attributes.get("well"), "images", folder)]
+def _well_images(folder: Path, keep_broken: bool = False) -> list[Path]:
+    try:
+        node = _open(folder)
+        attributes = {} if _is_array(node) else _ome(node)[0]
+        return [folder / name for name in _listed(attributes.get("well"), "images", folder)]
+    except ImPartialError:
+        if keep_broken:
+            return [folder]
+        raise
 
 
 def _series(folder: Path) -> Iterator[Path]:

@@ -45,7 +45,7 @@ class Layout:
         Height and width of a pixel.
     pixel_unit : str
     spacing : mapping of str to float
-        Size of a step along T and Z.
+        Size of a step along Z, in `pixel_unit`, and along T, in seconds, where they are known.
     channel_names : sequence of str
         One a channel, of images.
     labels : bool
@@ -211,6 +211,11 @@ def shrunk(fine: Any, region: tuple[slice, ...], labels: bool) -> NDArray[Any]:
     return np.asarray(mean.astype(part.dtype))
 
 
+def unit_word(unit: str) -> str:
+    """Return OME-Zarr's word for a unit of length such as "µm"; "" where there is none."""
+    return _WORDS.get(unit, "")
+
+
 def _encoding(zarr_format: int, axes: str) -> dict[str, Any]:
     """Return how arrays of a format are stored."""
     if zarr_format == 2:
@@ -235,6 +240,8 @@ def _metadata(layout: Layout) -> dict[str, Any]:
         axis = {"name": letter.lower(), "type": _KINDS[letter]}
         if letter in "ZYX" and layout.pixel_unit in _WORDS:
             axis["unit"] = _WORDS[layout.pixel_unit]
+        if letter == "T" and "T" in layout.spacing:
+            axis["unit"] = "second"
         axes.append(axis)
     steps = {**layout.spacing}
     if layout.pixel_size is not None:

@@ -51,7 +51,16 @@ def ome_metadata(content: Content, xml: str, file: Path) -> Content:
         size = None
     unit = "" if size is None or units[0] == "pixel" else units[0]
     names = tuple(found) if any(found) else None
-    return replace(content, channel_names=names, pixel_size=size, pixel_unit=unit)
+    depth_unit = pixels.get("PhysicalSizeZUnit", "µm")
+    spacing = {
+        **(_step("Z", pixels.get("PhysicalSizeZ")) if size and depth_unit == units[0] else {}),
+        **(
+            _step("T", pixels.get("TimeIncrement"))
+            if pixels.get("TimeIncrementUnit", "s") == "s"
+            else {}
+        ),
+    }
+    return replace(content, channel_names=names, pixel_size=size, pixel_unit=unit, spacing=spacing)
 
 
 def imagej_metadata(content: Content, tif: tifffile.TiffFile, file: Path) -> Content:
@@ -80,7 +89,17 @@ def imagej_metadata(content: Content, tif: tifffile.TiffFile, file: Path) -> Con
         across = (tags.valueof("YResolution"), tags.valueof("XResolution"))
         if all(isinstance(ratio, tuple) and ratio[0] for ratio in across):
             size = pixel_size(*(ratio[1] / ratio[0] for ratio in across))
-    return replace(content, channel_names=names, pixel_size=size, pixel_unit=unit if size else "")
+    spacing = {
+        **(_step("Z", metadata.get("spacing")) if size else {}),
+        **_step("T", metadata.get("finterval")),
+    }
+    return replace(
+        content,
+        channel_names=names,
+        pixel_size=size,
+        pixel_unit=unit if size else "",
+        spacing=spacing,
+    )
 
 
 def pixel_size(height: Any, width: Any) -> tuple[float, float] | None:
@@ -90,6 +109,15 @@ def pixel_size(height: Any, width: Any) -> tuple[float, float] | None:
     except (TypeError, ValueError):
         return None
     return size if all(np.isfinite(v) and v > 0 for v in size) else None
+
+
+def _step(letter: str, size: Any) -> dict[str, float]:
+    """Return the size of a step along an axis if the number makes sense."""
+    try:
+        step = float(size)
+    except (TypeError, ValueError):
+        return {}
+    return {letter: step} if np.isfinite(step) and step > 0 else {}
 
 
 def _parsed(xml: str) -> ElementTree.Element | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -17,20 +16,17 @@ from numpy.typing import NDArray
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
 from napari_impartial.core.instances.seams import Blocks
 from napari_impartial.core.network.model_card import ModelCard
+from napari_impartial.io.ome_zarr import INSTANCES, UNCERTAINTY, state_of
 from napari_impartial.io.ome_zarr_writer import CHUNK_PX, VERSIONS, Layout
 
 from .source import Source, open_source
 
-INSTANCES = "instances"
-"""Name of the labels in a result."""
-UNCERTAINTY = "uncertainty"
-"""Name of the last channel of a result's image."""
 BLOCK_PX, BLOCK_OF_MANY_CHANNELS_PX = 2048, 1024
 """Side of a block; the second of images with more than :data:`FEW_CHANNELS`."""
 FEW_CHANNELS = 8
 
 
-LAYOUT = 2
+LAYOUT = 3
 """Number of the layout of a run's files; another one for each change of what they hold."""
 
 
@@ -66,6 +62,10 @@ class Job:
         Of OME-Zarr.
     store : str
         The store that is being written.
+    link : str
+        The axis, Z or T, along which objects of neighbouring planes are linked; "" for none.
+    over_volume : bool
+        Intensities of the slices of a volume are scaled alike, and not slice by slice.
     layout : int
         Of the files that steps leave for each other; a run of another one begins anew.
     """
@@ -86,6 +86,8 @@ class Job:
     block_px: int
     version: str
     store: str
+    link: str = ""
+    over_volume: bool = False
     layout: int = LAYOUT
 
     @property
@@ -137,6 +139,7 @@ def make_job(
     drawn: Path | None = None,
     block_px: int = 0,
     version: str = VERSIONS[-1],
+    link: str = "",
 ) -> Job:
     """Describe the run that predicts an image.
 
@@ -157,6 +160,8 @@ def make_job(
         Side of the blocks, rounded up to what the network asks for; 0 for the usual one.
     version : str
         Of OME-Zarr.
+    link : str
+        See :class:`Job`.
     """
     grid = 4 << card.model.depth
     block = block_px or usual_block(len(channels))
@@ -175,23 +180,14 @@ def make_job(
         -(-block // grid) * grid,
         version,
         str(part_of(result)),
+        link,
+        card.scaled_over == "volume",
     )
 
 
 def part_of(result: Path) -> Path:
     """Return where a store lies while it is being written."""
     return result.resolve().with_name(f".{result.name}.part")
-
-
-def state_of(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return size and time of change of a file, or of a store's metadata."""
-    place = Path(path)
-    for marker in ("zarr.json", ".zattrs", ".zarray"):
-        if (place / marker).exists():
-            place = place / marker
-            break
-    found = place.stat()
-    return found.st_size, found.st_mtime_ns
 
 
 @lru_cache(maxsize=4)
@@ -273,6 +269,20 @@ def information_array(job: Job, create: bool = False) -> Any:
     if create:
         return zarr.create_array(
             path, shape=labels.shape, chunks=labels.chunks, dtype=np.float32, overwrite=True
+        )
+    return zarr.open_array(path, mode="r+")
+
+
+def cut_labels(job: Job, create: bool = False) -> Any:
+    """Open the labels before objects of neighbouring planes are linked, for writing."""
+    from napari_impartial.io.lazy import import_zarr
+
+    zarr = import_zarr()
+    _, labels = layouts(job)
+    path = str(job.folder / "cut_labels.zarr")
+    if create:
+        return zarr.create_array(
+            path, shape=labels.shape, chunks=labels.chunks, dtype=np.int32, overwrite=True
         )
     return zarr.open_array(path, mode="r+")
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.instances.object_sums import ObjectSums
+from napari_impartial.core.instances.overlaps import Overlaps
 from napari_impartial.core.instances.parts import Whole
 
 from .job import Job
@@ -55,6 +56,20 @@ def numbers_of(job: Job, plane: int) -> Mapping[str, NDArray[np.int64]]:
     """Return the final numbers of objects: where each block's begin, and what they are."""
     with np.load(place(job, "planes", plane, "numbers", "npz"), allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def links_of(job: Job, plane: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the ids of a plane's objects, ascending, and the numbers of what they are part of."""
+    with np.load(place(job, "planes", plane, "links", "npz"), allow_pickle=False) as file:
+        return file["ids"], file["numbers"]
+
+
+def load_overlaps(job: Job, plane: int, block: int) -> tuple[NDArray[np.int64], list[Overlaps]]:
+    """Return the ids of a block's objects, and their overlaps with the planes before."""
+    with np.load(place(job, "overlaps", plane, block, "npz"), allow_pickle=False) as file:
+        gaps = range(1, 1 + sum(name.startswith("pixels") for name in file.files))
+        names = [f.name for f in fields(Overlaps)]
+        return file["ids"], [Overlaps(**{n: file[f"{n}{gap}"] for n in names}) for gap in gaps]
 
 
 def load_sums(file: Path) -> tuple[ObjectSums, NDArray[np.int64]]:

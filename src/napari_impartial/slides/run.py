@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from napari_impartial.core.atomic_write import reason
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.linking import Linker
+from napari_impartial.core.instances.overlaps import join_overlaps
 from napari_impartial.core.instances.parts import look_at_whole
 from napari_impartial.core.instances.seams import ROUNDS
 from napari_impartial.core.network.model_card import read_card
@@ -35,19 +38,29 @@ from .job import (
     Job,
     all_blocks,
     blocks_of,
+    cut_labels,
     information_array,
     layouts,
     source_of,
 )
-from .kept import place, save_whole, write, write_arrays
-from .steps import cut_block, finish_block, joined, predict_block, sample, shrink
-from .tables import write_places, write_table
+from .kept import load_overlaps, place, save_whole, write, write_arrays
+from .steps import (
+    compare_block,
+    cut_block,
+    finish_block,
+    joined,
+    predict_block,
+    rename_block,
+    sample,
+    shrink,
+)
+from .tables import read_rows, write_places, write_table
 
 SAMPLE_PX = 1 << 23
 """Up to so many pixels, what the cut depends on is read from the whole picture."""
 
 # How a run's time is divided among its stages, for the progress bar.
-_SHARES = {"predict": 0.75, "cut": 0.13, "finish": 0.1, "shrink": 0.02}
+_SHARES = {"predict": 0.75, "cut": 0.13, "finish": 0.08, "link": 0.02, "shrink": 0.02}
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,8 @@ class Outcome:
     n_places : int
     n_clipped : int
         Objects that are larger than what is looked at at once, and were cut.
+    rows : dict of str to array or None
+        Of objects that were linked through time, where each is (:func:`.tables.read_rows`).
     """
 
     store: Path
@@ -76,6 +91,7 @@ class Outcome:
     classes: tuple[int, ...]
     n_places: int
     n_clipped: int
+    rows: dict[str, NDArray[Any]] | None = None
 
 
 def run(
@@ -111,67 +127,105 @@ def run(
         raise ImPartialError(
             f"{result} exists and is no zarr store; move it or choose another --out."
         )
+    with _only_one(Path(job.store)):
+        try:
+            return _run(job, result, engine, report, resume, first)
+        except OSError as error:
+            if error.errno is None:  # of a connection, say
+                raise
+            raise ImPartialError(
+                f"Cannot write {result}: {reason(error)}; mend that and give the same command "
+                "again, which goes on where it was."
+            ) from error
+
+
+def _run(
+    job: Job,
+    result: Path,
+    engine: Engine,
+    report: Callable[[float], None],
+    resume: bool,
+    first: tuple[float, float] | None,
+) -> Outcome:
     store = Path(job.store)
-    with _only_one(store):
-        _prepare(job, resume)
-        text = job.to_json()
-        n_planes = source_of(job).n_planes
-        everything = list(all_blocks(job))
-        low, high = read_card(job.model).normalization
-        for plane in range(n_planes):
-            file = place(job, "planes", plane, "ranges", "json")
-            if not file.exists():
-                write(file, json.dumps(source_of(job).ranges(plane, low, high)).encode())
-        stage = _Stages(report)
+    _prepare(job, resume)
+    text = job.to_json()
+    n_planes = source_of(job).n_planes
+    everything = list(all_blocks(job))
+    low, high = read_card(job.model).normalization
+    for plane in range(n_planes):
+        file = place(job, "planes", plane, "ranges", "json")
+        if not file.exists():
+            ranges = source_of(job).ranges(plane, low, high, job.over_volume)
+            write(file, json.dumps(ranges).encode())
+    stage = _Stages(report)
+    engine.run(
+        predict_block,
+        [
+            (text, plane, block)
+            for plane, block in _outwards(job, everything, first)
+            if not place(job, "predicted", plane, block, "json").exists()
+        ],
+        stage.of("predict"),
+    )
+    for plane in range(n_planes):
+        file = place(job, "planes", plane, "whole", "npz")
+        if not file.exists():
+            save_whole(file, look_at_whole(sample(job, plane, SAMPLE_PX), job.instances))
+    blocks = blocks_of(job)
+    for number in range(ROUNDS):
         engine.run(
-            predict_block,
-            [
-                (text, plane, block)
-                for plane, block in _outwards(job, everything, first)
-                if not place(job, "predicted", plane, block, "json").exists()
-            ],
-            stage.of("predict"),
-        )
-        for plane in range(n_planes):
-            file = place(job, "planes", plane, "whole", "npz")
-            if not file.exists():
-                save_whole(file, look_at_whole(sample(job, plane, SAMPLE_PX), job.instances))
-        blocks = blocks_of(job)
-        for number in range(ROUNDS):
-            engine.run(
-                cut_block,
-                [
-                    (text, plane, block)
-                    for plane, block in everything
-                    if blocks.round_of(block) == number
-                    and not place(job, "cut", plane, block, "npz").exists()
-                ],
-                stage.of("cut", number, ROUNDS),
-            )
-        before = 0
-        for plane in range(n_planes):
-            before = _number(job, plane, before)
-        engine.run(
-            finish_block,
+            cut_block,
             [
                 (text, plane, block)
                 for plane, block in everything
-                if not place(job, "measured", plane, block, "npz").exists()
+                if blocks.round_of(block) == number
+                and not place(job, "cut", plane, block, "npz").exists()
             ],
-            stage.of("finish"),
+            stage.of("cut", number, ROUNDS),
         )
-        _pyramids(job, engine, stage)
-        name = result.name.removesuffix(".ome.zarr")
-        table = result.with_name(f"{name}_measurements.csv")
-        places = result.with_name(f"{name}_suggestions.json")
-        count, area, classes = write_table(job, table)
-        n_places = write_places(job, places)
-        n_clipped = sum(
-            _clipped(place(job, "cut", plane, block, "npz")) for plane, block in everything
+    before = 0
+    for plane in range(n_planes):
+        before = _number(job, plane, before)
+    engine.run(
+        finish_block,
+        [
+            (text, plane, block)
+            for plane, block in everything
+            if not place(job, "measured", plane, block, "npz").exists()
+        ],
+        stage.of("finish"),
+    )
+    if job.link:
+        engine.run(
+            compare_block,
+            [
+                (text, plane, block)
+                for plane, block in everything
+                if not place(job, "overlaps", plane, block, "npz").exists()
+            ],
+            stage.of("link", 0, 2),
         )
-        shutil.rmtree(job.folder)
-        put_in_place(store, result)
-    return Outcome(result, table, places, count, area, classes, n_places, n_clipped)
+        _link(job)
+        engine.run(
+            rename_block,
+            [(text, plane, block) for plane, block in everything],
+            stage.of("link", 1, 2),
+        )
+    _pyramids(job, engine, stage)
+    name = result.name.removesuffix(".ome.zarr")
+    table = result.with_name(f"{name}_measurements.csv")
+    places = result.with_name(f"{name}_suggestions.json")
+    count, area, classes = write_table(job, table)
+    tracks = read_rows(table) if job.link == "T" else None
+    n_places = write_places(job, places)
+    n_clipped = sum(_clipped(place(job, "cut", plane, block, "npz")) for plane, block in everything)
+    # Removing it takes a while, in which it would be neither whole nor gone.
+    aside = _aside(store)
+    job.folder.rename(aside)
+    put_in_place(store, result)
+    shutil.rmtree(aside, ignore_errors=True)
+    return Outcome(result, table, places, count, area, classes, n_places, n_clipped, tracks)
 
 
 def blocks_done(job: Job) -> NDArray[np.bool_]:
@@ -233,9 +287,20 @@ def _only_one(store: Path) -> Iterator[None]:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
+def _aside(store: Path) -> Path:
+    """Return where what is needed during a run is put before the store is put in place."""
+    return store.with_name(f"{store.name}.run")
+
+
 def _prepare(job: Job, resume: bool) -> None:
     """Make the store, or find that it is there already from a run that was interrupted."""
     store, plan = Path(job.store), job.folder / "job.json"
+    aside = _aside(store)
+    if aside.exists():
+        if store.exists() and not job.folder.exists():
+            aside.rename(job.folder)  # the run was ended at its last step
+        else:
+            shutil.rmtree(aside)
     if plan.exists():
         if job.same_results(plan.read_text("utf-8")):
             return
@@ -250,6 +315,8 @@ def _prepare(job: Job, resume: bool) -> None:
     create_labels(store, labels)
     job.folder.mkdir(parents=True)
     information_array(job, create=True)
+    if job.link:
+        cut_labels(job, create=True)
     write(plan, job.to_json().encode())
 
 
@@ -280,6 +347,27 @@ def _number(job: Job, plane: int, before: int) -> int:
     bounds = np.maximum.accumulate([before, *greatest])
     write_arrays(file, first=first, ids=ids, bounds=bounds, reach=0)
     return int(bounds[-1])
+
+
+def _link(job: Job) -> None:
+    """Give the same number to what is one object in planes that follow each other."""
+    source, n_blocks = source_of(job), len(blocks_of(job))
+    axis = source.stack_axes.index(job.link)
+    planes = np.moveaxis(np.arange(source.n_planes).reshape(source.stack_shape), axis, -1)
+    last = 0
+    for series in planes.reshape(-1, planes.shape[-1]).tolist():
+        linker = Linker(depth=job.link == "Z")
+        ids = []
+        for plane in series:
+            parts = [load_overlaps(job, plane, block) for block in range(n_blocks)]
+            ids.append(np.unique(np.concatenate([found for found, _ in parts])).astype(np.int64))
+            before = zip(*(overlaps for _, overlaps in parts), strict=True)
+            linker.add(ids[-1], [join_overlaps(some) for some in before])
+        found = linker.numbers()
+        for plane, of_plane, numbers in zip(series, ids, found, strict=True):
+            file = place(job, "planes", plane, "links", "npz")
+            write_arrays(file, ids=of_plane, numbers=numbers + last)
+        last += max(int(numbers.max(initial=0)) for numbers in found)
 
 
 def _clipped(file: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from napari_impartial.core.data.axes import check_axes, guess_axes
 from napari_impartial.core.data.image import (
     MOST_PIXELS_RANKED,
     SAMPLE_PIXELS,
+    intensity_range,
     percentiles,
+    picked_of_plane,
     planes,
     to_float32,
 )
@@ -56,6 +58,9 @@ class Source:
     shape: tuple[int, int]
     stack_axes: str
     stack_shape: tuple[int, ...]
+    _of_volumes: dict[tuple[int, float, float], tuple[tuple[float, float], ...]] = field(
+        default_factory=dict, repr=False
+    )
 
     @property
     def pixel_size(self) -> tuple[float, float] | None:
@@ -84,6 +89,7 @@ class Source:
             self,
             picks=tuple(self.picks[i] for i in places),
             channel_names=tuple(kept),
+            _of_volumes={},
         )
 
     def positions(self, channels: Sequence[int | str]) -> list[int]:
@@ -134,13 +140,39 @@ class Source:
             found.append(plane_of.T if kept == ["X", "Y"] else plane_of)
         return np.stack(found)
 
-    def ranges(self, plane: int, low: float, high: float) -> tuple[tuple[float, float], ...]:
+    def ranges(
+        self, plane: int, low: float, high: float, over_volume: bool = False
+    ) -> tuple[tuple[float, float], ...]:
         """Return the intensities that become 0 and 1, of each channel of a plane.
 
-        They are those of :func:`core.data.image.intensity_range`, from the same sample, without the
+        They are those of :func:`core.data.image.normalize`, from the same sample, without the
         channel ever being in memory.
+
+        Parameters
+        ----------
+        plane : int
+        low, high : float
+            Percentiles.
+        over_volume : bool
+            Take them of all slices of the plane's time point.
         """
+        if over_volume and "Z" in self.stack_axes:
+            n_slices = self.stack_shape[self.stack_axes.index("Z")]
+            return self._volume_ranges(plane // n_slices, low, high)
         return tuple(self._range(plane, c, low, high) for c in range(len(self.picks)))
+
+    def _volume_ranges(self, time: int, low: float, high: float) -> tuple[tuple[float, float], ...]:
+        key = time, low, high
+        if key not in self._of_volumes:
+            n_slices = self.stack_shape[self.stack_axes.index("Z")]
+            picked = picked_of_plane(self.shape[0] * self.shape[1], n_slices)
+            slices = range(time * n_slices, (time + 1) * n_slices)
+            found = []
+            for channel in range(len(self.picks)):
+                parts = [self._gather(plane, channel, picked) for plane in slices]
+                found.append(intensity_range(np.concatenate(parts), low, high))
+            self._of_volumes[key] = tuple(found)
+        return self._of_volumes[key]
 
     def _range(self, plane: int, channel: int, low: float, high: float) -> tuple[float, float]:
         size = self.shape[0] * self.shape[1]

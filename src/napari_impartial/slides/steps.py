@@ -19,7 +19,9 @@ from skimage.segmentation import expand_labels
 
 from napari_impartial.core.data.image import scale, to_float32
 from napari_impartial.core.instances.doubt import settled
+from napari_impartial.core.instances.linking import REACH, renumbered
 from napari_impartial.core.instances.object_sums import ObjectSums, add_up
+from napari_impartial.core.instances.overlaps import Overlaps, find_overlaps
 from napari_impartial.core.instances.parts import Whole, cut_part, prepare
 from napari_impartial.core.instances.seams import claim
 from napari_impartial.core.instances.strokes import find_strokes, impose
@@ -37,13 +39,14 @@ from .job import (
     all_blocks,
     at,
     blocks_of,
+    cut_labels,
     foreground,
     information_array,
     layouts,
     level_arrays,
     source_of,
 )
-from .kept import numbers_of, place, whole_of, write, write_arrays
+from .kept import links_of, numbers_of, place, whole_of, write, write_arrays
 
 Area = tuple[slice, slice]
 
@@ -164,8 +167,7 @@ def finish_block(text: str, plane: int, block: int) -> None:
     inside = _inside(core, seen)
     labels = np.ascontiguousarray(canvas[inside])
     maps = _maps(job, plane, seen)
-    _, written = level_arrays(job)
-    written[0][at(job, plane, core)] = labels
+    labels_array(job)[at(job, plane, core)] = labels
     core_maps, doubt = maps[(slice(None), *inside)], _doubt(job, plane, seen)
     sums = add_up(
         labels,
@@ -186,11 +188,53 @@ def finish_block(text: str, plane: int, block: int) -> None:
     write_arrays(mark, crossing=_crossing(labels, core, source.shape), **arrays)
 
 
+def compare_block(text: str, plane: int, block: int) -> None:
+    """Find which objects of a block overlap those of the planes before it."""
+    job = Job.from_json(text)
+    file = place(job, "overlaps", plane, block, "npz")
+    if file.exists():
+        return
+    core, labels = blocks_of(job).core(block), cut_labels(job)
+    here = np.asarray(labels[at(job, plane, core)])
+    arrays = {"ids": np.unique(here[here > 0])}
+    for gap, before in enumerate(planes_before(job, plane), start=1):
+        found = find_overlaps(np.asarray(labels[at(job, before, core)]), here)
+        arrays |= {f"{f.name}{gap}": getattr(found, f.name) for f in fields(Overlaps)}
+    write_arrays(file, **arrays)
+
+
+def rename_block(text: str, plane: int, block: int) -> None:
+    """Write a block's labels with the numbers of linked objects; quick enough to be done again."""
+    job = Job.from_json(text)
+    core = blocks_of(job).core(block)
+    here = np.asarray(cut_labels(job)[at(job, plane, core)])
+    ids, numbers = links_of(job, plane)
+    _, written = level_arrays(job)
+    written[0][at(job, plane, core)] = renumbered(here, ids, numbers)
+
+
 def shrink(text: str, level: int, maps: bool, region: tuple[slice, ...]) -> None:
     """Write a region of a coarser level of the maps or labels."""
     job = Job.from_json(text)
     arrays = level_arrays(job)[0 if maps else 1]
     arrays[level][region] = shrunk(arrays[level - 1], region, not maps)
+
+
+def labels_array(job: Job) -> Any:
+    """Open the array that the cut's labels are written to."""
+    return cut_labels(job) if job.link else level_arrays(job)[1][0]
+
+
+def planes_before(job: Job, plane: int) -> list[int]:
+    """Return the planes that a plane's objects are linked with, the nearest first."""
+    source = source_of(job)
+    axis = source.stack_axes.index(job.link)
+    where = list(source.position(plane).values())
+    found = []
+    for gap in range(1, min(REACH, where[axis]) + 1):
+        before = [*where[:axis], where[axis] - gap, *where[axis + 1 :]]
+        found.append(int(np.ravel_multi_index(before, source.stack_shape)))
+    return found
 
 
 def joined(job: Job) -> bool:

@@ -18,7 +18,7 @@ from napari_impartial.core.instances.object_sums import ObjectSums, join
 from napari_impartial.core.prediction.suggestions import SEPARATION, Suggestion, rank_all
 
 from .job import Job, blocks_of, source_of
-from .kept import load_sums, numbers_of, place
+from .kept import links_of, load_sums, numbers_of, place
 from .steps import suggestion_side
 
 
@@ -30,10 +30,10 @@ def write_table(job: Job, path: Path) -> tuple[int, int, tuple[int, ...]]:
     Returns
     -------
     (int, int, tuple of int)
-        How many there are, their pixels, and how many of each foreground class.
+        How many there are (linked ones once), their pixels, and how many of each foreground class.
     """
     source = source_of(job)
-    count = area = 0
+    count = area = linked = 0
     classes = np.zeros(len(job.class_names), np.int64)
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -47,6 +47,10 @@ def write_table(job: Job, path: Path) -> tuple[int, int, tuple[int, ...]]:
                     mine = (elsewhere.ids > after) & (elsewhere.ids <= last)
                     whole = join([whole, elsewhere.some(mine)])
                 table = to_table(whole, job.channel_names, job.class_names)
+                if job.link:
+                    ids, numbers = links_of(job, plane)
+                    table["label"] = numbers[np.searchsorted(ids, table["label"])]
+                    linked = max(linked, int(table["label"].max(initial=0)))
                 table = {
                     **{a: np.full(len(whole), i) for a, i in source.position(plane).items()},
                     **table,
@@ -57,7 +61,21 @@ def write_table(job: Job, path: Path) -> tuple[int, int, tuple[int, ...]]:
                 count += len(whole)
                 area += int(whole.area.sum())
                 classes += np.bincount(table["class"].astype(int) - 1, minlength=len(classes))
-    return count, area, tuple(classes.tolist())
+    return linked if job.link else count, area, tuple(classes.tolist())
+
+
+def read_rows(path: Path) -> dict[str, NDArray[Any]]:
+    """Return, from a table that :func:`write_table` has written, which objects are where."""
+    names = ("label", "t", "z", "centroid_y", "centroid_x")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        header = next(rows)
+        picked = [header.index(name) for name in names if name in header]
+        found = np.array([[float(row[i]) for i in picked] for row in rows]).reshape(-1, len(picked))
+    return {
+        header[i]: column if header[i].startswith("centroid") else column.astype(np.int64)
+        for i, column in zip(picked, found.T, strict=True)
+    }
 
 
 def _divided(

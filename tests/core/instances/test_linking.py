@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_impartial.core.instances.linking import link, link_along
+from napari_impartial.core.instances.linking import Linker, link, link_along, renumbered
 from napari_impartial.core.instances.metrics import matched_pairs
+from napari_impartial.core.instances.overlaps import find_overlaps
 
 
 def same(one: np.ndarray, two: np.ndarray, iou: float = 0.95) -> float:
@@ -69,3 +70,32 @@ def test_other_axes_are_apart_and_nothing_is_linked_to_nothing() -> None:
     assert same(truth, linked[1], 1.0) == 1.0
     assert link_along(both, 0).max() >= 3
     assert not np.stack(link([np.zeros((4, 4), int)] * 3)).any()
+
+
+def test_what_lies_on_top_of_each_other_is_two_in_depth_and_one_through_time() -> None:
+    y, x = np.mgrid[:60, :60]
+    truth = np.zeros((20, 60, 60), np.int32)
+    for z, plane in enumerate(truth):
+        wide = 9 - abs(z - 5) / 3 if z < 11 else 7 - abs(z - 15) / 3
+        cy, cx = (26, 30) if z < 11 else (31, 32)
+        plane[(y - cy) ** 2 + (x - cx) ** 2 <= wide**2] = 1 + (z >= 11)
+    planes = list(shuffled(truth))
+    assert np.stack(link(planes)).max() == 1
+    linked = np.stack(link(planes, depth=True))
+    assert same(truth, linked, 1.0) == 1.0
+    # A plane in which it was outlined badly does not end an object.
+    planes[4] = np.where(y > 26, planes[4], 0)
+    assert np.stack(link(planes, depth=True)).max() == 2
+    np.testing.assert_array_equal(np.stack(link(list(balls()), depth=True)), balls())
+
+
+def test_planes_are_linked_one_after_the_other() -> None:
+    stack = shuffled(balls())
+    linker = Linker(depth=True)
+    for number, plane in enumerate(stack):
+        ids = np.unique(plane[plane > 0])
+        before = [find_overlaps(stack[number - k], plane) for k in (1, 2) if k <= number]
+        linker.add(ids, before)
+    for plane, numbers, whole in zip(stack, linker.numbers(), link(list(stack), True), strict=True):
+        ids = np.unique(plane[plane > 0])
+        np.testing.assert_array_equal(renumbered(plane, ids, numbers), whole)

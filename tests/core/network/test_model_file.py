@@ -234,9 +234,17 @@ def test_card_with_something_missing(path: Path, model: TrainedModel) -> None:
     for name in values:
         rest = {key: value for key, value in values.items() if key != name}
         # which earlier versions did without
-        if name in ("history", "second_opinion", "prediction", "instances", "strokes"):
+        if name in (
+            "history",
+            "second_opinion",
+            "prediction",
+            "instances",
+            "strokes",
+            "scaled_over",
+        ):
             card = ModelCard.from_json(json.dumps(rest))
-            assert getattr(card, name) in ((), True, PredictionConfig(), InstanceConfig(), None)
+            usual = ((), True, PredictionConfig(), InstanceConfig(), None, "plane")
+            assert getattr(card, name) in usual
             continue
         with pytest.raises(ModelFileError, match=f"{name} is missing"):
             ModelCard.from_json(json.dumps(rest))

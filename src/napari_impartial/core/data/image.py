@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 98.0
 NORMALIZED_LIMIT = 1000.0
 #: So large is this sample.
 SAMPLE_PIXELS = 1_000_000
+
+# All planes of a volume hold on to this sample, of each channel.
+_VOLUME_SAMPLE = 200_000
 
 # float32 ends at 3e38; within these bounds differences and quotients stay inside it
 _LARGEST, _SMALLEST = 1e30, 1e-30
@@ -44,6 +47,9 @@ class Image:
         computed from it; results carry it on.
     pixel_unit
         For instance "µm"; may be empty.
+    sample
+        (C, N) float32, values of the volume that the plane is of, which intensities are scaled by;
+        None: by its own. See :func:`with_samples`.
     """
 
     channels: NDArray[np.float32]
@@ -51,6 +57,7 @@ class Image:
     name: str = "image"
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str = ""
+    sample: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.channels.ndim != 3 or self.channels.size == 0:
@@ -98,6 +105,7 @@ class Image:
             self.name,
             self.pixel_size,
             self.pixel_unit,
+            None if self.sample is None else self.sample[indices],
         )
 
     def _index(self, key: str | int) -> int:
@@ -261,8 +269,36 @@ def normalize(
         )
     return scale(
         image.channels,
-        [intensity_range(channel, low_percentile, high_percentile) for channel in image.channels],
+        [
+            intensity_range(channel, low_percentile, high_percentile)
+            for channel in (image.channels if image.sample is None else image.sample)
+        ],
     )
+
+
+def with_samples(volume: Sequence[Image]) -> list[Image]:
+    """Return the planes of a volume so that all are scaled alike.
+
+    Plane by plane, what is dim becomes bright where there is nothing else: haze of what lies above
+    or below, and noise.
+    """
+    size = volume[0].channels[0].size
+    picked = picked_of_plane(size, len(volume))
+    sample = np.concatenate(
+        [image.channels.reshape(image.n_channels, -1)[:, picked] for image in volume], axis=1
+    )
+    return [replace(image, sample=sample) for image in volume]
+
+
+def picked_of_plane(size: int, n_planes: int) -> NDArray[np.int64]:
+    """Return which of so many pixels of each plane stand for it among others, ascending.
+
+    Always the same, so that results can be repeated.
+    """
+    count = min(size, max(_VOLUME_SAMPLE // n_planes, 1000))
+    if count == size:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(0).integers(size, size=count))
 
 
 def check_content(image: Image) -> tuple[str, ...]:

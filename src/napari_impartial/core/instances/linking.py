@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_matrix, csgraph
 
-from .overlaps import Labels, find_overlaps
+from .overlaps import Labels, Overlaps, find_overlaps
 
 Instances = npt.NDArray[np.int32]
+Ids = npt.NDArray[np.int64]
 
 LEAST_IOU = 0.25
 """Objects of neighbouring planes that overlap less are two, unless one lies within the other."""
@@ -23,51 +25,136 @@ _WITHIN = 0.75
 # An object may be missed in so many planes in between; what is found beyond has to overlap more.
 _MOST_MISSED, _LEAST_IOU_BEYOND = 1, 0.4
 
+REACH = _MOST_MISSED + 1
+"""So many planes before a plane are compared with it."""
 
-def link(planes: Sequence[Labels], least_iou: float = LEAST_IOU) -> list[Instances]:
-    """Give the same number to what is one object in planes that follow each other.
+# Two objects that lie on top of each other overlap, too, though less than each does with itself
+# from plane to plane. Where the overlap (IoU) falls below this share of what it is on both sides,
+# one ends and another begins. Chosen on procedural volumes, where planes lie 1, 2, 4 and 6 times as
+# far apart as pixels: F1 0.843, 0.875, 0.874 and 0.820, against 0.837, 0.872, 0.829 and 0.790.
+_VALLEY = 0.65
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Objects of two planes that are one, as places among all objects so far."""
+
+    one: Ids
+    two: Ids
+    iou: npt.NDArray[np.float64]
+
+
+class Linker:
+    """Links planes that come one after the other; of pixels it keeps none.
 
     Each object has one predecessor and one successor at most: of those that it overlaps, those
     with which the sum of the overlaps (IoU) over the plane is largest.
 
     Parameters
     ----------
-    planes : sequence of (Y, X) integer arrays
-        Ids, 0 for background; those of different planes say nothing of each other.
+    depth : bool
+        Planes lie on top of each other: an object that overlaps the next one much less than it did
+        before, and than that one does afterwards, ends there. Through time nothing of the kind
+        holds: cells move.
     least_iou : float
         0 to 1; objects that overlap less are two.
+    """
+
+    def __init__(self, depth: bool = False, least_iou: float = LEAST_IOU) -> None:
+        self._depth, self._least_iou = depth, least_iou
+        self._ids: list[Ids] = []
+        self._first = [0]
+        self._followed: list[npt.NDArray[np.bool_]] = []
+        self._pairs: list[_Pairs] = []
+        self._beyond: list[_Pairs] = []
+
+    def add(self, ids: Ids, overlaps: Sequence[Overlaps]) -> None:
+        """Add the next plane.
+
+        Parameters
+        ----------
+        ids : (N,) int64
+            Of its objects, ascending.
+        overlaps : sequence of Overlaps
+            Of the plane before with this one, then of the one before that; :data:`REACH` of them,
+            fewer for the first planes.
+        """
+        number = len(self._ids)
+        start = self._first[number]
+        self._ids.append(ids)
+        self._first.append(start + len(ids))
+        self._followed.append(np.zeros(len(ids), bool))
+        follows = np.zeros(len(ids), bool)
+        for gap, found in enumerate(overlaps, start=1):
+            least = self._least_iou if gap == 1 else max(self._least_iou, _LEAST_IOU_BEYOND)
+            rows, cols, iou = _matches(found, least, _WITHIN if gap == 1 else np.inf)
+            before = number - gap
+            one = np.searchsorted(self._ids[before], found.true_ids[rows])
+            two = np.searchsorted(ids, found.pred_ids[cols])
+            free = ~self._followed[before][one] & ~follows[two]
+            one, two = one[free], two[free]
+            self._followed[before][one] = follows[two] = True
+            self._pairs.append(_Pairs(one + self._first[before], two + start, iou[free]))
+            if self._depth and gap == 2:
+                rows, cols = found.rows, found.cols
+                self._beyond.append(
+                    _Pairs(
+                        np.searchsorted(self._ids[before], found.true_ids)[rows]
+                        + self._first[before],
+                        np.searchsorted(ids, found.pred_ids)[cols] + start,
+                        found.iou,
+                    )
+                )
+
+    def numbers(self) -> list[Instances]:
+        """Return what each object of each plane is called: 1 to N over all planes.
+
+        They are in the order of the first plane that an object is in, and of the ids there.
+        """
+        pairs = _joined(self._pairs)
+        n = self._first[-1]
+        if not n:
+            return [np.zeros(0, np.int32) for _ in self._ids]
+        one, two = pairs.one, pairs.two
+        if self._depth:
+            kept = _without_valleys(pairs, _joined(self._beyond), n)
+            one, two = one[kept], two[kept]
+        graph = coo_matrix((np.ones(len(one), np.int8), (one, two)), shape=(n, n))
+        chain = csgraph.connected_components(graph, directed=False)[1]
+        _, seen, of = np.unique(chain, return_index=True, return_inverse=True)
+        number_of = (np.argsort(np.argsort(seen)) + 1)[of].astype(np.int32)
+        return np.split(number_of, self._first[1:-1])
+
+
+def link(
+    planes: Sequence[Labels], depth: bool = False, least_iou: float = LEAST_IOU
+) -> list[Instances]:
+    """Give the same number to what is one object in planes that follow each other.
+
+    Parameters
+    ----------
+    planes : sequence of (Y, X) integer arrays
+        Ids, 0 for background; those of different planes say nothing of each other.
+    depth, least_iou
+        As of :class:`Linker`.
 
     Returns
     -------
     list of (Y, X) int32
         1 to N over all planes, in the order of the first plane that an object is in.
     """
-    ids = [np.unique(plane[plane > 0]) for plane in planes]
-    first = np.concatenate([[0], np.cumsum([len(found) for found in ids])]).astype(np.int64)
-    n = int(first[-1])
-    followed, follows = np.zeros(n, bool), np.zeros(n, bool)
-    pairs = [np.zeros((2, 0), np.int64)]
-    for gap in range(1, _MOST_MISSED + 2):
-        least = least_iou if gap == 1 else max(least_iou, _LEAST_IOU_BEYOND)
-        for number in range(len(planes) - gap):
-            within = _WITHIN if gap == 1 else np.inf
-            one, two = _matches(planes[number], planes[number + gap], least, within)
-            one, two = one + first[number], two + first[number + gap]
-            free = ~followed[one] & ~follows[two]
-            followed[one[free]] = follows[two[free]] = True
-            pairs.append(np.stack([one[free], two[free]]))
-    one, two = np.concatenate(pairs, axis=1)
-    graph = coo_matrix((np.ones(len(one), np.int8), (one, two)), shape=(n, n))
-    chain = csgraph.connected_components(graph, directed=False)[1] if n else np.zeros(0, int)
-    _, seen, of = np.unique(chain, return_index=True, return_inverse=True)
-    number_of = (np.argsort(np.argsort(seen)) + 1)[of].astype(np.int32)
+    linker = Linker(depth, least_iou)
+    ids = [np.unique(plane[plane > 0]).astype(np.int64) for plane in planes]
+    for number, plane in enumerate(planes):
+        before = range(number - 1, max(number - 1 - REACH, -1), -1)
+        linker.add(ids[number], [find_overlaps(planes[i], plane) for i in before])
     return [
-        _renumbered(plane, found, number_of[a : a + len(found)])
-        for plane, found, a in zip(planes, ids, first.tolist(), strict=False)
+        renumbered(plane, found, numbers)
+        for plane, found, numbers in zip(planes, ids, linker.numbers(), strict=True)
     ]
 
 
-def link_along(labels: Labels, axis: int) -> Instances:
+def link_along(labels: Labels, axis: int, depth: bool = False) -> Instances:
     """Link the planes of a stack along one of its axes; others are gone through one by one.
 
     Parameters
@@ -75,6 +162,8 @@ def link_along(labels: Labels, axis: int) -> Instances:
     labels : (..., Y, X) integer array
     axis : int
         One of the leading axes.
+    depth : bool
+        As of :class:`Linker`.
 
     Returns
     -------
@@ -85,23 +174,101 @@ def link_along(labels: Labels, axis: int) -> Instances:
     out = np.zeros(moved.shape, np.int32)
     last = 0
     for place in np.ndindex(*moved.shape[:-3]):
-        linked = np.stack(link(list(moved[place])))
+        linked = np.stack(link(list(moved[place]), depth))
         linked[linked > 0] += last
         last = max(last, int(linked.max(initial=0)))
         out[place] = linked
     return np.ascontiguousarray(np.moveaxis(out, -3, axis))
 
 
+def renumbered(plane: Labels, ids: npt.NDArray[np.integer], numbers: Instances) -> Instances:
+    """Return a plane with other numbers.
+
+    Parameters
+    ----------
+    plane : integer array
+        Ids, all of which are in `ids`, and 0.
+    ids : (N,) integers
+        Ascending.
+    numbers : (N,) int32
+        What each is called instead.
+    """
+    out = np.zeros(plane.shape, np.int32)
+    inside = plane > 0
+    out[inside] = numbers[np.searchsorted(ids, plane[inside])]
+    return out
+
+
+def _joined(pairs: Sequence[_Pairs]) -> _Pairs:
+    return _Pairs(
+        np.concatenate([np.zeros(0, np.int64), *(p.one for p in pairs)]),
+        np.concatenate([np.zeros(0, np.int64), *(p.two for p in pairs)]),
+        np.concatenate([np.zeros(0), *(p.iou for p in pairs)]),
+    )
+
+
+def _without_valleys(pairs: _Pairs, beyond: _Pairs, n: int) -> npt.NDArray[np.bool_]:
+    """Tell which links do not lead from one object to another one on top of it.
+
+    Parameters
+    ----------
+    pairs : _Pairs
+        The links.
+    beyond : _Pairs
+        All overlaps of objects that lie two planes apart.
+    n : int
+        Number of objects.
+    """
+    link_of = np.full(n, -1, np.int64)
+    link_of[pairs.one] = np.arange(len(pairs.one))
+    begins = np.ones(n, bool)
+    begins[pairs.two] = False
+    kept = np.ones(len(pairs.one), bool)
+    keys = beyond.one * n + beyond.two
+    order = np.argsort(keys)
+    keys = keys[order]
+    for start in np.flatnonzero(begins & (link_of >= 0)).tolist():
+        found, at = [], start
+        while link_of[at] >= 0:
+            found.append(int(link_of[at]))
+            at = int(pairs.two[found[-1]])
+        chain = np.array(found)
+        overlap = pairs.iou[chain]
+        # A plane in which an object is outlined badly overlaps little on both sides; those
+        # before and after it overlap each other.
+        passed = overlap.copy()
+        wanted = pairs.one[chain[:-1]] * n + pairs.two[chain[1:]]
+        where = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+        over = np.zeros(len(wanted))
+        if len(keys):
+            over = np.where(keys[where] == wanted, beyond.iou[order[where]], 0.0)
+        passed[:-1] = np.maximum(passed[:-1], over)
+        passed[1:] = np.maximum(passed[1:], over)
+        parts = [np.arange(len(chain))]
+        while parts:
+            part = parts.pop()
+            if len(part) < 3:  # the first and the last have nothing beyond to be compared with
+                continue
+            inside = overlap[part]
+            sides = np.minimum(
+                np.maximum.accumulate(inside), np.maximum.accumulate(inside[::-1])[::-1]
+            )
+            lowest = int((passed[part] / sides).argmin())
+            if passed[part[lowest]] < _VALLEY * sides[lowest]:
+                kept[chain[part[lowest]]] = False
+                parts += [part[:lowest], part[lowest + 1 :]]
+    return kept
+
+
 def _matches(
-    one: Labels, two: Labels, least_iou: float, within: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Match the objects of two planes one to one; returns their places among the planes' ids."""
-    overlaps = find_overlaps(one, two)
+    overlaps: Overlaps, least_iou: float, within: float
+) -> tuple[Ids, Ids, npt.NDArray[np.float64]]:
+    """Match the objects of two planes one to one; their places among the overlaps' ids, and IoU."""
     smaller = np.minimum(overlaps.true_area[overlaps.rows], overlaps.pred_area[overlaps.cols])
     good = (overlaps.iou >= least_iou) | (overlaps.pixels >= within * smaller)
     rows, cols, iou = overlaps.rows[good], overlaps.cols[good], overlaps.iou[good]
     if not len(rows):
-        return rows, cols
+        return rows, cols, iou
     kept = np.zeros(len(rows), bool)
     # Objects that compete for partners are few at a time.
     n = len(overlaps.true_ids)
@@ -123,13 +290,4 @@ def _matches(
         best = np.zeros(score.shape, bool)
         best[linear_sum_assignment(score, maximize=True)] = True
         kept[some[best[r_of, c_of]]] = True
-    return rows[kept], cols[kept]
-
-
-def _renumbered(
-    plane: Labels, ids: npt.NDArray[np.generic], numbers: npt.NDArray[np.int32]
-) -> Instances:
-    out = np.zeros(plane.shape, np.int32)
-    inside = plane > 0
-    out[inside] = numbers[np.searchsorted(ids, plane[inside])]
-    return out
+    return rows[kept], cols[kept], iou[kept]

@@ -6,6 +6,7 @@ Only pairs that touch are kept, in a sparse contingency table, so that images of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,42 @@ class Overlaps:
         """Dice coefficient of each pair."""
         total = self.true_area[self.rows] + self.pred_area[self.cols]
         return np.asarray(2 * self.pixels / total, dtype=np.float64)
+
+
+def join_overlaps(parts: Sequence[Overlaps]) -> Overlaps:
+    """Return the overlaps of two label images from those of their parts, at least one."""
+    true_ids, rows, true_area = _summed(
+        [p.true_ids for p in parts], [p.rows for p in parts], [p.true_area for p in parts]
+    )
+    pred_ids, cols, pred_area = _summed(
+        [p.pred_ids for p in parts], [p.cols for p in parts], [p.pred_area for p in parts]
+    )
+    shape = len(true_ids), len(pred_ids)
+    table = sparse.coo_matrix((np.concatenate([p.pixels for p in parts]), (rows, cols)), shape)
+    table = table.tocsr()
+    table.sum_duplicates()
+    found = table.tocoo()
+    return Overlaps(
+        true_ids,
+        pred_ids,
+        true_area,
+        pred_area,
+        found.row.astype(np.int64),
+        found.col.astype(np.int64),
+        found.data,
+    )
+
+
+def _summed(
+    ids: Sequence[npt.NDArray[np.int64]],
+    places: Sequence[npt.NDArray[np.int64]],
+    areas: Sequence[npt.NDArray[np.int64]],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return all ids, where those of the pairs lie among them, and their areas."""
+    every, of = np.unique(np.concatenate(ids), return_inverse=True)
+    area = np.bincount(of, np.concatenate(areas), len(every)).astype(np.int64)
+    of_pairs = [some[place] for some, place in zip(ids, places, strict=True)]
+    return every, np.searchsorted(every, np.concatenate(of_pairs)), area
 
 
 def _check_pair(truth: Labels, pred: Labels) -> None:

@@ -66,6 +66,8 @@ class ModelCard:
         preset has it, and by the split strength that suits the annotated cells.
     strokes : StrokeReport or None
         How the model agrees with the strokes it learned from; None in older files.
+    scaled_over : str
+        Of what the percentiles are taken: each ``plane``, or the ``volume`` that it is of.
     """
 
     channel_names: tuple[str, ...]
@@ -86,6 +88,7 @@ class ModelCard:
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     instances: InstanceConfig = field(default_factory=InstanceConfig)
     strokes: StrokeReport | None = None
+    scaled_over: str = "plane"
     format_version: int = FORMAT_VERSION
 
     @property
@@ -156,6 +159,7 @@ class ModelCard:
         values.setdefault("prediction", {})
         values.setdefault("instances", {})
         values.setdefault("strokes", None)
+        values.setdefault("scaled_over", "plane")
         for name in values:
             if name not in _ENTRIES:
                 raise _unreadable(f"{name} is not known")
@@ -255,6 +259,7 @@ _ENTRIES: dict[str, _Check] = {
     ),
     "second_opinion": _FLAG,
     "strokes": ("what strokes say, or null", _is_report),
+    "scaled_over": ("plane or volume", lambda value: value in ("plane", "volume")),
 }
 
 # What a setting has to be, by the type of its default.

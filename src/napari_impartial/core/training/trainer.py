@@ -293,6 +293,7 @@ class Trainer:
             prediction=self._preset.prediction,
             instances=instances,
             strokes=report,
+            scaled_over="plane" if all(i.sample is None for i in self.images) else "volume",
         )
         return TrainedModel(card, self.average.weights())
 

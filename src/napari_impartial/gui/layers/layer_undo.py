@@ -63,11 +63,13 @@ class LayerUndo:
             self._undo_decision()
         elif self._log.undo_stroke(layer):
             layer.undo()
+            _tell(layer)
 
     def _redo(self, layer: Labels) -> None:
         self._look()
         if self._log.redo_stroke(layer):
             layer.redo()
+            _tell(layer)
 
     def _on_paint(self, event: Any) -> None:
         # What we wrote past the layer's own undo has no steps; see ScribbleLayers.put.
@@ -76,3 +78,9 @@ class LayerUndo:
 
     def _on_replaced(self, event: Any) -> None:
         self._log.forget_strokes(event.source)
+
+
+def _tell(layer: Labels) -> None:
+    """Tell of a step of a hidden layer, of which napari tells nobody."""
+    if not layer.visible:
+        layer.events.paint(value=[])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -168,7 +169,13 @@ class ScribbleLayers:
         layer, places = self._pixels(source, plane, rows, columns)
         before = np.asarray(layer.data[places]).copy()
         painted = np.broadcast_to(np.asarray(values, dtype=layer.data.dtype), rows.shape)
-        layer.data_setitem(places, painted)
+        if layer.visible:
+            layer.data_setitem(places, painted)
+            return before
+        # Of a hidden layer napari 0.9 keeps no picture of the plane in view: it takes the pixels
+        # and the step of undo in, and then looks for them there.
+        with contextlib.suppress(IndexError):
+            layer.data_setitem(places, painted)
         return before
 
     def clear(self, source: Source, plane: PlaneIndex) -> None:

@@ -423,11 +423,11 @@ class Workspace(QObject):
         layer = event.source
         if layer.n_edit_dimensions == 2 and is_flat_view(self.viewer, source):
             self._reader.painted((key, source.plane_in_view(self.viewer)))
-        elif event.type == "paint":
+        elif event.type == "paint" and event.value:
             for plane in planes_of(source, [atom[0] for atom in event.value]):
                 self._reader.painted((key, plane))
         else:
-            # Undo and redo tell of nothing but that there is something to draw.
+            # Undo and redo, and what is written past them, do not say where.
             self._replaced_timer.start()
 
     def _on_replaced(self, _: Any = None) -> None:

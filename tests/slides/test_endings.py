@@ -1,0 +1,212 @@
+"""Runs over blocks that end too early: killed, on a full disk, on damaged chunks, or in twos.
+
+What was finished stays, and the same command goes on to the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_impartial.core.config import ModelConfig, TrainingConfig
+from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.core.network.model_file import save_model
+from napari_impartial.core.training.fit import fit
+from napari_impartial.io.ome_zarr_writer import Layout, write_image
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+NAME = "a.ome.zarr"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image in chunks, a stack, and a model that finds their cells."""
+    made = tmp_path_factory.mktemp("endings")
+    small, large = tissue((128, 128), 2, seed=1), tissue((200, 270), 2, seed=3)
+    names = large.image.channel_names
+    channels = np.clip(large.image.channels, 0, 65535).astype(np.uint16)
+    layout = Layout(channels.shape, "CYX", np.uint16, channel_names=names, chunk_px=64)
+    write_image(made / NAME, channels, layout)
+    stack = np.stack([channels, np.roll(channels, 2, 2), np.roll(channels, 4, 2)], axis=1)
+    stack = stack[..., :140, :140]
+    layout = Layout(stack.shape, "CZYX", np.uint16, channel_names=names, chunk_px=64)
+    write_image(made / "stack.ome.zarr", stack, layout)
+    training = fit(
+        [small.image],
+        [small.scribbles(0.4)],
+        ModelConfig(base_features=4, depth=2),
+        TrainingConfig(max_steps=60, patch_size=64, learning_rate=0.02, ema_decay=0.9),
+    )
+    try:
+        while True:
+            next(training)
+    except StopIteration as end:
+        save_model(end.value, made / "m.impartial")
+    return made
+
+
+def begin(image: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    """Predict in a process of its own."""
+    return subprocess.Popen(
+        [
+            sys.executable, "-P", "-m", "napari_impartial", "predict", str(image),
+            "--model", str(image.parent / "m.impartial"), "--out", str(out), "--samples", "2",
+            "--format", "zarr", "--block-px", "64", "--device", "cpu", "--resume", *more,
+        ],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+
+
+def finish(image: Path, out: Path, *more: str) -> tuple[int, str]:
+    """Predict and return the exit status and what was said of it."""
+    with begin(image, out, *more) as process:
+        _, said = process.communicate(timeout=280)
+    return process.returncode, said
+
+
+def content(out: Path) -> dict[str, bytes]:
+    """Return all files of a folder of results."""
+    return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def usual(folder: Path) -> Callable[..., dict[str, bytes]]:
+    """Results that nothing happened to, made once for each image."""
+    found: dict[str, dict[str, bytes]] = {}
+
+    def of(image: Path, *more: str) -> dict[str, bytes]:
+        if image.name not in found:
+            out = folder / f"usual {image.name}"
+            assert finish(image, out, *more) == (0, "")
+            found[image.name] = content(out)
+        return found[image.name]
+
+    return of
+
+
+def steps_done(out: Path, image: Path) -> int:
+    """Return how many steps of a run have been finished."""
+    run = out / f".{image.name}.part" / "_run"
+    kinds = ("predicted", "cut", "measured", "overlaps")
+    with contextlib.suppress(OSError):
+        return sum(len(list((run / k).iterdir())) for k in kinds if (run / k).exists())
+    return 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        (NAME, ()),
+        (NAME, ("--workers", "2")),
+        ("stack.ome.zarr", ("--link", "z")),
+    ],
+    ids=("threads", "workers", "linked"),
+)
+def test_killed_again_and_again(
+    name: str, more: tuple[str, ...], folder: Path, usual: Callable[..., dict[str, bytes]],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    image, rng = folder / name, random.Random(name + str(more))
+    expected = usual(image, *(more if "--link" in more else ()))
+    kills, before = 0, 0
+    for _ in range(3):
+        at = before + rng.randint(1, 25)
+        with begin(image, tmp_path, *more) as process:
+            while process.poll() is None and steps_done(tmp_path, image) < at:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 0.05))
+            kills += process.poll() is None
+            process.kill()
+        now = steps_done(tmp_path, image)
+        assert now >= before or (tmp_path / name).exists(), "what was finished stays"
+        before = now
+    assert kills >= 2
+    assert finish(image, tmp_path, *more) == (0, "")
+    assert content(tmp_path) == expected
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, size: str) -> Iterator[None]:
+    """Mount a file system of its own; skips where that is not allowed."""
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(command, check=False, capture_output=True).returncode
+    ):
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a file system")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("more", [(), ("--workers", "2")], ids=("threads", "workers"))
+def test_a_full_disk(
+    more: tuple[str, ...], folder: Path, usual: Callable[..., dict[str, bytes]], tmp_path: Path
+) -> None:
+    image, disk = folder / NAME, tmp_path / "disk"
+    expected = usual(image)
+    with small_disk(disk, "500k"):
+        status, said = finish(image, disk, *more)
+        assert (status, len(said.splitlines())) == (2, 1), said
+        assert "no space left on device" in said
+        done = steps_done(disk, image)
+        assert done > 0
+        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+        assert finish(image, disk, *more) == (0, "")
+        assert content(disk) == expected
+
+
+def test_a_damaged_chunk(
+    folder: Path, usual: Callable[..., dict[str, bytes]], tmp_path: Path
+) -> None:
+    image = folder / NAME
+    expected = usual(image)
+    chunk = image / "0" / "c" / "1" / "3" / "2"
+    whole = chunk.read_bytes()
+    try:
+        for damage in (whole[:90], bytes(reversed(whole))):
+            chunk.write_bytes(damage)
+            status, said = finish(image, tmp_path)
+            assert (status, len(said.splitlines())) == (2, 1), said
+            assert f"A part of level 0 of {image} cannot be read; it is damaged" in said
+    finally:
+        chunk.write_bytes(whole)
+    assert finish(image, tmp_path) == (0, "")
+    assert content(tmp_path) == expected
+
+
+def test_two_runs_at_once(
+    folder: Path, usual: Callable[..., dict[str, bytes]], tmp_path: Path
+) -> None:
+    image = folder / NAME
+    expected = usual(image)
+    with begin(image, tmp_path) as first:
+        while first.poll() is None and not steps_done(tmp_path, image):
+            time.sleep(0.01)
+        status, said = finish(image, tmp_path)
+        _, nothing = first.communicate(timeout=280)
+    # The second may have come when the first had gone.
+    assert (first.returncode, nothing) == (0, "")
+    if status:
+        assert (status, len(said.splitlines())) == (2, 1)
+        assert "Another run is writing" in said
+    assert content(tmp_path) == expected
