@@ -266,6 +266,9 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     widget.results.suggestions.go_to(place)
     wait_for(lambda: not widget.fields.busy)
     there = widget.workspace.source
+    wait_for(lambda: f"instances [{there.name}]" in names(viewer))
+    order = names(viewer)
+    assert order.index("suggestions [slide.ome]") > order.index(there.name), "boxes are seen"
     holds = field_of(there.primary)
     assert holds.holds(place.suggestion.box)
     scribbles = layer_named(viewer, f"scribbles [{there.name}]")

@@ -393,10 +393,19 @@ class ImPartialWidget(QWidget):
         self.image_panel.setValue(source)
 
     def _on_slide_place(self, place: Place) -> None:
+        """Take a field of a slide where something is suggested, and predict it."""
+
+        def arrive(source: Source) -> None:
+            self.results.suggestions.arrive(place, source)
+            plane = self.session.plane
+            if plane is not None and plane.prediction is None and not self.session.busy:
+                # What is in doubt there is to be seen, and corrected.
+                self.results.predict()
+
         y0, x0, y1, x1 = place.suggestion.box
         self.fields.take_at(
             (y0, x0, y1, x1),
-            partial(self.results.suggestions.arrive, place),
+            arrive,
             again=False,
             slide=self.workspace.sources[place.key],
         )

@@ -188,6 +188,11 @@ class SuggestionControl(QObject):
         self._workspace.viewer.dims.ndisplay = 2
         go_to(self._workspace.viewer, source, (), *centre, _BOXES_ACROSS * side)
         self._workspace.new_scribbles()
+        # The field has come to lie over the boxes of the slide.
+        boxes = self._workspace.results.find(self._workspace.sources[place.key], Role.SUGGESTIONS)
+        layers = self._workspace.viewer.layers
+        if boxes is not None:
+            layers.move(layers.index(boxes), len(layers))
         self._session.changed.emit()
 
     def looks_fine(self, place: Place) -> None:
