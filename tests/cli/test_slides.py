@@ -174,7 +174,9 @@ def test_what_is_meant(tmp_path: Path) -> None:
     assert find_images([tmp_path]) == [a, b, s, z]
     assert find_images([b, tmp_path, tmp_path / "a.*"]) == [b, a, s, z]
     assert find_images([tmp_path / "*"]) == [a, b, s, z]
-    assert find_images([tmp_path.parent / "*" / "a*.tif"]) == [a]
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a2.tif").write_bytes(b"")
+    assert find_images([tmp_path / "*" / "a*.tif"]) == [tmp_path / "deep" / "a2.tif"]
     assert find_images([tmp_path / "a_instances.tif"]) == [tmp_path / "a_instances.tif"]
     assert find_images([tmp_path / "missing.tif"]) == [tmp_path / "missing.tif"]
     with pytest.raises(ImPartialError, match="matches no file"):

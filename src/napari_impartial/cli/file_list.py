@@ -45,7 +45,7 @@ def find_images(given: Sequence[Path]) -> list[Path]:
     for path in given:
         text = str(path)
         if path.exists() or not _MAGIC.search(text):
-            found += [path] if path.is_file() or not path.exists() else _in_directory(path)
+            found += _in_directory(path) if path.is_dir() else [path]
             continue
         matched = [Path(one) for one in sorted(glob.glob(text, recursive=True))]
         if not matched:
