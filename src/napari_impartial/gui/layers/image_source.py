@@ -101,6 +101,8 @@ class Source:
     @property
     def is_slide(self) -> bool:
         """Return whether its planes are too large to be worked on whole."""
+        if not self.fits():
+            return False
         height, width = self.plane_shape
         return height * width > limits.LARGE_PX
 
