@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
 from napari_impartial.core.instances.seams import Blocks
@@ -261,28 +261,24 @@ def information_array(job: Job, create: bool = False) -> Any:
     """Open what the passes disagree on, which only suggestions need; None without passes."""
     if job.prediction.samples < 2:
         return None
-    from napari_impartial.io.lazy import import_zarr
-
-    zarr = import_zarr()
-    _, labels = layouts(job)
-    path = str(job.folder / "information.zarr")
-    if create:
-        return zarr.create_array(
-            path, shape=labels.shape, chunks=labels.chunks, dtype=np.float32, overwrite=True
-        )
-    return zarr.open_array(path, mode="r+")
+    return _working_array(job, "information", np.float32, create)
 
 
 def cut_labels(job: Job, create: bool = False) -> Any:
     """Open the labels before objects of neighbouring planes are linked, for writing."""
+    return _working_array(job, "cut_labels", np.int32, create)
+
+
+def _working_array(job: Job, name: str, dtype: DTypeLike, create: bool) -> Any:
+    """Open an array of the labels' size in the job's folder, or make it."""
     from napari_impartial.io.lazy import import_zarr
 
     zarr = import_zarr()
-    _, labels = layouts(job)
-    path = str(job.folder / "cut_labels.zarr")
+    path = str(job.folder / f"{name}.zarr")
     if create:
+        _, labels = layouts(job)
         return zarr.create_array(
-            path, shape=labels.shape, chunks=labels.chunks, dtype=np.int32, overwrite=True
+            path, shape=labels.shape, chunks=labels.chunks, dtype=dtype, overwrite=True
         )
     return zarr.open_array(path, mode="r+")
 
