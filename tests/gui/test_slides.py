@@ -126,7 +126,7 @@ def test_a_slide_offers_fields_and_reads_nothing_whole(
     slide = request.getfixturevalue("slide")
     wait_for(lambda: find("channel_table").channels[1].preview is not None)
     assert find("take_field_button").isVisibleTo(widget)
-    assert find("level_combo").currentText() == "0.5 µm a pixel (550 x 450 px)"
+    assert find("level_combo").currentText() == "0.5 µm, 550 x 450 px"
     assert not find("predict_button").isEnabled()
     assert "slide" in find("status_label").text()
     find("new_scribbles_button").click()

@@ -93,4 +93,4 @@ class SlideRow(QWidget):
 def _words(level: Level) -> str:
     height, width = level.shape
     size = f"{height:,} x {width:,} px"
-    return size if level.pixel_um is None else f"{level.pixel_um:.3g} µm a pixel ({size})"
+    return size if level.pixel_um is None else f"{level.pixel_um:.3g} µm, {size}"
