@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import numpy as np
 import pytest
 from looking import layer_named, names, settled
 from qtpy.QtWidgets import QFileDialog
+from skimage.segmentation import relabel_sequential
 
 from napari_impartial.cli.main import main
 from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
+from napari_impartial.core.instances.measurements import measure
 from napari_impartial.gui.layers import fields as fields_module
 from napari_impartial.gui.layers import image_source
 from napari_impartial.gui.layers.fields import (
@@ -30,7 +34,8 @@ from napari_impartial.gui.layers.fields import (
 from napari_impartial.gui.layers.image_source import Source
 from napari_impartial.gui.result import slide as slide_module
 from napari_impartial.io import limits, read_labels
-from napari_impartial.io.ome_zarr_writer import Layout, write_image
+from napari_impartial.io.object_files import write_table
+from napari_impartial.io.ome_zarr_writer import Layout, create, create_labels, write_image
 
 SHAPE = (1100, 900)
 
@@ -356,3 +361,113 @@ def test_fields_and_results_lie_where_a_slide_that_is_turned_lies() -> None:
     for y, x in ((0, 0), (1, 3)):
         whole = (4 * (2 + y) + 1.5, 4 * (3 + x) + 1.5)
         np.testing.assert_allclose(field.data_to_world((y, x)), slide.data_to_world(whole))
+
+
+@pytest.fixture
+def result(widget: Any, full_res: Any, made: Tissue, store: Path, tmp_path: Path) -> dict[str, Any]:
+    """Results of the slide on disk, of the tissue's true cells, as a session names them."""
+    return written(tmp_path, made.truth, store)
+
+
+def written(folder: Path, labels: Any, image: Path) -> dict[str, Any]:
+    """Write labels, table and places of a slide, and show them as a session does."""
+    folder.mkdir(exist_ok=True)
+    layout = Layout(labels.shape, "YX", np.int32, name="instances", labels=True, chunk_px=256)
+    place = folder / "slide_objects.ome.zarr"
+    levels = create(place, replace(layout, axes="CYX", shape=(1, *labels.shape), labels=False))
+    levels[0][...] = 0
+    arrays = create_labels(place, layout)
+    arrays[0][...] = labels
+    for fine, coarse in itertools.pairwise(arrays):
+        coarse[...] = np.asarray(fine)[::2, ::2]
+    table = folder / "slide_objects_measurements.csv"
+    write_table(table, measure(labels))
+    places = folder / "slide_objects_suggestions.json"
+    places.write_text("[]", "utf-8")
+    return {
+        "store": str(place), "table": str(table), "places": str(places), "level": 0,
+        "n_objects": len(np.unique(labels)) - 1, "classes": {}, "predicted_by": -1,
+    }  # fmt: skip
+
+
+def show_result(widget: Any, wait_for: Any, result: dict[str, Any]) -> Any:
+    """Let the window take up a result, and return the record of the slide."""
+    record = next(r for r in widget.session.images.values() if r.is_slide)
+    widget.slides.restore({"results": {record.name: result}})
+    model = widget.result_panel.table.table_model()
+    wait_for(lambda: model.total() == record.on_disk.n_left)
+    return record
+
+
+def test_objects_of_a_slide_are_listed_and_decided_on(
+    widget: Any, viewer: Any, find: Any, result: Any, made: Tissue, wait_for: Any, notes: Any,
+    tmp_path: Path, store: Path,
+) -> None:  # fmt: skip
+    record = show_result(widget, wait_for, result)
+    table = find("object_table")
+    model, n = table.table_model(), result["n_objects"]
+    layer = layer_named(viewer, "instances [slide.ome]")
+    assert layer.contour > 0, "outlines, as of other images"
+    assert find("count_label").text() == f"{n} objects"
+    assert model.value(0, "area_px").dtype.itemsize == 4
+    # A row leads to the object, and a click on the object to the row.
+    label = int(model.value(7, "label"))
+    middle = np.argwhere(made.truth == label).mean(axis=0)
+    table.go_to_row(7)
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], middle, atol=5)
+    assert layer.selected_label == label
+    widget._on_clicked_object(layer, label + 1)
+    assert table.selected() == [label + 1]
+    # Three are rejected, by button and by key; one of them is undone, and one accepted.
+    gone = [label, label + 1, label + 2]
+    for one in gone:
+        widget.result_panel.review.show_row(one)
+        (find("reject_button").click if one == label else widget.keys.reject)()
+    assert model.total() == n - 3
+    assert [model.row_of(one) for one in gone] == [None] * 3
+    assert find("count_label").text() == f"{n - 3} objects"
+    assert f"{n - 3:,} objects in all of the slide" in find("verdict_label").text()
+    shown = np.asarray(layer.data[0])
+    np.testing.assert_array_equal(shown, np.where(np.isin(made.truth, gone), 0, made.truth))
+    assert not np.isin(np.asarray(layer.data[1]), gone).any()
+    assert read_labels(Path(result["store"])).max() == n, "what is on disk stays"
+    assert "rejecting object" in widget.results.review.undo_words()
+    find("undo_button").click()
+    assert model.total() == n - 2
+    assert table.selected() == [gone[2]], "what came back is selected"
+    widget.result_panel.review.accept()
+    assert model.value(model.row_of(gone[2]), "review") == "accepted"
+    assert [verdict for verdict, _ in widget._marks.signs()].count("accepted") == 1
+    find("filter_column_combo").setCurrentIndex(find("filter_column_combo").findData("review"))
+    find("filter_sign_combo").setCurrentText("=")
+    find("filter_edit").setText("accepted")
+    assert (model.rowCount(), find("shown_label").text()) == (1, f"1 of {n - 2}")
+    find("filter_edit").setText("")
+    # They come back, and are bound to this result.
+    (kept,) = json.loads(json.dumps(widget.slides.save()))["results"].values()
+    record.on_disk = None
+    record = show_result(widget, wait_for, kept)
+    assert record.on_disk.rejected == gone[:2]
+    assert not np.isin(
+        np.asarray(layer_named(viewer, "instances [slide.ome]").data[0]), gone[:2]
+    ).any()
+    # Of a new result, the same objects have other numbers; one is not there any more.
+    other = np.where(made.truth > 0, n + 1 - made.truth, 0)
+    other[made.truth == gone[0]] = 0
+    other = relabel_sequential(other)[0].astype(np.int32)
+    kept |= written(tmp_path / "other", other, store)
+    record.on_disk = None
+    widget.slides.restore({"results": {record.name: kept}})
+    wait_for(lambda: record.on_disk.decisions)
+    there = other[made.truth == gone[1]]
+    assert record.on_disk.rejected == [int(there[0])]
+    assert "1 decision about objects of the earlier result" in notes()[-1]
+    wait_for(lambda: model.total() == record.on_disk.n_left)
+    widget.results.review.undo()
+    assert record.on_disk.rejected == [int(there[0])], "what was decided on others is not undone"
+    # A table that is gone is said.
+    Path(kept["table"]).unlink()
+    record.on_disk = None
+    widget.slides.restore({"results": {record.name: kept | {"decided": {"1": 3}}}})
+    wait_for(lambda: "cannot be read" in notes()[-1])
+    assert any("damaged and were left out" in note for note in notes())

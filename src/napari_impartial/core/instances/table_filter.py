@@ -62,7 +62,9 @@ class Condition:
         if column.dtype.kind in "OSU":
             if compare not in (operator.eq, operator.ne):
                 raise ImPartialError(f"'{self.column}' holds words; compare it with = or !=.")
-            return np.asarray(compare(np.char.lower(column.astype(str)), word.lower()), dtype=bool)
+            # Few words, and maybe a million rows: each word is compared once.
+            same = [one for one in set(column.tolist()) if str(one).lower() == word.lower()]
+            return np.asarray(np.isin(column, same) == (compare is operator.eq), dtype=bool)
         try:
             value = float(word)
         except ValueError:
