@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+import csv
 import json
 import traceback
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from skimage.segmentation import relabel_sequential
 
 from napari_impartial.cli.main import main
 from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
-from napari_impartial.core.instances.measurements import measure
 from napari_impartial.gui.layers import fields as fields_module
 from napari_impartial.gui.layers import image_source
 from napari_impartial.gui.layers.fields import (
@@ -32,10 +30,10 @@ from napari_impartial.gui.layers.fields import (
     usual_level,
 )
 from napari_impartial.gui.layers.image_source import Source
+from napari_impartial.gui.result import export as export_module
 from napari_impartial.gui.result import slide as slide_module
 from napari_impartial.io import limits, read_labels
-from napari_impartial.io.object_files import write_table
-from napari_impartial.io.ome_zarr_writer import Layout, create, create_labels, write_image
+from napari_impartial.io.ome_zarr_writer import Layout, write_image
 
 SHAPE = (1100, 900)
 
@@ -364,30 +362,17 @@ def test_fields_and_results_lie_where_a_slide_that_is_turned_lies() -> None:
 
 
 @pytest.fixture
-def result(widget: Any, full_res: Any, made: Tissue, store: Path, tmp_path: Path) -> dict[str, Any]:
+def result(
+    widget: Any, full_res: Any, made: Tissue, tmp_path: Path, write_results: Any
+) -> dict[str, Any]:
     """Results of the slide on disk, of the tissue's true cells, as a session names them."""
-    return written(tmp_path, made.truth, store)
+    return as_kept(write_results(tmp_path / "results", made.truth), made.truth)
 
 
-def written(folder: Path, labels: Any, image: Path) -> dict[str, Any]:
-    """Write labels, table and places of a slide, and show them as a session does."""
-    folder.mkdir(exist_ok=True)
-    layout = Layout(labels.shape, "YX", np.int32, name="instances", labels=True, chunk_px=256)
-    place = folder / "slide_objects.ome.zarr"
-    levels = create(place, replace(layout, axes="CYX", shape=(1, *labels.shape), labels=False))
-    levels[0][...] = 0
-    arrays = create_labels(place, layout)
-    arrays[0][...] = labels
-    for fine, coarse in itertools.pairwise(arrays):
-        coarse[...] = np.asarray(fine)[::2, ::2]
-    table = folder / "slide_objects_measurements.csv"
-    write_table(table, measure(labels))
-    places = folder / "slide_objects_suggestions.json"
-    places.write_text("[]", "utf-8")
-    return {
-        "store": str(place), "table": str(table), "places": str(places), "level": 0,
-        "n_objects": len(np.unique(labels)) - 1, "classes": {}, "predicted_by": -1,
-    }  # fmt: skip
+def as_kept(paths: dict[str, Path], labels: Any) -> dict[str, Any]:
+    """Return what a session keeps of results."""
+    told = {"level": 0, "n_objects": len(np.unique(labels)) - 1, "classes": {}, "predicted_by": -1}
+    return {**{kind: str(path) for kind, path in paths.items()}, **told}
 
 
 def show_result(widget: Any, wait_for: Any, result: dict[str, Any]) -> Any:
@@ -401,7 +386,7 @@ def show_result(widget: Any, wait_for: Any, result: dict[str, Any]) -> Any:
 
 def test_objects_of_a_slide_are_listed_and_decided_on(
     widget: Any, viewer: Any, find: Any, result: Any, made: Tissue, wait_for: Any, notes: Any,
-    tmp_path: Path, store: Path,
+    tmp_path: Path, write_results: Any,
 ) -> None:  # fmt: skip
     record = show_result(widget, wait_for, result)
     table = find("object_table")
@@ -455,7 +440,7 @@ def test_objects_of_a_slide_are_listed_and_decided_on(
     other = np.where(made.truth > 0, n + 1 - made.truth, 0)
     other[made.truth == gone[0]] = 0
     other = relabel_sequential(other)[0].astype(np.int32)
-    kept |= written(tmp_path / "other", other, store)
+    kept |= as_kept(write_results(tmp_path / "other", other), other)
     record.on_disk = None
     widget.slides.restore({"results": {record.name: kept}})
     wait_for(lambda: record.on_disk.decisions)
@@ -471,3 +456,57 @@ def test_objects_of_a_slide_are_listed_and_decided_on(
     widget.slides.restore({"results": {record.name: kept | {"decided": {"1": 3}}}})
     wait_for(lambda: "cannot be read" in notes()[-1])
     assert any("damaged and were left out" in note for note in notes())
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+
+
+def test_objects_of_a_slide_are_exported_as_decided(
+    widget: Any, viewer: Any, find: Any, result: Any, made: Tissue, wait_for: Any, notes: Any,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    record = show_result(widget, wait_for, result)
+    n = result["n_objects"]
+    widget.slide_review.reject([1, 2])
+    widget.slide_review.accept([3])
+    button = find("export_button")
+    entries = {action.objectName(): action for action in button.menu().actions()}
+    assert not entries["export_rois_action"].isEnabled()
+    assert "of fields only" in entries["export_rois_action"].text()
+    out = tmp_path / "out"
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(out))
+    entries["export_all_action"].trigger()
+    assert not button.menu().actions()[0].isEnabled() or widget.exports.busy
+    wait_for(lambda: not widget.exports.busy)
+    assert "objects of 1 image were written" in notes()[-1]
+    wanted = np.where(made.truth > 2, made.truth, 0)
+    np.testing.assert_array_equal(read_labels(out / "slide.ome_instances.ome.zarr"), wanted)
+    rows = rows_of(out / "slide.ome_measurements.csv")
+    assert len(rows) == n - 2
+    assert [row["review"] for row in rows[:2]] == ["accepted", ""]
+    features = json.loads((out / "slide.ome_outlines.geojson").read_text())["features"]
+    assert len(features) == n - 2
+    assert (out / "slide.ome_suggestions.json").read_text() == "[]"
+    # What is read is not written over, and a run that is given up leaves nothing behind.
+    before = set(out.iterdir())
+    widget.exports.export("outlines", Path(result["table"]))
+    wait_for(lambda: not widget.exports.busy)
+    assert "belongs to the results" in notes()[-1]
+    widget.exports.export("instances", out / "again.ome.zarr")
+    assert "Exporting: 0% written." in find("status_label").text()
+    widget.exports.stop()
+    wait_for(lambda: not widget.exports.busy)
+    assert "given up" in notes()[-1]
+    assert set(out.iterdir()) == before
+    assert not widget.exports.words
+    assert read_labels(record.on_disk.store).max() == n
+    # The rows that are shown are a table of their own.
+    find("filter_edit").setText("100")
+    panel = widget.result_panel.review
+    monkeypatch.setattr(export_module, "SORTED_AT_ONCE", 10)
+    panel.export_wanted.emit(tmp_path / "rows.csv", panel.table.table_model().shown())
+    wait_for(lambda: not widget.exports.busy)
+    rows = rows_of(tmp_path / "rows.csv")
+    assert f"{len(rows)} rows" in notes()[-1]
+    assert min(int(row["area_px"]) for row in rows) > 100

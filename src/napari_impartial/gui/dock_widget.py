@@ -225,6 +225,7 @@ class ImPartialWidget(QWidget):
         self.batch_panel.cancel_wanted.connect(self.batch.cancel)
         self.batch_panel.cancel_wanted.connect(self.slides.stop)
         self.result_panel.review.export.wanted.connect(self._export)
+        self.result_panel.review.export_wanted.connect(self.exports.export_table)
         self.model_row.save_wanted.connect(self.models.save)
         self.model_row.load_wanted.connect(self.models.load)
         self.model_row.command_wanted.connect(self.models.copy_command)
@@ -352,6 +353,7 @@ class ImPartialWidget(QWidget):
                 self.spot_check.let_go,
                 self.slide_review.let_go,
                 self.slides.close,
+                self.exports.close,
                 self.live.let_go,
                 partial(active.disconnect, self._on_active_layer),
                 self._bound_keys.let_go,
@@ -403,7 +405,7 @@ class ImPartialWidget(QWidget):
         self.batch_panel.show_progress(progress.share, text)
 
     def _export(self, kind: str, path: Path) -> None:
-        # The rows of the table are the panel's to know, and written by Refinement.
+        # The rows of the table are the panel's to know, which says them itself.
         if kind != "table":
             self.exports.export(kind, path)
 
@@ -499,7 +501,7 @@ class ImPartialWidget(QWidget):
         table = self.result_panel.table
         boxes: list[Sequence[float]] = []
         if source is not None and source.is_slide:
-            found = map(self.slide_review.place_of, table.selected()[:MOST_MARKS])
+            found = map(self.slide_review.place_of, table.selected(MOST_MARKS))
             boxes += [one[1] for one in found if one and one[0] == self.session.plane_index]
         else:
             boxes += table.selected_boxes(MOST_MARKS)
@@ -612,7 +614,9 @@ class ImPartialWidget(QWidget):
         steps["result"].set_hint(prediction_needs or stale_results(session))
         steps["refine"].set_hint("" if self.results.places else no_suggestions(session))
         self.refinement.update()
-        self.result_panel.review.export.set_name("" if record is None else record.name)
+        self.result_panel.review.export.set_name(
+            "" if record is None else record.name, record is not None and record.is_slide
+        )
         self.result_panel.review.export.set_ready(self.exports.ready())
         self.model_row.set_ready(session.card is not None, session.busy)
         self.session_panel.set_ready(record is not None, session.busy)
@@ -658,5 +662,5 @@ class ImPartialWidget(QWidget):
         ):
             told = _ON_OBJECTS
         told = _RESTS if self.live.resting else told
-        self.status.set_state(f"{told} {self.slides.words}".rstrip())
+        self.status.set_state(" ".join(filter(None, (told, self.slides.words, self.exports.words))))
         self.bar.verdict.set_verdict(self.verdict.remarks())

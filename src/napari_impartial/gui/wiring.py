@@ -10,7 +10,6 @@ from .layers.workspace import Workspace
 from .refine.rounds import RoundControl
 from .refine.rounds_panel import RoundRow, RoundsPanel
 from .refine.suggestions_panel import RefinePanel
-from .result import table_export
 from .result.prediction import ResultControl
 from .result.result_panel import ResultPanel
 from .review.slide_review import SlideReview
@@ -68,7 +67,6 @@ class Refinement(QObject):
         panel.reject_wanted.connect(self._slide_review.reject)
         self._slide_review.decided.connect(self._show_decisions)
         panel.reviewed_changed.connect(self._session.set_reviewed)
-        panel.export_wanted.connect(table_export.export)
         refine, places = self._refine_panel, self._results.suggestions
         refine.place_chosen.connect(lambda row: places.go_to(places.places[row]))
         refine.place_fine.connect(lambda row: places.looks_fine(places.places[row]))

@@ -24,7 +24,7 @@ from .outlines import write_geojson, write_roi_zip
 Table = dict[str, NDArray[Any]]
 
 # So many rows of a table are text at once.
-_ROWS_AT_ONCE = 10_000
+_ROWS_AT_ONCE, _READ_AT_ONCE = 10_000, 50_000
 _INTEGERS = ("label", "area_px", "class", "t", "z", "bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1")
 _WORDS = "class_name"
 _MARKED_BYTES = 1 << 16
@@ -70,6 +70,16 @@ class Objects:
 def object_files(name: str, folder: Path) -> dict[str, Path]:
     """Return where the files of an image's objects lie, one of each kind."""
     return {kind: folder / f"{name}{ending}" for kind, ending in ENDINGS.items()}
+
+
+def slide_files(name: str, folder: Path) -> dict[str, Path]:
+    """Return where the files of a slide's objects lie that are written block by block."""
+    return {
+        "instances": folder / f"{name}_instances.ome.zarr",
+        "outlines": folder / f"{name}_outlines.geojson",
+        "measurements": folder / f"{name}_measurements.csv",
+        "suggestions": folder / f"{name}_suggestions.json",
+    }
 
 
 def file_names(names: Iterable[str]) -> list[str]:
@@ -118,7 +128,7 @@ def write_objects(kind: str, path: str | os.PathLike[str], objects: Objects) -> 
         write_geojson(path, objects.labels, objects.stack_axes, objects.classes)
 
 
-def write_table(path: str | os.PathLike[str], table: Table) -> None:
+def write_table(path: str | os.PathLike[str], table: Mapping[str, NDArray[Any]]) -> None:
     """Write a table as comma-separated values, whole or not at all.
 
     Raises
@@ -131,11 +141,12 @@ def write_table(path: str | os.PathLike[str], table: Table) -> None:
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table)
-        n_rows = max((len(column) for column in table.values()), default=0)
+        columns = dict(table)
+        writer.writerow(columns)
+        n_rows = max(map(len, columns.values()), default=0)
         for start in range(0, n_rows, _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            writer.writerows(csv_rows({name: column[part] for name, column in table.items()}))
+            writer.writerows(csv_rows({name: column[part] for name, column in columns.items()}))
 
 
 def read_table(path: Path) -> Table:
@@ -156,13 +167,19 @@ def read_table(path: Path) -> Table:
         types = {n: "category" if n == _WORDS else "i4" if n in _INTEGERS else "f4" for n in names}
         # A class may be called NA.
         unknown = {name: ["nan"] for name in names if types[name] == "f4"}
-        read = pd.read_csv(path, dtype=types, na_values=unknown, keep_default_na=False)
-        table = {name: read[name].to_numpy() for name in names if name != _WORDS}
-        if _WORDS in types:
-            # As often as it is said, a word is the same text until here.
-            kinds = read[_WORDS].cat
-            table[_WORDS] = np.asarray(kinds.categories, dtype=np.str_)[kinds.codes]
-        table = {name: table[name] for name in names}
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+        # In pieces: a large one would be put together with nobody else having a turn.
+        with pd.read_csv(
+            path, dtype=types, na_values=unknown, keep_default_na=False, chunksize=_READ_AT_ONCE
+        ) as pieces:
+            for piece in pieces:
+                for name, column in piece.items():
+                    if name == _WORDS:
+                        words = np.asarray(column.cat.categories, dtype=np.str_)
+                        parts[name].append(words[column.cat.codes])
+                    else:
+                        parts[name].append(column.to_numpy())
+        table = {name: np.concatenate(parts.pop(name)) for name in names}
     except OSError as error:
         raise ImPartialError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, OverflowError) as error:

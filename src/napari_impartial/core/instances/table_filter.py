@@ -63,8 +63,15 @@ class Condition:
             if compare not in (operator.eq, operator.ne):
                 raise ImPartialError(f"'{self.column}' holds words; compare it with = or !=.")
             # Few words, and maybe a million rows: each word is compared once.
-            same = [one for one in set(column.tolist()) if str(one).lower() == word.lower()]
-            return np.asarray(np.isin(column, same) == (compare is operator.eq), dtype=bool)
+            same = np.zeros(len(column), dtype=bool)
+            unseen = ~same
+            while unseen.any():
+                one = column[unseen.argmax()]
+                these = column == one
+                unseen &= ~these
+                if str(one).lower() == word.lower():
+                    same |= these
+            return same if compare is operator.eq else ~same
         try:
             value = float(word)
         except ValueError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,24 @@ _ROOT = QModelIndex()
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
 
+@dataclass(frozen=True, eq=False)
+class _Shown(Mapping[str, npt.NDArray[Any]]):
+    """Columns of a table, of some rows in some order."""
+
+    columns: Table
+    rows: npt.NDArray[np.intp]
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        column: npt.NDArray[Any] = self.columns[name][self.rows]
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
 class ObjectTableModel(QAbstractTableModel):
     """Columns of equal length; which rows are shown, and how sorted, is an index array."""
 
@@ -68,7 +87,9 @@ class ObjectTableModel(QAbstractTableModel):
         for name, column in table.items():
             self._table[name] = column
             if name == "label":
-                self._table[VERDICT] = self._words(column)
+                # Holds its place among the columns.
+                self._table[VERDICT] = column
+        self._take_verdicts()
         # What is looked at most comes first; where an object lies, the picture shows.
         constant = self._constant()
         names = [name for name in self._table if name not in constant]
@@ -84,7 +105,7 @@ class ObjectTableModel(QAbstractTableModel):
         if "label" not in self._table:
             return
         self.beginResetModel()
-        self._table[VERDICT] = self._words(self._table["label"])
+        self._take_verdicts()
         self._put_in_order()
         self.endResetModel()
 
@@ -103,19 +124,19 @@ class ObjectTableModel(QAbstractTableModel):
         self._put_in_order()
         self.endResetModel()
 
-    def shown(self) -> Table:
-        """Return the measurements as shown, filtered and sorted; verdicts if there are any."""
+    def shown(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return the measurements as shown, filtered and sorted; verdicts if there are any.
+
+        A column is put in order when it is asked for, which may be on a thread.
+        """
         hidden = set() if self._verdicts else {VERDICT}
-        return {n: c[self._order] for n, c in self._table.items() if n not in hidden}
+        columns = {name: column for name, column in self._table.items() if name not in hidden}
+        return _Shown(columns, self._order)
 
     def columns(self) -> list[str]:
         """Return the names of the columns that rows can be chosen by, the label aside."""
         hidden = {"label", VERDICT, *self._constant()}
         return [name for name in self._table if name not in hidden]
-
-    def column(self, name: str) -> npt.NDArray[Any] | None:
-        """Return the values of a column as shown, filtered and sorted; None if there is none."""
-        return self._table[name][self._order] if name in self._table else None
 
     def _constant(self) -> set[str]:
         """Return the columns of classes where all objects are of one: they say nothing then."""
@@ -150,19 +171,25 @@ class ObjectTableModel(QAbstractTableModel):
 
     def rows_of(self, labels: Iterable[int]) -> npt.NDArray[np.intp]:
         """Return the rows, as shown, of the objects with some labels; of those that have one."""
+        rows = self._find(labels)
+        if self._place is None:
+            self._place = np.full(self._n_rows(), -1, dtype=np.intp)
+            self._place[self._order] = np.arange(len(self._order))
+        places = self._place[rows]
+        return places[places >= 0]
+
+    def _find(self, labels: Iterable[int]) -> npt.NDArray[np.intp]:
+        """Return the rows of the table of the objects with some labels; of those that have one."""
         wanted = np.fromiter(labels, dtype=np.int64)
-        if not len(wanted) or not len(self._order):
+        if not len(wanted) or not self._n_rows():
             return np.zeros(0, dtype=np.intp)
         known = self._table["label"]
         if self._by_label is None:
             self._by_label = np.argsort(known, kind="stable")
-        if self._place is None:
-            self._place = np.full(self._n_rows(), -1, dtype=np.intp)
-            self._place[self._order] = np.arange(len(self._order))
         at = np.searchsorted(known, wanted, sorter=self._by_label)
         rows = self._by_label[np.minimum(at, len(known) - 1)]
-        places = self._place[rows[known[rows] == wanted]]
-        return places[places >= 0]
+        found: npt.NDArray[np.intp] = rows[known[rows] == wanted]
+        return found
 
     def rowCount(self, parent: QModelIndex = _ROOT) -> int:
         """Return the number of objects that are shown."""
@@ -243,19 +270,23 @@ class ObjectTableModel(QAbstractTableModel):
             rows = self._filter.rows(self._table) if self._table else None
         except ImPartialError:
             rows = None  # another image may lack the column that the filter names
-        verdicts = self._table.get(VERDICT)
-        gone = None if verdicts is None else verdicts == str(Verdict.REJECTED)
-        self._left = None if gone is None or not gone.any() else ~gone
         if self._left is not None:
             rows = self._left if rows is None else rows & self._left
         self._order = order if rows is None else order[rows[order]]
 
-    def _words(self, labels: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
-        words = np.zeros(len(labels), dtype="U9")
+    def _take_verdicts(self) -> None:
+        """Write verdicts into their column, and note which rows are left."""
+        self._left = None
+        if VERDICT not in self._table:
+            return
+        words = np.zeros(self._n_rows(), dtype="U9")
         for word in set(self._verdicts.values()):
-            these = [label for label, verdict in self._verdicts.items() if verdict == word]
-            words[np.isin(labels, these)] = word
-        return words
+            these = self._find(i for i, verdict in self._verdicts.items() if verdict == word)
+            words[these] = word
+            if word == Verdict.REJECTED and len(these):
+                self._left = np.ones(len(words), dtype=bool)
+                self._left[these] = False
+        self._table[VERDICT] = words
 
 
 def _rank(column: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
@@ -301,6 +332,8 @@ class ObjectTable(QTableView):
         if columns is not None:
             # Bold headings of what is selected would be cut off.
             columns.setHighlightSections(False)
+            # Or each heading asks of each row whether it is selected, at each redraw.
+            columns.setSelectionModel(QItemSelectionModel(self._model, columns))
         rows.hide()
         self.setMinimumHeight(max(150, 7 * (self.fontMetrics().height() + 6)))
         # More rows where the screen has room for them.
@@ -348,8 +381,8 @@ class ObjectTable(QTableView):
         with _SelectionKept(self):
             self._model.set_filter(condition)
 
-    def selected(self) -> list[int]:
-        """Return the labels of the selected objects."""
+    def selected(self, most: int | None = None) -> list[int]:
+        """Return the labels of the selected objects, or of so many at most."""
         selection = self.selectionModel()
         if selection is None:
             return []
@@ -357,11 +390,11 @@ class ObjectTable(QTableView):
         chosen = selection.selection()
         parts = [chosen[i] for i in range(chosen.count())]
         rows = [np.arange(part.top(), part.bottom() + 1, dtype=np.intp) for part in parts]
-        return self._model.labels(np.unique(np.concatenate(rows)) if rows else [])
+        return self._model.labels(np.unique(np.concatenate(rows))[:most] if rows else [])
 
     def selected_boxes(self, most: int) -> list[tuple[int, int, int, int]]:
         """Return the boxes (y0, x0, y1, x1) of selected objects, of so many at most."""
-        rows = [self._model.row_of(label) for label in self.selected()[:most]]
+        rows = [self._model.row_of(label) for label in self.selected(most)]
         names = ("bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1")
         value = self._model.value
         return [

@@ -261,9 +261,9 @@ class ReviewPanel(QWidget):
     def _draw(self, *_: Any) -> None:
         name = self._column.currentData()
         if name is not None and self._show_histogram.isChecked():
-            values = self.table.table_model().column(name)
-            if values is not None:
-                self.histogram.set_values(values, self._column.currentText())
+            table = self.table.table_model().shown()
+            if name in table:
+                self.histogram.set_values(table[name], self._column.currentText())
 
     def _on_export(self, kind: str, path: Path) -> None:
         if kind == "table":
