@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -456,6 +457,39 @@ def test_objects_of_a_slide_are_listed_and_decided_on(
     widget.slides.restore({"results": {record.name: kept | {"decided": {"1": 3}}}})
     wait_for(lambda: "cannot be read" in notes()[-1])
     assert any("damaged and were left out" in note for note in notes())
+
+
+def test_a_sample_of_a_whole_slide_is_judged(
+    widget: Any, viewer: Any, find: Any, result: Any, made: Tissue, wait_for: Any,
+) -> None:  # fmt: skip
+    record = show_result(widget, wait_for, result)
+    widget.slide_review.reject([1])
+    find("spot_check_number").setValue(30)
+    assert find("spot_check_draw").isEnabled()
+    find("spot_check_draw").click()
+    check = widget.spot_check.sample.check
+    assert sum(one.size for one in check.strata if one.kind == "object") == result["n_objects"] - 1
+    seen = []
+    while widget.spot_check.at is not None:
+        unit = check.units[widget.spot_check.at]
+        seen.append(unit)
+        y0, x0, y1, x1 = unit.box
+        middle = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
+        np.testing.assert_allclose(viewer.scene.camera.center[-2:], middle, atol=0.6)
+        if unit.label:
+            inside = made.truth[y0:y1, x0:x1] == unit.label
+            assert inside.sum() == (made.truth == unit.label).sum(), "the box is round the object"
+        widget.keys.verdict_right()
+    assert len(seen) == 30
+    assert len({one.box[0] // 300 for one in seen}) > 2, "all over the slide"
+    assert "100" in find("spot_check_summary").text()
+    # What was not judged yet cannot be gone on with once there is another result.
+    find("spot_check_draw").click()
+    find("spot_check_leave").click()
+    assert find("spot_check_resume").isEnabled()
+    record.on_disk = replace(record.on_disk, mark="another")
+    widget.session.changed.emit()
+    wait_for(lambda: not find("spot_check_resume").isEnabled())
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

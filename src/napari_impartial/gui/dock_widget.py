@@ -124,7 +124,7 @@ class ImPartialWidget(QWidget):
             self.rounds_panel,
         )
         self.spot_check = SpotCheckControl(
-            self.workspace, self.results.review, self.spot_check_panel, self
+            self.workspace, self.results.review, self.slide_review, self.spot_check_panel, self
         )
         self._lay_out()
         self._wire_panels()

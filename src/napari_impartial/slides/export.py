@@ -112,6 +112,35 @@ def export(results: Results, targets: Mapping[str, Path], report: Report) -> Non
             raise ImPartialError(f"Cannot write {targets[kind]}: {reason(error)}.") from error
 
 
+def left_out(table: Path, edited: Path) -> dict[int, str]:
+    """Return verdicts on the objects of a table whose rows an edited one has no more.
+
+    Raises
+    ------
+    ImPartialError
+        If one of them cannot be read, or is none of objects.
+    """
+    there, left = (_labels_of(one) for one in (table, edited))
+    if strange := left - there:
+        raise ImPartialError(
+            f"{edited} has object {min(strange)}, which {table} has not; they are of different "
+            "runs."
+        )
+    return dict.fromkeys(sorted(there - left), str(Verdict.REJECTED))
+
+
+def _labels_of(table: Path) -> set[int]:
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            at = next(rows).index("label")
+            return {int(row[at]) for row in rows}
+    except OSError as error:
+        raise ImPartialError(f"{table} cannot be read: {reason(error)}.") from error
+    except (ValueError, IndexError, StopIteration, csv.Error) as error:
+        raise ImPartialError(f"{table} is no table of objects, or damaged.") from error
+
+
 def _write_labels(results: Results, target: Path, report: Report) -> None:
     """Write the objects that are left as labels with a pyramid of their own."""
     if target.exists() and not is_zarr(target):

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review.found_again import find_again
 from napari_impartial.core.review.review import Verdict
+from napari_impartial.core.review.spot_check import PlaneTable
 from napari_impartial.core.words import count
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Latest
@@ -102,6 +103,29 @@ class SlideReview(QObject):
             return None
         made = self._described([label], Verdict.ACCEPTED, found)
         return (made[label].plane, made[label].box) if label in made else None
+
+    @property
+    def ready(self) -> bool:
+        """Return whether a slide is in front, and its table is there."""
+        return self._in_front() is not None
+
+    def objects(self) -> list[PlaneTable]:
+        """Return what a sample of the slide in front is drawn from; nothing where there is none."""
+        found = self._in_front()
+        if found is None:
+            return []
+        key, _, result = found
+        source, scale = self._workspace.sources[key], self._scale(key, result)
+        left = ~np.isin(self._table["label"], result.rejected)
+        table = {name: self._table[name][left] for name in self._table if name != "class_name"}
+        boxes, planes = _boxes(table, scale), _planes(table, scale)
+        areas = table["area_px"] * float(np.prod(scale.factor))
+        made = []
+        for index in np.ndindex(*(length for _, length in source.stack)):
+            mine = (planes == np.array(index, np.int64)).all(axis=1)
+            parts = table["label"][mine], areas[mine], boxes[mine]
+            made.append(PlaneTable(0, *parts, source.plane_shape, tuple(index)))
+        return made
 
     def _in_front(self) -> tuple[int, ImageRecord, SlideResult] | None:
         """Return the slide in front, where its table is there."""
