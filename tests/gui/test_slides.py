@@ -219,6 +219,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert asked == [str(store.parent)]
     wait_for(lambda: "done [slide.ome]" in names(viewer))
     assert not widget.session.busy, "one can paint and train meanwhile"
+    assert "slide.ome: " in find("status_label").text(), "wherever one looks"
     find("cancel_batch_button").click()
     wait_for(lambda: not widget.slides.running)
     assert find("batch_label").text().startswith("Stopped")
@@ -275,6 +276,11 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert order.index("suggestions [slide.ome]") > order.index(there.name), "boxes are seen"
     holds = field_of(there.primary)
     assert holds.holds(place.suggestion.box)
+    wait_for(lambda: not widget.session.busy)
+    question = f"Place {place.suggestion.rank} of "
+    assert question in find("status_label").text()
+    said = layer_named(viewer, "suggestions [slide.ome]").features["words"]
+    assert [words.startswith(question) for words in said].count(True) == 1
     scribbles = layer_named(viewer, f"scribbles [{there.name}]")
     rows, cols = holds.inside(place.suggestion.box)
     scribbles.data_setitem(
@@ -283,6 +289,12 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     widget.workspace.read_scribbles()
     now = [p for p in widget.results.places if p.suggestion.box == place.suggestion.box]
     assert all(p.done for p in now)
+    # The table of the objects is that of the run, and what is decided is kept.
+    widget.image_panel.setValue(widget.workspace.sources[record.key])
+    table = widget.result_panel.table.table_model()
+    wait_for(lambda: table.total() == record.on_disk.n_objects)
+    widget.slide_review.reject([3])
+    assert table.total() == record.on_disk.n_objects - 1
     # All of it comes back.
     folder = save(widget)
     n_fields = len(widget.fields.fields(widget.fields.slide()))
@@ -293,7 +305,10 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     settled(again, wait_for)
     back = next(r for r in again.session.images.values() if r.is_slide)
     assert back.on_disk == record.on_disk
-    assert layer_named(other, "instances [slide.ome]").multiscale
+    assert back.on_disk.rejected == [3]
+    objects = layer_named(other, "instances [slide.ome]")
+    assert objects.multiscale
+    assert not (np.asarray(objects.data[0]) == 3).any()
     (slide_back,) = [s for s in again.workspace.sources.values() if s.is_slide]
     assert len(again.fields.fields(slide_back)) == n_fields
     assert again.fields.level(slide_back) == 0

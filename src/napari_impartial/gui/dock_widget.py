@@ -262,6 +262,8 @@ class ImPartialWidget(QWidget):
         )
         results.measured.connect(classes.count)
         results.counted.connect(lambda n: None if n else classes.count({}))
+        # Those of a slide stand with its number of objects.
+        self.slide_review.counted.connect(lambda _: classes.count({}))
         results.adapted.connect(self.result_panel.follow)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
@@ -614,6 +616,7 @@ class ImPartialWidget(QWidget):
         steps["result"].set_hint(prediction_needs or stale_results(session))
         steps["refine"].set_hint("" if self.results.places else no_suggestions(session))
         self.refinement.update()
+        self.result_panel.review.set_slide(record is not None and record.is_slide)
         self.result_panel.review.export.set_name(
             "" if record is None else record.name, record is not None and record.is_slide
         )

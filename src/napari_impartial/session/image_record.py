@@ -94,6 +94,11 @@ class SlideResult:
         return self.decided if self.decided_on == self.mark else {}
 
     @property
+    def is_settled(self) -> bool:
+        """Return whether no decisions about an earlier result wait to be taken over."""
+        return not self.decided or self.decided_on == self.mark
+
+    @property
     def rejected(self) -> list[int]:
         """Numbers of the objects that were rejected."""
         return [i for i, one in self.decisions.items() if one.verdict is Verdict.REJECTED]

@@ -168,7 +168,7 @@ class SlideReview(QObject):
         spots = [((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2) for y0, x0, y1, x1 in boxes]
         where = key, next(iter(new.values())).plane
         self._log.push(Decision(f"{doing} {what}", undo, None, where=where, spots=spots))
-        self._follow(key, verdict is Verdict.REJECTED or any(before.get(i) for i in new))
+        self._follow(key, verdict is Verdict.REJECTED or any(i in before for i in new))
 
     def _undo(self, key: int, mark: str, before: Mapping[int, SlideDecision | None]) -> None:
         """Put decisions about some objects back as they were."""
@@ -185,11 +185,11 @@ class SlideReview(QObject):
         if key == self._session.current:
             self.returned.emit(list(before))
 
-    def _follow(self, key: int, others: bool = True) -> None:
+    def _follow(self, key: int, redraw: bool = True) -> None:
         """Show what decisions make of a slide."""
         record = self._session.images[key]
         assert record.on_disk is not None
-        if others:
+        if redraw:
             self._workspace.slides.hide(self._workspace.sources[key], record.on_disk.rejected)
         if key == self._session.current:
             self.counted.emit(record.on_disk.n_left)
@@ -203,24 +203,30 @@ class SlideReview(QObject):
             return
         result = record.on_disk
         self._log.strike(lambda one: one.where is not None and one.where[0] == key)
-        if result.decided and result.decided_on != result.mark:
-            self._reading.request(partial(_read, key, result, self._scale(key, result)), key)
-        elif result.rejected:
+        if result.rejected:
             self._workspace.slides.hide(self._workspace.sources[key], result.rejected)
         if key == self._session.current:
             self._show()
+        elif not result.is_settled:
+            self._read(key, result)
 
     def _show(self) -> None:
         """Show count and table of the slide in front."""
         key, record = self._session.current, self._session.record
         result = None if record is None else record.on_disk
+        if self._table_of is not None and self._table_of[0] not in self._session.images:
+            self._table, self._table_of = {}, None
         if key is None or result is None:
             return
         self.counted.emit(result.n_left)
-        if self._in_front() is not None:
+        if self._in_front() is not None and result.is_settled:
             self.measured.emit(self._table)
             return
         self.measured.emit({})
+        self._read(key, result)
+
+    def _read(self, key: int, result: SlideResult) -> None:
+        """Read a table on a thread."""
         self._reading.request(partial(_read, key, result, self._scale(key, result)), key)
 
     def _on_read(self, read: _Read) -> None:
@@ -231,7 +237,7 @@ class SlideReview(QObject):
         if read.problem:
             notifications.show_warning(read.problem)
             return
-        if now.decided and now.decided_on != now.mark:
+        if not now.is_settled:
             lost = len(now.decided) - len(read.decisions)
             record.on_disk = now.with_decisions(read.decisions)
             if lost:
@@ -252,7 +258,7 @@ def _read(key: int, result: SlideResult, scale: _Scale) -> _Read:
         table = read_table(result.table)
     except ImPartialError as error:
         return _Read(key, result, {}, {}, f"The table of the slide's objects: {error}")
-    if result.decided_on == result.mark:
+    if result.is_settled:
         return _Read(key, result, table, result.decisions)
     earlier = list(result.decided.values())
     rows = find_again(
