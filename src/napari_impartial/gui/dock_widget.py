@@ -613,7 +613,8 @@ class ImPartialWidget(QWidget):
             "plane" if stacked_image else "image",
             session.activity is Activity.PREDICTING and not self.batch.running,
         )
-        steps["result"].set_hint(prediction_needs or stale_results(session))
+        whole = record is not None and record.on_disk is not None
+        steps["result"].set_hint("" if whole else prediction_needs or stale_results(session))
         steps["refine"].set_hint("" if self.results.places else no_suggestions(session))
         self.refinement.update()
         self.result_panel.review.set_slide(record is not None and record.is_slide)

@@ -291,9 +291,13 @@ class SpotCheckControl(QObject):
             self.at = None
             self._marks.clear()
             self._panel.ask(None)
+        record = self._session.record
+        if record is not None and record.on_disk is not None:
+            there = self._slide_review.ready
+        else:
+            there = bool(drawable(self._session))
         self._panel.set_state(
-            can_draw=(bool(drawable(self._session)) or self._slide_review.ready)
-            and not self._session.busy,
+            can_draw=there and not self._session.busy,
             drawn=0 if sample is None else len(sample.check.units),
             left=left,
             note=_OUTDATED if outdated else "",
