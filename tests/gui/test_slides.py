@@ -293,6 +293,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     widget.image_panel.setValue(widget.fields.slide())
     assert "made with" not in find("batch_label").text()
     before, known = config.threshold, record.on_disk
+    wait_for(lambda: find("threshold_slider").isEnabled())
     find("threshold_slider").setValue(0.9)
     wait_for(lambda: f"made with threshold {before};" in find("batch_label").text())
     looked = np.asarray(layer_named(viewer, "instances [slide.ome]").data[0])
