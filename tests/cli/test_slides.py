@@ -66,6 +66,26 @@ def test_a_store_goes_in_and_a_store_comes_out(
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["f1"] == 1.0
 
 
+def test_another_threshold_cuts_a_store_anew_and_says_so(
+    trained: Trained, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = as_zarr(tmp_path / "cells.ome.zarr", files.test.image.channels)
+    common = ["predict", str(image), "--model", str(trained.path), "--samples", "0", "--format",
+              "zarr", "--block-px", "64", "--out", str(tmp_path / "out")]  # fmt: skip
+
+    def said(*more: str) -> str:
+        capsys.readouterr()
+        assert main([*common, *more]) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    assert "anew" not in said()
+    (entry,) = json.loads(said("--threshold", "0.7", "--json"))["images"]
+    assert entry["blocks_kept"] == entry["blocks"] > 1
+    assert said("--threshold", "0.3").endswith(" s, cut anew from its maps")
+    (entry,) = json.loads(said("--samples", "2", "--json"))["images"]
+    assert entry["blocks_kept"] == 0
+
+
 def test_slices_that_are_scaled_alike(
     files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -224,7 +224,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     wait_for(lambda: not widget.slides.running)
     assert find("batch_label").text().startswith("Stopped")
     assert "done [slide.ome]" not in names(viewer)
-    marks = out / ".slide_objects.ome.zarr.part" / "_run" / "predicted"
+    marks = out / ".slide_objects.ome.zarr.part" / "_maps" / "predicted"
     finished = {file.name: file.stat().st_mtime_ns for file in marks.iterdir()}
     assert 0 < len(finished) < 20
     find("predict_all_button").click()
@@ -289,6 +289,24 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     widget.workspace.read_scribbles()
     now = [p for p in widget.results.places if p.suggestion.box == place.suggestion.box]
     assert all(p.done for p in now)
+    # With another threshold it is cut anew, and not predicted.
+    widget.image_panel.setValue(widget.fields.slide())
+    assert "made with" not in find("batch_label").text()
+    before, known = config.threshold, record.on_disk
+    wait_for(lambda: find("threshold_slider").isEnabled())
+    find("threshold_slider").setValue(0.9)
+    wait_for(lambda: f"made with threshold {before};" in find("batch_label").text())
+    looked = np.asarray(layer_named(viewer, "instances [slide.ome]").data[0])
+    seen.clear()
+    wait_for(lambda: find("predict_all_button").isEnabled())
+    find("predict_all_button").click()
+    wait_for(lambda: not widget.slides.running)
+    assert any("keeping the maps of the earlier result" in text for _, text in seen)
+    assert not any("predicting" in text for _, text in seen)
+    assert record.on_disk.n_objects < known.n_objects
+    assert np.asarray(layer_named(viewer, "instances [slide.ome]").data[0]).any()
+    assert looked.max() == known.n_objects
+    wait_for(lambda: "made with" not in find("batch_label").text())
     # The table of the objects is that of the run, and what is decided is kept.
     widget.image_panel.setValue(widget.workspace.sources[record.key])
     table = widget.result_panel.table.table_model()

@@ -65,8 +65,9 @@ def finish(image: Path, out: Path, *more: str) -> tuple[int, str]:
 
 
 def content(out: Path) -> dict[str, bytes]:
-    """Return all files of a folder of results."""
-    return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    """Return all files of a folder of results but the one that says when the image was made."""
+    files = (p for p in out.rglob("*") if p.is_file() and p.name != "made.json")
+    return {str(p.relative_to(out)): p.read_bytes() for p in files}
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +87,14 @@ def usual(folder: Path) -> Callable[..., dict[str, bytes]]:
 
 def steps_done(out: Path, image: Path) -> int:
     """Return how many steps of a run have been finished."""
-    run = out / f".{image.name}.part" / "_run"
-    kinds = ("predicted", "cut", "measured", "overlaps")
+    store = out / f".{image.name}.part"
+    folders = [store / "_run" / kind for kind in ("cut", "measured", "overlaps")]
     with contextlib.suppress(OSError):
-        return sum(len(list((run / k).iterdir())) for k in kinds if (run / k).exists())
+        return sum(
+            len(list(folder.iterdir()))
+            for folder in (store / "_maps" / "predicted", *folders)
+            if folder.exists()
+        )
     return 0
 
 
@@ -125,6 +130,37 @@ def test_killed_again_and_again(
     assert kills >= 2
     assert finish(image, tmp_path, *more) == (0, "")
     assert content(tmp_path) == expected
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+@pytest.mark.timeout(600)
+def test_killed_while_it_is_cut_anew(
+    folder: Path, usual: Callable[..., dict[str, bytes]], tmp_path: Path
+) -> None:
+    image, rng = folder / NAME, random.Random(0)
+    before, fresh, out = usual(image), tmp_path / "fresh", tmp_path / "out"
+    assert finish(image, fresh, "--threshold", "0.6") == (0, "")
+    expected = content(fresh)
+    shutil.copytree(folder / f"usual {NAME}", out)
+    kills = done = 0
+    for _ in range(4):
+        at = done + rng.randint(1, 20)
+        with begin(image, out, "--threshold", "0.6") as process:
+            while process.poll() is None and steps_done(out, image) < at:
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, 0.05))
+            kills += process.poll() is None
+            process.kill()
+        now = content(out / NAME)
+        whole = [{f"{NAME}/{name}": kept for name, kept in now.items()}.items() <= one.items()
+                 for one in (before, expected)]  # fmt: skip
+        assert any(whole), "the earlier result or the new one"
+        if whole[1]:
+            break
+        done = steps_done(out, image)
+    assert kills >= 2
+    assert finish(image, out, "--threshold", "0.6") == (0, "")
+    assert content(out) == expected
 
 
 @contextlib.contextmanager

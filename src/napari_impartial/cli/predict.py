@@ -329,6 +329,13 @@ def _open(
     return dataclasses.replace(file, planes=planes)
 
 
+def _kept(kept: int, blocks: int) -> str:
+    """Say how much had been predicted before."""
+    if not kept:
+        return ""
+    return ", cut anew from its maps" if kept == blocks else f", {kept} of {blocks} blocks kept"
+
+
 def describe(result: dict[str, Any]) -> str:
     """Return the result in words."""
     lines = []
@@ -339,5 +346,6 @@ def describe(result: dict[str, Any]) -> str:
             lines.append(f"{entry['image']}: finished before, {entry['n_cells']} cells")
         else:
             made = entry.get("store") or entry["instances"]
-            lines.append(f"{made}: {entry['n_cells']} cells in {entry['seconds']:.1f} s")
+            kept = "" if "blocks" not in entry else _kept(entry["blocks_kept"], entry["blocks"])
+            lines.append(f"{made}: {entry['n_cells']} cells in {entry['seconds']:.1f} s{kept}")
     return "\n".join(lines)

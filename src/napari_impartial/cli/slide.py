@@ -64,8 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--resume",
         action="store_true",
-        help="Skip images that an earlier run with the same model and settings has finished, and "
-        "go on with the one that it was at.",
+        help="Skip images that an earlier run with the same model and settings has finished, go "
+        "on with the one that it was at, and refuse to throw away what it has predicted of it.",
     )
 
 
@@ -115,9 +115,11 @@ class Slides:
         paths: Sequence[Path],
         name: str,
         drawn: Path | None,
-        report: Callable[[float], None],
+        report: Callable[[float, str], None],
     ) -> dict[str, Any]:
         """Predict an image and return what is said of it.
+
+        `report` gets the share done, 0 to 1, and words on what is being done.
 
         Raises
         ------
@@ -155,7 +157,20 @@ class Slides:
         )
         if self._engine is None:
             self._engine = self._stack.enter_context(engine(args.workers, args.scheduler))
-        done = run(job, result, self._engine, report, args.resume)
+        stage = ""
+
+        def tell(text: str) -> None:
+            nonlocal stage
+            stage = text
+
+        done = run(
+            job,
+            result,
+            self._engine,
+            lambda share: report(share, stage),
+            args.resume,
+            tell=tell,
+        )
         if done.n_clipped:
             write_line(
                 f"napari-impartial predict: {done.n_clipped} objects of {name} are larger than "
@@ -175,6 +190,8 @@ class Slides:
             "area_px": done.area_px,
             "classes": dict(zip(card.class_names[1:], done.classes, strict=True)),
             "n_suggestions": done.n_places,
+            "blocks": done.n_blocks,
+            "blocks_kept": done.n_kept,
         }
 
     def _check(self, drawn: Path, source: Source, image: Path) -> None:

@@ -252,7 +252,7 @@ class ImPartialWidget(QWidget):
         results.counted.connect(self.result_panel.set_count)
         results.counted.connect(lambda _: self._show_status())
         results.measured.connect(self.result_panel.set_table)
-        self.slide_review.counted.connect(self.result_panel.say_count)
+        self.slide_review.counted.connect(self.result_panel.set_count)
         self.slide_review.measured.connect(self.result_panel.set_table)
         self.slide_review.measured.connect(lambda _: self._sign_decided())
         self.slide_review.decided.connect(self._sign_decided)

@@ -6,6 +6,8 @@ What is wrong with a store is said in one sentence that names it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +26,9 @@ INSTANCES = "instances"
 """Name of the labels in a store of results."""
 UNCERTAINTY = "uncertainty"
 """Name of the last channel of such a store's image."""
+
+RECORD = "_maps"
+"""Folder in such a store that says what it was made with, and what its maps depend on."""
 
 # Words of OME-Zarr for units of length and how they are written.
 UNITS = {
@@ -48,6 +53,26 @@ def state_of(path: str | os.PathLike[str]) -> tuple[int, int]:
             break
     found = place.stat()
     return found.st_size, found.st_mtime_ns
+
+
+def full_state_of(path: str | os.PathLike[str]) -> str:
+    """Return what stands for a file, or for all files of a store but its labels, as they are now.
+
+    Of a store with many chunks it takes a while.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        return str(list(state_of(root)))
+    found = hashlib.sha256()
+    for folder, inner, names in os.walk(root):
+        if Path(folder) == root and "labels" in inner:
+            inner.remove("labels")
+        inner.sort()
+        for name in sorted(names):
+            one = Path(folder, name)
+            state = one.stat()
+            found.update(f"{one.relative_to(root)} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return found.hexdigest()[:32]
 
 
 def is_zarr(path: str | os.PathLike[str]) -> bool:
@@ -204,6 +229,15 @@ def images_in(path: str | os.PathLike[str], keep_broken: bool = False) -> list[P
     if not found:
         raise ImPartialError(_no_image(folder, attributes))
     return found
+
+
+def made_with(store: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return what a store of results says that it was made with; None where it says nothing."""
+    try:
+        made = json.loads((Path(store) / RECORD / "made.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return made if isinstance(made, dict) else None
 
 
 def well_of(path: str | os.PathLike[str]) -> str:

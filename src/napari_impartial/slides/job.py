@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
 from napari_impartial.core.instances.seams import Blocks
 from napari_impartial.core.network.model_card import ModelCard
-from napari_impartial.io.ome_zarr import INSTANCES, UNCERTAINTY, state_of
+from napari_impartial.io.ome_zarr import INSTANCES, RECORD, UNCERTAINTY, full_state_of, state_of
 from napari_impartial.io.ome_zarr_writer import CHUNK_PX, VERSIONS, Layout
 
 from .source import Source, open_source
@@ -26,8 +27,9 @@ BLOCK_PX, BLOCK_OF_MANY_CHANNELS_PX = 2048, 1024
 FEW_CHANNELS = 8
 
 
-LAYOUT = 3
-"""Number of the layout of a run's files; another one for each change of what they hold."""
+LAYOUT = 4
+"""Number of the layout of a run's files; another one for each change of what they hold, and of how
+maps are predicted: those of an earlier result are kept where nothing else differs."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Job:
         Of these.
     model : str
         The model's file.
-    model_state : tuple of int
-        Size and time of change of it.
+    model_hash : str
+        Of what it holds.
     class_names : tuple of str
         Of the foreground classes.
     prediction, instances, suggestions
@@ -66,6 +68,8 @@ class Job:
         The axis, Z or T, along which objects of neighbouring planes are linked; "" for none.
     over_volume : bool
         Intensities of the slices of a volume are scaled alike, and not slice by slice.
+    scribbles_state : str
+        Stands for what these labels hold.
     layout : int
         Of the files that steps leave for each other; a run of another one begins anew.
     """
@@ -77,7 +81,7 @@ class Job:
     channels: tuple[int, ...]
     channel_names: tuple[str, ...]
     model: str
-    model_state: tuple[int, ...]
+    model_hash: str
     class_names: tuple[str, ...]
     prediction: PredictionConfig
     instances: InstanceConfig
@@ -88,12 +92,18 @@ class Job:
     store: str
     link: str = ""
     over_volume: bool = False
+    scribbles_state: str = ""
     layout: int = LAYOUT
 
     @property
     def folder(self) -> Path:
         """Folder of what is needed during the run."""
         return Path(self.store) / "_run"
+
+    @property
+    def record(self) -> Path:
+        """Folder of what stays with the result, so that it can be cut anew from its maps."""
+        return Path(self.store) / RECORD
 
     def to_json(self) -> str:
         """Return it as text."""
@@ -104,12 +114,45 @@ class Job:
         """Return it from text."""
         return _job(text)
 
-    def same_results(self, text: str) -> bool:
-        """Tell whether a job in text leads to the same results in the same place."""
-        try:
-            return _job(text) == self
-        except (ValueError, TypeError, KeyError):
-            return False  # of another version of the program
+    def keys(self) -> dict[str, str]:
+        """Return what the files of each stage depend on, as text.
+
+        Settings that have no effect are left out. What a later stage depends on holds what the
+        earlier ones do, but for the store: the same files may lie elsewhere.
+        """
+        prediction = replace(
+            self.prediction,
+            reconstruction=False,
+            seed=self.prediction.seed if self.prediction.samples else 0,
+        )
+        waists = self.instances.split != "components"
+        instances = replace(
+            self.instances,
+            grow_px=0,
+            split_strength=self.instances.split_strength if waists else 0.0,
+        )
+        own = {
+            "maps": (
+                self.paths,
+                self.state,
+                source_of(self).letters,
+                self.level,
+                self.channels,
+                self.model_hash,
+                asdict(prediction),
+                self.over_volume,
+                self.block_px,
+                self.version,
+                self.layout,
+            ),
+            "cut": (asdict(instances), self.scribbles, self.scribbles_state),
+            "finish": (self.instances.grow_px, asdict(self.suggestions), bool(self.link)),
+            "link": (self.link,),
+        }
+        found, before = {}, ""
+        for stage, values in own.items():
+            found[stage] = before = json.dumps([before, values])
+        return found
 
 
 @lru_cache(maxsize=8)
@@ -173,7 +216,7 @@ def make_job(
         tuple(channels),
         card.channel_names,
         str(model.resolve()),
-        state_of(model),
+        hash_of(model),
         card.class_names[1:],
         *settings,
         "" if drawn is None else str(drawn.resolve()),
@@ -182,7 +225,13 @@ def make_job(
         str(part_of(result)),
         link,
         card.scaled_over == "volume",
+        "" if drawn is None else full_state_of(drawn),
     )
+
+
+def hash_of(model: Path) -> str:
+    """Return what stands for all that a file holds."""
+    return hashlib.sha256(model.read_bytes()).hexdigest()[:32]
 
 
 def part_of(result: Path) -> Path:
@@ -258,29 +307,41 @@ def level_arrays(job: Job) -> tuple[list[Any], list[Any]]:
 
 
 def information_array(job: Job, create: bool = False) -> Any:
-    """Open what the passes disagree on, which only suggestions need; None without passes."""
+    """Open what the passes disagree on, which only suggestions need; None without passes.
+
+    It is kept with the result, and so in a byte a pixel (:func:`packed`).
+    """
     if job.prediction.samples < 2:
         return None
-    return _working_array(job, "information", np.float32, create)
+    return _working_array(job, job.record / "information.zarr", np.uint8, create)
 
 
 def cut_labels(job: Job, create: bool = False) -> Any:
     """Open the labels before objects of neighbouring planes are linked, for writing."""
-    return _working_array(job, "cut_labels", np.int32, create)
+    return _working_array(job, job.folder / "cut_labels.zarr", np.int32, create)
 
 
-def _working_array(job: Job, name: str, dtype: DTypeLike, create: bool) -> Any:
-    """Open an array of the labels' size in the job's folder, or make it."""
+def packed(information: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return values of 0 to 1, most of them small, in a byte each."""
+    return np.rint(255 * np.sqrt(information)).astype(np.uint8)
+
+
+def unpacked(information: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what was :func:`packed`, to a few percent."""
+    return np.square(information / np.float32(255))
+
+
+def _working_array(job: Job, path: Path, dtype: DTypeLike, create: bool) -> Any:
+    """Open an array of the labels' size, or make it."""
     from napari_impartial.io.lazy import import_zarr
 
     zarr = import_zarr()
-    path = str(job.folder / f"{name}.zarr")
     if create:
         _, labels = layouts(job)
         return zarr.create_array(
-            path, shape=labels.shape, chunks=labels.chunks, dtype=dtype, overwrite=True
+            str(path), shape=labels.shape, chunks=labels.chunks, dtype=dtype, overwrite=True
         )
-    return zarr.open_array(path, mode="r+")
+    return zarr.open_array(str(path), mode="r+")
 
 
 def at(job: Job, plane: int, area: tuple[slice, slice], maps: bool = False) -> tuple[Any, ...]:

@@ -19,14 +19,20 @@ from napari_impartial.core.instances.parts import Whole
 from .job import Job
 
 
-def place(job: Job, kind: str, plane: int, block: int | str, ending: str) -> Path:
-    """Return the file that a step writes for a block, or for a plane."""
-    return job.folder / kind / f"{plane}-{block}.{ending}"
+def place(job: Job, kind: str, plane: int, block: int, ending: str) -> Path:
+    """Return the file that a step writes for a block."""
+    folder = job.record if kind == "predicted" else job.folder
+    return folder / kind / f"{plane}-{block}.{ending}"
+
+
+def of_plane(job: Job, kind: str, plane: int, ending: str = "npz") -> Path:
+    """Return the file of what is known of a plane."""
+    return job.folder / kind / f"{plane}.{ending}"
 
 
 def whole_of(job: Job, plane: int) -> Whole:
     """Return what the cut of a plane's parts depends on, once it is known."""
-    return load_whole(place(job, "planes", plane, "whole", "npz"))
+    return load_whole(of_plane(job, "whole", plane))
 
 
 def save_whole(path: Path, whole: Whole) -> None:
@@ -54,13 +60,13 @@ def load_whole(path: Path) -> Whole:
 
 def numbers_of(job: Job, plane: int) -> Mapping[str, NDArray[np.int64]]:
     """Return the final numbers of objects: where each block's begin, and what they are."""
-    with np.load(place(job, "planes", plane, "numbers", "npz"), allow_pickle=False) as file:
+    with np.load(of_plane(job, "numbers", plane), allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
 def links_of(job: Job, plane: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the ids of a plane's objects, ascending, and the numbers of what they are part of."""
-    with np.load(place(job, "planes", plane, "links", "npz"), allow_pickle=False) as file:
+    with np.load(of_plane(job, "links", plane), allow_pickle=False) as file:
         return file["ids"], file["numbers"]
 
 

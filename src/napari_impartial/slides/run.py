@@ -43,7 +43,8 @@ from .job import (
     layouts,
     source_of,
 )
-from .kept import load_overlaps, place, save_whole, write, write_arrays
+from .kept import load_overlaps, of_plane, place, save_whole, write, write_arrays
+from .reuse import adopt_block, earlier_result, note_made, read_text
 from .steps import (
     compare_block,
     cut_block,
@@ -59,8 +60,25 @@ from .tables import read_rows, write_places, write_table
 SAMPLE_PX = 1 << 23
 """Up to so many pixels, what the cut depends on is read from the whole picture."""
 
-# How a run's time is divided among its stages, for the progress bar.
-_SHARES = {"predict": 0.75, "cut": 0.13, "finish": 0.08, "link": 0.02, "shrink": 0.02}
+# What each stage writes into the run's folder (:meth:`.job.Job.keys` says what it depends on), what
+# tells that a step is done first: should its removal be cut short, nothing is taken for done.
+_WRITTEN = {
+    "maps": ("ranges",),
+    "cut": ("numbers", "whole", "cut"),
+    "finish": ("measured", "places", "cut_labels.zarr"),
+    "link": ("links", "overlaps"),
+}
+
+# How a run's time is divided among its stages, for the progress bar, and what they are called.
+_SHARES = {"keep": 0.02, "predict": 0.75, "cut": 0.13, "finish": 0.08, "link": 0.02, "shrink": 0.02}
+_WORDS = {
+    "keep": "keeping the maps of the earlier result",
+    "predict": "predicting",
+    "cut": "cutting",
+    "finish": "measuring",
+    "link": "linking",
+    "shrink": "making coarser levels",
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +97,9 @@ class Outcome:
     n_places : int
     n_clipped : int
         Objects that are larger than what is looked at at once, and were cut.
+    n_blocks, n_kept : int
+        Blocks, and how many of them had been predicted before, by a run that was interrupted or for
+        an earlier result.
     rows : dict of str to array or None
         Of objects that were linked through time, where each is (:func:`.tables.read_rows`).
     """
@@ -91,6 +112,8 @@ class Outcome:
     classes: tuple[int, ...]
     n_places: int
     n_clipped: int
+    n_blocks: int
+    n_kept: int
     rows: dict[str, NDArray[Any]] | None = None
 
 
@@ -101,8 +124,13 @@ def run(
     report: Callable[[float], None],
     resume: bool = False,
     first: tuple[float, float] | None = None,
+    tell: Callable[[str], object] = str,
 ) -> Outcome:
     """Predict an image into a store.
+
+    What an interrupted run has done is gone on from, and what has been predicted for an earlier
+    result at this place is not predicted again: with other settings of the cut, only the cut is
+    made anew.
 
     Parameters
     ----------
@@ -113,9 +141,11 @@ def run(
     report : callable
         Gets the share done, 0 to 1.
     resume : bool
-        Refuse to begin anew where a run with other settings was interrupted.
+        Refuse to throw away what an interrupted run has predicted.
     first : (float, float), optional
         Row and column that blocks are predicted from outwards.
+    tell : callable, optional
+        Gets a few words on each stage as it begins.
 
     Raises
     ------
@@ -129,7 +159,7 @@ def run(
         )
     with _only_one(Path(job.store)):
         try:
-            return _run(job, result, engine, report, resume, first)
+            return _run(job, result, engine, _Stages(report, tell), resume, first)
         except OSError as error:
             if error.errno is None:  # of a connection, say
                 raise
@@ -143,7 +173,7 @@ def _run(
     job: Job,
     result: Path,
     engine: Engine,
-    report: Callable[[float], None],
+    stage: _Stages,
     resume: bool,
     first: tuple[float, float] | None,
 ) -> Outcome:
@@ -152,24 +182,27 @@ def _run(
     text = job.to_json()
     n_planes = source_of(job).n_planes
     everything = list(all_blocks(job))
+    missing = _unpredicted(job, _outwards(job, everything, first))
+    earlier = earlier_result(job, result) if missing else None
+    if earlier is not None:
+        keep = [(text, plane, block, str(earlier)) for plane, block in missing]
+        stage.expect("keep", 1.0)
+        stage.expect("predict", 0.0)
+        engine.run(adopt_block, keep, stage.of("keep"))
+        missing = _unpredicted(job, missing)
+    n_kept = len(everything) - len(missing)
+    stage.expect("predict", len(missing) / len(everything))
     low, high = read_card(job.model).normalization
-    for plane in range(n_planes):
-        file = place(job, "planes", plane, "ranges", "json")
+    for plane in sorted({plane for plane, _ in missing}):
+        file = of_plane(job, "ranges", plane, "json")
         if not file.exists():
             ranges = source_of(job).ranges(plane, low, high, job.over_volume)
             write(file, json.dumps(ranges).encode())
-    stage = _Stages(report)
-    engine.run(
-        predict_block,
-        [
-            (text, plane, block)
-            for plane, block in _outwards(job, everything, first)
-            if not place(job, "predicted", plane, block, "json").exists()
-        ],
-        stage.of("predict"),
-    )
+    if missing:
+        predict = [(text, plane, block) for plane, block in missing]
+        engine.run(predict_block, predict, stage.of("predict"))
     for plane in range(n_planes):
-        file = place(job, "planes", plane, "whole", "npz")
+        file = of_plane(job, "whole", plane)
         if not file.exists():
             save_whole(file, look_at_whole(sample(job, plane, SAMPLE_PX), job.instances))
     blocks = blocks_of(job)
@@ -225,7 +258,19 @@ def _run(
     job.folder.rename(aside)
     put_in_place(store, result)
     shutil.rmtree(aside, ignore_errors=True)
-    return Outcome(result, table, places, count, area, classes, n_places, n_clipped, tracks)
+    return Outcome(
+        result,
+        table,
+        places,
+        count,
+        area,
+        classes,
+        n_places,
+        n_clipped,
+        len(everything),
+        n_kept,
+        tracks,
+    )
 
 
 def blocks_done(job: Job) -> NDArray[np.bool_]:
@@ -233,7 +278,7 @@ def blocks_done(job: Job) -> NDArray[np.bool_]:
     blocks = blocks_of(job)
     n_planes = source_of(job).n_planes
     done = np.zeros((n_planes, len(blocks)), bool)
-    for file in (job.folder / "predicted").glob("*-*.json"):
+    for file in (job.record / "predicted").glob("*-*.json"):
         plane, _, block = file.stem.partition("-")
         if plane.isdecimal() and block.isdecimal():
             done[int(plane), int(block)] = True
@@ -256,18 +301,38 @@ def _outwards(
     return sorted(everything, key=distance)
 
 
-class _Stages:
-    """Turns the progress of a stage into that of the run."""
+def _unpredicted(job: Job, some: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [one for one in some if not place(job, "predicted", *one, "json").exists()]
 
-    def __init__(self, report: Callable[[float], None]) -> None:
-        self._report = report
+
+class _Stages:
+    """Turns the progress of a stage into that of the run, and says which it is."""
+
+    def __init__(self, report: Callable[[float], None], tell: Callable[[str], object]) -> None:
+        self._report, self._tell = report, tell
+        self._shares = {**_SHARES, "keep": 0.0}
+        self._told, self._done = "", 0.0
+
+    def expect(self, name: str, share: float) -> None:
+        """Say that only a share of a stage, 0 to 1, is left to do."""
+        self._shares[name] = share * _SHARES[name]
 
     def of(self, name: str, part: int = 0, parts: int = 1) -> Callable[[float], None]:
         """Return what reports a stage's progress, or that of a part of it."""
-        names = list(_SHARES)
-        begin = sum(_SHARES[n] for n in names[: names.index(name)])
-        share = _SHARES[name] / parts
-        return lambda done: self._report(begin + share * (part + done))
+        if name != self._told:
+            self._told = name
+            self._tell(_WORDS[name])
+        names = list(self._shares)
+        whole = sum(self._shares.values())
+        begin = sum(self._shares[n] for n in names[: names.index(name)]) / whole
+        share = self._shares[name] / whole / parts
+
+        def report(done: float) -> None:
+            # What is expected may change on the way.
+            self._done = max(self._done, begin + share * (part + done))
+            self._report(self._done)
+
+        return report
 
 
 @contextmanager
@@ -294,35 +359,56 @@ def _aside(store: Path) -> Path:
 
 def _prepare(job: Job, resume: bool) -> None:
     """Make the store, or find that it is there already from a run that was interrupted."""
-    store, plan = Path(job.store), job.folder / "job.json"
+    store, keys = Path(job.store), job.keys()
     aside = _aside(store)
     if aside.exists():
         if store.exists() and not job.folder.exists():
             aside.rename(job.folder)  # the run was ended at its last step
         else:
             shutil.rmtree(aside)
-    if plan.exists():
-        if job.same_results(plan.read_text("utf-8")):
-            return
-        if resume:
+    key = job.record / "key.json"
+    if read_text(key) != keys["maps"]:
+        # An earlier version of the program had the marks in the run's folder.
+        marks = (folder / "predicted" for folder in (job.record, job.folder))
+        if resume and any(file for folder in marks for file in folder.glob("*.json")):
             raise ImPartialError(
-                f"{store} is of an interrupted run with another image, model or settings; give "
-                "the same, or leave out --resume to begin anew."
+                f"{store} is of an interrupted run with another image, model or settings of the "
+                "prediction; give the same, or leave out --resume to begin anew."
             )
-    shutil.rmtree(store, ignore_errors=True)
-    maps, labels = layouts(job)
-    create(store, maps)
-    create_labels(store, labels)
-    job.folder.mkdir(parents=True)
-    information_array(job, create=True)
-    if job.link:
+        shutil.rmtree(store, ignore_errors=True)
+        maps, labels = layouts(job)
+        create(store, maps)
+        create_labels(store, labels)
+        job.record.mkdir(parents=True)
+        information_array(job, create=True)
+        write(key, keys["maps"].encode())
+    note_made(job)
+    _drop_what_differs(job, keys)
+    if job.link and not (job.folder / "cut_labels.zarr" / "zarr.json").exists():
         cut_labels(job, create=True)
-    write(plan, job.to_json().encode())
+
+
+def _drop_what_differs(job: Job, keys: dict[str, str]) -> None:
+    """Remove what an interrupted run has made with other settings; what is left is of these."""
+    file = job.folder / "keys.json"
+    try:
+        before = json.loads(read_text(file))
+    except ValueError:
+        before = None
+    before = before if isinstance(before, dict) else {}
+    if before == keys:
+        return
+    for stage in reversed(_WRITTEN):
+        if before.get(stage) != keys[stage]:
+            for folder in (job.folder / name for name in _WRITTEN[stage]):
+                if folder.exists():
+                    shutil.rmtree(folder)
+    write(file, json.dumps(keys).encode())
 
 
 def _number(job: Job, plane: int, before: int) -> int:
     """Give numbers to a plane's objects, after those of the planes before; return the last."""
-    file = place(job, "planes", plane, "numbers", "npz")
+    file = of_plane(job, "numbers", plane)
     if file.exists():
         with np.load(file, allow_pickle=False) as arrays:
             return int(arrays["bounds"][-1])
@@ -364,9 +450,8 @@ def _link(job: Job) -> None:
             before = zip(*(overlaps for _, overlaps in parts), strict=True)
             linker.add(ids[-1], [join_overlaps(some) for some in before])
         found = linker.numbers()
-        for plane, of_plane, numbers in zip(series, ids, found, strict=True):
-            file = place(job, "planes", plane, "links", "npz")
-            write_arrays(file, ids=of_plane, numbers=numbers + last)
+        for plane, own, numbers in zip(series, ids, found, strict=True):
+            write_arrays(of_plane(job, "links", plane), ids=own, numbers=numbers + last)
         last += max(int(numbers.max(initial=0)) for numbers in found)
 
 

@@ -44,9 +44,12 @@ from .job import (
     information_array,
     layouts,
     level_arrays,
+    packed,
     source_of,
+    unpacked,
 )
-from .kept import links_of, numbers_of, place, whole_of, write, write_arrays
+from .kept import links_of, numbers_of, of_plane, place, whole_of, write, write_arrays
+from .reuse import foreground_px, map_files, write_mark
 
 Area = tuple[slice, slice]
 
@@ -68,21 +71,24 @@ def predict_block(text: str, plane: int, block: int) -> None:
     if mark.exists():
         return
     source, core = source_of(job), blocks_of(job).core(block)
-    ranges = json.loads(place(job, "planes", plane, "ranges", "json").read_text("utf-8"))
+    ranges = json.loads(of_plane(job, "ranges", plane, "json").read_text("utf-8"))
 
     def read(area: Area) -> NDArray[np.float32]:
         return scale(to_float32(source.read(plane, area)), ranges)
 
     found = _predictor(job).predict(read, core)
     maps = np.concatenate([found.probability[1:], found.entropy[None]])
+    files = map_files(job, plane, block)
+    for file in files:
+        # One may be a link to that of an earlier result, which stays as it is.
+        file.unlink(missing_ok=True)
     written, _ = level_arrays(job)
     index = at(job, plane, core, maps=True)
     written[0][index] = maps if _channels_first(job) else np.moveaxis(maps, 0, -3)
     information = information_array(job)
     if information is not None:
-        information[at(job, plane, core)] = found.mutual_information
-    cells = int(np.count_nonzero(foreground(maps) >= job.instances.threshold))
-    write(mark, json.dumps({"foreground_px": cells}).encode())
+        information[at(job, plane, core)] = packed(found.mutual_information)
+    write_mark(mark, files, foreground(maps))
 
 
 def cut_block(text: str, plane: int, block: int) -> None:
@@ -260,7 +266,7 @@ def sample(job: Job, plane: int, most_px: int) -> NDArray[np.float32]:
         core = blocks.core(block)
         if other == plane and core[0].stop - core[0].start >= side <= core[1].stop - core[1].start:
             mark = place(job, "predicted", plane, block, "json")
-            full.append((json.loads(mark.read_text("utf-8"))["foreground_px"], block))
+            full.append((foreground_px(mark, job.instances.threshold), block))
     full.sort()
     some = [block for count, block in full if count >= 0.05 * full[-1][0]]
     count = max(1, most_px // side**2)
@@ -412,7 +418,9 @@ def _places(
         _annotated(job, plane, seen),
         config,
         probability=np.concatenate([1.0 - foreground(maps)[None], maps[:-1]]),
-        mutual_information=None if information is None else information[at(job, plane, seen)],
+        mutual_information=None
+        if information is None
+        else unpacked(np.asarray(information[at(job, plane, seen)])),
         instances=labels,
     )
     y0, x0 = _corner(seen)

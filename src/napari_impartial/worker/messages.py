@@ -223,11 +223,14 @@ class SlideProgress:
         Which blocks are predicted.
     block_px : int
         Their side.
+    stage : str
+        What is being done, in words.
     """
 
     fraction: float
     blocks: NDArray[np.bool_]
     block_px: int
+    stage: str
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,8 @@ class SlidePredicted:
         Objects, and how many of them are too large and were cut.
     classes : tuple of int
         How many of each foreground class.
+    cut_anew : bool
+        Whether nothing was predicted: the maps of an earlier result were kept.
     """
 
     job: int
@@ -257,6 +262,7 @@ class SlidePredicted:
     n_objects: int
     classes: tuple[int, ...]
     n_clipped: int
+    cut_anew: bool
 
 
 @dataclass(frozen=True)

@@ -147,8 +147,15 @@ class Server:
 
         # Whoever wants it stopped ends this process: what is done is on disk and gone on from.
         def report(fraction: float) -> None:
-            progress = messages.SlideProgress(fraction, blocks_done(described), described.block_px)
+            done = blocks_done(described)
+            progress = messages.SlideProgress(fraction, done, described.block_px, stage)
             self._reply(messages.PredictingSlide(job.job, progress))
+
+        stage = ""
+
+        def tell(text: str) -> None:
+            nonlocal stage
+            stage = text
 
         pace = self._inbox.pace
         pace.rest_share = rest_share(cores(), cores())
@@ -161,7 +168,7 @@ class Server:
 
         try:
             with engine(rest=rest) as workers:
-                done = run(described, Path(job.result), workers, report, first=job.first)
+                done = run(described, Path(job.result), workers, report, False, job.first, tell)
         finally:
             pace.give_way(False)
         return messages.SlidePredicted(
@@ -172,6 +179,7 @@ class Server:
             done.n_objects,
             done.classes,
             done.n_clipped,
+            done.n_kept == done.n_blocks,
         )
 
     def _export_slide(self, job: messages.ExportSlide) -> messages.SlideExported:

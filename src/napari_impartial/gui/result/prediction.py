@@ -303,6 +303,9 @@ class ResultControl(QObject):
     def _cut(self) -> None:
         if self._session.plane is not None and self._session.current is not None:
             self._request_cut(self._session.current, self._session.plane_index, suggesting=False)
+        record = self._session.record
+        if record is not None and record.on_disk is not None:
+            self._session.changed.emit()  # it is said how the result on disk differs
 
     def _request_cut(self, key: int, plane: PlaneIndex, suggesting: bool) -> None:
         known = self._session.images[key].plane(plane)

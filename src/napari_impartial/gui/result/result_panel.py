@@ -132,13 +132,8 @@ class ResultPanel(QWidget):
 
     def set_count(self, n: int | None) -> None:
         """Show how many objects there are; None: nothing is predicted yet."""
-        self.say_count(n)
-        self._form.setEnabled(n is not None)
-
-    def say_count(self, n: int | None) -> None:
-        """Say how many objects there are, which the sliders do not change."""
         self._count.setText("" if n is None else count(n, "object"))
-        self._form.setEnabled(False)
+        self._form.setEnabled(n is not None)
 
     def set_table(self, table: Table) -> None:
         """Show the measurements of the objects."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_impartial.core.atomic_write import atomic_path
-from napari_impartial.core.config import SuggestionConfig
+from napari_impartial.core.config import SuggestionConfig, parameters
 from napari_impartial.core.data.channels import match_channels
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.prediction.suggestions import Suggestion
+from napari_impartial.core.review.round_changes import UNKNOWN
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Source, image_layers
@@ -26,6 +27,7 @@ from napari_impartial.gui.layers.fields import Level, levels, middle_of_view
 from napari_impartial.gui.layers.image_source import channel_name
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.io.object_files import file_names, mark_of
+from napari_impartial.io.ome_zarr import made_with
 from napari_impartial.session.image_record import SlideDecision, SlideResult, decided_of
 from napari_impartial.session.session import CHANNEL_ADVICE
 from napari_impartial.worker import messages
@@ -78,6 +80,8 @@ class SlideControl(QObject):
         self._done = 0.0
         # Where the results of each slide go, by its name.
         self._folders: dict[str, str] = {}
+        # What the shown result of each slide was made with.
+        self._made: dict[int, dict[str, Any]] = {}
 
     @property
     def words(self) -> str:
@@ -162,10 +166,39 @@ class SlideControl(QObject):
             self._job.send(partial(messages.GiveWay, wanted=wanted))
 
     def where(self, slide: Source) -> str:
-        """Say where the results of a slide lie; "" where there are none."""
+        """Say where the results of a slide lie, and how they differ from what one would now get.
+
+        "" where there are none.
+        """
         key = self._workspace.key_of(slide.primary)
         record = None if key is None else self._session.images.get(key)
-        return "" if record is None or record.on_disk is None else _told(record.on_disk)
+        if key is None or record is None or record.on_disk is None:
+            return ""
+        return f"{_told(record.on_disk)} {self._differs(key, record.on_disk)}".strip()
+
+    def _differs(self, key: int, found: SlideResult) -> str:
+        """Say what a result was made with, where that is not what is chosen now."""
+        now, card = self._session.rounds.model_number, self._session.card
+        if UNKNOWN not in (found.predicted_by, now) and found.predicted_by != now:
+            return "It was made by an earlier model; Predict all predicts it anew."
+        made = self._made.get(key)
+        if not made or card is None:
+            return ""
+        prediction = replace(card.prediction, device=self._session.device)
+        if made.get("prediction") != asdict(prediction):
+            return "It was predicted with other settings; Predict all predicts it anew."
+        config, before = self._session.instance_config, made.get("instances", {})
+        others = [
+            f"{one.label.lower()} {before.get(name)}{' ' * bool(one.unit)}{one.unit}"
+            for name, one in parameters(config).items()
+            if before.get(name) != getattr(config, name)
+        ]
+        if not others:
+            return ""
+        return (
+            f"It was made with {', '.join(others)}; Predict all keeps its maps and cuts it anew, "
+            "without another prediction."
+        )
 
     def save(self) -> dict[str, Any]:
         """Return what there is of slides, in plain values."""
@@ -216,6 +249,7 @@ class SlideControl(QObject):
             return
         record = self._session.images[key]
         record.on_disk = result
+        self._made[key] = made_with(result.store) or {}
         if source.n_planes == 1:
             record.plane((0,) * len(source.stack)).set_suggestions(places, (), None)
         self._session.result_changed.emit(key)
@@ -230,11 +264,13 @@ class SlideControl(QObject):
             self._workspace.slides.show_progress(
                 now.source, levels(now.source)[now.level], progress.blocks, progress.block_px
             )
-        done, self._done = int(np.count_nonzero(progress.blocks)), progress.fraction
+        self._done = progress.fraction
+        done, of = int(np.count_nonzero(progress.blocks)), progress.blocks.size
+        stage = f"{done} of {of} blocks seen (green)" if done < of else progress.stage
         self.progressed.emit(
             progress.fraction,
-            f"{now.source.name}: {progress.fraction:.0%}, {done} of {progress.blocks.size} blocks "
-            "seen (green). You can paint and train meanwhile.",
+            f"{now.source.name}: {progress.fraction:.0%}, {stage}. You can paint and train "
+            "meanwhile.",
         )
 
     def _on_end(self, reply: messages.Final) -> None:
@@ -262,6 +298,8 @@ class SlideControl(QObject):
                     found = replace(found, decided=before.decided, decided_on=before.decided_on)
                 self._show(now.key, now.source, found)
             text = _told(found)
+            if reply.cut_anew:
+                text = f"Maps were kept, and only the cut was made anew: {text}"
             if reply.n_clipped:
                 notifications.show_warning(
                     f"{reply.n_clipped} objects of {now.source.name} are larger than what is "

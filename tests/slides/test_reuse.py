@@ -1,0 +1,445 @@
+"""Results that are cut anew: what has been predicted is kept, and the rest is as of a fresh run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.network.model_card import read_card
+from napari_impartial.io import write_tiff
+from napari_impartial.io.ome_zarr import made_with, open_image, open_labels
+from napari_impartial.io.ome_zarr_writer import Layout, write_image
+from napari_impartial.slides import run as of_run
+from napari_impartial.slides.engine import Engine, engine
+from napari_impartial.slides.job import Job, make_job
+from napari_impartial.slides.run import Outcome, run
+from napari_impartial.slides.source import open_source
+
+NAME = "a.ome.zarr"
+PREDICTION = PredictionConfig(samples=2, precision="float32", device="cpu")
+SHAPE, BLOCKS = (170, 200), 12
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Path:
+    """An image in chunks, a stack, strokes, and a model."""
+    made = tmp_path_factory.mktemp("reuse")
+    large = tissue(SHAPE, 2, seed=3)
+    channels = np.clip(large.image.channels, 0, 65535).astype(np.uint16)
+    names = large.image.channel_names
+    layout = Layout(channels.shape, "CYX", np.uint16, channel_names=names, chunk_px=64)
+    write_image(made / NAME, channels, layout)
+    stack = np.stack([channels, np.roll(channels, 2, 2)], axis=1)[..., :140, :140]
+    layout = Layout(stack.shape, "CZYX", np.uint16, channel_names=names, chunk_px=64)
+    write_image(made / "stack.ome.zarr", stack, layout)
+    strokes = np.zeros(SHAPE, np.uint8)
+    strokes[50:60, 50:120] = 1
+    write_tiff(made / "s.tif", strokes, "YX")
+    shutil.copy(small_model, made / "m.impartial")
+    return made
+
+
+@pytest.fixture(scope="module")
+def threads() -> Iterator[Engine]:
+    with engine() as found:
+        found.run(time.sleep, [(0.1,)] * 16, bool)
+        yield found
+
+
+def job_of(
+    folder: Path,
+    out: Path,
+    image: str = NAME,
+    drawn: Path | None = None,
+    link: str = "",
+    version: str = "0.5",
+    samples: int = 2,
+    count: int = 5,
+    **settings: Any,
+) -> Job:
+    source = open_source([folder / image])
+    model = folder / "m.impartial"
+    return make_job(
+        source, [folder / image], None, 0, (0, 1), model, read_card(model),
+        (replace(PREDICTION, samples=samples), InstanceConfig(**settings),
+         SuggestionConfig(count=count)),
+        out / image, drawn, 64, version, link,
+    )  # fmt: skip
+
+
+def go(folder: Path, out: Path, threads: Engine, image: str = NAME, **settings: Any) -> Outcome:
+    out.mkdir(exist_ok=True)
+    return run(job_of(folder, out, image, **settings), out / image, threads, bool)
+
+
+def content(out: Path) -> dict[str, bytes]:
+    """All files of a folder."""
+    return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+class Stopped(Exception):
+    pass
+
+
+def after(step: str, count: int = 1) -> Callable[[Any], Engine]:
+    """Make an engine that ends after so many of a step's calls."""
+
+    class Ending(Engine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left = count
+
+        def run(self, function: Any, arguments: Any, report: Any) -> None:
+            for one in arguments:
+                function(*one)
+                if function.__name__ == step:
+                    self.left -= 1
+                    if not self.left:
+                        raise Stopped
+
+    return lambda _=None: Ending()
+
+
+OTHERS: list[tuple[str, dict[str, Any]]] = [
+    (NAME, {"threshold": 0.6}),
+    (NAME, {"min_size_px": 90, "grow_px": 2}),
+    (NAME, {"split": "watershed"}),
+    (NAME, {"split": "components", "version": "0.4"}),
+    (NAME, {"count": 2}),
+    (NAME, {"samples": 0, "split_strength": 0.3}),
+    (NAME, {"drawn": "s.tif"}),
+    ("stack.ome.zarr", {"threshold": 0.6}),
+    ("stack.ome.zarr", {"link": "Z"}),
+]
+
+
+@pytest.mark.parametrize(("image", "other"), OTHERS, ids=str)
+def test_a_finished_result_is_cut_anew_from_its_maps(
+    image: str, other: dict[str, Any], folder: Path, tmp_path: Path, threads: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if "drawn" in other:
+        other = {**other, "drawn": folder / other["drawn"]}
+    fresh, anew = tmp_path / "fresh", tmp_path / "anew"
+    go(folder, fresh, threads, image, **other)
+    first = {name: other[name] for name in ("version", "samples") if name in other}
+    before = go(folder, anew, threads, image, **first)
+    assert before.n_kept == 0
+    assert content(anew) != content(fresh)
+
+    def no_more(*_: Any) -> None:
+        raise AssertionError("predicted again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(of_run, "predict_block", no_more)
+        found = go(folder, anew, threads, image, **other)
+    assert found.n_kept == found.n_blocks == before.n_blocks
+    assert content(anew) == content(fresh)
+    # And back, with links of links.
+    again = tmp_path / "again"
+    go(folder, again, threads, image, **first)
+    go(folder, anew, threads, image, **first)
+    assert content(anew) == content(again)
+
+
+@pytest.mark.parametrize("step", ["predict_block", "cut_block", "finish_block"])
+def test_an_interrupted_run_keeps_what_other_settings_do_not_change(
+    step: str, folder: Path, tmp_path: Path, threads: Engine
+) -> None:
+    fresh, out = tmp_path / "fresh", tmp_path / "out"
+    go(folder, fresh, threads, threshold=0.6)
+    out.mkdir()
+    first, other = job_of(folder, out), job_of(folder, out, threshold=0.6)
+    with pytest.raises(Stopped):
+        run(first, out / NAME, after(step, 7)(None), bool)
+    predicted = {p: p.stat().st_mtime_ns for p in (first.record / "predicted").iterdir()}
+    assert len(predicted) == (7 if step == "predict_block" else BLOCKS)
+    with pytest.raises(Stopped):
+        run(other, out / NAME, after("cut_block", 3)(None), bool, resume=True)
+    for mark, time_ in predicted.items():
+        assert mark.stat().st_mtime_ns == time_
+    with pytest.raises(ImPartialError, match="interrupted run with another image, model or"):
+        run(job_of(folder, out, samples=3), out / NAME, threads, bool, resume=True)
+    assert run(other, out / NAME, threads, bool, resume=True).n_kept == BLOCKS
+    assert content(out) == content(fresh)
+
+
+def test_growing_and_suggestions_do_not_ask_for_another_cut(
+    folder: Path, tmp_path: Path, threads: Engine
+) -> None:
+    fresh, out = tmp_path / "fresh", tmp_path / "out"
+    go(folder, fresh, threads, grow_px=2, count=2)
+    out.mkdir()
+    with pytest.raises(Stopped):
+        run(job_of(folder, out), out / NAME, after("finish_block", 7)(None), bool)
+    job = job_of(folder, out, grow_px=2, count=2)
+    cut = {p: p.stat().st_mtime_ns for p in (job.folder / "cut").iterdir()}
+    assert len(cut) == BLOCKS
+    with pytest.raises(Stopped):
+        run(job, out / NAME, after("finish_block", 1)(None), bool)
+    assert cut == {p: p.stat().st_mtime_ns for p in (job.folder / "cut").iterdir()}
+    run(job, out / NAME, threads, bool)
+    assert content(out) == content(fresh)
+
+
+def test_settings_without_effect_do_not_matter(folder: Path, tmp_path: Path) -> None:
+    job = job_of(folder, tmp_path, split="components", samples=0)
+    same = replace(
+        job,
+        store=str(tmp_path / "elsewhere"),
+        axes="CYX",
+        model=str(tmp_path / "copy.impartial"),
+        prediction=replace(job.prediction, seed=7, reconstruction=True),
+        instances=replace(job.instances, split_strength=0.1),
+    )
+    assert job.keys() == same.keys()
+    for other, kept in (
+        (replace(job, block_px=128), ()),
+        (replace(job, model_hash="1"), ()),
+        (replace(job, prediction=replace(job.prediction, samples=1)), ()),
+        (replace(job, scribbles_state="1"), ("maps",)),
+        (replace(job, instances=replace(job.instances, grow_px=1)), ("maps", "cut")),
+        (replace(job, link="Z"), ("maps", "cut")),
+    ):
+        alike = [stage for stage, key in job.keys().items() if other.keys()[stage] == key]
+        assert tuple(alike) == kept
+
+
+@pytest.mark.parametrize("kind", ["tif", "zarr"])
+@pytest.mark.parametrize("finished", [False, True])
+def test_other_strokes_in_the_same_file_are_noticed(
+    kind: str, finished: bool, folder: Path, tmp_path: Path, threads: Engine
+) -> None:
+    strokes = np.zeros(SHAPE, np.uint8)
+    layout = Layout(strokes.shape, "YX", np.uint8, chunk_px=64)
+
+    def draw(rows: slice, where: Path) -> Path:
+        strokes[:] = 0
+        strokes[rows, 50:120] = 1
+        where.parent.mkdir(exist_ok=True)
+        if kind == "tif":
+            write_tiff(where, strokes, "YX")
+        elif where.exists():
+            import zarr
+
+            # As a program does that goes on drawing: the metadata stays as it was.
+            zarr.open_group(str(where), mode="r+")["0"][...] = strokes
+        else:
+            write_image(where, strokes, layout)
+        return where
+
+    name = f"s.{kind}" if kind == "tif" else "s.ome.zarr"
+    fresh, out = tmp_path / "fresh", tmp_path / "out"
+    go(folder, fresh, threads, drawn=draw(slice(90, 100), tmp_path / "other" / name))
+    drawn = draw(slice(50, 60), tmp_path / name)
+    out.mkdir()
+    with pytest.raises(Stopped):
+        run(job_of(folder, out, drawn=drawn), out / NAME, after("finish_block", 9)(None), bool)
+    if finished:
+        go(folder, out, threads, drawn=drawn)
+    draw(slice(90, 100), drawn)
+    assert go(folder, out, threads, drawn=drawn).n_kept == BLOCKS
+    found, expected = open_labels(out / NAME).array[...], open_labels(fresh / NAME).array[...]
+    np.testing.assert_array_equal(found, expected)
+    assert found[92:98, 60:110].max() == 0
+
+
+def _damage_chunk(store: Path) -> None:
+    (store / "0" / "c" / "0" / "1" / "2").write_bytes(b"no chunk")
+
+
+def _remove_chunk(store: Path) -> None:
+    (store / "0" / "c" / "1" / "0" / "0").unlink()
+
+
+def _damage_information(store: Path) -> None:
+    (store / "_maps" / "information.zarr" / "c" / "2" / "3").write_bytes(b"")
+
+
+def _change_counts(store: Path) -> None:
+    mark = store / "_maps" / "predicted" / "0-4.json"
+    noted = json.loads(mark.read_text("utf-8"))
+    noted["foreground"][50] += 1
+    mark.write_text(json.dumps(noted), "utf-8")
+
+
+def _damage_mark(store: Path) -> None:
+    (store / "_maps" / "predicted" / "0-4.json").write_bytes(b"[]")
+
+
+def _damage_key(store: Path) -> None:
+    (store / "_maps" / "key.json").write_bytes(b"\xff{")
+
+
+def _damage_made(store: Path) -> None:
+    (store / "_maps" / "made.json").write_bytes(b"3")
+
+
+def _remove_record(store: Path) -> None:
+    shutil.rmtree(store / "_maps")
+
+
+@pytest.mark.parametrize(
+    ("damage", "kept"),
+    [
+        (_damage_chunk, BLOCKS - 1),
+        (_remove_chunk, BLOCKS - 1),
+        (_damage_information, BLOCKS - 1),
+        (_change_counts, BLOCKS - 1),
+        (_damage_mark, BLOCKS - 1),
+        (_damage_key, 0),
+        (_damage_made, 0),
+        (_remove_record, 0),
+    ],
+)
+def test_what_is_not_as_it_was_is_predicted_anew(
+    damage: Callable[[Path], None], kept: int, folder: Path, tmp_path: Path, threads: Engine
+) -> None:
+    fresh, out = tmp_path / "fresh", tmp_path / "out"
+    go(folder, fresh, threads, threshold=0.6)
+    go(folder, out, threads)
+    damage(out / NAME)
+    assert go(folder, out, threads, threshold=0.6).n_kept == kept
+    assert content(out) == content(fresh)
+
+
+def test_maps_of_another_image_or_model_are_not_kept(
+    folder: Path, tmp_path: Path, threads: Engine
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    shutil.copytree(folder / NAME, own / NAME)
+    shutil.copy(folder / "m.impartial", own)
+    out = tmp_path / "out"
+    go(own, out, threads)
+    shutil.copy(folder / "m.impartial", own)  # of another time, but the same
+    assert go(own, out, threads).n_kept == BLOCKS
+    # What was missing has come: nothing but a chunk tells.
+    chunk = own / NAME / "0" / "c" / "1" / "1" / "1"
+    kept = chunk.read_bytes()
+    chunk.unlink()
+    assert go(own, out, threads).n_kept == 0
+    chunk.write_bytes(kept)
+    assert go(own, out, threads).n_kept == 0
+    assert go(own, out, threads).n_kept == BLOCKS
+    assert go(own, out, threads, samples=3).n_kept == 0
+    # Labels that somebody keeps in the image's store are not the image.
+    (own / NAME / "labels").mkdir()
+    (own / NAME / "labels" / "new").write_bytes(b"1")
+    assert go(own, out, threads, samples=3, threshold=0.6).n_kept == BLOCKS
+    # Moved, with all that is in it.
+    shutil.copytree(out, tmp_path / "moved")
+    assert go(own, tmp_path / "moved", threads, samples=3).n_kept == BLOCKS
+
+
+def test_an_image_that_changes_during_a_run_is_not_the_same_afterwards(
+    folder: Path, tmp_path: Path, threads: Engine
+) -> None:
+    own, out = tmp_path / "own", tmp_path / "out"
+    own.mkdir()
+    out.mkdir()
+    shutil.copytree(folder / NAME, own / NAME)
+    shutil.copy(folder / "m.impartial", own)
+    with pytest.raises(Stopped):
+        run(job_of(own, out), out / NAME, after("predict_block", 9)(None), bool)
+    (own / NAME / "0" / "c" / "1" / "1" / "1").touch()
+    assert go(own, out, threads).n_kept == 9, "an interrupted run goes on"
+    assert go(own, out, threads).n_kept == 0
+
+
+@pytest.mark.parametrize("step", ["adopt_block", "predict_block", "cut_block", "put_in_place"])
+def test_the_earlier_result_stays_whole_until_the_new_one_is_there(
+    step: str, folder: Path, tmp_path: Path, threads: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Path) -> None:
+        raise Stopped
+
+    fresh, out = tmp_path / "fresh", tmp_path / "out"
+    go(folder, fresh, threads, samples=3)
+    go(folder, out, threads)
+    before = content(out / NAME)
+    if step == "predict_block":
+        (out / NAME / "_maps" / "predicted" / "0-4.json").unlink()
+        before = content(out / NAME)
+    with monkeypatch.context() as patch:
+        if step == "put_in_place":
+            patch.setattr(of_run, step, stop)
+        with pytest.raises(Stopped):
+            run(job_of(folder, out, threshold=0.6), out / NAME, after(step, 1)(None), bool)
+    assert content(out / NAME) == before
+    part = job_of(folder, out)
+    linked = part.record.parent / "0" / "c" / "0" / "0" / "0"
+    assert linked.stat().st_nlink == 2, "no room is taken"
+    # The same store is predicted into, and a block of which no mark was made is among its links.
+    for mark in (part.record / "predicted").iterdir():
+        mark.unlink()
+    shutil.rmtree(out / NAME / "_maps")
+    before = content(out / NAME)
+    with pytest.raises(Stopped):
+        run(part, out / NAME, after("finish_block", BLOCKS)(None), bool)
+    assert content(out / NAME) == before
+    go(folder, out, threads, samples=3)
+    assert content(out) == content(fresh)
+
+
+def test_where_there_are_no_links_maps_are_copied(
+    folder: Path, tmp_path: Path, threads: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def refuse(there: Path, here: Path) -> None:
+        if out / NAME in Path(there).parents:
+            raise OSError(1, "not permitted")
+        link(there, here)
+
+    fresh, out = tmp_path / "fresh", tmp_path / "out"
+    go(folder, fresh, threads, threshold=0.6)
+    go(folder, out, threads)
+    monkeypatch.setattr(os, "link", refuse)
+    assert go(folder, out, threads, threshold=0.6).n_kept == BLOCKS
+    assert content(out) == content(fresh)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = content(out / NAME)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(ImPartialError, match="no space left"):
+            go(folder, out, threads)
+    assert content(out / NAME) == before
+    assert go(folder, out, threads).n_kept == BLOCKS
+
+
+def test_progress_says_what_is_kept(folder: Path, tmp_path: Path, threads: Engine) -> None:
+    told: list[str] = []
+    shares: list[float] = []
+    go(folder, tmp_path / "out", threads)
+    job = job_of(folder, tmp_path / "out", threshold=0.6)
+    run(job, tmp_path / "out" / NAME, threads, shares.append, tell=told.append)
+    assert told[0] == "keeping the maps of the earlier result"
+    assert "predicting" not in told
+    assert shares == sorted(shares)
+    assert shares[0] < 0.1
+    assert shares[-1] == pytest.approx(1.0)
+
+
+def test_a_result_says_what_it_was_made_with(folder: Path, tmp_path: Path, threads: Engine) -> None:
+    done = go(folder, tmp_path / "out", threads, threshold=0.6)
+    made = made_with(done.store)
+    assert made is not None
+    assert made["instances"]["threshold"] == 0.6
+    assert open_image(done.store).channel_names == ("probability", "uncertainty")
+    assert made_with(folder / NAME) is None
