@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
 from napari_impartial.core.data import image as of_images
@@ -77,7 +78,7 @@ def test_workers_find_what_is_found_in_memory(
         write_image(image, values.swapaxes(1, 2), layout)
     elif kind == "interleaved":
         axes = "TZYXC"
-        write_tiff(image, values.transpose(0, 1, 3, 4, 2), axes)
+        tifffile.imwrite(image, values.transpose(0, 1, 3, 4, 2), photometric="minisblack")
     else:
         write_tiff(image, values, axes)
     in_memory = planes(values, "TZCYX")
@@ -100,8 +101,9 @@ def test_workers_find_what_is_found_in_memory(
 
 
 def test_reading_goes_on_where_it_was(tmp_path: Path, small_model: Path) -> None:
-    write_tiff(tmp_path / "a.tif", stack("uint16")[0, 0], "CYX")
-    job = job_of(tmp_path / "a.tif", small_model, "CYX")
+    layout = Layout((2, 130, 150), "CYX", np.uint16, chunk_px=32)
+    write_image(tmp_path / "a.ome.zarr", stack("uint16")[0, 0], layout)
+    job = job_of(tmp_path / "a.ome.zarr", small_model, "CYX")
     times: dict[str, int] = {}
 
     class Watched(Engine):
@@ -151,8 +153,9 @@ def test_parts_follow_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_threads_read_at_the_same_time(
     tmp_path: Path, small_model: Path, threads: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_tiff(tmp_path / "a.tif", stack("uint16")[0, 0], "CYX")
-    job = job_of(tmp_path / "a.tif", small_model, "CYX")
+    layout = Layout((2, 130, 150), "CYX", np.uint16, chunk_px=32)
+    write_image(tmp_path / "a.ome.zarr", stack("uint16")[0, 0], layout)
+    job = job_of(tmp_path / "a.ome.zarr", small_model, "CYX")
     names: set[int] = set()
     before = of_ranges._values
 

@@ -209,6 +209,7 @@ def _run(
         read_ranges(job, sorted({plane for plane, _ in missing}), engine, stage.of("read"))
         predict = [(text, plane, block) for plane, block in missing]
         engine.run(predict_block, predict, stage.of("predict"))
+    stage.begin("cut")
     for plane in range(n_planes):
         file = of_plane(job, "whole", plane)
         if not file.exists():
@@ -325,11 +326,15 @@ class _Stages:
         """Say that only a share of a stage, 0 to 1, is left to do."""
         self._shares[name] = share * _SHARES[name]
 
-    def of(self, name: str, part: int = 0, parts: int = 1) -> Callable[[float], None]:
-        """Return what reports a stage's progress, or that of a part of it."""
+    def begin(self, name: str) -> None:
+        """Say that a stage begins."""
         if name != self._told:
             self._told = name
             self._tell(_WORDS[name])
+
+    def of(self, name: str, part: int = 0, parts: int = 1) -> Callable[[float], None]:
+        """Return what reports a stage's progress, or that of a part of it."""
+        self.begin(name)
         names = list(self._shares)
         whole = sum(self._shares.values())
         begin = sum(self._shares[n] for n in names[: names.index(name)]) / whole
