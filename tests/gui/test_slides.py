@@ -496,9 +496,10 @@ def test_a_sample_of_a_whole_slide_is_judged(
     widget: Any, viewer: Any, find: Any, result: Any, made: Tissue, wait_for: Any,
 ) -> None:  # fmt: skip
     record = show_result(widget, wait_for, result)
+    wait_for(lambda: find("spot_check_draw").isEnabled())
     widget.slide_review.reject([1])
     find("spot_check_number").setValue(30)
-    assert find("spot_check_draw").isEnabled()
+    wait_for(lambda: find("spot_check_draw").isEnabled())
     find("spot_check_draw").click()
     check = widget.spot_check.sample.check
     assert sum(one.size for one in check.strata if one.kind == "object") == result["n_objects"] - 1
