@@ -7,7 +7,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +47,36 @@ def tiny_scribbles(tiny_tissue: Tissue) -> Scribbles:
 
     scribbles, _ = simulate(tiny_tissue.truth, 0.34, np.random.default_rng(1))
     return scribbles
+
+
+@pytest.fixture
+def write_results() -> Callable[..., dict[str, Path]]:
+    """Writes results of a slide, as a run leaves them, of objects that are given."""
+
+    def write(folder: Path, labels: Any, **about: Any) -> dict[str, Path]:
+        import itertools
+
+        from napari_impartial.core.instances.measurements import measure
+        from napari_impartial.io.object_files import write_table
+        from napari_impartial.io.ome_zarr_writer import Layout, create, create_labels
+
+        folder.mkdir(exist_ok=True)
+        made = {
+            "store": folder / "slide_objects.ome.zarr",
+            "table": folder / "slide_objects_measurements.csv",
+            "places": folder / "slide_objects_suggestions.json",
+        }
+        create(made["store"], Layout((1, *labels.shape), "CYX", np.float32))
+        layout = Layout(labels.shape, "YX", np.int32, "instances", labels=True, chunk_px=256)
+        arrays = create_labels(made["store"], layout)
+        arrays[0][...] = labels
+        for fine, coarse in itertools.pairwise(arrays):
+            coarse[...] = np.asarray(fine)[::2, ::2]
+        write_table(made["table"], {**measure(labels), **about})
+        made["places"].write_text("[]", "utf-8")
+        return made
+
+    return write
 
 
 def _qt(name: str) -> Any:

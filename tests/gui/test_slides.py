@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import traceback
 from dataclasses import replace
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from looking import layer_named, names, settled
 from qtpy.QtWidgets import QFileDialog
+from skimage.segmentation import relabel_sequential
 
 from napari_impartial.cli.main import main
 from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
@@ -29,6 +31,7 @@ from napari_impartial.gui.layers.fields import (
     usual_level,
 )
 from napari_impartial.gui.layers.image_source import Source
+from napari_impartial.gui.result import export as export_module
 from napari_impartial.gui.result import slide as slide_module
 from napari_impartial.io import limits, read_labels
 from napari_impartial.io.ome_zarr_writer import Layout, write_image
@@ -216,6 +219,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert asked == [str(store.parent)]
     wait_for(lambda: "done [slide.ome]" in names(viewer))
     assert not widget.session.busy, "one can paint and train meanwhile"
+    assert "slide.ome: " in find("status_label").text(), "wherever one looks"
     find("cancel_batch_button").click()
     wait_for(lambda: not widget.slides.running)
     assert find("batch_label").text().startswith("Stopped")
@@ -272,6 +276,11 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert order.index("suggestions [slide.ome]") > order.index(there.name), "boxes are seen"
     holds = field_of(there.primary)
     assert holds.holds(place.suggestion.box)
+    wait_for(lambda: not widget.session.busy)
+    question = f"Place {place.suggestion.rank} of "
+    assert question in find("status_label").text()
+    said = layer_named(viewer, "suggestions [slide.ome]").features["words"]
+    assert [words.startswith(question) for words in said].count(True) == 1
     scribbles = layer_named(viewer, f"scribbles [{there.name}]")
     rows, cols = holds.inside(place.suggestion.box)
     scribbles.data_setitem(
@@ -284,6 +293,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     widget.image_panel.setValue(widget.fields.slide())
     assert "made with" not in find("batch_label").text()
     before, known = config.threshold, record.on_disk
+    wait_for(lambda: find("threshold_slider").isEnabled())
     find("threshold_slider").setValue(0.9)
     wait_for(lambda: f"made with threshold {before};" in find("batch_label").text())
     looked = np.asarray(layer_named(viewer, "instances [slide.ome]").data[0])
@@ -297,6 +307,12 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert np.asarray(layer_named(viewer, "instances [slide.ome]").data[0]).any()
     assert looked.max() == known.n_objects
     wait_for(lambda: "made with" not in find("batch_label").text())
+    # The table of the objects is that of the run, and what is decided is kept.
+    widget.image_panel.setValue(widget.workspace.sources[record.key])
+    table = widget.result_panel.table.table_model()
+    wait_for(lambda: table.total() == record.on_disk.n_objects)
+    widget.slide_review.reject([3])
+    assert table.total() == record.on_disk.n_objects - 1
     # All of it comes back.
     folder = save(widget)
     n_fields = len(widget.fields.fields(widget.fields.slide()))
@@ -307,7 +323,10 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     settled(again, wait_for)
     back = next(r for r in again.session.images.values() if r.is_slide)
     assert back.on_disk == record.on_disk
-    assert layer_named(other, "instances [slide.ome]").multiscale
+    assert back.on_disk.rejected == [3]
+    objects = layer_named(other, "instances [slide.ome]")
+    assert objects.multiscale
+    assert not (np.asarray(objects.data[0]) == 3).any()
     (slide_back,) = [s for s in again.workspace.sources.values() if s.is_slide]
     assert len(again.fields.fields(slide_back)) == n_fields
     assert again.fields.level(slide_back) == 0
@@ -412,3 +431,188 @@ def test_fields_and_results_lie_where_a_slide_that_is_turned_lies() -> None:
     for y, x in ((0, 0), (1, 3)):
         whole = (4 * (2 + y) + 1.5, 4 * (3 + x) + 1.5)
         np.testing.assert_allclose(field.data_to_world((y, x)), slide.data_to_world(whole))
+
+
+@pytest.fixture
+def result(
+    widget: Any, full_res: Any, made: Tissue, tmp_path: Path, write_results: Any
+) -> dict[str, Any]:
+    """Results of the slide on disk, of the tissue's true cells, as a session names them."""
+    return as_kept(write_results(tmp_path / "results", made.truth), made.truth)
+
+
+def as_kept(paths: dict[str, Path], labels: Any) -> dict[str, Any]:
+    """Return what a session keeps of results."""
+    told = {"level": 0, "n_objects": len(np.unique(labels)) - 1, "classes": {}, "predicted_by": -1}
+    return {**{kind: str(path) for kind, path in paths.items()}, **told}
+
+
+def show_result(widget: Any, wait_for: Any, result: dict[str, Any]) -> Any:
+    """Let the window take up a result, and return the record of the slide."""
+    record = next(r for r in widget.session.images.values() if r.is_slide)
+    widget.slides.restore({"results": {record.name: result}})
+    model = widget.result_panel.table.table_model()
+    wait_for(lambda: model.total() == record.on_disk.n_left)
+    return record
+
+
+def test_objects_of_a_slide_are_listed_and_decided_on(
+    widget: Any, viewer: Any, find: Any, result: Any, made: Tissue, wait_for: Any, notes: Any,
+    tmp_path: Path, write_results: Any,
+) -> None:  # fmt: skip
+    record = show_result(widget, wait_for, result)
+    table = find("object_table")
+    model, n = table.table_model(), result["n_objects"]
+    layer = layer_named(viewer, "instances [slide.ome]")
+    assert layer.contour > 0, "outlines, as of other images"
+    assert find("count_label").text() == f"{n} objects"
+    assert model.value(0, "area_px").dtype.itemsize == 4
+    # A row leads to the object, and a click on the object to the row.
+    label = int(model.value(7, "label"))
+    middle = np.argwhere(made.truth == label).mean(axis=0)
+    table.go_to_row(7)
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], middle, atol=5)
+    assert layer.selected_label == label
+    widget._on_clicked_object(layer, label + 1)
+    assert table.selected() == [label + 1]
+    # Three are rejected, by button and by key; one of them is undone, and one accepted.
+    gone = [label, label + 1, label + 2]
+    for one in gone:
+        widget.result_panel.review.show_row(one)
+        (find("reject_button").click if one == label else widget.keys.reject)()
+    assert model.total() == n - 3
+    assert [model.row_of(one) for one in gone] == [None] * 3
+    assert find("count_label").text() == f"{n - 3} objects"
+    assert f"{n - 3:,} objects in all of the slide" in find("verdict_label").text()
+    shown = np.asarray(layer.data[0])
+    np.testing.assert_array_equal(shown, np.where(np.isin(made.truth, gone), 0, made.truth))
+    assert not np.isin(np.asarray(layer.data[1]), gone).any()
+    assert read_labels(Path(result["store"])).max() == n, "what is on disk stays"
+    assert "rejecting object" in widget.results.review.undo_words()
+    find("undo_button").click()
+    assert model.total() == n - 2
+    assert table.selected() == [gone[2]], "what came back is selected"
+    widget.result_panel.review.accept()
+    assert model.value(model.row_of(gone[2]), "review") == "accepted"
+    assert [verdict for verdict, _ in widget._marks.signs()].count("accepted") == 1
+    find("filter_column_combo").setCurrentIndex(find("filter_column_combo").findData("review"))
+    find("filter_sign_combo").setCurrentText("=")
+    find("filter_edit").setText("accepted")
+    assert (model.rowCount(), find("shown_label").text()) == (1, f"1 of {n - 2}")
+    find("filter_edit").setText("")
+    # They come back, and are bound to this result.
+    (kept,) = json.loads(json.dumps(widget.slides.save()))["results"].values()
+    record.on_disk = None
+    record = show_result(widget, wait_for, kept)
+    assert record.on_disk.rejected == gone[:2]
+    assert not np.isin(
+        np.asarray(layer_named(viewer, "instances [slide.ome]").data[0]), gone[:2]
+    ).any()
+    # Of a new result, the same objects have other numbers; one is not there any more.
+    other = np.where(made.truth > 0, n + 1 - made.truth, 0)
+    other[made.truth == gone[0]] = 0
+    other = relabel_sequential(other)[0].astype(np.int32)
+    kept |= as_kept(write_results(tmp_path / "other", other), other)
+    record.on_disk = None
+    widget.slides.restore({"results": {record.name: kept}})
+    wait_for(lambda: record.on_disk.decisions)
+    there = other[made.truth == gone[1]]
+    assert record.on_disk.rejected == [int(there[0])]
+    assert "1 decision about objects of the earlier result" in notes()[-1]
+    wait_for(lambda: model.total() == record.on_disk.n_left)
+    widget.results.review.undo()
+    assert record.on_disk.rejected == [int(there[0])], "what was decided on others is not undone"
+    # A table that is gone is said.
+    Path(kept["table"]).unlink()
+    record.on_disk = None
+    widget.slides.restore({"results": {record.name: kept | {"decided": {"1": 3}}}})
+    wait_for(lambda: "cannot be read" in notes()[-1])
+    assert any("damaged and were left out" in note for note in notes())
+
+
+def test_a_sample_of_a_whole_slide_is_judged(
+    widget: Any, viewer: Any, find: Any, result: Any, made: Tissue, wait_for: Any,
+) -> None:  # fmt: skip
+    record = show_result(widget, wait_for, result)
+    wait_for(lambda: find("spot_check_draw").isEnabled())
+    widget.slide_review.reject([1])
+    find("spot_check_number").setValue(30)
+    wait_for(lambda: find("spot_check_draw").isEnabled())
+    find("spot_check_draw").click()
+    check = widget.spot_check.sample.check
+    assert sum(one.size for one in check.strata if one.kind == "object") == result["n_objects"] - 1
+    seen = []
+    while widget.spot_check.at is not None:
+        unit = check.units[widget.spot_check.at]
+        seen.append(unit)
+        y0, x0, y1, x1 = unit.box
+        middle = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
+        np.testing.assert_allclose(viewer.scene.camera.center[-2:], middle, atol=0.6)
+        if unit.label:
+            inside = made.truth[y0:y1, x0:x1] == unit.label
+            assert inside.sum() == (made.truth == unit.label).sum(), "the box is round the object"
+        widget.keys.verdict_right()
+    assert len(seen) == 30
+    assert len({one.box[0] // 300 for one in seen}) > 2, "all over the slide"
+    assert "100" in find("spot_check_summary").text()
+    # What was not judged yet cannot be gone on with once there is another result.
+    find("spot_check_draw").click()
+    find("spot_check_leave").click()
+    assert find("spot_check_resume").isEnabled()
+    record.on_disk = replace(record.on_disk, mark="another")
+    widget.session.changed.emit()
+    wait_for(lambda: not find("spot_check_resume").isEnabled())
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+
+
+def test_objects_of_a_slide_are_exported_as_decided(
+    widget: Any, viewer: Any, find: Any, result: Any, made: Tissue, wait_for: Any, notes: Any,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    record = show_result(widget, wait_for, result)
+    n = result["n_objects"]
+    widget.slide_review.reject([1, 2])
+    widget.slide_review.accept([3])
+    button = find("export_button")
+    entries = {action.objectName(): action for action in button.menu().actions()}
+    assert not entries["export_rois_action"].isEnabled()
+    assert "of fields only" in entries["export_rois_action"].text()
+    out = tmp_path / "out"
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(out))
+    entries["export_all_action"].trigger()
+    assert not button.menu().actions()[0].isEnabled() or widget.exports.busy
+    wait_for(lambda: not widget.exports.busy)
+    assert "objects of 1 image were written" in notes()[-1]
+    wanted = np.where(made.truth > 2, made.truth, 0)
+    np.testing.assert_array_equal(read_labels(out / "slide.ome_instances.ome.zarr"), wanted)
+    rows = rows_of(out / "slide.ome_measurements.csv")
+    assert len(rows) == n - 2
+    assert [row["review"] for row in rows[:2]] == ["accepted", ""]
+    features = json.loads((out / "slide.ome_outlines.geojson").read_text())["features"]
+    assert len(features) == n - 2
+    assert (out / "slide.ome_suggestions.json").read_text() == "[]"
+    # What is read is not written over, and a run that is given up leaves nothing behind.
+    before = set(out.iterdir())
+    widget.exports.export("outlines", Path(result["table"]))
+    wait_for(lambda: not widget.exports.busy)
+    assert "belongs to the results" in notes()[-1]
+    widget.exports.export("instances", out / "again.ome.zarr")
+    assert "Exporting: 0% written." in find("status_label").text()
+    widget.exports.stop()
+    wait_for(lambda: not widget.exports.busy)
+    assert "given up" in notes()[-1]
+    assert set(out.iterdir()) == before
+    assert not widget.exports.words
+    assert read_labels(record.on_disk.store).max() == n
+    # The rows that are shown are a table of their own.
+    find("filter_edit").setText("100")
+    panel = widget.result_panel.review
+    monkeypatch.setattr(export_module, "SORTED_AT_ONCE", 10)
+    panel.export_wanted.emit(tmp_path / "rows.csv", panel.table.table_model().shown())
+    wait_for(lambda: not widget.exports.busy)
+    rows = rows_of(tmp_path / "rows.csv")
+    assert f"{len(rows)} rows" in notes()[-1]
+    assert min(int(row["area_px"]) for row in rows) > 100

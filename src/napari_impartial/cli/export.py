@@ -1,9 +1,13 @@
-"""Package a model for the BioImage Model Zoo, so that other programs can run it.
+"""Package a model for the BioImage Model Zoo, or write the objects of a slide for other programs.
 
-Writes a .zip in the zoo's format: network, description, documentation, and a field of
+With --model, writes a .zip in the zoo's format: network, description, documentation, and a field of
 IMAGE (256 x 256 pixels as a rule) that the package can be tested with; it becomes public
 with the package. Before it is written, the packaged network has to predict that field as
 we do. Needs the extra zoo: pip install 'napari-impartial[zoo]'.
+
+Without it, IMAGE is a store that predict wrote, NAME.ome.zarr, and --out is where its objects go:
+outlines for QuPath (.geojson), or labels by themselves (.ome.zarr), block by block. With --table,
+only the objects whose rows a table still has.
 """
 
 from __future__ import annotations
@@ -16,12 +20,14 @@ from typing import Any
 from napari_impartial.core.errors import ImPartialError
 
 from .inputs import Reading, check_not_inputs, fit_channels, read_image_file
-from .options import add_reading
+from .options import add_reading, number
+from .output import ProgressBar
 
 EPILOG = """\
 example:
   napari-impartial export image.tif --model cells.impartial --out cells.zip \\
-      --name "Cells in multiplexed tissue" --author "Ada Lovelace" --license CC-BY-4.0"""
+      --name "Cells in multiplexed tissue" --author "Ada Lovelace" --license CC-BY-4.0
+  napari-impartial export results/slide.ome.zarr --out slide.geojson --table edited.csv"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +37,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="IMAGE",
-        help="An image like those of the training; of a stack the middle plane is taken.",
+        help="An image like those of the training; of a stack the middle plane is taken. Or the "
+        "store of a slide's results.",
     )
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="M", help="A model file made by train."
+        "--model", type=Path, metavar="M", help="A model file made by train, to be packaged."
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="Package to write, a .zip file."
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="Package to write, a .zip file; of results a .geojson or .ome.zarr.",
+    )
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="CSV",
+        help="Measurements of the results without the rows of objects that are to be left out, as "
+        "the window exports them (default: NAME_measurements.csv beside the store).",
+    )
+    parser.add_argument(
+        "--pixel-width",
+        type=number(0.01, 1000, float),
+        default=1.0,
+        metavar="N",
+        help="How many pixels of the finest resolution a pixel of the results is wide, for "
+        "outlines of a slide that was predicted at a coarser --level (default 1).",
     )
     parser.add_argument(
         "--name", default="", help="What the zoo calls the model (default: as its file)."
@@ -59,7 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Write the package."""
+    """Write the package, or the objects."""
+    if args.model is None:
+        return _export_objects(args)
     from napari_impartial.io.model_zoo import About, check_about, write_zoo_package
 
     about = About(args.name or args.model.stem, tuple(args.author), args.license)
@@ -91,8 +119,33 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _export_objects(args: argparse.Namespace) -> dict[str, Any]:
+    """Write the objects of a store of results."""
+    from napari_impartial.slides.export import Results, export, left_out
+
+    store, out = args.images[0], args.out
+    kinds = {".geojson": "outlines", ".zarr": "instances"}
+    if len(args.images) > 1 or out.suffix.lower() not in kinds:
+        raise ImPartialError(
+            "Give --model to package a model; or one store of results, and a name for --out that "
+            "ends in .geojson or .ome.zarr."
+        )
+    check_not_inputs([out], [*args.images, *([args.table] if args.table else [])], "--out")
+    base = store.name.removesuffix(".zarr").removesuffix(".ome")
+    table = store.with_name(f"{base}_measurements.csv")
+    verdicts = left_out(table, args.table) if args.table else {}
+    factor = (args.pixel_width, args.pixel_width)
+    results = Results(store, table, store.with_name(f"{base}_suggestions.json"), verdicts, factor)
+    started = time.perf_counter()
+    with ProgressBar("writing") as bar:
+        export(results, {kinds[out.suffix.lower()]: out}, bar.update)
+    return {"store": store, "objects": out, "seconds": time.perf_counter() - started}
+
+
 def describe(result: dict[str, Any]) -> str:
     """Return the result in words."""
+    if "objects" in result:
+        return f"{result['objects']}: written in {result['seconds']:.1f} s"
     lines = [f"{result['package']}: written and checked in {result['seconds']:.1f} s"]
     if result["recommended"]:
         lines.append("The zoo recommends to fill in: " + "; ".join(result["recommended"]))

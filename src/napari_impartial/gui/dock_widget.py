@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,7 @@ from .result.prediction import ResultControl
 from .result.result_panel import ResultPanel
 from .result.slide import SlideControl
 from .result.verdict import VerdictControl
+from .review.slide_review import SlideReview
 from .review.spot_check import SpotCheckControl
 from .review.spot_check_panel import SpotCheckPanel
 from .scribble import mask_import
@@ -64,6 +66,10 @@ from .widgets.keyboard_focus import FOCUS_STYLE
 from .widgets.text_labels import duration
 from .wiring import Refinement
 
+_ON_OBJECTS = (
+    "Accept or reject objects of a slide in the table of step 4. To correct one with a brush, "
+    f"press {key_of('brush_cell')}: that takes a field here."
+)
 _RESTS = "Live rests: nothing new was painted for a while. It goes on with your next stroke."
 
 
@@ -91,6 +97,7 @@ class ImPartialWidget(QWidget):
         self.verdict = VerdictControl(self.workspace, self)
         self.batch = BatchControl(self.workspace, self.process, self.results.review, self)
         self.slides = SlideControl(self.workspace, self)
+        self.slide_review = SlideReview(self.workspace, self.results.review.log, self)
         self.exports = ExportControl(self.workspace, self.process, self.results.review, self)
         self.store = SessionStore(self.workspace, self.results, self.process.new_model_path, self)
         self.models = ModelControl(
@@ -109,10 +116,15 @@ class ImPartialWidget(QWidget):
         )
         self._bound_keys = BoundKeys(self._viewer, self.keys)
         self.refinement = Refinement(
-            self.workspace, self.results, self.result_panel, self.refine_panel, self.rounds_panel
+            self.workspace,
+            self.results,
+            self.slide_review,
+            self.result_panel,
+            self.refine_panel,
+            self.rounds_panel,
         )
         self.spot_check = SpotCheckControl(
-            self.workspace, self.results.review, self.spot_check_panel, self
+            self.workspace, self.results.review, self.slide_review, self.spot_check_panel, self
         )
         self._lay_out()
         self._wire_panels()
@@ -213,6 +225,7 @@ class ImPartialWidget(QWidget):
         self.batch_panel.cancel_wanted.connect(self.batch.cancel)
         self.batch_panel.cancel_wanted.connect(self.slides.stop)
         self.result_panel.review.export.wanted.connect(self._export)
+        self.result_panel.review.export_wanted.connect(self.exports.export_table)
         self.model_row.save_wanted.connect(self.models.save)
         self.model_row.load_wanted.connect(self.models.load)
         self.model_row.command_wanted.connect(self.models.copy_command)
@@ -239,11 +252,18 @@ class ImPartialWidget(QWidget):
         results.counted.connect(self.result_panel.set_count)
         results.counted.connect(lambda _: self._show_status())
         results.measured.connect(self.result_panel.set_table)
+        self.slide_review.counted.connect(self.result_panel.set_count)
+        self.slide_review.measured.connect(self.result_panel.set_table)
+        self.slide_review.measured.connect(lambda _: self._sign_decided())
+        self.slide_review.decided.connect(self._sign_decided)
+        self.slide_review.returned.connect(self.result_panel.table.select_once_there)
         classes = ClassControl(
             self.session, self.scribble_panel, self._show_scribbles, results.measure_again, self
         )
         results.measured.connect(classes.count)
         results.counted.connect(lambda n: None if n else classes.count({}))
+        # Those of a slide stand with its number of objects.
+        self.slide_review.counted.connect(lambda _: classes.count({}))
         results.adapted.connect(self.result_panel.follow)
         results.suggestions.image_wanted.connect(self._bring_to_front)
         results.review.image_wanted.connect(self._bring_to_front)
@@ -261,6 +281,8 @@ class ImPartialWidget(QWidget):
         self.batch.ended.connect(self.batch_panel.end)
         self.batch.ended.connect(lambda _: results.show_all())
         self.slides.progressed.connect(self.batch_panel.show_progress)
+        # Step 4 may be folded away.
+        self.slides.progressed.connect(lambda *_: self._show_status())
         self.slides.ended.connect(self.batch_panel.end)
         self.slides.shown.connect(results.suggestions.refresh)
         results.suggestions.field_wanted.connect(self._on_slide_place)
@@ -331,7 +353,9 @@ class ImPartialWidget(QWidget):
                 collector.let_go,
                 self.refinement.let_go,
                 self.spot_check.let_go,
+                self.slide_review.let_go,
                 self.slides.close,
+                self.exports.close,
                 self.live.let_go,
                 partial(active.disconnect, self._on_active_layer),
                 self._bound_keys.let_go,
@@ -383,7 +407,7 @@ class ImPartialWidget(QWidget):
         self.batch_panel.show_progress(progress.share, text)
 
     def _export(self, kind: str, path: Path) -> None:
-        # The rows of the table are the panel's to know, and written by Refinement.
+        # The rows of the table are the panel's to know, which says them itself.
         if kind != "table":
             self.exports.export(kind, path)
 
@@ -459,7 +483,13 @@ class ImPartialWidget(QWidget):
         return f"Round {last.number}: {duration(max(1.0, last.card.seconds))} of training in all."
 
     def _on_object(self, label: int, y: float, x: float, area_px: float) -> None:
-        self.results.go_to_object(y, x, area_px)
+        there = self.slide_review.place_of(label)
+        if there is None:
+            self.results.go_to_object(self.session.plane_index, y, x, area_px)
+        else:
+            plane, (y0, x0, y1, x1) = there
+            middle = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
+            self.results.go_to_object(plane, *middle, (y1 - y0) * (x1 - x0))
         self.results.select_object(label)
 
     def _on_undone(self, words: str, labels: list[int] | None) -> None:
@@ -470,7 +500,13 @@ class ImPartialWidget(QWidget):
 
     def _mark_objects(self) -> None:
         source = self.workspace.source
-        boxes = self.result_panel.table.selected_boxes(MOST_MARKS)
+        table = self.result_panel.table
+        boxes: list[Sequence[float]] = []
+        if source is not None and source.is_slide:
+            found = map(self.slide_review.place_of, table.selected(MOST_MARKS))
+            boxes += [one[1] for one in found if one and one[0] == self.session.plane_index]
+        else:
+            boxes += table.selected_boxes(MOST_MARKS)
         if source is None:
             self._marks.clear()
         else:
@@ -478,14 +514,24 @@ class ImPartialWidget(QWidget):
 
     def _sign_decided(self) -> None:
         """Show in the picture what was decided about objects."""
-        plane = self.session.plane
-        review = None if plane is None else plane.review
-        regions = [] if review is None else [*review.kept.values(), *review.empty]
-        self._marks.sign(self, self.workspace.source, self.session.plane_index, regions)
+        record, plane, signed = self.session.record, self.session.plane, []
+        if record is not None and record.on_disk is not None:
+            signed = [
+                (one.verdict, one.box)
+                for one in record.on_disk.decisions.values()
+                if one.plane == self.session.plane_index
+            ]
+        elif plane is not None:
+            review = plane.review
+            signed = [(one.verdict, one.box) for one in (*review.kept.values(), *review.empty)]
+        self._marks.sign(self, self.workspace.source, self.session.plane_index, signed)
 
     def _on_clicked_object(self, layer: Labels, label: int) -> None:
         source = self.workspace.source
-        if source is not None and self.workspace.results.find(source, Role.INSTANCES) == layer:
+        if source is not None and layer in (
+            self.workspace.results.find(source, Role.INSTANCES),
+            self.workspace.slides.find(source),
+        ):
             # Below the picture's side nothing moves; a row that is folded away is none.
             self.steps["result"].set_open(True)
             self.result_panel.review.show_row(label)
@@ -499,6 +545,7 @@ class ImPartialWidget(QWidget):
             in_hand = 0 if layer.mode == "erase" else int(layer.selected_label)
         size_px = None if layer is None else int(layer.brush_size)
         self.scribble_panel.at_hand.set_brush(in_hand, size_px)
+        self._show_status()
 
     def _offer_masks(self) -> None:
         names = mask_import.candidates(self.workspace)
@@ -566,10 +613,14 @@ class ImPartialWidget(QWidget):
             "plane" if stacked_image else "image",
             session.activity is Activity.PREDICTING and not self.batch.running,
         )
-        steps["result"].set_hint(prediction_needs or stale_results(session))
+        whole = record is not None and record.on_disk is not None
+        steps["result"].set_hint("" if whole else prediction_needs or stale_results(session))
         steps["refine"].set_hint("" if self.results.places else no_suggestions(session))
         self.refinement.update()
-        self.result_panel.review.export.set_name("" if record is None else record.name)
+        self.result_panel.review.set_slide(record is not None and record.is_slide)
+        self.result_panel.review.export.set_name(
+            "" if record is None else record.name, record is not None and record.is_slide
+        )
         self.result_panel.review.export.set_ready(self.exports.ready())
         self.model_row.set_ready(session.card is not None, session.busy)
         self.session_panel.set_ready(record is not None, session.busy)
@@ -607,5 +658,13 @@ class ImPartialWidget(QWidget):
             suggestions.current,
             key_of("looks_fine"),
         )
-        self.status.set_state(_RESTS if self.live.resting else told)
+        source, active = self.workspace.source, self._viewer.layers.selection.active
+        if (
+            source is not None
+            and active is not None
+            and active == self.workspace.slides.find(source)
+        ):
+            told = _ON_OBJECTS
+        told = _RESTS if self.live.resting else told
+        self.status.set_state(" ".join(filter(None, (told, self.slides.words, self.exports.words))))
         self.bar.verdict.set_verdict(self.verdict.remarks())

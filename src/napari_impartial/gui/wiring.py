@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from qtpy.QtCore import QObject
 
-from napari_impartial.core.review.review import Review
 from napari_impartial.session.suggested_places import Place, PlaceState
 
 from .layers.workspace import Workspace
 from .refine.rounds import RoundControl
 from .refine.rounds_panel import RoundRow, RoundsPanel
 from .refine.suggestions_panel import RefinePanel
-from .result import table_export
 from .result.prediction import ResultControl
 from .result.result_panel import ResultPanel
+from .review.slide_review import SlideReview
 
 _STATES = {
     PlaceState.OPEN: "",
@@ -30,6 +29,7 @@ class Refinement(QObject):
         self,
         workspace: Workspace,
         results: ResultControl,
+        slide_review: SlideReview,
         result_panel: ResultPanel,
         refine_panel: RefinePanel,
         rounds_panel: RoundsPanel,
@@ -37,11 +37,12 @@ class Refinement(QObject):
         super().__init__(result_panel)
         self._session = workspace.session
         self._results = results
+        self._slide_review = slide_review
         self._review_panel = result_panel.review
         self._refine_panel = refine_panel
         self._rounds_panel = rounds_panel
         self._places: list[Place] = []
-        self._shown_review: Review | None = None
+        self._shown_review: object = None
         self.rounds = RoundControl(
             workspace, results.review, results.suggestions, lambda: results.predict(), self
         )
@@ -61,8 +62,11 @@ class Refinement(QObject):
         review, rounds, panel = self._results.review, self.rounds, self._review_panel
         panel.accept_wanted.connect(review.accept)
         panel.reject_wanted.connect(review.reject)
+        # Either takes what is in front for its own, or leaves it to the other.
+        panel.accept_wanted.connect(self._slide_review.accept)
+        panel.reject_wanted.connect(self._slide_review.reject)
+        self._slide_review.decided.connect(self._show_decisions)
         panel.reviewed_changed.connect(self._session.set_reviewed)
-        panel.export_wanted.connect(table_export.export)
         refine, places = self._refine_panel, self._results.suggestions
         refine.place_chosen.connect(lambda row: places.go_to(places.places[row]))
         refine.place_fine.connect(lambda row: places.looks_fine(places.places[row]))
@@ -98,15 +102,15 @@ class Refinement(QObject):
         )
 
     def _show_decisions(self) -> None:
-        plane = self._session.plane
-        review = None if plane is None else plane.review
-        if review is not self._shown_review:
-            self._shown_review = review
+        plane, record = self._session.plane, self._session.record
+        slide = None if record is None else record.on_disk
+        shown = slide or (None if plane is None else plane.review)
+        if shown is not self._shown_review:
+            self._shown_review = shown
             self._review_panel.set_verdicts(self._results.review.verdicts())
         words = self._results.review.undo_words()
         self._review_panel.set_undo(words)
         self._refine_panel.set_undo(words)
-        record = self._session.record
         done = record is not None and record.is_reviewed
         self._review_panel.set_reviewed(done, done and record is not None and not record.reviewed)
 

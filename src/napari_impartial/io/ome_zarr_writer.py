@@ -50,6 +50,8 @@ class Layout:
         One a channel, of images.
     labels : bool
         Whether the values are ids and not intensities.
+    alone : bool
+        Whether labels lie by themselves, and not in the store of their image.
     chunk_px : int
         Side of the chunks.
     """
@@ -64,6 +66,7 @@ class Layout:
     spacing: Mapping[str, float] = field(default_factory=dict)
     channel_names: Sequence[str] = ()
     labels: bool = False
+    alone: bool = False
     chunk_px: int = CHUNK_PX
 
     @property
@@ -272,7 +275,7 @@ def _metadata(layout: Layout) -> dict[str, Any]:
     metadata: dict[str, Any] = {"multiscales": [multiscale]}
     (multiscale if layout.version == "0.4" else metadata)["version"] = layout.version
     if layout.labels:
-        metadata["image-label"] = {"source": {"image": "../../"}}
+        metadata["image-label"] = {} if layout.alone else {"source": {"image": "../../"}}
         if layout.version == "0.4":
             metadata["image-label"]["version"] = layout.version
     elif "C" in layout.axes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,35 @@ def outlines(labels: NDArray[Any]) -> Iterator[Outline]:
         packed = packed.reshape(part.shape) + (1 if ids[0] != 0 else 0)
         known = ids[ids != 0]
         for number, box in enumerate(ndimage.find_objects(packed), start=1):
-            mask = np.pad(packed[box] == number, 1)
-            offset = np.array([box[1].start, box[0].start]) - 0.5
-            yield Outline(int(known[number - 1]), _parts(mask, offset), tuple(plane))
+            corner = box[0].start, box[1].start
+            yield trace(packed[box] == number, int(known[number - 1]), corner, tuple(plane))
+
+
+def trace(
+    mask: NDArray[np.bool_],
+    label: int,
+    corner: tuple[int, int],
+    plane: tuple[int, ...] = (),
+    factor: tuple[float, float] = (1.0, 1.0),
+) -> Outline:
+    """Trace one object.
+
+    Parameters
+    ----------
+    mask : (H, W) bool
+        At least one pixel of it.
+    label : int
+    corner : (int, int)
+        Row and column of the mask's first pixel.
+    plane : tuple of int
+    factor : (float, float)
+        Height and width of its pixels in those of the coordinates.
+    """
+    offset = np.array([corner[1], corner[0]]) - 0.5
+    parts = _parts(np.pad(mask, 1), offset)
+    if factor != (1.0, 1.0):
+        parts = tuple(tuple(ring * factor[::-1] for ring in rings) for rings in parts)
+    return Outline(label, parts, plane)
 
 
 def write_roi_zip(
@@ -189,32 +215,78 @@ def write_geojson(
     ImPartialError
         If there is no object, or it cannot be written.
     """
-    features = []
     letters = _letters(labels, stack_axes)
-    for outline in outlines(labels):
-        parts = [[np.round(ring, 2).tolist() for ring in rings] for rings in outline.parts]
-        single = len(parts) == 1
-        geometry: dict[str, Any] = {
-            "type": "Polygon" if single else "MultiPolygon",
-            "coordinates": parts[0] if single else parts,
-        }
-        where = dict(zip(letters, outline.plane, strict=False))
-        if where:
-            # of all channels
-            geometry["plane"] = {"c": -1, "z": where.get("Z", 0), "t": where.get("T", 0)}
-        properties: dict[str, Any] = {
-            "objectType": "detection",
-            "name": str(outline.label),
-            "label": outline.label,
-        }
-        if kind := (classes or {}).get(outline.plane, {}).get(outline.label):
-            properties["classification"] = {"name": kind}
-        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
-    _check_any(len(features))
-    with atomic_path(Path(path)) as temporary:
-        text = json.dumps({"type": "FeatureCollection", "features": features})
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return len(features)
+
+    def kind_of(outline: Outline) -> str:
+        return (classes or {}).get(outline.plane, {}).get(outline.label, "")
+
+    return write_features(path, outlines(labels), letters, kind_of)
+
+
+def write_features(
+    path: str | os.PathLike[str],
+    found: Iterable[Outline],
+    letters: str = "",
+    kind_of: Callable[[Outline], str] = lambda _: "",
+) -> int:
+    """Write outlines as GeoJSON one after the other, as QuPath reads them, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Where to.
+    found
+        Never all in memory.
+    letters
+        T or Z, for each position along a stack.
+    kind_of
+        Gives what an object is classified as; "" for nothing.
+
+    Returns
+    -------
+    int
+        Number of features.
+
+    Raises
+    ------
+    ImPartialError
+        If there is none, or they cannot be written.
+    """
+    written = 0
+    with (
+        atomic_path(Path(path)) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        file.write('{"type": "FeatureCollection", "features": [')
+        for outline in found:
+            feature = _feature(outline, letters, kind_of(outline))
+            file.write((", " if written else "") + json.dumps(feature))
+            written += 1
+        file.write("]}")
+        _check_any(written)
+    return written
+
+
+def _feature(outline: Outline, letters: str, kind: str) -> dict[str, Any]:
+    """Return an object as a GeoJSON feature."""
+    parts = [[np.round(ring, 2).tolist() for ring in rings] for rings in outline.parts]
+    single = len(parts) == 1
+    geometry: dict[str, Any] = {
+        "type": "Polygon" if single else "MultiPolygon",
+        "coordinates": parts[0] if single else parts,
+    }
+    where = dict(zip(letters, outline.plane, strict=False))
+    if where:
+        # of all channels
+        geometry["plane"] = {"c": -1, "z": where.get("Z", 0), "t": where.get("T", 0)}
+    properties: dict[str, Any] = {
+        "objectType": "detection",
+        "name": str(outline.label),
+        "label": outline.label,
+    }
+    if kind:
+        properties["classification"] = {"name": kind}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
 
 
 def _check_any(count: int) -> None:

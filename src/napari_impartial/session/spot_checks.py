@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from napari_impartial.core.review.spot_check import (
     Answer,
     Kind,
     PlaneLabels,
+    PlaneTable,
     SpotCheck,
     Stratum,
     Unit,
@@ -34,10 +35,10 @@ class JudgedSample:
     keys : list of int or None
         Key in the session of each image that was drawn from; None of one that is gone.
     prints : list of int
-        What the pixels of each unit hashed to when it was drawn.
+        What the pixels of each unit hashed to when it was drawn; 0 of slides.
     origins : mapping of (image, plane) to (int, str)
         Number of the round that each plane that was drawn from was predicted by, and the
-        settings that it was cut with.
+        settings that it was cut with, or of a slide the mark of its result.
     answers : dict of int to Answer
         Verdicts by the unit's position.
     """
@@ -77,9 +78,13 @@ def drawable(session: Session) -> list[PlaneKey]:
 
 
 def draw_sample(
-    session: Session, n: int, seed: int, group_of: Callable[[int], str] = lambda _: ""
+    session: Session,
+    n: int,
+    seed: int,
+    group_of: Callable[[int], str] = lambda _: "",
+    slide: Sequence[PlaneTable] = (),
 ) -> JudgedSample:
-    """Draw from all results of a session.
+    """Draw from all results of a session, or from the slide in front alone.
 
     Parameters
     ----------
@@ -88,12 +93,20 @@ def draw_sample(
     seed : int
     group_of : callable
         Gives the well or group of an image by its key; "" for none.
+    slide : sequence of PlaneTable
+        Of the slide in front, if that is to be judged: fields of it are parts of it.
 
     Raises
     ------
     ImPartialError
         If there is nothing to draw from.
     """
+    if slide and session.record is not None and session.record.on_disk is not None:
+        record, result = session.record, session.record.on_disk
+        check = draw([record.name], slide, n, seed, [group_of(record.key)])
+        origin = result.predicted_by, result.mark
+        origins = {(0, one.plane): origin for one in slide}
+        return JudgedSample(check, [record.key], [0] * len(check.units), origins)
     places = drawable(session)
     keys = list(dict.fromkeys(key for key, _ in places))
     planes = []
@@ -122,7 +135,13 @@ def is_outdated(session: Session, sample: JudgedSample) -> bool:
     reason: what was drawn is known, and the verdict is about that. Those that another round
     predicted are, and those that differ since they were cut with other settings.
     """
-    for (image, index), (number, _) in sample.origins.items():
+    for (image, index), (number, settings) in sample.origins.items():
+        key = sample.keys[image]
+        record = None if key is None else session.images.get(key)
+        if record is not None and record.is_slide:
+            if record.on_disk is not None and record.on_disk.mark != settings:
+                return True
+            continue
         plane = _plane(session, sample.keys[image], index)
         if plane is not None and plane.instances is not None and plane.predicted_by != number:
             return True

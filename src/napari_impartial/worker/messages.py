@@ -99,6 +99,29 @@ class PredictSlide:
 
 
 @dataclass(frozen=True)
+class ExportSlide:
+    """Write the objects of a slide for other programs, block by block.
+
+    Attributes
+    ----------
+    results : (str, str, str)
+        The store, the table and the suggestions.
+    verdicts : dict of int to str
+        What was decided about objects.
+    factor : (float, float)
+        Height and width of a pixel in those of the finest resolution.
+    targets : dict of str to str
+        Where to, by kind (:func:`.slides.export.export`).
+    """
+
+    job: int
+    results: tuple[str, str, str]
+    verdicts: dict[int, str]
+    factor: tuple[float, float]
+    targets: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Package:
     """Write the model at `model_path` as a package for the BioImage Model Zoo.
 
@@ -143,7 +166,7 @@ class Cancel:
     job: int
 
 
-Job = Hello | Train | Predict | PredictSlide | Package
+Job = Hello | Train | Predict | PredictSlide | ExportSlide | Package
 Request = Job | ToTraining | Pause | GiveWay | Cancel
 
 
@@ -174,7 +197,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Predicting:
-    """Share of the prediction that is done, 0 to 1."""
+    """Share of a prediction, or of an export, that is done, 0 to 1."""
 
     job: int
     fraction: float
@@ -243,6 +266,13 @@ class SlidePredicted:
 
 
 @dataclass(frozen=True)
+class SlideExported:
+    """The objects of a slide have been written."""
+
+    job: int
+
+
+@dataclass(frozen=True)
 class Packaged:
     """The package has been written and checked."""
 
@@ -268,7 +298,7 @@ class Failed:
     details: str = ""
 
 
-Final = Ready | Trained | Predicted | SlidePredicted | Packaged | Failed
+Final = Ready | Trained | Predicted | SlidePredicted | SlideExported | Packaged | Failed
 News = Progressed | Predicting | PredictingSlide
 Reply = Final | News
 

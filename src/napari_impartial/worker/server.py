@@ -61,6 +61,8 @@ class Server:
                 return self._predict(job)
             case messages.PredictSlide():
                 return self._predict_slide(job)
+            case messages.ExportSlide():
+                return self._export_slide(job)
             case messages.Package():
                 return self._package(job)
 
@@ -179,6 +181,23 @@ class Server:
             done.n_clipped,
             done.n_kept == done.n_blocks,
         )
+
+    def _export_slide(self, job: messages.ExportSlide) -> messages.SlideExported:
+        from napari_impartial.slides.export import Results, export
+
+        store, table, places = map(Path, job.results)
+        told = 0.0
+
+        # Whoever wants it stopped ends this process.
+        def report(share: float) -> None:
+            nonlocal told
+            if time.monotonic() - told >= REPORT_EVERY_S:
+                told = time.monotonic()
+                self._reply(messages.Predicting(job.job, share))
+
+        results = Results(store, table, places, job.verdicts, job.factor)
+        export(results, {kind: Path(path) for kind, path in job.targets.items()}, report)
+        return messages.SlideExported(job.job)
 
     def _package(self, job: messages.Package) -> messages.Packaged:
         from napari_impartial.io.model_zoo import About, write_zoo_package

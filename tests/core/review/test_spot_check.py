@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.core.review.spot_check import (
     RIGHT,
@@ -13,6 +14,7 @@ from napari_impartial.core.review.spot_check import (
     Answer,
     Kind,
     PlaneLabels,
+    PlaneTable,
     allocate,
     draw,
 )
@@ -181,19 +183,41 @@ def test_allocation(sizes, n, expected):
     assert allocate(sizes, n) == expected
 
 
-def test_estimates_are_unbiased():
+def as_table(one):
+    """Return what is known of a plane's objects where only their table is at hand."""
+    found = measure(one.labels)
+    boxes = np.stack([found[f"bbox_{side}"] for side in ("y0", "x0", "y1", "x1")], axis=1)
+    return PlaneTable(one.image, found["label"], found["area_px"], boxes, one.labels.shape)
+
+
+@pytest.mark.parametrize("known_as", [lambda one: one, as_table])
+def test_estimates_are_unbiased(known_as):
     rng = np.random.default_rng(0)
     fields = [field(8, 8, 40), field(15, 12, 10), field(3, 4)]
     world = make_world(rng, fields, 0.8, 0.3)
     truth = world.truth
+    known = [known_as(one) for one in world.planes]
     found = []
     for seed in range(150):
-        check = draw(names(3), world.planes, 60, seed)
+        check = draw(names(3), known, 60, seed)
         result = estimate(check, world.answers(check))
         found.append([result.precision.value, result.recall.value, result.cells.value])
     mean, error = np.mean(found, axis=0), np.std(found, axis=0) / np.sqrt(len(found))
     expected = [truth["precision"], truth["recall"], truth["cells"]]
     assert (np.abs(mean - expected) < 3.5 * error + 0.002).all()
+
+
+def test_a_table_of_objects_divides_a_plane_as_its_labels_do():
+    whole = PlaneLabels(0, field(9, 7, 50))
+    known = as_table(whole)
+    ids = np.array([3, 1, 60])
+    np.testing.assert_array_equal(known.boxes(ids), whole.boxes(ids))
+    for one in (whole, known):
+        busy, empty = one.squares(11)
+        assert sum(np.prod(box[2:] - box[:2]) for box in (*busy, *empty)) == whole.labels.size
+    ours = {tuple(box) for box in known.squares(11)[0].tolist()}
+    assert ours <= {tuple(box) for box in whole.squares(11)[0].tolist()}
+    assert len(ours) == 20
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():

@@ -62,7 +62,16 @@ class Condition:
         if column.dtype.kind in "OSU":
             if compare not in (operator.eq, operator.ne):
                 raise ImPartialError(f"'{self.column}' holds words; compare it with = or !=.")
-            return np.asarray(compare(np.char.lower(column.astype(str)), word.lower()), dtype=bool)
+            # Few words, and maybe a million rows: each word is compared once.
+            same = np.zeros(len(column), dtype=bool)
+            unseen = ~same
+            while unseen.any():
+                one = column[unseen.argmax()]
+                these = column == one
+                unseen &= ~these
+                if str(one).lower() == word.lower():
+                    same |= these
+            return same if compare is operator.eq else ~same
         try:
             value = float(word)
         except ValueError:

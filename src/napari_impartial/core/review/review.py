@@ -68,6 +68,12 @@ class Region:
         height, width = self.mask.shape
         return slice(self.y0, self.y0 + height), slice(self.x0, self.x0 + width)
 
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """First row and column of the mask, row and column after the last."""
+        height, width = self.mask.shape
+        return self.y0, self.x0, self.y0 + height, self.x0 + width
+
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True

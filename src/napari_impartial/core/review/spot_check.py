@@ -181,6 +181,78 @@ class PlaneLabels:
     labels: Labels
     plane: tuple[int, ...] = ()
 
+    def sizes(self) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+        """Return ids and areas of all objects."""
+        return _areas(self.labels)
+
+    def boxes(self, ids: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+        """Return the bounding boxes (n, 4) of some objects."""
+        return _boxes(self.labels, ids)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        height, width = self.labels.shape
+        return height, width
+
+    def squares(self, side: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Divide the plane into squares (n, 4) with background, and without objects."""
+        squares, covered = _squares(self.labels, side)
+        area = (squares[:, 2] - squares[:, 0]) * (squares[:, 3] - squares[:, 1])
+        return squares[(covered > 0) & (covered < area)], squares[covered == 0]
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneTable:
+    """Objects of one plane to draw from, where only the table of them is at hand.
+
+    A square with the middle of an object in it is a busy one. None is known to hold no
+    background, so all are drawn from; that takes more looks, and leaves the result as it is.
+
+    Attributes
+    ----------
+    image : int
+        Position among the images.
+    ids, areas : (N,) array
+        Ids ascending; areas in px.
+    all_boxes : (N, 4) array
+        Their bounding boxes.
+    shape : (int, int)
+        Rows and columns of the plane.
+    plane : tuple of int
+        Positions along the T and Z axes; () in 2D.
+    """
+
+    image: int
+    ids: npt.NDArray[np.integer]
+    areas: npt.NDArray[np.number]
+    all_boxes: npt.NDArray[np.number]
+    shape: tuple[int, int]
+    plane: tuple[int, ...] = ()
+
+    def sizes(self) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.number]]:
+        """Return ids and areas of all objects."""
+        return self.ids, self.areas
+
+    def boxes(self, ids: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+        """Return the bounding boxes (n, 4) of some objects."""
+        boxes = self.all_boxes[np.searchsorted(self.ids, ids)]
+        return np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).astype(int)
+
+    def squares(self, side: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Divide the plane into squares (n, 4) with objects, and without."""
+        edges = _edges(self.shape, side)
+        at = [
+            np.clip(np.searchsorted(part, middle, "right") - 1, 0, len(part) - 2)
+            for part, middle in zip(
+                edges, ((self.all_boxes[:, :2] + self.all_boxes[:, 2:] - 1) / 2).T, strict=True
+            )
+        ]
+        busy = np.zeros((len(edges[0]) - 1, len(edges[1]) - 1), dtype=bool)
+        busy[at[0], at[1]] = True
+        squares = _boxes_between(edges)
+        return squares[busy.reshape(-1)], squares[~busy.reshape(-1)]
+
 
 @dataclass
 class _Survey:
@@ -189,7 +261,7 @@ class _Survey:
     ids: npt.NDArray[np.integer]
     busy: npt.NDArray[np.int64]
     empty: npt.NDArray[np.int64]
-    of: PlaneLabels = field(repr=False)
+    of: PlaneLabels | PlaneTable = field(repr=False)
 
     def count(self, kind: Kind) -> int:
         return len({Kind.OBJECT: self.ids, Kind.BUSY: self.busy, Kind.EMPTY: self.empty}[kind])
@@ -197,7 +269,7 @@ class _Survey:
 
 def draw(
     images: Sequence[str],
-    planes: Sequence[PlaneLabels],
+    planes: Sequence[PlaneLabels | PlaneTable],
     n: int,
     seed: int,
     groups: Sequence[str] = (),
@@ -208,7 +280,7 @@ def draw(
     ----------
     images : sequence of str
         Names of the images.
-    planes : sequence of PlaneLabels
+    planes : sequence of PlaneLabels or PlaneTable
         All planes of which the result is to be judged.
     n : int
         Objects and places together; fewer are drawn where there are fewer.
@@ -330,7 +402,7 @@ def _draw_units(
         rows = chosen[mine] - first
         if stratum.kind is Kind.OBJECT:
             labels = one.ids[rows]
-            boxes = _boxes(one.of.labels, labels)
+            boxes = one.of.boxes(labels)
         else:
             labels = np.zeros(len(rows), int)
             boxes = (one.busy if stratum.kind is Kind.BUSY else one.empty)[rows]
@@ -354,11 +426,11 @@ def _boxes(labels: Labels, ids: npt.NDArray[np.integer]) -> npt.NDArray[np.int64
     return boxes
 
 
-def _survey(planes: Sequence[PlaneLabels], n_images: int) -> list[_Survey]:
+def _survey(planes: Sequence[PlaneLabels | PlaneTable], n_images: int) -> list[_Survey]:
     """Find the units of all planes."""
     ids, areas = [], []
     for one in planes:
-        labels, counts = _areas(one.labels)
+        labels, counts = one.sizes()
         ids.append(labels)
         areas.append(counts)
     side_of = {}
@@ -370,11 +442,8 @@ def _survey(planes: Sequence[PlaneLabels], n_images: int) -> list[_Survey]:
             side_of[image] = _SIDE_IN_OBJECTS * float(np.sqrt(np.median(known)))
     surveys = []
     for one, labels in zip(planes, ids, strict=True):
-        side = side_of.get(one.image, max(one.labels.shape) / _SQUARES_ACROSS)
-        squares, covered = _squares(one.labels, max(side, _LEAST_SIDE_PX))
-        area = (squares[:, 2] - squares[:, 0]) * (squares[:, 3] - squares[:, 1])
-        busy = (covered > 0) & (covered < area)
-        surveys.append(_Survey(labels, squares[busy], squares[covered == 0], one))
+        side = side_of.get(one.image, max(one.shape) / _SQUARES_ACROSS)
+        surveys.append(_Survey(labels, *one.squares(max(side, _LEAST_SIDE_PX)), one))
     return surveys
 
 
@@ -391,13 +460,22 @@ def _areas(labels: Labels) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.inte
 
 def _squares(labels: Labels, side: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Divide a plane into squares (n, 4), and count the pixels of objects in each."""
-    edges = [
-        np.linspace(0, length, max(round(length / side), 1) + 1).round().astype(np.int64)
-        for length in labels.shape
-    ]
+    edges = _edges(labels.shape, side)
     rows = np.add.reduceat(labels > 0, edges[0][:-1], axis=0, dtype=np.int64)
     covered = np.add.reduceat(rows, edges[1][:-1], axis=1)
+    return _boxes_between(edges), covered.reshape(-1)
+
+
+def _edges(shape: Sequence[int], side: float) -> list[npt.NDArray[np.int64]]:
+    """Return where squares of about a side begin and end, along rows and along columns."""
+    return [
+        np.linspace(0, length, max(round(length / side), 1) + 1).round().astype(np.int64)
+        for length in shape
+    ]
+
+
+def _boxes_between(edges: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    """Return the squares (n, 4) between edges, row by row."""
     y0, x0 = np.meshgrid(edges[0][:-1], edges[1][:-1], indexing="ij")
     y1, x1 = np.meshgrid(edges[0][1:], edges[1][1:], indexing="ij")
-    boxes = np.stack([y0, x0, y1, x1], axis=-1).reshape(-1, 4)
-    return boxes, covered.reshape(-1)
+    return np.stack([y0, x0, y1, x1], axis=-1).reshape(-1, 4)

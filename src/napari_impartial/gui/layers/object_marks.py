@@ -13,13 +13,15 @@ from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QOpenGLWidget, QWidget
 
-from napari_impartial.core.data.boxes import Box
-from napari_impartial.core.review.review import Region, Verdict
+from napari_impartial.core.review.review import Verdict
 from napari_impartial.gui.layers.versions import camera_of, grid_of
 from napari_impartial.session.plane import PlaneIndex
 
 from . import Source
 from .camera import in_world
+
+Signed = tuple[Verdict, Sequence[float]]
+"""What was decided, and the box (y0, x0, y1, x1) round what it was decided about."""
 
 MOST_MARKS = 50
 # Off the outline, which is to be judged.
@@ -55,8 +57,8 @@ class ObjectMarks(QWidget):
         self.hide()
         self._viewer = viewer
         self._gone = False
-        self._shown: tuple[Source, PlaneIndex, Sequence[Box]] | None = None
-        self._decided: tuple[Source, PlaneIndex, Sequence[Region]] | None = None
+        self._shown: tuple[Source, PlaneIndex, Sequence[Sequence[float]]] | None = None
+        self._decided: tuple[Source, PlaneIndex, Sequence[Signed]] | None = None
         self._events = (
             camera_of(viewer).events,
             viewer.dims.events.ndisplay,
@@ -78,16 +80,18 @@ class ObjectMarks(QWidget):
             self.setParent(None)
             self.deleteLater()
 
-    def mark(self, dock: QWidget, source: Source, plane: PlaneIndex, boxes: Sequence[Box]) -> None:
+    def mark(
+        self, dock: QWidget, source: Source, plane: PlaneIndex, boxes: Sequence[Sequence[float]]
+    ) -> None:
         """Mark some boxes of the plane in view, in the window that a dock belongs to."""
         self._shown = (source, plane, list(boxes[:MOST_MARKS])) if boxes else None
         self._cover(dock)
 
     def sign(
-        self, dock: QWidget, source: Source | None, plane: PlaneIndex, regions: Sequence[Region]
+        self, dock: QWidget, source: Source | None, plane: PlaneIndex, decided: Sequence[Signed]
     ) -> None:
         """Put a small sign on what was decided on in the plane in view."""
-        signed = [one for one in regions if one.verdict in _SIGNS]
+        signed = [one for one in decided if one[0] in _SIGNS]
         self._decided = None if source is None or not signed else (source, plane, signed)
         self._cover(dock)
 
@@ -135,16 +139,14 @@ class ObjectMarks(QWidget):
         """
         if self._decided is None or not self._is_flat():
             return []
-        source, plane, regions = self._decided
-        sizes = np.array([one.mask.shape for one in regions], dtype=float)
-        corners = np.array([(one.y0, one.x0) for one in regions], dtype=float)
-        there = self._on_sheet(source, plane, corners + (sizes - 1) / 2)
+        source, plane, decided = self._decided
+        boxes = np.array([box for _, box in decided], dtype=float)
+        corners = boxes[:, :2]
+        there = self._on_sheet(source, plane, (corners + boxes[:, 2:] - 1) / 2)
         seen = ((there > 0) & (there < (self.height(), self.width()))).all(axis=1)
         side = np.abs(self._on_sheet(source, plane, corners) - there).min(axis=1)
         shown = np.flatnonzero(seen & (2 * side > 1.5 * _SIGN_PX))[:MOST_SIGNS]
-        return [
-            (regions[i].verdict, QPointF(float(there[i, 1]), float(there[i, 0]))) for i in shown
-        ]
+        return [(decided[i][0], QPointF(float(there[i, 1]), float(there[i, 0]))) for i in shown]
 
     def _is_flat(self) -> bool:
         return self._viewer.dims.ndisplay == 2 and not grid_of(self._viewer).enabled

@@ -185,11 +185,19 @@ class Outlines:
         if layer.contour != self._given[layer]:
             del self._given[layer]  # chosen by hand
             return
-        wanted = WIDTH_PX / px_on_screen(self._viewer, source)
+        wanted = WIDTH_PX / (px_on_screen(self._viewer, source) * _coarser(layer, source))
         width = int(np.clip(round(wanted), 1, _THICKEST))
         if width != layer.contour:
             self._given[layer] = width
             layer.contour = width
+
+
+def _coarser(layer: Labels, source: Source) -> float:
+    """Return how many pixels of an image one that is shown of its objects is high."""
+    if not layer.multiscale:
+        return 1.0
+    step = float(layer.scale[-2] / source.primary.scale[source.axes.index("Y")])
+    return step * float(layer.downsample_factors[layer.data_level][-2])
 
 
 def _rgb(colours: Sequence[str]) -> npt.NDArray[np.float64]:

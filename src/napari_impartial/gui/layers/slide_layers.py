@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import napari
@@ -14,9 +15,9 @@ from napari.utils.colormaps import Colormap
 from napari_impartial.io.ome_zarr import open_labels
 from napari_impartial.session.image_record import SlideResult
 
-from .colours import object_colours
 from .fields import Level, placement
 from .image_source import OURS, Source
+from .outlines import Outlines
 
 _DONE = Colormap([[0.0, 0.0, 0.0, 0.0], [0.2, 0.9, 0.5, 0.35]], name="impartial done")
 
@@ -28,9 +29,12 @@ class SlideLayers:
     in sight.
     """
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    def __init__(self, viewer: napari.Viewer, outlines: Outlines) -> None:
         self._viewer = viewer
+        self._outlines = outlines
         self._objects: dict[ImageLayer, Labels] = {}
+        # What lies on disk, of which the layers show what is left.
+        self._stored: dict[ImageLayer, list[Any]] = {}
         self._progress: dict[ImageLayer, ImageLayer] = {}
 
     def find(self, source: Source) -> Labels | None:
@@ -58,13 +62,28 @@ class SlideLayers:
             pyramid,
             name=f"instances [{source.name}]",
             multiscale=True,
-            opacity=0.5,
-            colormap=object_colours(),
+            opacity=0.9,
             metadata={OURS: {"role": "objects of a slide"}},
             **placement(source.primary, source.axes, kept, level.factor),
         )
+        self._stored[source.primary] = pyramid
+        layer.contour = 2
+        self._outlines.add(layer, source)
         self._replace(self._objects, source, layer)
         return layer
+
+    def hide(self, source: Source, labels: Sequence[int]) -> None:
+        """Show all objects of a slide but for some; what lies on disk stays as it is."""
+        layer, pyramid = self.find(source), self._stored.get(source.primary)
+        if layer is None or pyramid is None:
+            return
+        if not labels:
+            layer.data = pyramid
+            return
+        gone = np.zeros(max(labels) + 1, dtype=bool)
+        gone[list(labels)] = True
+        # Chunks that were read stay in napari's cache: only what is made of them is new.
+        layer.data = [one.map_blocks(_without, gone, dtype=one.dtype) for one in pyramid]
 
     def show_progress(
         self, source: Source, level: Level, done: npt.NDArray[np.bool_], block_px: int
@@ -95,6 +114,7 @@ class SlideLayers:
     def remove(self, source: Source) -> None:
         """Take all results of a slide out of the viewer."""
         self.end_progress(source)
+        self._stored.pop(source.primary, None)
         self._take_out(self._objects.pop(source.primary, None))
 
     def rename(self, source: Source, old_name: str) -> None:
@@ -120,3 +140,9 @@ class SlideLayers:
     def _take_out(self, layer: Layer | None) -> None:
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+
+
+def _without(labels: npt.NDArray[Any], gone: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Return labels with those blanked that are gone, by their numbers."""
+    hidden = gone[np.minimum(labels, len(gone) - 1)] & (labels < len(gone))
+    return np.where(hidden, labels.dtype.type(0), labels) if hidden.any() else labels

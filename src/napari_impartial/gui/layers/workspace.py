@@ -79,7 +79,7 @@ class Workspace(QObject):
         self.scribbles = ScribbleLayers(viewer)
         self.scratch = Scratch()
         self.results = ResultLayers(viewer, self.scratch.large_zeros)
-        self.slides = SlideLayers(viewer)
+        self.slides = SlideLayers(viewer, self.results.outlines)
         self.sources: dict[int, Source] = {}
         self.front = Front(viewer, self._layers_of)
         self._keys = itertools.count()

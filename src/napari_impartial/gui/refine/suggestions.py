@@ -58,6 +58,8 @@ class SuggestionControl(QObject):
         self._log = log
         self.places: list[Place] = []
         self._current: tuple[PlaneKey, tuple[int, int]] | None = None
+        # Where one looks at it: in its own plane, or in a field of its slide.
+        self._seen_in: PlaneKey | None = None
         # What we have shown for the sake of the places, and hide again after them.
         self._shown: WeakSet[Layer] = WeakSet()
         workspace.viewer.dims.events.ndisplay.connect(self._on_dimensions)
@@ -120,7 +122,7 @@ class SuggestionControl(QObject):
         for place in self.places:
             spot = (place.suggestion.y, place.suggestion.x)
             if self._current == ((place.key, place.plane), spot) and not place.done:
-                return place if (place.key, place.plane) == here else None
+                return place if here == self._seen_in else None
         return None
 
     def leave(self) -> None:
@@ -161,6 +163,7 @@ class SuggestionControl(QObject):
         centre = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
         if source.is_slide:
             known.visited.add((place.suggestion.y, place.suggestion.x))
+            self._current = None
             self._mark()
             self._show(source)
             if place.plane:
@@ -174,7 +177,7 @@ class SuggestionControl(QObject):
         go_to(self._workspace.viewer, source, place.plane, *centre, extent)
         spot = (place.suggestion.y, place.suggestion.x)
         known.visited.add(spot)
-        self._current = ((place.key, place.plane), spot)
+        self._current, self._seen_in = ((place.key, place.plane), spot), (place.key, place.plane)
         self._workspace.new_scribbles()
         self._mark()
         self._show(source)
@@ -182,8 +185,8 @@ class SuggestionControl(QObject):
 
     def arrive(self, place: Place, source: Source) -> None:
         """Look at a place of a slide in a field of it, with the brush in the user's hand."""
-        field = field_of(source.primary)
-        if field is None:
+        field, key = field_of(source.primary), self._workspace.key_of(source.primary)
+        if field is None or key is None:
             return
         rows, cols = field.inside(place.suggestion.box)
         centre = (rows.start + rows.stop - 1) / 2, (cols.start + cols.stop - 1) / 2
@@ -196,6 +199,9 @@ class SuggestionControl(QObject):
         layers = self._workspace.viewer.layers
         if boxes is not None:
             layers.move(layers.index(boxes), len(layers))
+        spot = (place.suggestion.y, place.suggestion.x)
+        self._current, self._seen_in = ((place.key, place.plane), spot), (key, ())
+        self._mark()
         self._session.changed.emit()
 
     def looks_fine(self, place: Place) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QMessageBox, QWidget
 
+from napari_impartial.core.atomic_write import sweep
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.network.model_card import copy_with_card
@@ -24,7 +25,9 @@ from napari_impartial.core.words import count
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Source
+from napari_impartial.gui.layers.fields import levels
 from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.gui.review.object_table import SORTED_AT_ONCE
 from napari_impartial.gui.review.review import ReviewControl
 from napari_impartial.io.object_files import (
     Objects,
@@ -32,6 +35,7 @@ from napari_impartial.io.object_files import (
     file_names,
     join_tables,
     object_files,
+    slide_files,
     write_objects,
     write_table,
 )
@@ -140,21 +144,39 @@ class ExportControl(QObject):
         self._worker: Any = None
         self._job: Job | None = None
         self._done = ""
+        # Slides are written in a process of their own, one after the other.
+        self._slides_process: TrainingProcess | None = None
+        self._waiting: list[tuple[int, dict[str, Path]]] = []
+        self._writing: dict[str, Path] = {}
+        self._share = 0.0
+        self._stopped = False
 
     @property
     def busy(self) -> bool:
         """Return whether something is being written."""
         return self._worker is not None or self._job is not None
 
+    @property
+    def words(self) -> str:
+        """Say how far the export of a slide has come, in a few words; "" where there is none."""
+        return f"Exporting: {self._share:.0%} written." if self._writing else ""
+
+    def close(self) -> None:
+        """End the process; the dock is going."""
+        self._stopped = True
+        if self._slides_process is not None:
+            self._slides_process.close()
+
     def ready(self) -> dict[str, bool]:
         """Return which kinds of export can work now."""
         idle, record = not self.busy, self._session.record
         here = idle and record is not None and self._has_objects(record.key)
+        slide = record is not None and record.is_slide
         somewhere = idle and any(map(self._has_objects, self._session.images))
         model = idle and not self._session.busy and not self._session.missing_for_prediction()
         return {
             "instances": here,
-            "rois": here,
+            "rois": here and not slide,
             "outlines": here,
             "all": somewhere,
             "model": model,
@@ -167,7 +189,8 @@ class ExportControl(QObject):
         ----------
         kind
             ``instances``, ``rois``, ``outlines``, ``model`` (a file each), or ``all`` (a
-            folder).
+            folder). The objects of a slide are written block by block, as OME-Zarr or
+            outlines.
         path
             A file that is there already is written over: the user was asked when it was
             chosen. In a folder, the user is asked here.
@@ -181,6 +204,12 @@ class ExportControl(QObject):
             return
         elif kind == "model":
             self._export_model(path)
+        elif self._session.record is not None and self._session.record.on_disk is not None:
+            self._done = (
+                f"{path.name} was written, with the objects of the slide, to {path.parent}."
+            )
+            self._waiting = [(self._session.record.key, {kind: path})]
+            self._next_slide()
         elif self._session.current is not None:
             key = self._session.current
             found = self._snapshot(key)
@@ -189,22 +218,112 @@ class ExportControl(QObject):
             done += self._otherwise_cut([key])
             self._run(partial(_write_one, kind, path, found), done)
 
+    def export_table(self, path: Path, table: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write rows of a table; very many on a thread."""
+        if self.busy:
+            return
+        n = len(table["label"]) if "label" in table else 0
+        done = f"{path.name} was written, with {n} rows, to {path.parent}."
+        if n > SORTED_AT_ONCE:
+            self._run(partial(_write_rows, path, table), done)
+            return
+        try:
+            write_table(path, table)
+        except ImPartialError as error:
+            notifications.show_error(str(error))
+        else:
+            notifications.show_info(done)
+
     def _export_all(self, folder: Path) -> None:
         keys = [key for key in self._session.images if self._has_objects(key)]
         names = file_names(self._workspace.sources[key].name for key in keys)
-        found = {name: self._snapshot(key) for key, name in zip(keys, names, strict=True)}
+        slides = {k: slide_files(n, folder) for k, n in zip(keys, names, strict=True)
+                  if self._session.images[k].on_disk is not None}  # fmt: skip
+        found = {
+            name: self._snapshot(key)
+            for key, name in zip(keys, names, strict=True)
+            if key not in slides
+        }
         paths = [path for name in found for path in object_files(name, folder).values()]
+        paths += [path for files in slides.values() for path in files.values()]
         there = [path for path in paths if path.exists()]
         if not all(map(self._is_free, there)):
             return
         if there and not self._may_replace(there):
             return
-        n, left = len(found), len(self._session.images) - len(found)
+        n, left = len(keys), len(self._session.images) - len(keys)
         done = f"The objects of {count(n, 'image')} were written to {folder}."
         if left:
             done += f" Left out: {count(left, 'image')} without objects."
-        done += self._otherwise_cut(keys)
-        self._run(partial(_write_all, found, folder), done, n)
+        done += self._otherwise_cut([key for key in keys if key not in slides])
+        self._waiting = list(slides.items())
+        if found:
+            self._run(partial(_write_all, found, folder), done, len(found))
+        else:
+            self._done = done
+            self._next_slide()
+
+    def _next_slide(self) -> None:
+        """Write the next slide that waits, or say that all is done."""
+        key, targets = self._waiting.pop(0)
+        record = self._session.images.get(key)
+        result = None if record is None else record.on_disk
+        if result is None:
+            self._waiting = []
+            notifications.show_warning("The slide was removed before it was written.")
+            self.changed.emit()
+            return
+        source = self._workspace.sources[key]
+        choice = levels(source)
+        make = partial(
+            messages.ExportSlide,
+            results=(str(result.store), str(result.table), str(result.places)),
+            verdicts={label: str(one.verdict) for label, one in result.decisions.items()},
+            factor=choice[min(result.level, len(choice) - 1)].factor,
+            targets={kind: str(path) for kind, path in targets.items()},
+        )
+        if self._slides_process is None:
+            self._slides_process = TrainingProcess()
+        self._writing, self._share, self._stopped = targets, 0.0, False
+        self._job = Job(self._slides_process, make, f"ImPartial: exporting {source.name}", self)
+        self._job.when_cancelled(self.stop)
+        self._job.progressed.connect(self._on_share)
+        self._job.ended.connect(self._on_slide)
+        self.changed.emit()
+
+    def stop(self) -> None:
+        """Give the export of slides up; what is not whole yet is removed."""
+        if self._slides_process is not None and self._writing:
+            self._stopped, self._waiting = True, []
+            # For good: it may not have been started yet.
+            self._slides_process.close()
+            self._slides_process = None
+            notifications.show_info("The export was given up.")
+
+    def _on_share(self, share: float) -> None:
+        self._share = share
+        self.changed.emit()
+
+    def _on_slide(self, reply: messages.Final) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
+        self._job, targets, self._writing = None, self._writing, {}
+        if isinstance(reply, messages.SlideExported):
+            if self._waiting:
+                self._next_slide()
+                return
+            notifications.show_info(self._done)
+        else:
+            self._waiting = []
+            for folder in {path.parent for path in targets.values()}:
+                sweep(folder)
+            if isinstance(reply, messages.Failed) and not self._stopped:
+                notifications.show_failure(reply, "exporting the slide")
+        if self._slides_process is not None:
+            # A process that waits holds memory; exports are seldom.
+            self._slides_process.close()
+            self._slides_process = None
+        self.changed.emit()
 
     def _export_model(self, path: Path) -> None:
         key, card = self._session.current, self._session.card
@@ -274,6 +393,8 @@ class ExportControl(QObject):
                 yield index, plane
 
     def _has_objects(self, key: int) -> bool:
+        if self._session.images[key].on_disk is not None:
+            return True
         return any(plane.n_objects for _, plane in self._with_objects(key))
 
     def _otherwise_cut(self, keys: Sequence[int]) -> str:
@@ -321,7 +442,11 @@ class ExportControl(QObject):
     def _on_returned(self, problem: str) -> None:
         self._worker = None
         if problem:
+            self._waiting = []
             notifications.show_error(problem)
+        elif self._waiting:
+            self._next_slide()
+            return
         else:
             notifications.show_info(self._done)
         self.changed.emit()
@@ -334,6 +459,11 @@ class ExportControl(QObject):
 
 def _write_one(kind: str, path: Path, found: _Snapshot) -> Iterator[None]:
     write_objects(kind, path, found.objects(kind == "outlines"))
+    yield
+
+
+def _write_rows(path: Path, table: Mapping[str, npt.NDArray[Any]]) -> Iterator[None]:
+    write_table(path, table)
     yield
 
 

@@ -223,22 +223,24 @@ class ResultControl(QObject):
         """The suggested places of all images, best first."""
         return self.suggestions.places
 
-    def go_to_object(self, y: float, x: float, area_px: float) -> None:
-        """Centre an object of the plane in view."""
+    def go_to_object(self, plane: PlaneIndex, y: float, x: float, area_px: float) -> None:
+        """Centre an object of a plane of the image in front."""
         source = self._workspace.source
         if source is not None:
             side = float(np.sqrt(area_px))
             # As near as it was, unless the object would be a speck or fill the window.
             here = extent_in_view(self._workspace.viewer, source)
             wanted = None if _NEAREST <= here / side <= _FARTHEST else max(60.0, 6 * side)
-            go_to(self._workspace.viewer, source, self._session.plane_index, y, x, wanted)
+            go_to(self._workspace.viewer, source, plane, y, x, wanted)
 
     def select_object(self, label: int) -> None:
-        """Make a label the selected one of the instances layer."""
+        """Make a label the selected one of the layer of objects."""
         source = self._workspace.source
-        layer = None if source is None else self._workspace.results.find(source, Role.INSTANCES)
-        if layer is not None:
-            layer.selected_label = label
+        if source is not None:
+            layer = self._workspace.results.find(source, Role.INSTANCES)
+            layer = self._workspace.slides.find(source) if layer is None else layer
+            if layer is not None:
+                layer.selected_label = label
 
     def show_all(self) -> None:
         """Show suggestions, counts and table anew."""
@@ -444,6 +446,10 @@ class ResultControl(QObject):
     def _show_plane(self) -> None:
         """Show counts and table of the plane that is now in view."""
         plane, place = self._session.plane, (self._session.current, self._session.plane_index)
+        record = self._session.record
+        if record is not None and record.on_disk is not None:
+            self._table, self._table_of = {}, None
+            return  # a slide's objects are on disk, and shown from there
         unknown = plane is None or plane.prediction is None
         if unknown or place != self._table_of:
             # A row of another plane must not be taken for the object of its number here.

@@ -26,9 +26,9 @@ from napari_impartial.gui.layers import Source, image_layers
 from napari_impartial.gui.layers.fields import Level, levels, middle_of_view
 from napari_impartial.gui.layers.image_source import channel_name
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.io.object_files import file_names
+from napari_impartial.io.object_files import file_names, mark_of
 from napari_impartial.io.ome_zarr import made_with
-from napari_impartial.session.image_record import SlideResult
+from napari_impartial.session.image_record import SlideDecision, SlideResult, decided_of
 from napari_impartial.session.plane import PlaneIndex
 from napari_impartial.session.session import CHANNEL_ADVICE
 from napari_impartial.worker import messages
@@ -78,10 +78,18 @@ class SlideControl(QObject):
         self._job: Job | None = None
         self._running: _Running | None = None
         self._stopped = False
+        self._done = 0.0
         # Where the results of each slide go, by its name.
         self._folders: dict[str, str] = {}
         # What the shown result of each slide was made with.
         self._made: dict[int, dict[str, Any]] = {}
+
+    @property
+    def words(self) -> str:
+        """Say how far the prediction of a slide has come, in a few words; "" where none runs."""
+        if self._running is None:
+            return ""
+        return f"{self._running.source.name}: {self._done:.0%} predicted."
 
     @property
     def running(self) -> bool:
@@ -134,7 +142,7 @@ class SlideControl(QObject):
             first=(y / choice.factor[0], x / choice.factor[1]),
             block_px=BLOCK_PX,
         )
-        self._stopped = False
+        self._stopped, self._done = False, 0.0
         self._running = _Running(
             key, slide, level, result, self._session.rounds.model_number, card.class_names[1:]
         )
@@ -207,6 +215,8 @@ class SlideControl(QObject):
                     "n_objects": one.n_objects,
                     "classes": one.classes,
                     "predicted_by": one.predicted_by,
+                    "decided": one.decided_plain(),
+                    "decided_on": one.decided_on,
                 }
         return {"results": found, "folders": self._folders}
 
@@ -225,6 +235,8 @@ class SlideControl(QObject):
                 int(one["n_objects"]),
                 {str(name): int(n) for name, n in one["classes"].items()},
                 int(one["predicted_by"]),
+                mark_of(Path(one["table"])),
+                *_decided(one, record.name),
             )
             self._show(key, self._workspace.sources[key], result)
 
@@ -253,6 +265,7 @@ class SlideControl(QObject):
             self._workspace.slides.show_progress(
                 now.source, levels(now.source)[now.level], progress.blocks, progress.block_px
             )
+        self._done = progress.fraction
         done, of = int(np.count_nonzero(progress.blocks)), progress.blocks.size
         stage = f"{done} of {of} blocks seen (green)" if done < of else progress.stage
         self.progressed.emit(
@@ -278,8 +291,12 @@ class SlideControl(QObject):
                 reply.n_objects,
                 dict(zip(now.class_names, reply.classes, strict=True)),
                 now.predicted_by,
+                mark_of(Path(reply.table)),
             )
             if now.key in self._session.images:
+                before = self._session.images[now.key].on_disk
+                if before is not None:
+                    found = replace(found, decided=before.decided, decided_on=before.decided_on)
                 self._show(now.key, now.source, found)
             text = _told(found)
             if reply.cut_anew:
@@ -322,6 +339,18 @@ def _told(found: SlideResult) -> str:
         f"{found.words()} in all of the slide. {found.store.name}, {found.table.name} and "
         f"{found.places.name} lie in {found.store.parent}."
     )
+
+
+def _decided(saved: dict[str, Any], name: str) -> tuple[dict[int, SlideDecision], str]:
+    """Return the decisions that a session kept, and the mark of the result that they are of."""
+    try:
+        return decided_of(saved.get("decided", {})), str(saved.get("decided_on", ""))
+    except (ValueError, TypeError, AttributeError):
+        notifications.show_warning(
+            f"The decisions about objects of '{name}' in this session are damaged and were left "
+            "out."
+        )
+        return {}, ""
 
 
 def _files(slide: Source) -> list[Path]:

@@ -71,6 +71,31 @@ _ENTRIES = {
 }
 
 
+_OF_SLIDES = {
+    "instances": _Entry(
+        "Labels (.ome.zarr)...",
+        "Write the objects of the whole slide as numbers, without those that were rejected.",
+        "OME-Zarr",
+        ".ome.zarr",
+        "_instances",
+    ),
+    "rois": _Entry(
+        "Outlines for ImageJ and Fiji: of fields only",
+        "ImageJ's ROI manager cannot hold the objects of a whole slide; write outlines for "
+        "QuPath or labels, or the ROIs of a field.",
+    ),
+    "outlines": _Entry(
+        "Outlines for QuPath (.geojson)...",
+        "Write the objects of the whole slide as GeoJSON, which QuPath imports, without those that "
+        "were rejected; a million take some minutes.",
+        "GeoJSON",
+        ".geojson",
+        "_outlines",
+    ),
+}
+"""Entries that are others where a slide is in front."""
+
+
 class ExportButton(QPushButton):
     """A menu of what can be written; asks where to.
 
@@ -93,6 +118,7 @@ class ExportButton(QPushButton):
         self._choices = QMenu(self)
         self._choices.setToolTipsVisible(True)
         self._actions: dict[str, QAction] = {}
+        self._entries = dict(_ENTRIES)
         for kind, entry in _ENTRIES.items():
             action = QAction(entry.text, self)
             action.setObjectName(f"export_{kind}_action")
@@ -109,12 +135,16 @@ class ExportButton(QPushButton):
             self._actions[kind].setEnabled(one)
         self.setEnabled(any(action.isEnabled() for action in self._actions.values()))
 
-    def set_name(self, name: str) -> None:
-        """Suggest names of files that begin with that of the image in view."""
+    def set_name(self, name: str, slide: bool = False) -> None:
+        """Offer what can be written of the image in view, in files that are named after it."""
         self._name = name
+        self._entries = {**_ENTRIES, **(_OF_SLIDES if slide else {})}
+        for kind in _OF_SLIDES:
+            self._actions[kind].setText(self._entries[kind].text)
+            self._actions[kind].setToolTip(self._entries[kind].tip)
 
     def _ask(self, kind: str) -> None:
-        entry = _ENTRIES[kind]
+        entry = self._entries[kind]
         title = entry.text.partition(" (")[0].rstrip(".")
         if entry.suffix:
             name = f"{file_names([self._name])[0]}{entry.ending}{entry.suffix}"

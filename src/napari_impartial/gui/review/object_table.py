@@ -1,8 +1,10 @@
-"""The table of objects: a model over arrays, quick with tens of thousands of rows."""
+"""The table of objects: a model over arrays, quick with a million rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableVi
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import describe
 from napari_impartial.core.instances.table_filter import Condition
+from napari_impartial.core.review.review import Verdict
+from napari_impartial.gui.background import Latest
 
 Table = dict[str, npt.NDArray[Any]]
 
@@ -31,8 +35,28 @@ VERDICT = "review"
 _VERDICT_TIP = "Whether you accepted or corrected the object; empty if neither."
 
 _PLACES = ("centroid", "bbox")
+# Up to so many rows are sorted while the window waits: 60 ms. A million take ten times as long.
+SORTED_AT_ONCE = 100_000
 _ROOT = QModelIndex()
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown(Mapping[str, npt.NDArray[Any]]):
+    """Columns of a table, of some rows in some order."""
+
+    columns: Table
+    rows: npt.NDArray[np.intp]
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        column: npt.NDArray[Any] = self.columns[name][self.rows]
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
 
 
 class ObjectTableModel(QAbstractTableModel):
@@ -43,34 +67,45 @@ class ObjectTableModel(QAbstractTableModel):
         self._table: Table = {}
         self._names: list[str] = []
         self._order: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
-        self._row_of: dict[int, int] | None = None
+        # Where each row of the table is shown, -1 where it is not; and the rows by their labels.
+        self._place: npt.NDArray[np.intp] | None = None
+        self._by_label: npt.NDArray[np.intp] | None = None
         self._sorting: tuple[str, bool] | None = None
+        # A column and its rows in ascending order.
+        self._ranked: tuple[npt.NDArray[Any], npt.NDArray[np.intp]] | None = None
+        self._ranking = Latest(self)
+        self._ranking.done.connect(self._on_ranked)
         self._filter = Condition()
         self._verdicts: Mapping[int, str] = {}
+        # Which rows are of objects that were not rejected; None where all are.
+        self._left: npt.NDArray[np.bool_] | None = None
 
     def set_table(self, table: Table) -> None:
         """Show other measurements, sorted and filtered as the last ones were."""
         self.beginResetModel()
-        self._table = {}
+        self._table, self._by_label, self._ranked = {}, None, None
         for name, column in table.items():
             self._table[name] = column
             if name == "label":
-                self._table[VERDICT] = self._words(column)
+                # Holds its place among the columns.
+                self._table[VERDICT] = column
+        self._take_verdicts()
         # What is looked at most comes first; where an object lies, the picture shows.
-        names = [name for name in self._table if name not in self._constant()]
+        constant = self._constant()
+        names = [name for name in self._table if name not in constant]
         self._names = sorted(names, key=lambda name: name.startswith(_PLACES))
         self._put_in_order()
         self.endResetModel()
 
     def set_verdicts(self, verdicts: Mapping[int, str]) -> None:
-        """Show what was decided about objects, by label."""
+        """Show what was decided about objects, by label; those that were rejected are not shown."""
         if verdicts == self._verdicts:
             return
         self._verdicts = dict(verdicts)
         if "label" not in self._table:
             return
         self.beginResetModel()
-        self._table[VERDICT] = self._words(self._table["label"])
+        self._take_verdicts()
         self._put_in_order()
         self.endResetModel()
 
@@ -89,10 +124,14 @@ class ObjectTableModel(QAbstractTableModel):
         self._put_in_order()
         self.endResetModel()
 
-    def shown(self) -> Table:
-        """Return the measurements as shown, filtered and sorted; verdicts if there are any."""
+    def shown(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return the measurements as shown, filtered and sorted; verdicts if there are any.
+
+        A column is put in order when it is asked for, which may be on a thread.
+        """
         hidden = set() if self._verdicts else {VERDICT}
-        return {n: c[self._order] for n, c in self._table.items() if n not in hidden}
+        columns = {name: column for name, column in self._table.items() if name not in hidden}
+        return _Shown(columns, self._order)
 
     def columns(self) -> list[str]:
         """Return the names of the columns that rows can be chosen by, the label aside."""
@@ -107,25 +146,50 @@ class ObjectTableModel(QAbstractTableModel):
         return {"class", "class_name", "class_probability"}
 
     def total(self) -> int:
-        """Return the number of objects, hidden ones included."""
+        """Return the number of objects, those included that the filter hides."""
+        return self._n_rows() if self._left is None else int(np.count_nonzero(self._left))
+
+    def _n_rows(self) -> int:
         return len(self._table["label"]) if "label" in self._table else 0
 
     def value(self, row: int, name: str) -> Any:
         """Return an entry by row, as shown, and column name."""
         return self._table[name][self._order[row]]
 
-    def labels(self, rows: Iterable[int]) -> list[int]:
+    def labels(self, rows: Iterable[int] | npt.NDArray[np.intp]) -> list[int]:
         """Return the labels of rows, as shown."""
         if "label" not in self._table:
             return []
-        return [int(i) for i in self._table["label"][self._order[list(rows)]]]
+        chosen = rows if isinstance(rows, np.ndarray) else np.fromiter(rows, dtype=np.intp)
+        found: list[int] = self._table["label"][self._order[chosen]].tolist()
+        return found
 
     def row_of(self, label: int) -> int | None:
         """Return the row, as shown, of the object with that label."""
-        if self._row_of is None:
-            shown = self._table["label"][self._order].tolist() if "label" in self._table else []
-            self._row_of = {value: row for row, value in enumerate(shown)}
-        return self._row_of.get(label)
+        rows = self.rows_of([label])
+        return int(rows[0]) if len(rows) else None
+
+    def rows_of(self, labels: Iterable[int]) -> npt.NDArray[np.intp]:
+        """Return the rows, as shown, of the objects with some labels; of those that have one."""
+        rows = self._find(labels)
+        if self._place is None:
+            self._place = np.full(self._n_rows(), -1, dtype=np.intp)
+            self._place[self._order] = np.arange(len(self._order))
+        places = self._place[rows]
+        return places[places >= 0]
+
+    def _find(self, labels: Iterable[int]) -> npt.NDArray[np.intp]:
+        """Return the rows of the table of the objects with some labels; of those that have one."""
+        wanted = np.fromiter(labels, dtype=np.int64)
+        if not len(wanted) or not self._n_rows():
+            return np.zeros(0, dtype=np.intp)
+        known = self._table["label"]
+        if self._by_label is None:
+            self._by_label = np.argsort(known, kind="stable")
+        at = np.searchsorted(known, wanted, sorter=self._by_label)
+        rows = self._by_label[np.minimum(at, len(known) - 1)]
+        found: npt.NDArray[np.intp] = rows[known[rows] == wanted]
+        return found
 
     def rowCount(self, parent: QModelIndex = _ROOT) -> int:
         """Return the number of objects that are shown."""
@@ -160,40 +224,74 @@ class ObjectTableModel(QAbstractTableModel):
         return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        """Sort by a column."""
+        """Sort by a column; very many rows on a thread."""
         if not 0 <= column < len(self._names):
             return
+        self._sorting = (self._names[column], order == Qt.SortOrder.DescendingOrder)
+        self._sort()
+
+    def _sort(self) -> None:
         self.layoutAboutToBeChanged.emit()
         before = self._order
-        self._sorting = (self._names[column], order == Qt.SortOrder.DescendingOrder)
         self._put_in_order()
         # What is selected stays selected, at its new row.
-        place = np.zeros(self.total(), dtype=np.intp)
+        place = np.zeros(self._n_rows(), dtype=np.intp)
         place[self._order] = np.arange(len(self._order))
         old = self.persistentIndexList()
         new = [self.index(int(place[before[i.row()]]), i.column()) for i in old]
         self.changePersistentIndexList(old, new)
         self.layoutChanged.emit()
 
+    def _ascending(self) -> npt.NDArray[np.intp] | None:
+        """Return the rows sorted by the column that was chosen; None as long as a thread sorts."""
+        column = None if self._sorting is None else self._table.get(self._sorting[0])
+        if column is None:
+            return None
+        if self._ranked is None or self._ranked[0] is not column:
+            if len(column) > SORTED_AT_ONCE:
+                self._ranking.request(partial(_rank, column))
+                return None
+            self._ranked = _rank(column)
+        return self._ranked[1]
+
+    def _on_ranked(self, ranked: tuple[npt.NDArray[Any], npt.NDArray[np.intp]]) -> None:
+        if self._sorting is not None and self._table.get(self._sorting[0]) is ranked[0]:
+            self._ranked = ranked
+            self._sort()
+
     def _put_in_order(self) -> None:
-        self._row_of = None
-        order = np.arange(self.total(), dtype=np.intp)
-        if self._sorting is not None and self._sorting[0] in self._table:
-            name, descending = self._sorting
-            order = np.argsort(self._table[name], kind="stable")
-            order = order[::-1] if descending else order
+        self._place = None
+        order = self._ascending()
+        if order is None:
+            order = np.arange(self._n_rows(), dtype=np.intp)
+        elif self._sorting is not None and self._sorting[1]:
+            order = order[::-1]
         try:
             rows = self._filter.rows(self._table) if self._table else None
         except ImPartialError:
             rows = None  # another image may lack the column that the filter names
+        if self._left is not None:
+            rows = self._left if rows is None else rows & self._left
         self._order = order if rows is None else order[rows[order]]
 
-    def _words(self, labels: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
-        words = np.zeros(len(labels), dtype="U9")
+    def _take_verdicts(self) -> None:
+        """Write verdicts into their column, and note which rows are left."""
+        self._left = None
+        if VERDICT not in self._table:
+            return
+        words = np.zeros(self._n_rows(), dtype="U9")
         for word in set(self._verdicts.values()):
-            these = [label for label, verdict in self._verdicts.items() if verdict == word]
-            words[np.isin(labels, these)] = word
-        return words
+            these = self._find(i for i, verdict in self._verdicts.items() if verdict == word)
+            words[these] = word
+            if word == Verdict.REJECTED and len(these):
+                self._left = np.ones(len(words), dtype=bool)
+                self._left[these] = False
+        self._table[VERDICT] = words
+
+
+def _rank(column: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+    """Return a column, and its rows in ascending order."""
+    return column, np.argsort(column, kind="stable")
 
 
 class ObjectTable(QTableView):
@@ -234,6 +332,8 @@ class ObjectTable(QTableView):
         if columns is not None:
             # Bold headings of what is selected would be cut off.
             columns.setHighlightSections(False)
+            # Or each heading asks of each row whether it is selected, at each redraw.
+            columns.setSelectionModel(QItemSelectionModel(self._model, columns))
         rows.hide()
         self.setMinimumHeight(max(150, 7 * (self.fontMetrics().height() + 6)))
         # More rows where the screen has room for them.
@@ -281,21 +381,20 @@ class ObjectTable(QTableView):
         with _SelectionKept(self):
             self._model.set_filter(condition)
 
-    def selected(self) -> list[int]:
-        """Return the labels of the selected objects."""
+    def selected(self, most: int | None = None) -> list[int]:
+        """Return the labels of the selected objects, or of so many at most."""
         selection = self.selectionModel()
         if selection is None:
             return []
         # By ranges: a list of 50 000 model indices takes a second.
-        rows: set[int] = set()
         chosen = selection.selection()
-        for part in (chosen[i] for i in range(chosen.count())):
-            rows.update(range(part.top(), part.bottom() + 1))
-        return self._model.labels(sorted(rows))
+        parts = [chosen[i] for i in range(chosen.count())]
+        rows = [np.arange(part.top(), part.bottom() + 1, dtype=np.intp) for part in parts]
+        return self._model.labels(np.unique(np.concatenate(rows))[:most] if rows else [])
 
     def selected_boxes(self, most: int) -> list[tuple[int, int, int, int]]:
         """Return the boxes (y0, x0, y1, x1) of selected objects, of so many at most."""
-        rows = [self._model.row_of(label) for label in self.selected()[:most]]
+        rows = [self._model.row_of(label) for label in self.selected(most)]
         names = ("bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1")
         value = self._model.value
         return [
@@ -325,7 +424,7 @@ class ObjectTable(QTableView):
 
     def select_labels(self, labels: Iterable[int], current: int | None = None) -> None:
         """Select the rows of objects, without going anywhere."""
-        rows = sorted(r for r in (self._model.row_of(i) for i in labels) if r is not None)
+        rows = np.sort(self._model.rows_of(labels))
         selection, last = QItemSelection(), self._model.columnCount() - 1
         for start, stop in _runs(rows):
             selection.select(self._model.index(start, 0), self._model.index(stop, last))
@@ -403,12 +502,10 @@ class _SelectionKept:
             self._view.select_labels(self._labels, self._current)
 
 
-def _runs(rows: list[int]) -> list[tuple[int, int]]:
-    """Return first and last of each run of consecutive numbers."""
-    runs: list[tuple[int, int]] = []
-    for row in rows:
-        if runs and row == runs[-1][1] + 1:
-            runs[-1] = (runs[-1][0], row)
-        else:
-            runs.append((row, row))
-    return runs
+def _runs(rows: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Return first and last of each run of consecutive numbers, which are sorted."""
+    if not len(rows):
+        return []
+    ends = np.flatnonzero(np.diff(rows) > 1)
+    first, last = np.append(0, ends + 1), np.append(ends, len(rows) - 1)
+    return list(zip(rows[first].tolist(), rows[last].tolist(), strict=True))

@@ -293,8 +293,10 @@ class ReviewControl(QObject):
         return Decision(words, undo, before, after, place, spots)
 
     def verdicts(self) -> dict[int, str]:
-        """Return the verdicts on objects of the plane in view, by label."""
-        known = self._session.plane
+        """Return the verdicts on objects of the plane, or slide, in view, by label."""
+        known, record = self._session.plane, self._session.record
+        if record is not None and record.on_disk is not None:
+            return {label: str(one.verdict) for label, one in record.on_disk.decisions.items()}
         if known is None:
             return {}
         return {label: str(region.verdict) for label, region in known.review.kept.items()}

@@ -32,6 +32,23 @@ from .export_button import ExportButton
 from .filter_row import FilterRow
 from .object_table import VERDICT, ObjectTable, Table
 
+_ACCEPT = (
+    "Keep the selected objects as they are, whatever the sliders and later trainings say; they "
+    "become annotation."
+)
+_REJECT = (
+    "The selected objects are none: they go, and background is painted under them for the next "
+    "training."
+)
+_ACCEPT_OF_SLIDE = (
+    "The selected objects are right. That is noted, and teaches the model nothing: for that, paint "
+    "on a field."
+)
+_REJECT_OF_SLIDE = (
+    "The selected objects are none: they leave picture, table, counts and exports. The model "
+    "learns from strokes on a field."
+)
+
 
 class ReviewPanel(QWidget):
     """The table of objects and what can be done with them.
@@ -81,6 +98,7 @@ class ReviewPanel(QWidget):
             selection.selectionChanged.connect(self._update_buttons)
         self.table.table_model().modelReset.connect(self._on_reset)
         self.set_undo("")
+        self.set_slide(False)
         self._on_reset()
 
     def set_table(self, table: Table) -> None:
@@ -100,6 +118,13 @@ class ReviewPanel(QWidget):
     def set_verdicts(self, verdicts: Mapping[int, str]) -> None:
         """Show what was decided about objects, by label."""
         self.table.set_verdicts(verdicts)
+
+    def set_slide(self, slide: bool) -> None:
+        """Say what decisions do: those about objects of a slide do less."""
+        accept = _ACCEPT_OF_SLIDE if slide else _ACCEPT
+        reject = _REJECT_OF_SLIDE if slide else _REJECT
+        self._accept.setToolTip(f"{accept} {key_hint('accept')}")
+        self._reject.setToolTip(f"{reject} {key_hint('reject')}")
 
     def set_undo(self, words: str) -> None:
         """Say what would be undone; nothing if `words` is empty."""
@@ -156,20 +181,8 @@ class ReviewPanel(QWidget):
         self._note.hide()
 
     def _make_buttons(self) -> None:
-        self._accept = make_button(
-            with_key("Accept", "accept"),
-            "accept_button",
-            "Keep the selected objects as they are, whatever the sliders and later trainings "
-            f"say; they become annotation. {key_hint('accept')}",
-            self.accept,
-        )
-        self._reject = make_button(
-            with_key("Reject", "reject"),
-            "reject_button",
-            "The selected objects are none: they go, and background is painted under them for "
-            f"the next training. {key_hint('reject')}",
-            self.reject,
-        )
+        self._accept = make_button(with_key("Accept", "accept"), "accept_button", "", self.accept)
+        self._reject = make_button(with_key("Reject", "reject"), "reject_button", "", self.reject)
         self._undo = make_button(
             with_key("Undo", "undo_decision"), "undo_button", "", self.undo_wanted.emit
         )
@@ -260,9 +273,10 @@ class ReviewPanel(QWidget):
 
     def _draw(self, *_: Any) -> None:
         name = self._column.currentData()
-        table = self.table.table_model().shown() if self._show_histogram.isChecked() else {}
-        if name in table:
-            self.histogram.set_values(table[name], self._column.currentText())
+        if name is not None and self._show_histogram.isChecked():
+            table = self.table.table_model().shown()
+            if name in table:
+                self.histogram.set_values(table[name], self._column.currentText())
 
     def _on_export(self, kind: str, path: Path) -> None:
         if kind == "table":

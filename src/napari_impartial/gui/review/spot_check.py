@@ -41,6 +41,7 @@ from napari_impartial.session.spot_checks import (
 from napari_impartial.session.undo import Decision
 
 from .review import ReviewControl
+from .slide_review import SlideReview
 from .spot_check_panel import SpotCheckPanel
 
 # Of the smaller side of the canvas, that an object or the box of a place is shown in.
@@ -67,9 +68,15 @@ class SpotCheckControl(QObject):
     changed = Signal()
 
     def __init__(
-        self, workspace: Workspace, review: ReviewControl, panel: SpotCheckPanel, dock: Any
+        self,
+        workspace: Workspace,
+        review: ReviewControl,
+        slide_review: SlideReview,
+        panel: SpotCheckPanel,
+        dock: Any,
     ) -> None:
         super().__init__(panel)
+        self._slide_review = slide_review
         self._workspace = workspace
         self._session = workspace.session
         self._review = review
@@ -91,6 +98,7 @@ class SpotCheckControl(QObject):
         workspace.plane_changed.connect(self._mark)
         self._session.result_changed.connect(self._on_result)
         self._session.changed.connect(self._on_result)
+        slide_review.measured.connect(self._on_result)
         self._show_state()
 
     def let_go(self) -> None:
@@ -101,11 +109,12 @@ class SpotCheckControl(QObject):
         self._marks.let_go()
 
     def draw(self, n: int) -> None:
-        """Draw a sample from all results, and go to the first object or place."""
+        """Draw a sample from all results, or all of a slide, and go to the first of it."""
         self._review.collect_all()
         seed = SpotCheckConfig().seed if self.sample is None else self.sample.check.seed + 1
         try:
-            self.sample = draw_sample(self._session, n, seed, self._well)
+            slide = self._slide_review.objects()
+            self.sample = draw_sample(self._session, n, seed, self._well, slide)
         except ImPartialError as error:
             notifications.show_error(str(error))
             return
@@ -220,6 +229,7 @@ class SpotCheckControl(QObject):
         extent = max(share * max(y1 - y0, x1 - x0), _LEAST_PX)
         go_to(viewer, source, plane, (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2, extent)
         outlines = self._workspace.results.find(source, Role.INSTANCES)
+        outlines = self._workspace.slides.find(source) if outlines is None else outlines
         if outlines is not None:
             outlines.visible = True
         # Keys of a layer that is selected would come before ours, and a brush would paint.
@@ -281,8 +291,13 @@ class SpotCheckControl(QObject):
             self.at = None
             self._marks.clear()
             self._panel.ask(None)
+        record = self._session.record
+        if record is not None and record.on_disk is not None:
+            there = self._slide_review.ready
+        else:
+            there = bool(drawable(self._session))
         self._panel.set_state(
-            can_draw=bool(drawable(self._session)) and not self._session.busy,
+            can_draw=there and not self._session.busy,
             drawn=0 if sample is None else len(sample.check.units),
             left=left,
             note=_OUTDATED if outdated else "",

@@ -177,8 +177,8 @@ class SpotCheckPanel(QWidget):
         self._draw = make_button(
             "Draw a sample",
             "spot_check_draw",
-            "Draw objects and places at random from all images that are predicted, and go to the "
-            "first.",
+            "Draw objects and places at random from all images that are predicted, or from all of "
+            "the slide in view, and go to the first.",
             lambda: self.draw_wanted.emit(self._number.value()),
         )
         self._resume = make_button(
