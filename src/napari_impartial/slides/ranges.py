@@ -6,10 +6,12 @@ being in memory.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from napari_impartial.core.network.model_card import read_card
 
 from .engine import Engine
 from .job import Job, source_of
-from .kept import of_plane, place, write, write_arrays
+from .kept import of_plane, place, write
 from .source import Area, Source
 
 # So much is read at once, but chunks are taken whole, up to so many times as much.
@@ -93,7 +95,9 @@ def collect_part(
     values = _values(
         source, plane, parts_of(source)[part], dict(usual), _alike(source, job.over_volume)
     )
-    write_arrays(file, **{str(number): found for number, found in enumerate(values)})
+    content = io.BytesIO()
+    np.savez(content, **{str(number): found for number, found in enumerate(values)})
+    write(file, content.getvalue())
 
 
 def ranges(
@@ -173,14 +177,16 @@ def _ranges(
     return tuple(found)
 
 
-def _picked(source: Source, alike: int) -> NDArray[np.int64] | None:
+def _picked(size: int, alike: int) -> NDArray[np.int64] | None:
     """Return which pixels of a plane its sample is of, ascending; None for all."""
-    size = source.shape[0] * source.shape[1]
     if alike > 1:
         return picked_of_plane(size, alike)
-    if size <= MOST_PIXELS_RANKED:
-        return None
-    return np.sort(np.random.default_rng(0).integers(size, size=SAMPLE_PIXELS))
+    return None if size <= MOST_PIXELS_RANKED else _sample(size, SAMPLE_PIXELS)
+
+
+@lru_cache(maxsize=2)
+def _sample(size: int, count: int) -> NDArray[np.int64]:
+    return np.sort(np.random.default_rng(0).integers(size, size=count))
 
 
 def _values(source: Source, plane: int, area: Area, usual: Usual, alike: int) -> Values:
@@ -192,7 +198,8 @@ def _values(source: Source, plane: int, area: Area, usual: Usual, alike: int) ->
             found.append(values[(values != same) & np.isfinite(values)][::of])
         return found
     channels = list(range(len(source.picks)))
-    picked, width = _picked(source, alike), source.shape[1]
+    height, width = source.shape
+    picked = _picked(height * width, alike)
     if picked is None:
         return _read(source, plane, area, channels)
     first, last = np.searchsorted(picked, (area[0].start * width, area[0].stop * width))
