@@ -1,6 +1,8 @@
 """Slides: memory, time a megapixel, and whether blocks give the objects of the whole.
 
 Usage: python -m benchmarks.large [--sides 2048 8192] [--channels 2] [--samples 4] [--workers N]
+       python -m benchmarks.large --anew 4096        # predicted, then cut with another threshold
+       python -m benchmarks.large --ranges 16384     # how long the intensities take to be read
 
 Procedural tissue is laid side by side: chunks of one field are linked into the store as often as
 they are needed, so that an image of any size takes no room. The network is the one that
@@ -86,6 +88,8 @@ def predict(image: Path, model: Path, out: Path, *more: str) -> dict[str, float]
     (entry,) = json.loads(done.stdout.splitlines()[-1])["images"]
     return {
         "cells": entry["n_cells"],
+        "blocks": entry.get("blocks", 0),
+        "kept": entry.get("blocks_kept", 0),
         "seconds": time.perf_counter() - started,
         "peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
     }
@@ -106,18 +110,73 @@ def same_objects(folder: Path, image: Path, model: Path, samples: str) -> None:
         print(f"| {split} | {whole.max()} | {blocks.max()} | {f1:.4f} |", flush=True)
 
 
+def cut_anew(folder: Path, image: Path, model: Path, samples: str) -> None:
+    """Print how long a prediction takes, and another cut of its maps; compare with a fresh one."""
+    print("| run | cells | s | blocks kept |")
+    print("|---|---|---|---|")
+    common = ["--format", "zarr", "--samples", samples]
+    for name, out, more in (
+        ("fresh", "anew", []),
+        ("another threshold, from the maps", "anew", ["--threshold", "0.6"]),
+        ("the same, fresh", "fresh", ["--threshold", "0.6"]),
+    ):
+        found = predict(image, model, folder / out, *common, *more)
+        kept = f"{found['kept']:.0f} of {found['blocks']:.0f}"
+        print(f"| {name} | {found['cells']} | {found['seconds']:.1f} | {kept} |", flush=True)
+    contents = [
+        {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        for root in (folder / "anew", folder / "fresh")
+    ]
+    same = contents[0] == contents[1]
+    print("\nAll files are the same to the byte." if same else "\nFILES DIFFER.", flush=True)
+
+
+def time_ranges(image: Path, model: Path, store: Path) -> None:
+    """Print how long it takes to find what becomes 0 and 1."""
+    from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+    from napari_impartial.core.network.model_card import read_card
+    from napari_impartial.slides.engine import engine
+    from napari_impartial.slides.job import make_job
+    from napari_impartial.slides.ranges import parts_of, read_ranges
+    from napari_impartial.slides.source import open_source
+
+    source = open_source([image])
+    settings = PredictionConfig(), InstanceConfig(), SuggestionConfig()
+    channels = range(len(source.channel_names))
+    card = read_card(model)
+    job = make_job(source, [image], None, 0, channels, model, card, settings, store)
+    seen: list[float] = []
+    with engine() as workers:
+        workers.run(time.sleep, [(0.0,)], bool)  # what is loaded first is loaded
+        started = time.perf_counter()
+        read_ranges(job, [0], workers, seen.append)
+        seconds = time.perf_counter() - started
+    print(f"{source.shape[0]} px, {len(channels)} channels: {seconds:.1f} s in "
+          f"{len(parts_of(source))} parts, {len(seen)} reports of progress")  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sides", type=int, nargs="+", default=[2048, 8192])
     parser.add_argument("--channels", type=int, default=2)
     parser.add_argument("--samples", default="4")
     parser.add_argument("--workers", default="0")
+    parser.add_argument("--anew", type=int, metavar="SIDE")
+    parser.add_argument("--ranges", type=int, metavar="SIDE")
     parser.add_argument("--folder", type=Path, help="Where to work; a temporary one by default.")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
         model = folder / "m.impartial"
         make_model(model, args.channels)
+        if args.anew or args.ranges:
+            image = folder / "s.ome.zarr"
+            make_image(image, args.anew or args.ranges, args.channels)
+            if args.anew:
+                cut_anew(folder, image, model, args.samples)
+            else:
+                time_ranges(image, model, folder / "out.ome.zarr")
+            return
         small = folder / "small.ome.zarr"
         make_image(small, 1024, args.channels)
         same_objects(folder, small, model, args.samples)

@@ -24,6 +24,7 @@ from napari_impartial.io import read_label_stack, read_labels, write_tiff
 from napari_impartial.io.lazy_files import open_lazy
 from napari_impartial.io.ome_zarr import open_image, open_labels
 from napari_impartial.io.ome_zarr_writer import Layout, write_image
+from napari_impartial.slides.ranges import ranges as ranges_of
 from napari_impartial.slides.source import open_source
 
 from .conftest import QUICK, Files, Trained
@@ -111,8 +112,8 @@ def test_slices_that_are_scaled_alike(
     np.testing.assert_allclose(maps, probability, atol=0.02)
     source = open_source([image])
     planes = read_image_file([image], Reading(over_volume=True)).planes
-    ranges = source.ranges(3, 1.0, 98.0, over_volume=True)
-    assert ranges == source.ranges(0, 1.0, 98.0, over_volume=True)
+    ranges = ranges_of(source, 3, 1.0, 98.0, over_volume=True)
+    assert ranges == ranges_of(source, 0, 1.0, 98.0, over_volume=True)
     scaled = scale(planes[3].channels, ranges)
     np.testing.assert_allclose(scaled, normalize(planes[3]), atol=1e-5)
     assert scaled.std() < 0.1 < normalize(dataclasses.replace(planes[3], sample=None)).std()

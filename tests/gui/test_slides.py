@@ -333,6 +333,44 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert layer_named(other, f"scribbles [{field.name}]").data.any()
 
 
+def test_places_in_a_slide_of_several_planes(
+    widget: Any, viewer: Any, made: Tissue, wait_for: Any, tmp_path: Path
+) -> None:
+    channels = np.clip(made.image.channels[:, :700, :700], 0, 65535).astype(np.uint16)
+    stack = np.stack([channels, channels[:, ::-1], channels], axis=1)
+    path = tmp_path / "stack.ome.zarr"
+    write_image(path, stack, Layout(stack.shape, "CZYX", np.uint16, channel_names=("a", "b")))
+    labels = Layout((3, 700, 700), "ZYX", np.int32, labels=True)
+    write_image(tmp_path / "out.ome.zarr", np.ones(labels.shape, np.int32), labels)
+    place = {"rank": 1, "y": 300, "x": 320, "box": [280, 300, 320, 340], "score": 0.9,
+             "reason": "two", "image": "stack [z=2]", "plane": {"z": 2}}  # fmt: skip
+    other = {**place, "rank": 2, "y": 500, "box": [480, 300, 520, 340], "plane": {"z": 0}}
+    old = {**place, "rank": 3, "y": 100, "box": [80, 300, 120, 340]}
+    del old["plane"]
+    (tmp_path / "p.json").write_text(json.dumps([place, other, old]), encoding="utf-8")
+    viewer.open(str(path), plugin="napari")
+    wait_for(lambda: widget.workspace.source is not None)
+    record = next(r for r in widget.session.images.values() if r.is_slide)
+    saved = {"store": str(tmp_path / "out.ome.zarr"), "table": "t.csv", "level": 0,
+             "places": str(tmp_path / "p.json"), "n_objects": 1, "classes": {},
+             "predicted_by": -1}  # fmt: skip
+    widget.slides.restore({"results": {record.name: saved}})
+    found = {p.plane: p.suggestion.y for p in widget.results.places}
+    assert found == {(2,): 300, (0,): 500}
+    # A field there is of its plane, and one of another plane is no stand-in.
+    first = next(p for p in widget.results.places if p.plane == (2,))
+    widget.results.suggestions.go_to(first)
+    field = field_here(widget, wait_for)
+    assert field_of(field.primary).plane == (2,)
+    box = field_of(field.primary).box
+    rows, cols = slice(box[0], box[2]), slice(box[1], box[3])
+    np.testing.assert_array_equal(field.primary.data, stack[:, 2, rows, cols])
+    widget.results.suggestions.go_to(replace(first, plane=(0,)))
+    wait_for(lambda: not widget.fields.busy)
+    assert field_of(widget.workspace.source.primary).plane == (0,)
+    assert len(widget.fields.fields(widget.fields.slide())) == 2
+
+
 def test_a_slide_without_a_file_says_what_to_do(
     widget: Any, viewer: Any, find: Any, made: Tissue, wait_for: Any, notes: Any,
     max_steps: list[int], save: Any,
@@ -496,9 +534,10 @@ def test_a_sample_of_a_whole_slide_is_judged(
     widget: Any, viewer: Any, find: Any, result: Any, made: Tissue, wait_for: Any,
 ) -> None:  # fmt: skip
     record = show_result(widget, wait_for, result)
+    wait_for(lambda: find("spot_check_draw").isEnabled())
     widget.slide_review.reject([1])
     find("spot_check_number").setValue(30)
-    assert find("spot_check_draw").isEnabled()
+    wait_for(lambda: find("spot_check_draw").isEnabled())
     find("spot_check_draw").click()
     check = widget.spot_check.sample.check
     assert sum(one.size for one in check.strata if one.kind == "object") == result["n_objects"] - 1

@@ -14,6 +14,7 @@ from PIL import Image as Picture
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io import read_images, read_label_stack, read_labels, stem, write_tiff
+from napari_impartial.io.lazy_files import open_lazy
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 60000, (3, 2, 20, 30)).astype(np.uint16)
@@ -135,6 +136,53 @@ def test_imagej_names_and_pixel_size(tmp_path: Path) -> None:
     assert len(images) == 3
     assert images[0].pixel_size is None
     np.testing.assert_array_equal(images[2].channels, STACK[2])
+
+
+APERIO = (
+    "Aperio Image Library v12.0.15\r\n512x384 [0,0 512x384] (128x128) JPEG/RGB Q=70"
+    "|AppMag = 20|StripeWidth = 2032|ScanScope ID = SS1|MPP = 0.4990|Left = 25.69|Top = 23.44"
+)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "size"),
+    [
+        ({"description": APERIO}, 0.499),
+        ({"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}, 0.25),
+        ({"resolution": (50800, 50800), "resolutionunit": "INCH"}, 0.5),
+        ({"description": APERIO, "resolution": (300, 300), "resolutionunit": "INCH"}, 0.499),
+        ({"description": APERIO.replace("MPP = 0.4990", "MPP = 0")}, None),
+        ({"resolution": (300, 300), "resolutionunit": "INCH"}, None),
+        ({"resolution": (40000, 40000), "resolutionunit": "NONE"}, None),
+        ({}, None),
+    ],
+)
+def test_pixel_size_of_a_scanners_slide(
+    kwargs: dict[str, object], size: float | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "slide.svs"
+    rng = np.random.default_rng(0)
+    levels = [rng.integers(0, 255, (384 >> i, 512 >> i, 3), np.uint8) for i in range(0, 3, 2)]
+    with tifffile.TiffWriter(file, bigtiff=True) as tif:
+        for level in levels:
+            tif.write(
+                level, photometric="rgb", tile=(128, 128), metadata=None, compression="zlib",
+                **kwargs,
+            )  # fmt: skip
+    with tifffile.TiffFile(file) as tif:
+        assert tif.is_svs == ("description" in kwargs)
+        n_levels = len(tif.series[0].levels)
+    if n_levels == 1:
+        # No scanner: as two pages, which are two images.
+        tifffile.imwrite(file, levels[0], photometric="rgb", metadata=None, **kwargs)
+    (image,) = read_images(file)
+    assert image.pixel_size == (None if size is None else pytest.approx((size, size)))
+    assert image.pixel_unit == ("" if size is None else "µm")
+    assert open_lazy(file).pixel_size == image.pixel_size
+    if n_levels > 1:
+        (coarse,) = read_images(file, level=1)
+        expected = None if size is None else pytest.approx((4 * size, 4 * size))
+        assert coarse.pixel_size == expected
 
 
 def test_the_file_in_bio_formats_labels_is_no_name(tmp_path: Path) -> None:

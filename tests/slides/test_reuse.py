@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
 from napari_impartial.core.data.synthetic_tissue import tissue
@@ -232,8 +233,6 @@ def test_other_strokes_in_the_same_file_are_noticed(
         if kind == "tif":
             write_tiff(where, strokes, "YX")
         elif where.exists():
-            import zarr
-
             # As a program does that goes on drawing: the metadata stays as it was.
             zarr.open_group(str(where), mode="r+")["0"][...] = strokes
         else:
@@ -443,3 +442,6 @@ def test_a_result_says_what_it_was_made_with(folder: Path, tmp_path: Path, threa
     assert made["instances"]["threshold"] == 0.6
     assert open_image(done.store).channel_names == ("probability", "uncertainty")
     assert made_with(folder / NAME) is None
+    # Who lists what is in the store (warnings are errors) finds nothing strange.
+    names = [name for name, _ in zarr.open_group(str(done.store), mode="r").members()]
+    assert {"0", "labels", "_maps"} <= set(names)

@@ -200,9 +200,9 @@ def test_linked_in_blocks_as_in_memory(
     axes: str, link: str, folder: Path, tmp_path: Path, threads: Engine
 ) -> None:
     (image,) = read_images(folder / "a.tif")
-    moved = [np.roll(image.channels, 2 * i, axis=2)[:, :150, :170] for i in range(4)]
+    moved = [np.roll(image.channels, 2 * i, axis=2)[:, :150, :170] for i in range(3)]
     stack = np.stack(moved if axes == "ZCYX" else [*moved, *moved[::-1]])
-    stack = stack if axes == "ZCYX" else stack.reshape(2, 4, *stack.shape[1:])
+    stack = stack if axes == "ZCYX" else stack.reshape(2, 3, *stack.shape[1:])
     write_tiff(tmp_path / "s.tif", stack, axes, spacing={"Z": 2.0}, pixel_size=(0.5, 0.5))
     image_file = tmp_path / "s.tif"
     apart = replace(
@@ -227,6 +227,11 @@ def test_linked_in_blocks_as_in_memory(
         plane = expected[tuple(where)]
         assert np.count_nonzero(plane == int(row["label"])) == int(row["area_px"])
     assert (done.rows is not None) == (link == "T")
+    places = json.loads(done.places.read_text("utf-8"))
+    for place in places:
+        where = ", ".join(f"{letter}={i}" for letter, i in place["plane"].items())
+        assert place["image"] == f"linked [{where}]"
+    assert len({str(place["plane"]) for place in places}) > 1
 
 
 def test_two_runs_do_not_write_into_one_store(folder: Path, threads: Engine) -> None:
@@ -283,7 +288,7 @@ def test_intensities_are_ranked_as_of_an_image_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_impartial.core.data import image as of_images
-    from napari_impartial.slides import source as of_slides
+    from napari_impartial.slides import ranges as of_slides
 
     rng = np.random.default_rng(0)
     channels = np.zeros((3, 150, 140), np.uint16)
@@ -294,12 +299,13 @@ def test_intensities_are_ranked_as_of_an_image_in_memory(
         monkeypatch.setattr(module, "MOST_PIXELS_RANKED", 10_000)
     monkeypatch.setattr(of_images, "SAMPLE_PIXELS", 500)
     monkeypatch.setattr(of_slides, "SAMPLE_PIXELS", 500)
-    monkeypatch.setattr(of_slides, "_BAND_BYTES", 3000)
-    ranges = open_source([tmp_path / "a.tif"]).ranges(0, 1.0, 98.0)
+    monkeypatch.setattr(of_slides, "_PART_BYTES", 3000)
+    source = open_source([tmp_path / "a.tif"])
+    found = of_slides.ranges(source, 0, 1.0, 98.0)
     (image,) = read_images(tmp_path / "a.tif")
-    for channel, found in zip(image.channels, ranges, strict=True):
-        assert found == pytest.approx(of_images.intensity_range(channel), abs=1e-6)
-    scaled = of_images.scale(image.channels, ranges)
+    for channel, one in zip(image.channels, found, strict=True):
+        assert one == pytest.approx(of_images.intensity_range(channel), abs=1e-6)
+    scaled = of_images.scale(image.channels, found)
     np.testing.assert_allclose(scaled, normalize(image), rtol=1e-5)
 
 
@@ -315,6 +321,9 @@ def test_blocks_are_predicted_outwards_from_what_is_looked_at(folder: Path) -> N
                     seen.append(blocks_done(job))
             elif seen:
                 raise KeyboardInterrupt
+            else:
+                for one in arguments:
+                    step(*one)
 
     with pytest.raises(KeyboardInterrupt):
         run(job, folder / "outwards.ome.zarr", Watched(), bool, first=(150, 140))

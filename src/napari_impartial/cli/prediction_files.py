@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -214,8 +214,12 @@ def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
             pixel_unit=first.pixel_unit,
             spacing=file.spacing,
         )
+    positions = {plane.name: position(plane) for plane in file.planes} if file.stack_axes else {}
+    suggestions = [
+        asdict(s) | ({"plane": positions[s.image]} if positions else {}) for s in result.suggestions
+    ]
     with atomic_path(paths["suggestions"]) as temporary:
-        temporary.write_text(to_json(result.suggestions, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(to_json(suggestions, indent=1) + "\n", encoding="utf-8")
     write_table(paths["measurements"], result.table)
     if result.tracked:
         scale = (first.pixel_size, first.pixel_unit, file.spacing)

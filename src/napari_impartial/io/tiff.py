@@ -21,7 +21,7 @@ from .complaints import complaints_of
 from .content import Content
 from .lazy import LazyArray, import_zarr
 from .limits import check_claim, check_pages
-from .tiff_metadata import imagej_metadata, ome_files, ome_metadata
+from .tiff_metadata import imagej_metadata, ome_files, ome_metadata, plain_metadata
 
 # What the library says where it goes on with zeros, or with less than there should be.
 _HARMFUL = re.compile(
@@ -89,6 +89,8 @@ def read_tiff(file: Path, level: int = 0, lazy: bool = False) -> Content:
             content = ome_metadata(content, tif.ome_metadata, file)
         elif tif.is_imagej:
             content = imagej_metadata(content, tif, file)
+        else:
+            content = plain_metadata(content, page)
         if level and content.pixel_size is not None:
             height, width = (
                 size * series.shape[series.axes.index(a)] / stored.shape[stored.axes.index(a)]

@@ -15,6 +15,11 @@ from napari_impartial.core.errors import note
 
 from .content import Content
 
+# Aperio's scanners write "... |AppMag = 20|MPP = 0.4990|..." into the description: µm a pixel.
+_APERIO_UM = re.compile(r"\|\s*MPP\s*=\s*([0-9.]+)")
+# Of a microscope's picture: printers' resolutions (600 to an inch are 42 µm) say nothing.
+_LARGEST_UM = 20.0
+_UM_OF_UNIT = {2: 25400.0, 3: 10000.0}  # an inch, a centimetre
 # A label that Bio-Formats gives a channel in ImageJ.
 _BIO_FORMATS = re.compile(r"c:\d+/\d+\b")
 _COLOURS = ("red", "green", "blue")
@@ -100,6 +105,21 @@ def imagej_metadata(content: Content, tif: tifffile.TiffFile, file: Path) -> Con
         pixel_unit=unit if size else "",
         spacing=spacing,
     )
+
+
+def plain_metadata(content: Content, page: Any) -> Content:
+    """Add the pixel size that Aperio's description of a slide says, or else the resolution tags."""
+    said = _APERIO_UM.search(str(page.description or ""))
+    if said is not None:
+        size = pixel_size(said[1], said[1])
+    else:
+        per_unit = [page.tags.valueof(f"{letter}Resolution") for letter in "YX"]
+        unit = _UM_OF_UNIT.get(int(page.tags.valueof("ResolutionUnit", 2)))
+        known = unit is not None and all(isinstance(r, tuple) and r[0] for r in per_unit)
+        size = pixel_size(*(unit * r[1] / r[0] for r in per_unit)) if known else None
+        if size is not None and max(size) > _LARGEST_UM:
+            size = None
+    return content if size is None else replace(content, pixel_size=size, pixel_unit="µm")
 
 
 def pixel_size(height: Any, width: Any) -> tuple[float, float] | None:

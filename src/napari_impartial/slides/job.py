@@ -306,6 +306,15 @@ def level_arrays(job: Job) -> tuple[list[Any], list[Any]]:
     )
 
 
+def create_record(job: Job) -> None:
+    """Make the folder of what stays with the result: a group, so that no reader wonders at it."""
+    from napari_impartial.io.lazy import import_zarr
+
+    zarr_format = 2 if job.version == "0.4" else 3
+    import_zarr().open_group(str(job.record), mode="w", zarr_format=zarr_format)
+    information_array(job, create=True)
+
+
 def information_array(job: Job, create: bool = False) -> Any:
     """Open what the passes disagree on, which only suggestions need; None without passes.
 

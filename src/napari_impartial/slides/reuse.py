@@ -98,10 +98,13 @@ def map_files(job: Job, plane: int, block: int) -> list[Path]:
 
 
 def earlier_result(job: Job, result: Path) -> Path | None:
-    """Return the finished store at a run's result if its maps are those that the run would make."""
-    made = made_with(result)
+    """Return the finished store at a run's result if its maps are those that the run would make.
+
+    What the run itself is made with has been noted (:func:`note_made`).
+    """
+    made, own = made_with(result) or {}, made_with(Path(job.store)) or {}
     same = read_text(result / RECORD / "key.json") == job.keys()["maps"]
-    return result if same and made and made.get("image") == _image_of(job) else None
+    return result if same and own.get("image") and made.get("image") == own["image"] else None
 
 
 def note_made(job: Job) -> None:
@@ -111,7 +114,7 @@ def note_made(job: Job) -> None:
     again.
     """
     before = made_with(Path(job.store))
-    image = _image_of(job)
+    image = [full_state_of(path) for path in job.paths]
     if before is not None and before.get("image") != image:
         image = []
     made = {
@@ -129,10 +132,6 @@ def read_text(path: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, ValueError):
         return ""
-
-
-def _image_of(job: Job) -> list[str]:
-    return [full_state_of(path) for path in job.paths]
 
 
 def _linked(there: Path, file: Path) -> bool:

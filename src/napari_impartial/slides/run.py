@@ -23,7 +23,6 @@ from napari_impartial.core.instances.linking import Linker
 from napari_impartial.core.instances.overlaps import join_overlaps
 from napari_impartial.core.instances.parts import look_at_whole
 from napari_impartial.core.instances.seams import ROUNDS
-from napari_impartial.core.network.model_card import read_card
 from napari_impartial.io.ome_zarr import is_zarr
 from napari_impartial.io.ome_zarr_writer import (
     CHUNK_PX,
@@ -38,12 +37,13 @@ from .job import (
     Job,
     all_blocks,
     blocks_of,
+    create_record,
     cut_labels,
-    information_array,
     layouts,
     source_of,
 )
 from .kept import load_overlaps, of_plane, place, save_whole, write, write_arrays
+from .ranges import read_ranges
 from .reuse import adopt_block, earlier_result, note_made, read_text
 from .steps import (
     compare_block,
@@ -63,16 +63,25 @@ SAMPLE_PX = 1 << 23
 # What each stage writes into the run's folder (:meth:`.job.Job.keys` says what it depends on), what
 # tells that a step is done first: should its removal be cut short, nothing is taken for done.
 _WRITTEN = {
-    "maps": ("ranges",),
+    "maps": ("ranges", "samples", "others"),
     "cut": ("numbers", "whole", "cut"),
     "finish": ("measured", "places", "cut_labels.zarr"),
     "link": ("links", "overlaps"),
 }
 
 # How a run's time is divided among its stages, for the progress bar, and what they are called.
-_SHARES = {"keep": 0.02, "predict": 0.75, "cut": 0.13, "finish": 0.08, "link": 0.02, "shrink": 0.02}
+_SHARES = {
+    "keep": 0.02,
+    "read": 0.01,
+    "predict": 0.74,
+    "cut": 0.13,
+    "finish": 0.08,
+    "link": 0.02,
+    "shrink": 0.02,
+}
 _WORDS = {
     "keep": "keeping the maps of the earlier result",
+    "read": "reading how bright it is",
     "predict": "predicting",
     "cut": "cutting",
     "finish": "measuring",
@@ -187,20 +196,20 @@ def _run(
     if earlier is not None:
         keep = [(text, plane, block, str(earlier)) for plane, block in missing]
         stage.expect("keep", 1.0)
+        stage.expect("read", 0.0)
         stage.expect("predict", 0.0)
         engine.run(adopt_block, keep, stage.of("keep"))
         missing = _unpredicted(job, missing)
     n_kept = len(everything) - len(missing)
+    stage.expect("read", float(bool(missing)))
+    stage.expect("link", float(bool(job.link)))
+    stage.expect("shrink", float(len(layouts(job)[0].shapes) > 1))
     stage.expect("predict", len(missing) / len(everything))
-    low, high = read_card(job.model).normalization
-    for plane in sorted({plane for plane, _ in missing}):
-        file = of_plane(job, "ranges", plane, "json")
-        if not file.exists():
-            ranges = source_of(job).ranges(plane, low, high, job.over_volume)
-            write(file, json.dumps(ranges).encode())
     if missing:
+        read_ranges(job, sorted({plane for plane, _ in missing}), engine, stage.of("read"))
         predict = [(text, plane, block) for plane, block in missing]
         engine.run(predict_block, predict, stage.of("predict"))
+    stage.begin("cut")
     for plane in range(n_planes):
         file = of_plane(job, "whole", plane)
         if not file.exists():
@@ -317,11 +326,15 @@ class _Stages:
         """Say that only a share of a stage, 0 to 1, is left to do."""
         self._shares[name] = share * _SHARES[name]
 
-    def of(self, name: str, part: int = 0, parts: int = 1) -> Callable[[float], None]:
-        """Return what reports a stage's progress, or that of a part of it."""
+    def begin(self, name: str) -> None:
+        """Say that a stage begins."""
         if name != self._told:
             self._told = name
             self._tell(_WORDS[name])
+
+    def of(self, name: str, part: int = 0, parts: int = 1) -> Callable[[float], None]:
+        """Return what reports a stage's progress, or that of a part of it."""
+        self.begin(name)
         names = list(self._shares)
         whole = sum(self._shares.values())
         begin = sum(self._shares[n] for n in names[: names.index(name)]) / whole
@@ -379,8 +392,7 @@ def _prepare(job: Job, resume: bool) -> None:
         maps, labels = layouts(job)
         create(store, maps)
         create_labels(store, labels)
-        job.record.mkdir(parents=True)
-        information_array(job, create=True)
+        create_record(job)
         write(key, keys["maps"].encode())
     note_made(job)
     _drop_what_differs(job, keys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 
 from napari_impartial.core.data.axes import check_axes, guess_axes
 from napari_impartial.core.data.image import (
-    MOST_PIXELS_RANKED,
-    SAMPLE_PIXELS,
-    intensity_range,
-    percentiles,
-    picked_of_plane,
     planes,
-    to_float32,
 )
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io.lazy import LazyImage
@@ -27,9 +21,6 @@ from napari_impartial.io.ome_zarr import images_in, is_zarr
 
 Area = tuple[slice, slice]
 """Rows and columns."""
-
-# So much of a channel is read at once where all of it is gone through.
-_BAND_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +49,6 @@ class Source:
     shape: tuple[int, int]
     stack_axes: str
     stack_shape: tuple[int, ...]
-    _of_volumes: dict[tuple[int, float, float], tuple[tuple[float, float], ...]] = field(
-        default_factory=dict, repr=False
-    )
 
     @property
     def pixel_size(self) -> tuple[float, float] | None:
@@ -89,7 +77,6 @@ class Source:
             self,
             picks=tuple(self.picks[i] for i in places),
             channel_names=tuple(kept),
-            _of_volumes={},
         )
 
     def positions(self, channels: Sequence[int | str]) -> list[int]:
@@ -139,88 +126,6 @@ class Source:
             kept = [letter for letter in self.letters if letter in "YX"]
             found.append(plane_of.T if kept == ["X", "Y"] else plane_of)
         return np.stack(found)
-
-    def ranges(
-        self, plane: int, low: float, high: float, over_volume: bool = False
-    ) -> tuple[tuple[float, float], ...]:
-        """Return the intensities that become 0 and 1, of each channel of a plane.
-
-        They are those of :func:`core.data.image.normalize`, from the same sample, without the
-        channel ever being in memory.
-
-        Parameters
-        ----------
-        plane : int
-        low, high : float
-            Percentiles.
-        over_volume : bool
-            Take them of all slices of the plane's time point.
-        """
-        if over_volume and "Z" in self.stack_axes:
-            n_slices = self.stack_shape[self.stack_axes.index("Z")]
-            return self._volume_ranges(plane // n_slices, low, high)
-        return tuple(self._range(plane, c, low, high) for c in range(len(self.picks)))
-
-    def _volume_ranges(self, time: int, low: float, high: float) -> tuple[tuple[float, float], ...]:
-        key = time, low, high
-        if key not in self._of_volumes:
-            n_slices = self.stack_shape[self.stack_axes.index("Z")]
-            picked = picked_of_plane(self.shape[0] * self.shape[1], n_slices)
-            slices = range(time * n_slices, (time + 1) * n_slices)
-            found = []
-            for channel in range(len(self.picks)):
-                parts = [self._gather(plane, channel, picked) for plane in slices]
-                found.append(intensity_range(np.concatenate(parts), low, high))
-            self._of_volumes[key] = tuple(found)
-        return self._of_volumes[key]
-
-    def _range(self, plane: int, channel: int, low: float, high: float) -> tuple[float, float]:
-        size = self.shape[0] * self.shape[1]
-        picked = None
-        if size > MOST_PIXELS_RANKED:
-            picked = np.sort(np.random.default_rng(0).integers(size, size=SAMPLE_PIXELS))
-        values = self._gather(plane, channel, picked)
-        found = percentiles(values, low, high)
-        if picked is not None and not found[1] > found[0]:
-            # Nearly all of it is one value, and what differs decides.
-            same = found[0]
-            others = self._gather(plane, channel, None, other_than=same)
-            above, below = others[others > same], others[others < same]
-            top = float(np.percentile(above, high)) if above.size else same
-            bottom = float(np.percentile(below, low)) if below.size else same
-            return bottom, top
-        return found
-
-    def _gather(
-        self,
-        plane: int,
-        channel: int,
-        picked: NDArray[np.int64] | None,
-        other_than: float | None = None,
-    ) -> NDArray[np.float32]:
-        """Read some or all values of a channel, band by band."""
-        height, width = self.shape
-        itemsize = self.parts[self.picks[channel][0]].array.dtype.itemsize
-        rows = max(1, _BAND_BYTES // max(width * itemsize, 1))
-        found: list[NDArray[np.float32]] = []
-        step = 1
-        for start in range(0, height, rows):
-            area = slice(start, min(start + rows, height)), slice(0, width)
-            values = None
-            if picked is not None:
-                first, last = np.searchsorted(picked, (start * width, area[0].stop * width))
-                if first == last:
-                    continue
-                values = to_float32(self.read(plane, area, [channel]))[0].reshape(-1)
-                values = values[picked[first:last] - start * width]
-            else:
-                values = to_float32(self.read(plane, area, [channel]))[0].reshape(-1)
-                if other_than is not None:
-                    values = values[(values != other_than) & np.isfinite(values)][::step]
-            found.append(values)
-            if other_than is not None and sum(map(len, found)) > MOST_PIXELS_RANKED:
-                found, step = [np.concatenate(found)[::2]], 2 * step
-        return np.concatenate(found)
 
 
 def open_source(paths: Sequence[Path], axes: str | None = None, level: int = 0) -> Source:

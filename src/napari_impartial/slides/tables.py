@@ -101,6 +101,7 @@ def write_places(job: Job, path: Path) -> int:
     source = source_of(job)
     apart = SEPARATION * suggestion_side(job)
     planes = []
+    positions = {}
     for plane in range(source.n_planes):
         found: list[dict[str, Any]] = []
         for block in range(len(blocks_of(job))):
@@ -119,9 +120,13 @@ def write_places(job: Job, path: Path) -> int:
                     "box": tuple(one["box"]),
                     "image": f"{name} [{where}]" if where else name,
                 }
+                positions[one["image"]] = source.position(plane)
                 chosen.append(Suggestion(**one))
         planes.append(chosen)
-    ranked = [dataclasses.asdict(s) for s in rank_all(planes)[: job.suggestions.count]]
+    ranked = [
+        dataclasses.asdict(s) | ({"plane": positions[s.image]} if source.stack_axes else {})
+        for s in rank_all(planes)[: job.suggestions.count]
+    ]
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(ranked, indent=1, ensure_ascii=False) + "\n", "utf-8")
     return len(ranked)

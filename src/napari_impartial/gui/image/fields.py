@@ -35,6 +35,8 @@ from napari_impartial.gui.layers.fields import (
 )
 from napari_impartial.gui.layers.image_discovery import source_of
 from napari_impartial.gui.layers.workspace import Workspace
+from napari_impartial.io.images import SLIDE_SUFFIXES, TIFF_SUFFIXES
+from napari_impartial.io.lazy_files import open_lazy
 from napari_impartial.io.ome_zarr import images_in, is_zarr, open_image
 
 from .slide_row import SlideRow
@@ -152,7 +154,8 @@ class FieldControl(QObject):
         if box is None:
             y, x = middle_of_view(self._workspace.viewer, slide)
             box = (y, x, y, x)
-        there = [source for source, field in self.fields(slide) if field.holds(box)]
+        plane = slide.plane_in_view(self._workspace.viewer)
+        there = [s for s, field in self.fields(slide) if field.holds(box) and field.plane == plane]
         if there and not again:
             self.taken.emit(there[-1])
             then(there[-1])
@@ -160,8 +163,8 @@ class FieldControl(QObject):
         number, choice = self.level(slide), self.levels(slide)
         place = box_at(choice[number], (box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         numbers = [field.number for _, field in self.fields(slide)]
-        field = Field(slide.name, max(numbers, default=0) + 1, number, place, choice[number].factor)
-        plane = slide.plane_in_view(self._workspace.viewer)
+        of = max(numbers, default=0) + 1
+        field = Field(slide.name, of, number, place, choice[number].factor, plane)
         self._then, self._what = then, (slide, plane, field)
         self._worker = create_worker(_safely, slide, plane, number, place)
         # Methods of ours, so that nobody is called when the dock is gone.
@@ -245,12 +248,18 @@ def _is_open(workspace: Workspace, source: Source) -> bool:
 
 
 def _pixel_in_file(layer: ImageLayer) -> float | None:
-    """Return the height of a pixel in µm as a store says it; napari's own reader does not."""
+    """Return the height of a pixel in µm as a file says it; napari's own reader does not."""
     path = layer.source.path
     try:
-        if not path or not Path(path).exists() or not is_zarr(path):
+        if not path or not Path(path).exists():
             return None
-        image = open_image(images_in(path)[0])
+        if is_zarr(path):
+            image = open_image(images_in(path)[0])
+        elif Path(path).suffix.lower() in (*TIFF_SUFFIXES, *SLIDE_SUFFIXES):
+            with notifications.notes_shown():
+                image = open_lazy(path)
+        else:
+            return None
     except (ImPartialError, OSError):
         return None
     unit = _UM.get(image.pixel_unit)

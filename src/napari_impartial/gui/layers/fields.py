@@ -71,6 +71,8 @@ class Field:
         In pixels of the level.
     factor : (float, float)
         As of :class:`Level`.
+    plane : PlaneIndex
+        Of a stack.
     """
 
     slide: str
@@ -78,6 +80,7 @@ class Field:
     level: int
     box: Box
     factor: tuple[float, float]
+    plane: PlaneIndex = ()
 
     @property
     def whole_box(self) -> tuple[float, float, float, float]:
@@ -113,7 +116,12 @@ def field_of(layer: Layer) -> Field | None:
         y0, x0, y1, x1 = (int(v) for v in kept["box"])
         fy, fx = (float(v) for v in kept["factor"])
         return Field(
-            str(kept["slide"]), int(kept["number"]), int(kept["level"]), (y0, x0, y1, x1), (fy, fx)
+            str(kept["slide"]),
+            int(kept["number"]),
+            int(kept["level"]),
+            (y0, x0, y1, x1),
+            (fy, fx),
+            tuple(int(i) for i in kept.get("plane", ())),
         )
     except (TypeError, KeyError, ValueError):
         return None
@@ -204,6 +212,7 @@ def make(
                         "level": field.level,
                         "box": [int(v) for v in field.box],
                         "factor": [float(v) for v in field.factor],
+                        "plane": [int(i) for i in field.plane],
                     },
                     "channel_names": own,
                 },

@@ -20,7 +20,7 @@ from napari_impartial.gui.layers.fields import field_of, fields_of
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.image_record import ImageRecord
-from napari_impartial.session.plane import Plane, PlaneKey
+from napari_impartial.session.plane import Plane, PlaneIndex, PlaneKey
 from napari_impartial.session.suggested_places import Place, PlaceState, place_question, state_of
 from napari_impartial.session.undo import Decision, DecisionLog
 
@@ -77,7 +77,7 @@ class SuggestionControl(QObject):
                 key,
                 index,
                 suggestion,
-                self._state(key, plane, suggestion),
+                self._state(key, index, suggestion),
                 self._stale(record, plane),
             )
             for key, record in self._session.images.items()
@@ -93,16 +93,16 @@ class SuggestionControl(QObject):
         self._mark()
         self.suggested.emit(self.places)
 
-    def _state(self, key: int, plane: Plane, suggestion: Suggestion) -> PlaceState:
+    def _state(self, key: int, index: PlaneIndex, suggestion: Suggestion) -> PlaceState:
         """Return what has become of a suggestion; what is painted on a slide lies on its fields."""
-        state = state_of(plane, suggestion)
+        state = state_of(self._session.images[key].plane(index), suggestion)
         if not self._session.images[key].is_slide:
             return state
         name = self._session.images[key].name
         for source, field in fields_of(name, self._workspace.known_sources()):
             field_key = self._workspace.key_of(source.primary)
             painted = None
-            if field_key is not None:
+            if field_key is not None and field.plane == index:
                 painted = self._session.images[field_key].plane(()).scribbles
             if painted is not None and painted.labels[field.inside(suggestion.box)].any():
                 return PlaceState.ANNOTATED
@@ -159,16 +159,19 @@ class SuggestionControl(QObject):
         source = self._workspace.sources[place.key]
         y0, x0, y1, x1 = place.suggestion.box
         known = self._session.images[place.key].plane(place.plane)
+        side = max(y1 - y0, x1 - x0)
+        centre = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
         if source.is_slide:
             known.visited.add((place.suggestion.y, place.suggestion.x))
             self._current = None
             self._mark()
             self._show(source)
+            if place.plane:
+                # A field is taken of the plane in view.
+                go_to(self._workspace.viewer, source, place.plane, *centre, _BOXES_ACROSS * side)
             self.field_wanted.emit(place)
             return
-        side = max(y1 - y0, x1 - x0)
         extent = max(1.25 * side, min(_CELLS_ACROSS * _cell_side(known, side / 4), 6 * side))
-        centre = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
         # Boxes are flat, and so are strokes.
         self._workspace.viewer.dims.ndisplay = 2
         go_to(self._workspace.viewer, source, place.plane, *centre, extent)
@@ -242,7 +245,7 @@ class SuggestionControl(QObject):
     def _look_again(self) -> None:
         """Take note of places that have been annotated."""
         now = [
-            self._state(p.key, self._session.images[p.key].plane(p.plane), p.suggestion)
+            self._state(p.key, p.plane, p.suggestion)
             for p in self.places
             if p.key in self._session.images
         ]

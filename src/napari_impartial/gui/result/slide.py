@@ -29,6 +29,7 @@ from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.io.object_files import file_names, mark_of
 from napari_impartial.io.ome_zarr import made_with
 from napari_impartial.session.image_record import SlideDecision, SlideResult, decided_of
+from napari_impartial.session.plane import PlaneIndex
 from napari_impartial.session.session import CHANNEL_ADVICE
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
@@ -243,15 +244,15 @@ class SlideControl(QObject):
         try:
             level = levels(source)[min(result.level, len(levels(source)) - 1)]
             self._workspace.slides.show(source, result, level)
-            places = _places(result.places, level) if source.n_planes == 1 else []
+            places = _places(result.places, level, source)
         except (ImPartialError, OSError, ValueError, KeyError, TypeError) as error:
             notifications.show_warning(f"The results of {source.name} cannot be shown: {error}")
             return
         record = self._session.images[key]
         record.on_disk = result
         self._made[key] = made_with(result.store) or {}
-        if source.n_planes == 1:
-            record.plane((0,) * len(source.stack)).set_suggestions(places, (), None)
+        for index in {*record.planes, *places}:
+            record.plane(index).set_suggestions(places.get(index, []), (), None)
         self._session.result_changed.emit(key)
         self._session.changed.emit()
         self.shown.emit()
@@ -394,14 +395,18 @@ def _keep_model(model: Path, result: Path) -> Path:
     return kept
 
 
-def _places(path: Path, level: Level) -> list[Suggestion]:
-    """Read the suggestions of a slide, with places in pixels of the finest level."""
-    found = []
+def _places(path: Path, level: Level, source: Source) -> dict[PlaneIndex, list[Suggestion]]:
+    """Read the suggestions of a slide by their planes, in pixels of the finest level."""
+    found: dict[PlaneIndex, list[Suggestion]] = {}
     for values in json.loads(path.read_text("utf-8")):
         fy, fx = level.factor
         y0, x0, y1, x1 = values["box"]
         box = round(y0 * fy), round(x0 * fx), round(y1 * fy), round(x1 * fx)
         known = {n: values[n] for n in Suggestion.__dataclass_fields__ if n in values}
         known |= {"y": round(values["y"] * fy), "x": round(values["x"] * fx), "box": box}
-        found.append(Suggestion(**known))
+        where = values.get("plane", {})
+        index = tuple(int(where.get(letter.lower(), 0)) for letter, _ in source.stack)
+        # Those of several planes said nothing of theirs in earlier versions.
+        if source.has_plane(index) and (where or source.n_planes == 1):
+            found.setdefault(index, []).append(Suggestion(**known))
     return found

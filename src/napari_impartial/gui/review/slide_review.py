@@ -250,6 +250,8 @@ class SlideReview(QObject):
         if read.key == self._session.current:
             self._table, self._table_of = read.table, (read.key, now.mark)
             self.measured.emit(read.table)
+            # A sample can be drawn from now on.
+            self._session.changed.emit()
 
 
 def _read(key: int, result: SlideResult, scale: _Scale) -> _Read:
