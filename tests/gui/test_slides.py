@@ -215,8 +215,14 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert find("batch_scope_combo").currentText() == "All of the slide"
     seen: list[tuple[float, str]] = []
     widget.slides.progressed.connect(lambda *news: seen.append(news))
+    # Given up before the process for it is there.
     find("predict_all_button").click()
     assert asked == [str(store.parent)]
+    find("cancel_batch_button").click()
+    wait_for(lambda: not widget.slides.running)
+    assert find("batch_label").text().startswith("Stopped")
+    wait_for(lambda: find("predict_all_button").isEnabled())
+    find("predict_all_button").click()
     wait_for(lambda: "done [slide.ome]" in names(viewer))
     assert not widget.session.busy, "one can paint and train meanwhile"
     assert "slide.ome: " in find("status_label").text(), "wherever one looks"

@@ -159,7 +159,9 @@ class SlideControl(QObject):
         """End the prediction; what is done stays, and is gone on from."""
         if self._process is not None and self.running:
             self._stopped = True
-            self._process.kill()
+            # For good: it may not have been started yet.
+            self._process.close()
+            self._process = None
 
     def give_way(self, wanted: bool) -> None:
         """Let the prediction rest while the hand moves, or go on."""
