@@ -234,7 +234,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert float(seen[-1][0]) > 0.9
     layer = layer_named(viewer, "instances [slide.ome]")
     assert layer.multiscale
-    assert isinstance(layer.data[0], da.Array)
+    assert not isinstance(layer.data[0], np.ndarray), "read as it is looked at"
     assert not layer.editable
     assert viewer.layers.index("instances [slide.ome]") == viewer.layers.index("slide.ome") + 1
     # The same as the command line says.

@@ -12,6 +12,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from napari.utils.colormaps import Colormap
 
+from napari_impartial.io.lazy import LazyArray
 from napari_impartial.io.ome_zarr import open_labels
 from napari_impartial.session.image_record import SlideResult
 
@@ -33,8 +34,8 @@ class SlideLayers:
         self._viewer = viewer
         self._outlines = outlines
         self._objects: dict[ImageLayer, Labels] = {}
-        # What lies on disk, of which the layers show what is left.
-        self._stored: dict[ImageLayer, list[Any]] = {}
+        # What the layers show of what lies on disk, the finest level first.
+        self._left: dict[ImageLayer, list[_Left]] = {}
         self._progress: dict[ImageLayer, ImageLayer] = {}
 
     def find(self, source: Source) -> Labels | None:
@@ -50,11 +51,9 @@ class SlideLayers:
         ImPartialError
             If they cannot be read.
         """
-        import dask.array as da
-
         first = open_labels(result.store)
-        arrays = [first, *(open_labels(result.store, i) for i in range(1, first.n_levels))]
-        pyramid = [da.from_array(one.array, chunks=one.array.chunks, name=False) for one in arrays]
+        coarser = (open_labels(result.store, i) for i in range(1, first.n_levels))
+        pyramid = [_Left(one.array) for one in (first, *coarser)]
         kept = "".join(a for a in source.axes[: source.primary.ndim] if a in "TZYX")
         if len(kept) != pyramid[0].ndim:
             kept = "YX"
@@ -66,7 +65,7 @@ class SlideLayers:
             metadata={OURS: {"role": "objects of a slide"}},
             **placement(source.primary, source.axes, kept, level.factor),
         )
-        self._stored[source.primary] = pyramid
+        self._left[source.primary] = pyramid
         layer.contour = 2
         self._outlines.add(layer, source)
         self._replace(self._objects, source, layer)
@@ -74,16 +73,14 @@ class SlideLayers:
 
     def hide(self, source: Source, labels: Sequence[int]) -> None:
         """Show all objects of a slide but for some; what lies on disk stays as it is."""
-        layer, pyramid = self.find(source), self._stored.get(source.primary)
-        if layer is None or pyramid is None:
-            return
-        if not labels:
-            layer.data = pyramid
-            return
-        gone = np.zeros(max(labels) + 1, dtype=bool)
+        layer = self.find(source)
+        # The last entry stands for all labels that are larger.
+        gone = np.zeros(max(labels, default=-1) + 2, dtype=bool)
         gone[list(labels)] = True
-        # Chunks that were read stay in napari's cache: only what is made of them is new.
-        layer.data = [one.map_blocks(_without, gone, dtype=one.dtype) for one in pyramid]
+        for one in self._left.get(source.primary, ()):
+            one.gone = gone
+        if layer is not None:
+            layer.refresh()
 
     def show_progress(
         self, source: Source, level: Level, done: npt.NDArray[np.bool_], block_px: int
@@ -114,7 +111,7 @@ class SlideLayers:
     def remove(self, source: Source) -> None:
         """Take all results of a slide out of the viewer."""
         self.end_progress(source)
-        self._stored.pop(source.primary, None)
+        self._left.pop(source.primary, None)
         self._take_out(self._objects.pop(source.primary, None))
 
     def rename(self, source: Source, old_name: str) -> None:
@@ -142,7 +139,30 @@ class SlideLayers:
             self._viewer.layers.remove(layer)
 
 
-def _without(labels: npt.NDArray[Any], gone: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """Return labels with those blanked that are gone, by their numbers."""
-    hidden = gone[np.minimum(labels, len(gone) - 1)] & (labels < len(gone))
-    return np.where(hidden, labels.dtype.type(0), labels) if hidden.any() else labels
+class _Left:
+    """Labels on disk but for some, read as they are looked at.
+
+    napari asks for the part that is in view, and no more often than that changes: what dask would
+    add takes longer than the reading.
+
+    Attributes
+    ----------
+    gone : (N,) bool array
+        Whether each of the first labels is left out; the last entry is False, and that of all
+        others.
+    """
+
+    def __init__(self, stored: LazyArray) -> None:
+        self._stored = stored
+        self.shape, self.dtype = stored.shape, stored.dtype
+        self.ndim, self.size, self.chunks = stored.ndim, stored.size, stored.chunks
+        self.gone: npt.NDArray[np.bool_] = np.zeros(0, dtype=bool)
+
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+        labels = self._stored[index]
+        if len(self.gone):
+            labels = np.where(self.gone.take(labels, mode="clip"), labels.dtype.type(0), labels)
+        return labels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self[...], dtype=dtype)
