@@ -13,6 +13,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 from looking import layer_named, names, settled
 from qtpy.QtWidgets import QFileDialog
 from skimage.segmentation import relabel_sequential
@@ -337,6 +338,20 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert len(again.fields.fields(slide_back)) == n_fields
     assert again.fields.level(slide_back) == 0
     assert layer_named(other, f"scribbles [{field.name}]").data.any()
+
+
+def test_the_pixel_size_of_a_scanners_slide_is_offered(
+    widget: Any, viewer: Any, find: Any, wait_for: Any, tmp_path: Path
+) -> None:
+    colours = np.random.default_rng(0).integers(0, 255, (640, 600, 3), np.uint8)
+    about = "Aperio Image Library v12.0.15\r\n600x640|AppMag = 20|MPP = 0.4990|Left = 1"
+    path = tmp_path / "slide.tif"
+    tifffile.imwrite(
+        path, colours, photometric="rgb", tile=(128, 128), metadata=None, description=about
+    )
+    viewer.open(str(path), plugin="napari")
+    wait_for(lambda: find("level_combo").count() > 0)
+    assert find("level_combo").currentText() == "0.499 µm, 640 x 600 px"
 
 
 def test_places_in_a_slide_of_several_planes(
