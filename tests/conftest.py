@@ -66,13 +66,19 @@ def write_results() -> Callable[..., dict[str, Path]]:
             "table": folder / "slide_objects_measurements.csv",
             "places": folder / "slide_objects_suggestions.json",
         }
-        create(made["store"], Layout((1, *labels.shape), "CYX", np.float32))
-        layout = Layout(labels.shape, "YX", np.int32, "instances", labels=True, chunk_px=256)
+        axes = "ZYX"[-labels.ndim :]
+        create(made["store"], Layout((1, *labels.shape), f"C{axes}", np.float32))
+        layout = Layout(labels.shape, axes, np.int32, "instances", labels=True, chunk_px=256)
         arrays = create_labels(made["store"], layout)
         arrays[0][...] = labels
         for fine, coarse in itertools.pairwise(arrays):
-            coarse[...] = np.asarray(fine)[::2, ::2]
-        write_table(made["table"], {**measure(labels), **about})
+            coarse[...] = np.asarray(fine)[..., ::2, ::2]
+        planes = labels.reshape(-1, *labels.shape[-2:])
+        tables = [measure(plane) for plane in planes]
+        table = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
+        if labels.ndim > 2:
+            table["z"] = np.repeat(np.arange(len(planes)), [len(one["label"]) for one in tables])
+        write_table(made["table"], {**table, **about})
         made["places"].write_text("[]", "utf-8")
         return made
 

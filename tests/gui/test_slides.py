@@ -34,6 +34,7 @@ from napari_impartial.gui.layers.fields import (
 from napari_impartial.gui.layers.image_source import Source
 from napari_impartial.gui.result import export as export_module
 from napari_impartial.gui.result import slide as slide_module
+from napari_impartial.gui.review import slide_review
 from napari_impartial.io import limits, read_labels
 from napari_impartial.io.ome_zarr_writer import Layout, write_image
 
@@ -549,6 +550,26 @@ def test_objects_of_a_slide_are_listed_and_decided_on(
     widget.slides.restore({"results": {record.name: kept | {"decided": {"1": 3}}}})
     wait_for(lambda: "cannot be read" in notes()[-1])
     assert any("damaged and were left out" in note for note in notes())
+
+
+def test_results_that_are_away_stay_in_the_session(
+    widget: Any, wait_for: Any, result: dict[str, Any], notes: Any
+) -> None:
+    record = next(r for r in widget.session.images.values() if r.is_slide)
+    decided = {"1": ["rejected", [0, 0, 9, 9], [], ""]}
+    away = {**result, "places": f"{result['places']}.gone", "decided": decided}
+    widget.slides.restore({"results": {record.name: away}})
+    assert record.on_disk is None
+    assert any("stays in the session" in note for note in notes())
+    assert widget.slides.save()["results"] == {record.name: away}
+    show_result(widget, wait_for, result)
+    assert widget.slides.save()["results"][record.name]["places"] == result["places"]
+
+
+def test_planes_of_objects_have_axes_of_one_as_the_window_has() -> None:
+    table = {"label": np.array([1, 2]), "z": np.array([4, 5])}
+    found = slide_review._planes(table, slide_review._Scale((1.0, 1.0), ("t", "z")))
+    assert found.tolist() == [[0, 4], [0, 5]]
 
 
 def test_a_sample_of_a_whole_slide_is_judged(

@@ -18,6 +18,7 @@ from napari_impartial.io.region_files import read_regions
 from napari_impartial.io.regions import rasterise
 from napari_impartial.slides import export as module
 from napari_impartial.slides.export import Results, export
+from napari_impartial.slides.job import only_one, part_of
 
 
 @pytest.fixture
@@ -107,3 +108,32 @@ def test_what_cannot_be_written_is_said(results: Results, tmp_path: Path) -> Non
     results.table.write_text("a,b\n1,2\n")
     with pytest.raises(ImPartialError, match="no table of objects"):
         export(results, {"measurements": tmp_path / "a.csv"}, lambda _: None)
+
+
+def test_results_do_not_change_while_they_are_written(results: Results, tmp_path: Path) -> None:
+    store = part_of(results.store)
+    with only_one(store, "busy"), pytest.raises(ImPartialError, match="is being predicted"):
+        export(results, {"instances": tmp_path / "a.ome.zarr"}, lambda _: None)
+    assert not (tmp_path / "a.ome.zarr").exists()
+
+    def predict_meanwhile(_: float) -> None:
+        with pytest.raises(ImPartialError, match="busy"), only_one(store, "busy"):
+            pass
+
+    export(results, {"measurements": tmp_path / "a.csv"}, predict_meanwhile)
+    assert not store.with_name(f"{store.name}.lock").exists()
+
+
+def test_kinds_of_objects_through_planes_are_those_of_each_plane(
+    tmp_path: Path, write_results: Any
+) -> None:
+    labels = np.zeros((2, 40, 40), np.int32)
+    labels[:, 5:15, 5:15] = 1
+    made = write_results(tmp_path / "results", labels, class_name=np.array(["one", "two"]))
+    export(Results(**made), {"outlines": tmp_path / "a.geojson"}, lambda _: None)
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    kinds = {
+        one["geometry"]["plane"]["z"]: one["properties"]["classification"]["name"]
+        for one in features
+    }
+    assert kinds == {0: "one", 1: "two"}

@@ -40,10 +40,11 @@ from napari_impartial.io import read_images, read_labels, write_tiff
 from napari_impartial.io.ome_zarr import open_image, open_labels, state_of
 from napari_impartial.slides import run as of_run
 from napari_impartial.slides.engine import Engine, engine
-from napari_impartial.slides.job import Job, hash_of
+from napari_impartial.slides.job import Job, all_blocks, hash_of
+from napari_impartial.slides.ranges import read_ranges
 from napari_impartial.slides.run import blocks_done, run
 from napari_impartial.slides.source import open_source
-from napari_impartial.slides.steps import predict_block
+from napari_impartial.slides.steps import predict_block, sample
 
 PREDICTION = PredictionConfig(samples=2, precision="float32", device="cpu")
 
@@ -184,6 +185,7 @@ def test_a_run_that_ends_at_its_last_step_goes_on_there(
             go(job, folder, "last", threads)
     # It was removing what it no longer needs, or about to rename the store.
     assert not job.folder.exists()
+    assert not (folder / "last_measurements.csv").exists(), "it belongs to the store"
     with monkeypatch.context() as patch:
         patch.setattr(of_run, "write_table", stop)
         patch.setattr(of_run, "predict_block", stop)
@@ -232,6 +234,18 @@ def test_linked_in_blocks_as_in_memory(
         where = ", ".join(f"{letter}={i}" for letter, i in place["plane"].items())
         assert place["image"] == f"linked [{where}]"
     assert len({str(place["plane"]) for place in places}) > 1
+
+
+def test_a_picture_lower_than_a_block_is_sampled(folder: Path, threads: Engine) -> None:
+    job = replace(job_of(folder, "low"), block_px=256)
+    of_run._prepare(job, False)
+    engine_blocks = [(job.to_json(), *one) for one in all_blocks(job)]
+    read_ranges(job, [0], threads, bool)
+    threads.run(predict_block, engine_blocks, bool)
+    # As of a picture that is too large to be read whole.
+    found = sample(job, 0, 100)
+    assert found.shape == (200, 200)
+    assert (found > 0.5).any()
 
 
 def test_two_runs_do_not_write_into_one_store(folder: Path, threads: Engine) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -32,6 +34,8 @@ from napari_impartial.io.ome_zarr_writer import (
     shrunk,
 )
 from napari_impartial.io.outlines import Outline, trace, write_features
+
+from .job import only_one, part_of
 
 VERDICT = "review"
 """Column of the decisions in a table."""
@@ -101,15 +105,24 @@ def export(results: Results, targets: Mapping[str, Path], report: Report) -> Non
         "outlines": _write_outlines,
     }
     wanted = [kind for kind in writers if kind in targets]
-    for number, kind in enumerate(wanted):
+    with _kept_as_it_is(results.store):
+        for number, kind in enumerate(wanted):
 
-        def told(share: float, number: int = number) -> None:
-            report((number + share) / len(wanted))
+            def told(share: float, number: int = number) -> None:
+                report((number + share) / len(wanted))
 
-        try:
-            writers[kind](results, targets[kind], told)
-        except OSError as error:
-            raise ImPartialError(f"Cannot write {targets[kind]}: {reason(error)}.") from error
+            try:
+                writers[kind](results, targets[kind], told)
+            except OSError as error:
+                raise ImPartialError(f"Cannot write {targets[kind]}: {reason(error)}.") from error
+
+
+def _kept_as_it_is(store: Path) -> AbstractContextManager[None]:
+    """Keep results from being made anew while they are read."""
+    if not os.access(store.parent, os.W_OK):
+        return nullcontext()  # nobody can
+    busy = f"{store} is being predicted, or exported already; export it when that is done."
+    return only_one(part_of(store), busy)
 
 
 def left_out(table: Path, edited: Path) -> dict[int, str]:
@@ -205,7 +218,7 @@ def _write_places(results: Results, target: Path, report: Report) -> None:
 
 def _write_outlines(results: Results, target: Path, report: Report) -> int:
     """Write an outline round each object that is left, in pixels of the finest resolution."""
-    kinds: dict[int, str] = {}
+    kinds: dict[tuple[tuple[int, ...], int], str] = {}
     found = open_labels(results.store)
     letters = (found.axes or "TZYX"[-found.array.ndim :])[:-2]
 
@@ -220,7 +233,10 @@ def _write_outlines(results: Results, target: Path, report: Report) -> int:
                 left = [row for row in some if results.is_left(int(row[numbers[0]]))]
                 kinds.clear()
                 if kind is not None:
-                    kinds.update((int(row[numbers[0]]), row[kind]) for row in left)
+                    kinds.update(
+                        ((tuple(int(row[i]) for i in planes), int(row[numbers[0]])), row[kind])
+                        for row in left
+                    )
                 by_plane: dict[tuple[int, ...], list[list[int]]] = {}
                 for row in left:
                     plane = tuple(int(row[i]) for i in planes)
@@ -228,7 +244,9 @@ def _write_outlines(results: Results, target: Path, report: Report) -> int:
                 for plane, objects in by_plane.items():
                     yield from _traced(found.array, plane, np.array(objects), results.factor)
 
-    return write_features(target, outlines(), letters, lambda one: kinds.get(one.label, ""))
+    return write_features(
+        target, outlines(), letters, lambda one: kinds.get((one.plane, one.label), "")
+    )
 
 
 def _traced(

@@ -6,15 +6,18 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import DTypeLike, NDArray
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
+from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.seams import Blocks
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.io.ome_zarr import INSTANCES, RECORD, UNCERTAINTY, full_state_of, state_of
@@ -237,6 +240,27 @@ def hash_of(model: Path) -> str:
 def part_of(result: Path) -> Path:
     """Return where a store lies while it is being written."""
     return result.resolve().with_name(f".{result.name}.part")
+
+
+@contextmanager
+def only_one(store: Path, busy: str) -> Iterator[None]:
+    """Keep others from a store that lies where :func:`part_of` says, and from what it becomes.
+
+    Raises
+    ------
+    ImPartialError
+        What is given as `busy`, if somebody is at it.
+    """
+    lock = FileLock(str(store.with_name(f"{store.name}.lock")))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ImPartialError(busy) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=4)

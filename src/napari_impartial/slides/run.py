@@ -5,14 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
@@ -40,6 +38,7 @@ from .job import (
     create_record,
     cut_labels,
     layouts,
+    only_one,
     source_of,
 )
 from .kept import load_overlaps, of_plane, place, save_whole, write, write_arrays
@@ -166,7 +165,11 @@ def run(
         raise ImPartialError(
             f"{result} exists and is no zarr store; move it or choose another --out."
         )
-    with _only_one(Path(job.store)):
+    busy = (
+        f"Another run is writing {job.store}, or its objects are being exported; wait for that, or "
+        "choose another --out."
+    )
+    with only_one(Path(job.store), busy):
         try:
             return _run(job, result, engine, _Stages(report, tell), resume, first)
         except OSError as error:
@@ -258,14 +261,17 @@ def _run(
     name = result.name.removesuffix(".ome.zarr")
     table = result.with_name(f"{name}_measurements.csv")
     places = result.with_name(f"{name}_suggestions.json")
-    count, area, classes = write_table(job, table)
-    tracks = read_rows(table) if job.link == "T" else None
-    n_places = write_places(job, places)
+    # Beside an earlier store, the earlier files stay as long as that does.
+    count, area, classes = write_table(job, job.folder / table.name)
+    tracks = read_rows(job.folder / table.name) if job.link == "T" else None
+    n_places = write_places(job, job.folder / places.name)
     n_clipped = sum(_clipped(place(job, "cut", plane, block, "npz")) for plane, block in everything)
     # Removing it takes a while, in which it would be neither whole nor gone.
     aside = _aside(store)
     job.folder.rename(aside)
     put_in_place(store, result)
+    for path in (table, places):
+        (aside / path.name).replace(path)
     shutil.rmtree(aside, ignore_errors=True)
     return Outcome(
         result,
@@ -346,23 +352,6 @@ class _Stages:
             self._report(self._done)
 
         return report
-
-
-@contextmanager
-def _only_one(store: Path) -> Iterator[None]:
-    """Keep two runs from writing into one store."""
-    lock = FileLock(str(store.with_name(f"{store.name}.lock")))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ImPartialError(
-            f"Another run is writing {store}; wait for it, or choose another --out."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _aside(store: Path) -> Path:

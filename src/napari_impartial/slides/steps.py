@@ -260,7 +260,7 @@ def sample(job: Job, plane: int, most_px: int) -> NDArray[np.float32]:
     height, width = source_of(job).shape
     if height * width <= most_px:
         return foreground(_maps(job, plane, (slice(0, height), slice(0, width))))
-    side = min(1024, blocks.side)
+    side = min(1024, blocks.side, height, width)
     full = []
     for other, block in all_blocks(job):
         core = blocks.core(block)

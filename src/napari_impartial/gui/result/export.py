@@ -312,13 +312,18 @@ class ExportControl(QObject):
             if self._waiting:
                 self._next_slide()
                 return
-            notifications.show_info(self._done)
+            if self._done:
+                notifications.show_info(self._done)
         else:
-            self._waiting = []
             for folder in {path.parent for path in targets.values()}:
                 sweep(folder)
             if isinstance(reply, messages.Failed) and not self._stopped:
-                notifications.show_failure(reply, "exporting the slide")
+                names = ", ".join(path.name for path in targets.values())
+                notifications.show_failure(reply, f"exporting {names}")
+                self._done = ""
+            if self._waiting:
+                self._next_slide()
+                return
         if self._slides_process is not None:
             # A process that waits holds memory; exports are seldom.
             self._slides_process.close()
@@ -393,8 +398,9 @@ class ExportControl(QObject):
                 yield index, plane
 
     def _has_objects(self, key: int) -> bool:
-        if self._session.images[key].on_disk is not None:
-            return True
+        result = self._session.images[key].on_disk
+        if result is not None:
+            return result.n_left > 0
         return any(plane.n_objects for _, plane in self._with_objects(key))
 
     def _otherwise_cut(self, keys: Sequence[int]) -> str:
@@ -453,7 +459,7 @@ class ExportControl(QObject):
 
     def _on_errored(self, _: Exception) -> None:
         # A fault of the program: it has been raised and shown.
-        self._worker = None
+        self._worker, self._waiting = None, []
         self.changed.emit()
 
 

@@ -81,6 +81,8 @@ class SlideControl(QObject):
         self._done = 0.0
         # Where the results of each slide go, by its name.
         self._folders: dict[str, str] = {}
+        # What a session said of results that could not be shown, by the slides' names.
+        self._unseen: dict[str, Any] = {}
         # What the shown result of each slide was made with.
         self._made: dict[int, dict[str, Any]] = {}
 
@@ -205,7 +207,7 @@ class SlideControl(QObject):
 
     def save(self) -> dict[str, Any]:
         """Return what there is of slides, in plain values."""
-        found = {}
+        found = dict(self._unseen)
         for key, record in self._session.images.items():
             if record.on_disk is not None and key in self._workspace.sources:
                 one = record.on_disk
@@ -225,6 +227,7 @@ class SlideControl(QObject):
     def restore(self, saved: dict[str, Any]) -> None:
         """Show what :meth:`save` returned, once images are back."""
         self._folders = {str(k): str(v) for k, v in saved.get("folders", {}).items()}
+        self._unseen = {}
         for key, record in self._session.images.items():
             one = saved.get("results", {}).get(record.name)
             if one is None or not record.is_slide:
@@ -240,16 +243,21 @@ class SlideControl(QObject):
                 mark_of(Path(one["table"])),
                 *_decided(one, record.name),
             )
-            self._show(key, self._workspace.sources[key], result)
+            if not self._show(key, self._workspace.sources[key], result):
+                self._unseen[record.name] = one
 
-    def _show(self, key: int, source: Source, result: SlideResult) -> None:
+    def _show(self, key: int, source: Source, result: SlideResult) -> bool:
+        """Show a result; False where that cannot be, which is said."""
         try:
             level = levels(source)[min(result.level, len(levels(source)) - 1)]
             self._workspace.slides.show(source, result, level)
             places = _places(result.places, level, source)
         except (ImPartialError, OSError, ValueError, KeyError, TypeError) as error:
-            notifications.show_warning(f"The results of {source.name} cannot be shown: {error}")
-            return
+            notifications.show_warning(
+                f"The results of {source.name} cannot be shown ({error}); where they are and what "
+                "was decided about them stays in the session."
+            )
+            return False
         record = self._session.images[key]
         record.on_disk = result
         self._made[key] = made_with(result.store) or {}
@@ -258,6 +266,7 @@ class SlideControl(QObject):
         self._session.result_changed.emit(key)
         self._session.changed.emit()
         self.shown.emit()
+        return True
 
     def _on_progress(self, progress: messages.SlideProgress) -> None:
         now = self._running
@@ -296,9 +305,13 @@ class SlideControl(QObject):
                 mark_of(Path(reply.table)),
             )
             if now.key in self._session.images:
-                before = self._session.images[now.key].on_disk
+                record = self._session.images[now.key]
+                before, unseen = record.on_disk, self._unseen.pop(record.name, None)
                 if before is not None:
                     found = replace(found, decided=before.decided, decided_on=before.decided_on)
+                elif unseen is not None:
+                    decided, decided_on = _decided(unseen, record.name)
+                    found = replace(found, decided=decided, decided_on=decided_on)
                 self._show(now.key, now.source, found)
             text = _told(found)
             if reply.cut_anew:

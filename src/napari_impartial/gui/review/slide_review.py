@@ -297,9 +297,9 @@ def _boxes(table: Table, scale: _Scale) -> npt.NDArray[np.float64]:
 
 
 def _planes(table: Table, scale: _Scale) -> npt.NDArray[np.int64]:
-    """Return the planes of objects, (N, D)."""
-    letters = [letter for letter in scale.letters if letter in table]
-    found = np.zeros((len(table["label"]), len(letters)), np.int64)
-    for column, letter in enumerate(letters):
-        found[:, column] = table[letter]
+    """Return the planes of objects, (N, D); tables leave axes of length 1 out."""
+    found = np.zeros((len(table["label"]), len(scale.letters)), np.int64)
+    for column, letter in enumerate(scale.letters):
+        if letter in table:
+            found[:, column] = table[letter]
     return found
