@@ -94,7 +94,7 @@ class Stopped(Exception):
     pass
 
 
-def after(step: str, count: int = 1) -> Callable[[Any], Engine]:
+def after(step: str, count: int = 1, end: type[Exception] = Stopped) -> Callable[[Any], Engine]:
     """Make an engine that ends after so many of a step's calls."""
 
     class Ending(Engine):
@@ -108,7 +108,7 @@ def after(step: str, count: int = 1) -> Callable[[Any], Engine]:
                 if function.__name__ == step:
                     self.left -= 1
                     if not self.left:
-                        raise Stopped
+                        raise end
 
     return lambda _=None: Ending()
 
@@ -354,8 +354,27 @@ def test_an_image_that_changes_during_a_run_is_not_the_same_afterwards(
     with pytest.raises(Stopped):
         run(job_of(own, out), out / NAME, after("predict_block", 9)(None), bool)
     (own / NAME / "0" / "c" / "1" / "1" / "1").touch()
-    assert go(own, out, threads).n_kept == 9, "an interrupted run goes on"
+    with pytest.raises(ImPartialError, match="another image"):
+        run(job_of(own, out), out / NAME, threads, bool, resume=True)
     assert go(own, out, threads).n_kept == 0
+    assert go(own, out, threads).n_kept == BLOCKS
+
+
+def test_an_image_that_is_mended_after_a_fault_is_gone_on_with(
+    folder: Path, tmp_path: Path, threads: Engine
+) -> None:
+    own, out = tmp_path / "own", tmp_path / "out"
+    own.mkdir()
+    out.mkdir()
+    shutil.copytree(folder / NAME, own / NAME)
+    shutil.copy(folder / "m.impartial", own)
+    with pytest.raises(Stopped):
+        run(job_of(own, out), out / NAME, after("predict_block", 9)(None), bool)
+    with pytest.raises(ImPartialError):
+        run(job_of(own, out), out / NAME, after("predict_block", 1, ImPartialError)(None), bool)
+    (own / NAME / "0" / "c" / "1" / "1" / "1").touch()
+    assert go(own, out, threads).n_kept == 10, "an interrupted run goes on"
+    assert go(own, out, threads).n_kept == 0, "and its maps are not those of one image"
 
 
 @pytest.mark.parametrize("step", ["adopt_block", "predict_block", "cut_block", "put_in_place"])

@@ -114,7 +114,7 @@ def note_made(job: Job) -> None:
     again.
     """
     before = made_with(Path(job.store))
-    image = [full_state_of(path) for path in job.paths]
+    image = _image_of(job)
     if before is not None and before.get("image") != image:
         image = []
     made = {
@@ -126,12 +126,29 @@ def note_made(job: Job) -> None:
     write(job.record / "made.json", json.dumps(made).encode())
 
 
+def note_failed(job: Job) -> None:
+    """Note that a run was ended by a fault: what somebody mends of the image is no other image."""
+    if job.record.exists():
+        write(job.record / "failed", b"")
+
+
+def is_another_image(job: Job) -> bool:
+    """Tell whether the image is another one than that which blocks were predicted of."""
+    before = (made_with(Path(job.store)) or {}).get("image")
+    mended = (job.record / "failed").exists()
+    return bool(before) and not mended and before != _image_of(job)
+
+
 def read_text(path: Path) -> str:
     """Return what a file of the program says; "" where it cannot be read."""
     try:
         return path.read_text("utf-8")
     except (OSError, ValueError):
         return ""
+
+
+def _image_of(job: Job) -> list[str]:
+    return [full_state_of(path) for path in job.paths]
 
 
 def _linked(there: Path, file: Path) -> bool:

@@ -43,7 +43,14 @@ from .job import (
 )
 from .kept import load_overlaps, of_plane, place, save_whole, write, write_arrays
 from .ranges import read_ranges
-from .reuse import adopt_block, earlier_result, note_made, read_text
+from .reuse import (
+    adopt_block,
+    earlier_result,
+    is_another_image,
+    note_failed,
+    note_made,
+    read_text,
+)
 from .steps import (
     compare_block,
     cut_block,
@@ -171,7 +178,12 @@ def run(
     )
     with only_one(Path(job.store), busy):
         try:
-            return _run(job, result, engine, _Stages(report, tell), resume, first)
+            _prepare(job, resume)
+            try:
+                return _run(job, result, engine, _Stages(report, tell), first)
+            except ImPartialError:
+                note_failed(job)
+                raise
         except OSError as error:
             if error.errno is None:  # of a connection, say
                 raise
@@ -186,11 +198,9 @@ def _run(
     result: Path,
     engine: Engine,
     stage: _Stages,
-    resume: bool,
     first: tuple[float, float] | None,
 ) -> Outcome:
     store = Path(job.store)
-    _prepare(job, resume)
     text = job.to_json()
     n_planes = source_of(job).n_planes
     everything = list(all_blocks(job))
@@ -369,7 +379,7 @@ def _prepare(job: Job, resume: bool) -> None:
         else:
             shutil.rmtree(aside)
     key = job.record / "key.json"
-    if read_text(key) != keys["maps"]:
+    if read_text(key) != keys["maps"] or is_another_image(job):
         # An earlier version of the program had the marks in the run's folder.
         marks = (folder / "predicted" for folder in (job.record, job.folder))
         if resume and any(file for folder in marks for file in folder.glob("*.json")):
@@ -384,6 +394,7 @@ def _prepare(job: Job, resume: bool) -> None:
         create_record(job)
         write(key, keys["maps"].encode())
     note_made(job)
+    (job.record / "failed").unlink(missing_ok=True)
     _drop_what_differs(job, keys)
     if job.link and not (job.folder / "cut_labels.zarr" / "zarr.json").exists():
         cut_labels(job, create=True)
