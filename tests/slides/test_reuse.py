@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import zarr
 
 from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
@@ -50,6 +51,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Path:
     write_tiff(made / "s.tif", strokes, "YX")
     shutil.copy(small_model, made / "m.impartial")
     return made
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +112,8 @@ def after(step: str, count: int = 1, end: type[Exception] = Stopped) -> Callable
 
         def run(self, function: Any, arguments: Any, report: Any) -> None:
             for one in arguments:
+                # As on a worker: more threads add up in another order.
+                torch.set_num_threads(1)
                 function(*one)
                 if function.__name__ == step:
                     self.left -= 1
