@@ -25,7 +25,7 @@ def test_chosen_objects_are_marked(
         return len(sizes) > 4 and len({(size.width(), size.height()) for size in sizes[-4:]}) == 1
 
     wait_for(settled)
-    layers, marks = list(viewer.layers), widget._marks
+    layers, marks = list(viewer.layers), widget.in_picture.marks
     assert marks.isHidden()
     table.go_to_row(3)
     (label,) = table.selected()

@@ -516,7 +516,7 @@ def test_objects_of_a_slide_are_listed_and_decided_on(
     assert table.selected() == [gone[2]], "what came back is selected"
     widget.result_panel.review.accept()
     assert model.value(model.row_of(gone[2]), "review") == "accepted"
-    assert [verdict for verdict, _ in widget._marks.signs()].count("accepted") == 1
+    assert [verdict for verdict, _ in widget.in_picture.marks.signs()].count("accepted") == 1
     find("filter_column_combo").setCurrentIndex(find("filter_column_combo").findData("review"))
     find("filter_sign_combo").setCurrentText("=")
     find("filter_edit").setText("accepted")

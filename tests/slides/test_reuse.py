@@ -53,6 +53,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Path:
     return made
 
 
+@pytest.fixture
+def own(folder: Path, tmp_path: Path) -> Path:
+    """A copy of image and model that a test may change."""
+    made = tmp_path / "own"
+    made.mkdir()
+    shutil.copytree(folder / NAME, made / NAME)
+    shutil.copy(folder / "m.impartial", made)
+    return made
+
+
 @pytest.fixture(autouse=True)
 def as_many_threads_as_before() -> Iterator[None]:
     before = torch.get_num_threads()
@@ -325,12 +335,8 @@ def test_what_is_not_as_it_was_is_predicted_anew(
 
 
 def test_maps_of_another_image_or_model_are_not_kept(
-    folder: Path, tmp_path: Path, threads: Engine
+    folder: Path, own: Path, tmp_path: Path, threads: Engine
 ) -> None:
-    own = tmp_path / "own"
-    own.mkdir()
-    shutil.copytree(folder / NAME, own / NAME)
-    shutil.copy(folder / "m.impartial", own)
     out = tmp_path / "out"
     go(own, out, threads)
     shutil.copy(folder / "m.impartial", own)  # of another time, but the same
@@ -354,13 +360,10 @@ def test_maps_of_another_image_or_model_are_not_kept(
 
 
 def test_an_image_that_changes_during_a_run_is_not_the_same_afterwards(
-    folder: Path, tmp_path: Path, threads: Engine
+    own: Path, tmp_path: Path, threads: Engine
 ) -> None:
-    own, out = tmp_path / "own", tmp_path / "out"
-    own.mkdir()
+    out = tmp_path / "out"
     out.mkdir()
-    shutil.copytree(folder / NAME, own / NAME)
-    shutil.copy(folder / "m.impartial", own)
     with pytest.raises(Stopped):
         run(job_of(own, out), out / NAME, after("predict_block", 9)(None), bool)
     (own / NAME / "0" / "c" / "1" / "1" / "1").touch()
@@ -371,13 +374,10 @@ def test_an_image_that_changes_during_a_run_is_not_the_same_afterwards(
 
 
 def test_an_image_that_is_mended_after_a_fault_is_gone_on_with(
-    folder: Path, tmp_path: Path, threads: Engine
+    own: Path, tmp_path: Path, threads: Engine
 ) -> None:
-    own, out = tmp_path / "own", tmp_path / "out"
-    own.mkdir()
+    out = tmp_path / "out"
     out.mkdir()
-    shutil.copytree(folder / NAME, own / NAME)
-    shutil.copy(folder / "m.impartial", own)
     with pytest.raises(Stopped):
         run(job_of(own, out), out / NAME, after("predict_block", 9)(None), bool)
     with pytest.raises(ImPartialError):

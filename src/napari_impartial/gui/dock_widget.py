@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -33,7 +32,6 @@ from .key_actions import KeyActions
 from .keybindings import BoundKeys, key_of
 from .layers import Role, Source
 from .layers.camera import on_click
-from .layers.object_marks import MOST_MARKS, ObjectMarks
 from .layers.user_activity import Hand
 from .layers.workspace import Workspace
 from .list_keys import ListKeys
@@ -64,7 +62,7 @@ from .train.training import TrainingControl
 from .widgets.collapsible_step import Step, VerticalScrollArea, stacked
 from .widgets.keyboard_focus import FOCUS_STYLE
 from .widgets.text_labels import duration
-from .wiring import Refinement
+from .wiring import ObjectsInPicture, Refinement
 
 _ON_OBJECTS = (
     "Accept or reject objects of a slide in the table of step 4. To correct one with a brush, "
@@ -160,7 +158,9 @@ class ImPartialWidget(QWidget):
             ]
         )
         self.status = self.bar.status
-        self._marks = ObjectMarks(self._viewer)
+        self.in_picture = ObjectsInPicture(
+            self.workspace, self.results, self.slide_review, self.result_panel, self
+        )
         self.steps = {
             "image": Step("1  Image", stacked(self.image_panel, self.slide_row, self.images_panel)),
             "scribble": Step("2  Scribble", self.scribble_panel),
@@ -218,9 +218,6 @@ class ImPartialWidget(QWidget):
         self.result_panel.cancel_wanted.connect(results.cancel)
         self.result_panel.outline_wanted.connect(workspace.results.outlines.choose)
         self.result_panel.valueChanged.connect(results.set_config)
-        self.result_panel.table.object_chosen.connect(self._on_object)
-        self.result_panel.table.selection_changed.connect(self._mark_objects)
-        workspace.plane_changed.connect(self._marks.clear)
         self.batch_panel.predict_wanted.connect(self._predict_batch)
         self.batch_panel.cancel_wanted.connect(self.batch.cancel)
         self.batch_panel.cancel_wanted.connect(self.slides.stop)
@@ -254,8 +251,6 @@ class ImPartialWidget(QWidget):
         results.measured.connect(self.result_panel.set_table)
         self.slide_review.counted.connect(self.result_panel.set_count)
         self.slide_review.measured.connect(self.result_panel.set_table)
-        self.slide_review.measured.connect(lambda _: self._sign_decided())
-        self.slide_review.decided.connect(self._sign_decided)
         self.slide_review.returned.connect(self.result_panel.table.select_once_there)
         classes = ClassControl(
             self.session, self.scribble_panel, self._show_scribbles, results.measure_again, self
@@ -274,8 +269,6 @@ class ImPartialWidget(QWidget):
         results.review.log.changed.connect(self.status.end_notice)
         self.workspace.painted.connect(self.status.end_notice)
         results.review.undone.connect(self._on_undone)
-        results.review.changed.connect(self._sign_decided)
-        results.measured.connect(lambda _: self._sign_decided())
         results.suggestions.suggested.connect(lambda _: self._update())
         self.batch.progressed.connect(self._on_batch_progress)
         self.batch.ended.connect(self.batch_panel.end)
@@ -359,7 +352,7 @@ class ImPartialWidget(QWidget):
                 self.live.let_go,
                 partial(active.disconnect, self._on_active_layer),
                 self._bound_keys.let_go,
-                self._marks.let_go,
+                self.in_picture.marks.let_go,
             ],
             self.workspace.front.let_go,
         )
@@ -482,49 +475,11 @@ class ImPartialWidget(QWidget):
         last = self.session.rounds[-1]
         return f"Round {last.number}: {duration(max(1.0, last.card.seconds))} of training in all."
 
-    def _on_object(self, label: int, y: float, x: float, area_px: float) -> None:
-        there = self.slide_review.place_of(label)
-        if there is None:
-            self.results.go_to_object(self.session.plane_index, y, x, area_px)
-        else:
-            plane, (y0, x0, y1, x1) = there
-            middle = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
-            self.results.go_to_object(plane, *middle, (y1 - y0) * (x1 - x0))
-        self.results.select_object(label)
-
     def _on_undone(self, words: str, labels: list[int] | None) -> None:
         self.status.notice(f"Undone: {words}.")
         if labels is not None:
             # The next key is about what came back, and not about what was selected before.
             self.result_panel.table.select_once_there(labels)
-
-    def _mark_objects(self) -> None:
-        source = self.workspace.source
-        table = self.result_panel.table
-        boxes: list[Sequence[float]] = []
-        if source is not None and source.is_slide:
-            found = map(self.slide_review.place_of, table.selected(MOST_MARKS))
-            boxes += [one[1] for one in found if one and one[0] == self.session.plane_index]
-        else:
-            boxes += table.selected_boxes(MOST_MARKS)
-        if source is None:
-            self._marks.clear()
-        else:
-            self._marks.mark(self, source, self.session.plane_index, boxes)
-
-    def _sign_decided(self) -> None:
-        """Show in the picture what was decided about objects."""
-        record, plane, signed = self.session.record, self.session.plane, []
-        if record is not None and record.on_disk is not None:
-            signed = [
-                (one.verdict, one.box)
-                for one in record.on_disk.decisions.values()
-                if one.plane == self.session.plane_index
-            ]
-        elif plane is not None:
-            review = plane.review
-            signed = [(one.verdict, one.box) for one in (*review.kept.values(), *review.empty)]
-        self._marks.sign(self, self.workspace.source, self.session.plane_index, signed)
 
     def _on_clicked_object(self, layer: Labels, label: int) -> None:
         source = self.workspace.source

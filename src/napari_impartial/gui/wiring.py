@@ -1,11 +1,15 @@
-"""Review, suggestions and rounds: between their controls and their panels."""
+"""Between controls and what shows them: review, suggestions, rounds, objects in the picture."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QWidget
 
 from napari_impartial.session.suggested_places import Place, PlaceState
 
+from .layers.object_marks import MOST_MARKS, ObjectMarks, Signed
 from .layers.workspace import Workspace
 from .refine.rounds import RoundControl
 from .refine.rounds_panel import RoundRow, RoundsPanel
@@ -129,3 +133,72 @@ class Refinement(QObject):
             for one in session.rounds
         ]
         self._rounds_panel.set_rounds(rows, session.busy)
+
+
+class ObjectsInPicture(QObject):
+    """Shows in the picture which objects are chosen in the table, and what was decided about them.
+
+    Those of a slide are known by its table, those of other images by the plane in view.
+
+    Attributes
+    ----------
+    marks : ObjectMarks
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        results: ResultControl,
+        slide_review: SlideReview,
+        result_panel: ResultPanel,
+        dock: QWidget,
+    ) -> None:
+        super().__init__(dock)
+        self._workspace, self._session = workspace, workspace.session
+        self._results = results
+        self._slide_review = slide_review
+        self._table = result_panel.table
+        self._dock = dock
+        self.marks = ObjectMarks(workspace.viewer)
+        self._table.object_chosen.connect(self._go_to)
+        self._table.selection_changed.connect(self._mark)
+        workspace.plane_changed.connect(self.marks.clear)
+        results.review.changed.connect(self._sign)
+        slide_review.decided.connect(self._sign)
+        results.measured.connect(self._sign)
+        slide_review.measured.connect(self._sign)
+
+    def _go_to(self, label: int, y: float, x: float, area_px: float) -> None:
+        there = self._slide_review.place_of(label)
+        if there is None:
+            self._results.go_to_object(self._session.plane_index, y, x, area_px)
+        else:
+            plane, (y0, x0, y1, x1) = there
+            middle = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
+            self._results.go_to_object(plane, *middle, (y1 - y0) * (x1 - x0))
+        self._results.select_object(label)
+
+    def _mark(self) -> None:
+        source, plane = self._workspace.source, self._session.plane_index
+        if source is None:
+            self.marks.clear()
+            return
+        boxes: list[Sequence[float]] = []
+        if source.is_slide:
+            found = map(self._slide_review.place_of, self._table.selected(MOST_MARKS))
+            boxes += [one[1] for one in found if one and one[0] == plane]
+        else:
+            boxes += self._table.selected_boxes(MOST_MARKS)
+        self.marks.mark(self._dock, source, plane, boxes)
+
+    def _sign(self, _: object = None) -> None:
+        """Show what was decided about the objects of the plane in view."""
+        record, plane, index = self._session.record, self._session.plane, self._session.plane_index
+        signed: list[Signed] = []
+        if record is not None and record.on_disk is not None:
+            decisions = record.on_disk.decisions.values()
+            signed += [(one.verdict, one.box) for one in decisions if one.plane == index]
+        elif plane is not None:
+            regions = (*plane.review.kept.values(), *plane.review.empty)
+            signed += [(one.verdict, one.box) for one in regions]
+        self.marks.sign(self._dock, self._workspace.source, index, signed)
