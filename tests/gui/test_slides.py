@@ -610,6 +610,17 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text("utf-8").splitlines()))
 
 
+def test_a_slide_without_objects_is_not_exported(
+    widget: Any, wait_for: Any, result: dict[str, Any]
+) -> None:
+    record = show_result(widget, wait_for, result)
+    assert widget.exports.ready()["outlines"]
+    widget.slide_review.reject(range(1, result["n_objects"] + 1))
+    assert record.on_disk.n_left == 0
+    assert not widget.exports.ready()["outlines"]
+    assert not widget.exports.ready()["all"], "others would wait for it in vain"
+
+
 def test_objects_of_a_slide_are_exported_as_decided(
     widget: Any, viewer: Any, find: Any, result: Any, made: Tissue, wait_for: Any, notes: Any,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

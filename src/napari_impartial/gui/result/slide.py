@@ -88,10 +88,10 @@ class SlideControl(QObject):
 
     @property
     def words(self) -> str:
-        """Say how far the prediction of a slide has come, in a few words; "" where none runs."""
+        """Say how far the prediction of a slide has come, in a few words; "" where none is made."""
         if self._running is None:
             return ""
-        return f"{self._running.source.name}: {self._done:.0%} predicted."
+        return f"{self._running.source.name}: {self._done:.0%} done."
 
     @property
     def running(self) -> bool:
@@ -272,7 +272,10 @@ class SlideControl(QObject):
         now = self._running
         if now is None or self._stopped:
             return
-        if now.source.primary in self._workspace.viewer.layers and progress.blocks.any():
+        if progress.blocks.all():
+            # What is left to do is no matter of place.
+            self._workspace.slides.end_progress(now.source)
+        elif now.source.primary in self._workspace.viewer.layers and progress.blocks.any():
             self._workspace.slides.show_progress(
                 now.source, levels(now.source)[now.level], progress.blocks, progress.block_px
             )
