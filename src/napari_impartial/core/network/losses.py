@@ -35,7 +35,12 @@ def class_log_probability(logits: Tensor, n_classes: int) -> Tensor:
     return grouped.logsumexp(dim=2)
 
 
-def scribble_loss(log_probability: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
+def scribble_loss(
+    log_probability: Tensor,
+    labels: Tensor,
+    counts: Tensor | None = None,
+    weight: Tensor | None = None,
+) -> Tensor:
     """Class-balanced cross-entropy on annotated pixels (paper, eq. 2).
 
     For each patch and each class with annotated pixels in it, the mean of ``-log p_k``
@@ -51,6 +56,8 @@ def scribble_loss(log_probability: Tensor, labels: Tensor, counts: Tensor | None
     counts : (K,) Tensor, optional
         Annotated pixels of each class in the whole batch, of which these patches may be a
         part: see :func:`class_counts`.
+    weight : (B, H, W), optional
+        Factor of each pixel's ``-log p_k``; counts are of pixels, whatever their weight.
 
     Returns
     -------
@@ -62,15 +69,17 @@ def scribble_loss(log_probability: Tensor, labels: Tensor, counts: Tensor | None
         # The label's own class is looked up; where there is no label, any will do.
         own = log_probability.gather(1, (labels - 1).clamp(min=0)[:, None])[:, 0]
         share = 1.0 / (n_classes * counts.clamp(min=1).to(own.dtype))
-        weight = torch.cat([share.new_zeros(1), share])[labels]
-        return torch.where(labels > 0, -own * weight, 0.0).sum()
+        share = torch.cat([share.new_zeros(1), share])[labels]
+        share = share if weight is None else share * weight
+        return torch.where(labels > 0, -own * share, 0.0).sum()
     loss = log_probability.new_zeros(labels.shape[0])
     annotated = torch.zeros_like(loss, dtype=torch.bool)
     for k in range(n_classes):
         chosen = labels == k + 1
         count = chosen.sum(dim=(1, 2))
         # `where` and not a product: log p may be -inf where nobody looks.
-        penalty = torch.where(chosen, -log_probability[:, k], 0.0).sum(dim=(1, 2))
+        penalty = torch.where(chosen, -log_probability[:, k], 0.0)
+        penalty = (penalty if weight is None else penalty * weight).sum(dim=(1, 2))
         loss = loss + penalty / count.clamp(min=1)
         annotated |= count > 0
     return loss.sum() / (n_classes * annotated.sum().clamp(min=1))

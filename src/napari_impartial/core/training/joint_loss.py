@@ -19,7 +19,7 @@ from napari_impartial.core.network.losses import (
 )
 from napari_impartial.core.network.unet import UNet
 
-from .patches import Patches
+from .patches import SEAM, Patches
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,14 @@ class JointLoss:
         zero = logits.new_zeros(())
         scribble = reconstruction = variation = zero
         if config.objective != "reconstruction":
+            seam = patches.labels == SEAM
+            labels = patches.labels.masked_fill(seam, 1)
+            weight = torch.where(seam, config.seam_weight, 1.0)
             counts = None
             if config.class_balance == "batch":
                 whole = patches.labels if patches.batch_labels is None else patches.batch_labels
-                counts = class_counts(whole, self.n_classes)
-            scribble = scribbled * scribble_loss(log_p, patches.labels, counts)
+                counts = class_counts(whole.masked_fill(whole == SEAM, 1), self.n_classes)
+            scribble = scribbled * scribble_loss(log_p, labels, counts, weight)
         if reconstruct:
             membership = logits.softmax(dim=1)
             colours = component_means(means, membership)

@@ -32,6 +32,10 @@ _NOISE_DECADES = 2.0
 _COARSEST_GRAIN_PX = 1.5
 
 
+SEAM = 255
+"""Label of pixels that are background since they part two cells, not since somebody said so."""
+
+
 @dataclass(frozen=True)
 class Patches:
     """A batch, or a part of one.
@@ -40,6 +44,7 @@ class Patches:
     ----------
     images : (B, C, P, P) float32
     labels : (B, P, P) int64
+        0 not annotated, 1 background, 2 ... K foreground classes, :data:`SEAM`.
     batch_labels : (N, P, P) int64 or None
         Of the whole batch, where the loss balances classes over it.
     """
@@ -155,6 +160,21 @@ class PatchSampler:
         self._places = {k: np.concatenate(rows) for k, rows in places.items()}
         areas = np.array([y * x for y, x in self.shapes], dtype=np.float64)
         self._image_chance = areas / areas.sum()
+
+    def set_seams(self, seams: Sequence[BoolMask]) -> None:
+        """Take pixels that part cells for background, but where strokes are or are held out.
+
+        No patch is drawn for the sake of them.
+
+        Parameters
+        ----------
+        seams : sequence of (Y, X) bool
+            One for each image; new scribbles forget them.
+        """
+        for index, (seam, held_out) in enumerate(zip(seams, self.held_out, strict=True)):
+            labels = self.train_labels[index]
+            free = self._on_device((seam & ~held_out).astype(np.uint8), index) > 0
+            self.train_labels[index] = labels.masked_fill(free & (labels == 0), SEAM)
 
     def _add(self, images: Sequence[Tensor], scribbles: Sequence[Scribbles]) -> None:
         config = self.config

@@ -74,7 +74,7 @@ def check_strokes(
     plain = replace(prediction, samples=0, reconstruction=False)
     seen = [
         _see(origin, predict_normalized(network, picture, plain).probability, drawn)
-        for origin, picture, drawn in _parts(pictures, labels)
+        for origin, picture, drawn in annotated_parts(pictures, labels)
     ]
     if instances.split == "automatic" and any(part.strokes.count for part in seen):
 
@@ -91,10 +91,22 @@ def _see(origin: Place, probability: Floats, drawn: Labels) -> _Seen:
     return _Seen(origin, drawn, probability, Cutter(1.0 - probability[0]), find_strokes(drawn))
 
 
-def _parts(
+def annotated_parts(
     pictures: Sequence[Floats], labels: Sequence[Labels]
 ) -> list[tuple[Place, Floats, Labels]]:
-    """Choose what is looked at: annotated images, or windows of large ones, with their origin."""
+    """Choose what is looked at: annotated images, or windows of large ones.
+
+    Parameters
+    ----------
+    pictures : sequence of (C, Y, X) float32
+    labels : sequence of (Y, X) uint8
+        Strokes on each.
+
+    Returns
+    -------
+    list of (origin, picture, labels)
+        The origin is (number of the image, y, x).
+    """
     found: list[tuple[Place, Floats, Labels]] = []
     annotated = [number for number, drawn in enumerate(labels) if drawn.any()]
     for number in spread(annotated, _MOST_PIXELS // _WINDOW_PX**2 * 4):

@@ -29,6 +29,7 @@ from napari_impartial.core.data.class_names import class_names
 from napari_impartial.core.data.image import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
 from napari_impartial.core.data.scribbles import Scribbles, check_trainable
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.strokes import find_strokes
 from napari_impartial.core.network.device import (
     memory_format,
     resolve_device,
@@ -38,6 +39,7 @@ from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.network.model_file import TrainedModel
 from napari_impartial.core.network.unet import UNet
 from napari_impartial.core.network.warm_start import first_weights, mix, start
+from napari_impartial.core.prediction.predict import predict_normalized
 
 from .checks import check_channels, check_data, check_settings, check_shapes
 from .ema import WeightAverage, gather_statistics
@@ -45,10 +47,11 @@ from .joint_loss import JointLoss
 from .messages import Losses, TrainingProgress, mean_losses
 from .multiscale_check import contradicts
 from .parallel_gradients import Gradients
-from .patches import PatchSampler
+from .patches import SEAM, PatchSampler
 from .schedule import Clock, Schedule
+from .seams import find_seams
 from .side_by_side import threads_each
-from .stroke_check import StrokeReport, check_strokes
+from .stroke_check import StrokeReport, annotated_parts, check_strokes
 
 # Times the held-out patches are looked at over a budget.
 _VALIDATIONS = 12
@@ -59,6 +62,8 @@ _PATIENCE = 4
 _CALIBRATION_PATCHES, PASSING_CALIBRATION_PATCHES = 48, 16
 # Rise of the held-out loss over its best from which the last weights are given up.
 _TOLERATED_RISE = 1.5
+# Share of the budget from which seams are learned: before, maps say little of where they are.
+_SEAMS_FROM = 0.5
 
 
 class Trainer:
@@ -111,6 +116,7 @@ class Trainer:
         )
         self.steps = 0
         self.frozen = False
+        self.seamed = False
         # Whether what is seen at smaller sizes agrees with the strokes, as far as is known.
         self.second_opinion = init.card.second_opinion if init else True
         # The step that the averaged network's statistics are of; negative before the first.
@@ -134,6 +140,8 @@ class Trainer:
         due = not self.frozen and self.fraction() >= self.config.freeze_norm_at
         if due and self.network.normalizations():
             self._freeze()
+        if not self.seamed and self.fraction() >= _SEAMS_FROM:
+            self._part_cells()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         patches = self.sampler.sample(self.rng)
@@ -243,6 +251,8 @@ class Trainer:
         self.images, self.scribbles = together, list(scribbles)
         self.normalized += prepared
         self.sampler.set_scribbles(scribbles, self._on_device(prepared))
+        # Those of the strokes before do not hold any more: they are looked for at the next step.
+        self.seamed = False
         self.validation = None
         self.best = None
 
@@ -339,6 +349,28 @@ class Trainer:
         # What was best so far was so under other statistics.
         self.best = None
         self._ask_second_opinion()
+
+    def _part_cells(self) -> None:
+        """Take for background what parts annotated cells that the averaged network connects."""
+        self.seamed = True
+        config = self.config
+        wanted = config.seam_weight > 0 and config.objective != "reconstruction"
+        labels = [drawn.labels for drawn in self.scribbles]
+        if not wanted or self.n_classes >= SEAM or not any(drawn.any() for drawn in labels):
+            return
+        self.calibrate(_CALIBRATION_PATCHES)
+        plain = PredictionConfig(
+            samples=0,
+            reconstruction=False,
+            precision=config.precision,
+            second_opinion=self.looks_again,
+        )
+        seams = [np.zeros(drawn.shape, bool) for drawn in labels]
+        for (number, y, x), picture, drawn in annotated_parts(self.normalized, labels):
+            foreground = predict_normalized(self.average.network, picture, plain).foreground
+            inside = (slice(y, y + drawn.shape[0]), slice(x, x + drawn.shape[1]))
+            seams[number][inside] |= find_seams(foreground, find_strokes(drawn))
+        self.sampler.set_seams(seams)
 
     def _ask_second_opinion(self) -> None:
         """Learn whether the averaged network's smaller views agree with the strokes."""

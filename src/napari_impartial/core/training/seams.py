@@ -1,0 +1,74 @@
+"""Seams between annotated cells that touch: background that strokes imply and nobody painted.
+
+Two foreground strokes are two cells. A network that takes all between them for foreground
+contradicts that without contradicting a single annotated pixel, and once it does so between the
+annotated cells it does so between all of them. So a map is flooded from the strokes, as in a
+watershed: where the floods of two strokes meet is the weakest link between the two cells, and
+training takes that line for background from then on. That a wrongly closed seam is judged by its
+weakest pixel is the idea of maximin affinity learning (Turaga et al., NIPS 2009); here the strokes
+take the place of a full segmentation, and the line is found anew in each training.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage, special
+from skimage.segmentation import watershed
+
+from napari_impartial.core.instances.strokes import Strokes
+
+BoolMask = npt.NDArray[np.bool_]
+
+# Noise in log-odds below this scale makes ridges of its own.
+_SMOOTH_PX = 0.7
+# Log-odds beyond these are all as sure; float32 has none beyond 16.6 above.
+_MOST = 14.0
+
+
+def find_seams(foreground: npt.NDArray[np.floating], strokes: Strokes) -> BoolMask:
+    """Find where foreground strokes that a map connects ought to be parted.
+
+    Parameters
+    ----------
+    foreground : (Y, X) floating array
+        Probability of any foreground class.
+    strokes : Strokes
+        Of the same plane.
+
+    Returns
+    -------
+    (Y, X) bool
+        One pixel wide, on the side of the lower probability; only where the map is above one
+        half, and no farther from the two strokes than each is long: what is farther off
+        may belong to cells that nobody annotated.
+    """
+    seam = np.zeros(foreground.shape, bool)
+    if strokes.count < 2:
+        return seam
+    log_odds = np.clip(special.logit(foreground.astype(np.float32)), -_MOST, _MOST)
+    height = ndimage.gaussian_filter(log_odds, _SMOOTH_PX)
+    outside = strokes.count + 1
+    sources = np.where(strokes.background, outside, strokes.number)
+    reached = watershed(-height, sources, mask=(foreground > 0.5) | (sources > 0))
+    near = np.where(_within_reach(reached, strokes), reached, 0)
+    for turn in (np.asarray, np.transpose):
+        # Views: the second turn goes along the rows of the same seam.
+        of, level, part = turn(near), turn(height), turn(seam)
+        meet = (of[:-1] != of[1:]) & (of[:-1] > 0) & (of[1:] > 0)
+        first = level[:-1] <= level[1:]
+        part[:-1] |= meet & first
+        part[1:] |= meet & ~first
+    return seam & (sources == 0)
+
+
+def _within_reach(reached: npt.NDArray[np.int32], strokes: Strokes) -> BoolMask:
+    """Tell where a flood is no farther from its stroke than the stroke is long."""
+    near = np.zeros(reached.shape, bool)
+    for number, window in enumerate(strokes.windows, start=1):
+        length = float(np.hypot(*(side.stop - side.start for side in window)))
+        margin = int(length) + 1
+        rows, columns = (slice(max(s.start - margin, 0), s.stop + margin) for s in window)
+        distance = ndimage.distance_transform_edt(strokes.number[rows, columns] != number)
+        near[rows, columns] |= (reached[rows, columns] == number) & (distance <= length)
+    return near
