@@ -1,0 +1,181 @@
+"""Seams: what parts annotated cells that touch is background, though nobody painted it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from napari_impartial.core.api import train
+from napari_impartial.core.config import ModelConfig, TrainingConfig, get_preset
+from napari_impartial.core.data.image import Image
+from napari_impartial.core.data.scribbles import Scribbles
+from napari_impartial.core.instances.strokes import find_strokes
+from napari_impartial.core.network.losses import scribble_loss
+from napari_impartial.core.prediction.predict import predict
+from napari_impartial.core.training.patches import SEAM, PatchSampler
+from napari_impartial.core.training.seams import find_seams
+from napari_impartial.core.training.trainer import Trainer
+
+
+def _two_cells(dip: float = 0.9, gap: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Two cells of 20 x 20 px side by side with a line in each; between them the map dips."""
+    foreground = np.full((30, 50), 0.01, np.float32)
+    foreground[5:25, 5:25] = foreground[5:25, 25 + gap : 45 + gap] = 0.999
+    foreground[5:25, 24:26] = dip
+    labels = np.zeros(foreground.shape, np.uint8)
+    labels[15, 8:20] = labels[15, 30:42] = 2
+    return foreground, labels
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_seam_lies_where_the_map_is_weakest_between_two_strokes(transposed):
+    foreground, labels = _two_cells()
+    if transposed:
+        foreground, labels = foreground.T, labels.T
+    seam = find_seams(foreground, find_strokes(labels))
+    seam = seam.T if transposed else seam
+    rows, columns = np.nonzero(seam)
+    assert set(columns) <= {24, 25}
+    assert len(rows) == len(set(rows)) >= 16  # one pixel wide, along nearly all of the side
+
+
+def test_the_seam_is_on_the_paler_side():
+    foreground, labels = _two_cells(dip=0.999)
+    foreground[5:25, 25:45] = 0.9
+    seam = find_seams(foreground, find_strokes(labels))
+    assert seam.any()
+    assert (foreground[seam] < 0.95).all()
+
+
+def test_no_seam_where_the_map_parts_the_cells_or_the_strokes_are_far():
+    foreground, labels = _two_cells(dip=0.3)
+    assert not find_seams(foreground, find_strokes(labels)).any()
+    # Cells of 60 px with lines of 6: what lies between may be cells that nobody annotated.
+    foreground = np.full((30, 140), 0.99, np.float32)
+    labels = np.zeros(foreground.shape, np.uint8)
+    labels[15, 30:36] = labels[15, 100:106] = 2
+    assert not find_seams(foreground, find_strokes(labels)).any()
+    labels[15, 100:106] = 0
+    labels[15, 40:46] = 3  # another class is another cell
+    assert find_seams(foreground, find_strokes(labels)).any()
+
+
+def test_strokes_are_no_seams_and_background_needs_none():
+    foreground, labels = _two_cells()
+    labels[:, 24:26] = 1
+    assert not find_seams(foreground, find_strokes(labels)).any()
+    one = np.where(np.arange(50) < 25, labels, 0).astype(np.uint8)
+    assert not find_seams(foreground, find_strokes(one)).any()
+
+
+def test_maps_of_zeros_and_ones_have_seams_too():
+    foreground, labels = _two_cells(dip=1.0)
+    sure = (foreground > 0.5).astype(np.float32)
+    assert find_seams(sure, find_strokes(labels))[:, 20:30].any()
+
+
+def test_seams_are_learned_where_no_stroke_is_and_none_is_held_out():
+    labels = np.zeros((64, 64), np.uint8)
+    labels[10, 10:20], labels[30, 10:20] = 1, 2
+    config = replace(TrainingConfig(), patch_size=32, validation_fraction=0.0)
+    sampler = PatchSampler([torch.zeros(1, 64, 64)], [Scribbles(labels)], config)
+    sampler.held_out[0][:, 40:] = True
+    sampler.set_seams([np.ones((64, 64), bool)])
+    learned = sampler.train_labels[0].numpy()
+    assert (learned[labels > 0] == labels[labels > 0]).all()
+    assert (learned[:, :40][labels[:, :40] == 0] == SEAM).all()
+    assert not learned[:, 40:].any()
+    # New strokes forget them.
+    sampler.set_scribbles([Scribbles(labels)])
+    assert (sampler.train_labels[0].numpy() == labels).all()
+
+
+@pytest.mark.parametrize("balanced_over_batch", [False, True])
+def test_a_pixel_of_a_seam_counts_by_its_weight(balanced_over_batch):
+    log_p = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0)).log_softmax(1)
+    labels = torch.zeros(1, 4, 4, dtype=torch.int64)
+    labels[0, 0, 0] = labels[0, 0, 1] = 1
+    weight = torch.ones(1, 4, 4)
+    weight[0, 0, 1] = 0.25
+    counts = torch.tensor([2, 0]) if balanced_over_batch else None
+    expected = -(log_p[0, 0, 0, 0] + 0.25 * log_p[0, 0, 0, 1]) / 2 / 2
+    assert torch.allclose(scribble_loss(log_p, labels, counts, weight), expected)
+
+
+def _abutting(side: int = 128) -> tuple[Image, np.ndarray, np.ndarray]:
+    """Squares of 16 px without a gap, whose borders are a little darker, and lines in some."""
+    rng = np.random.default_rng(3)
+    picture = np.full((side, side), 0.2, np.float32)
+    truth = np.zeros((side, side), np.int32)
+    for row in range(1, side // 16 - 1):
+        for column in range(1, side // 16 - 1):
+            inside = np.s_[row * 16 : row * 16 + 16, column * 16 : column * 16 + 16]
+            truth[inside] = truth.max() + 1
+            picture[inside] = 0.8
+            picture[inside][[0, -1]] = 0.72
+            picture[inside][:, [0, -1]] = 0.72
+    picture += rng.normal(0, 0.02, picture.shape).astype(np.float32)
+    labels = np.zeros((side, side), np.uint8)
+    for number in (1, 2, 7, 8, 9, 22, 23, 29):
+        y, x = ndimage.center_of_mass(truth == number)
+        labels[int(y), int(x) - 4 : int(x) + 5] = 2
+    labels[6, 20:100] = labels[20:100, 6] = 1
+    return Image(ndimage.gaussian_filter(picture, 0.7)[None], ("a",)), truth, labels
+
+
+def test_cells_that_touch_are_parted_by_strokes_in_them_alone():
+    image, truth, labels = _abutting()
+    border = (ndimage.maximum_filter(truth, 3) != ndimage.minimum_filter(truth, 3)) & (truth > 0)
+    border &= ndimage.minimum_filter(truth, 5) > 0  # not the outline of all
+    inside = (truth > 0) & (ndimage.minimum_filter(truth, 9) == ndimage.maximum_filter(truth, 9))
+    seen = {}
+    for weight in (0.0, TrainingConfig().seam_weight):
+        config = TrainingConfig(max_steps=60, seed=1, seam_weight=weight)
+        seen[weight] = predict(image, train([image], [Scribbles(labels)], config)).foreground
+    without, with_seams = seen.values()
+    assert np.median(with_seams[inside]) > 0.8
+    assert np.median(without[border]) > 0.5
+    assert np.median(with_seams[border]) < np.median(without[border]) - 0.2
+
+
+def test_the_published_training_knows_no_seams():
+    assert get_preset("paper").training.seam_weight == 0
+
+
+def test_seams_are_looked_for_at_half_of_the_budget_and_when_strokes_have_changed():
+    image, _, labels = _abutting()
+    drawn = Scribbles(labels)
+    config = TrainingConfig(max_steps=4, warm_start=False, ema_decay=0.0)
+    trainer = Trainer([image], [drawn], ModelConfig(), config, None)
+
+    def seams() -> int:
+        return int((trainer.sampler.train_labels[0] == SEAM).sum())
+
+    def connects_everything() -> None:
+        # Wherever strokes are neighbours there is a seam then.
+        head = trainer.average.network.head
+        head.weight.data[:] = 0
+        head.bias.data[:] = 0
+        head.bias.data[: trainer.average.network.n_components // 2] = -9
+
+    trainer.step()
+    assert seams() == 0
+    trainer.step()
+    connects_everything()
+    trainer.step()
+    found = seams()
+    assert found > 20
+    assert not trainer.sampler.validation()
+    trainer.set_scribbles([Scribbles(np.where(labels == 1, 1, 0).astype(np.uint8))])
+    assert trainer.scribbles[0] is drawn, "a class erased for a moment"
+    fewer = labels.copy()
+    fewer[:, 40:] = np.where(fewer[:, 40:] == 1, 1, 0)
+    trainer.set_scribbles([Scribbles(fewer)])
+    connects_everything()
+    trainer.step()
+    assert 0 <= seams() < found
+    assert trainer.seamed
