@@ -144,14 +144,11 @@ class TrainingConfig:
     scribble_weight: float = setting(
         0.9, "Scribble weight", "Weight of the scribble loss.", minimum=0.0, maximum=10.0
     )
-    seam_weight: float = setting(
-        0.3,
-        "Seam weight",
-        "How much a pixel counts that is background only because it lies where two annotated cells "
-        "touch; a painted one counts 1. From half of the budget on; 0 leaves seams out.",
-        minimum=0.0,
-        maximum=10.0,
-        step=0.05,
+    implied_labels: bool = setting(
+        True,
+        "Implied labels",
+        "Learn what strokes imply, too: all inside a closed foreground stroke is the cell, and "
+        "where two annotated cells touch is a line of background (from half of the budget on).",
     )
     reconstruction_weight: float = setting(
         3.0,
@@ -506,7 +503,7 @@ def _paper() -> Preset:
         TrainingConfig(
             preset="paper",
             time_budget_s=1200.0,
-            seam_weight=0.0,
+            implied_labels=False,
             reconstruction="mean",
             reconstruction_weight=0.1,
             blind_spot_fraction=0.2,

@@ -19,6 +19,7 @@ from napari_impartial.core.network.losses import (
 )
 from napari_impartial.core.network.unet import UNet
 
+from .implied_labels import SEAM_WEIGHT
 from .patches import SEAM, Patches
 
 
@@ -73,7 +74,7 @@ class JointLoss:
         if config.objective != "reconstruction":
             seam = patches.labels == SEAM
             labels = patches.labels.masked_fill(seam, 1)
-            weight = torch.where(seam, config.seam_weight, 1.0)
+            weight = torch.where(seam, SEAM_WEIGHT, 1.0)
             counts = None
             if config.class_balance == "batch":
                 whole = patches.labels if patches.batch_labels is None else patches.batch_labels

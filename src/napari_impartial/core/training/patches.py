@@ -16,6 +16,8 @@ from torch import Tensor
 from napari_impartial.core.config import TrainingConfig
 from napari_impartial.core.data.scribbles import Scribbles
 
+from .implied_labels import fill_closed
+
 BoolMask = npt.NDArray[np.bool_]
 Item = TypeVar("Item")
 
@@ -145,8 +147,9 @@ class PatchSampler:
         # For each class, where its pixels are: rows of (image, y, x).
         places: dict[int, list[npt.NDArray[np.int64]]] = {}
         for index, (drawn, held_out) in enumerate(zip(scribbles, self.held_out, strict=True)):
-            kept = np.where(held_out, 0, drawn.labels).astype(np.uint8)
-            checked = np.where(held_out, drawn.labels, 0).astype(np.uint8)
+            labels = fill_closed(drawn.labels) if self.config.implied_labels else drawn.labels
+            kept = np.where(held_out, 0, labels).astype(np.uint8)
+            checked = np.where(held_out, labels, 0).astype(np.uint8)
             self.train_labels.append(self._on_device(kept, index))
             self._validation_labels.append(self._on_device(checked, index))
             corners = cover(checked, self.config.patch_size)

@@ -43,13 +43,13 @@ from napari_impartial.core.prediction.predict import predict_normalized
 
 from .checks import check_channels, check_data, check_settings, check_shapes
 from .ema import WeightAverage, gather_statistics
+from .implied_labels import find_seams
 from .joint_loss import JointLoss
 from .messages import Losses, TrainingProgress, mean_losses
 from .multiscale_check import contradicts
 from .parallel_gradients import Gradients
 from .patches import SEAM, PatchSampler
 from .schedule import Clock, Schedule
-from .seams import find_seams
 from .side_by_side import threads_each
 from .stroke_check import StrokeReport, annotated_parts, check_strokes
 
@@ -354,7 +354,7 @@ class Trainer:
         """Take for background what parts annotated cells that the averaged network connects."""
         self.seamed = True
         config = self.config
-        wanted = config.seam_weight > 0 and config.objective != "reconstruction"
+        wanted = config.implied_labels and config.objective != "reconstruction"
         labels = [drawn.labels for drawn in self.scribbles]
         if not wanted or self.n_classes >= SEAM or not any(drawn.any() for drawn in labels):
             return

@@ -1,4 +1,4 @@
-"""Seams: what parts annotated cells that touch is background, though nobody painted it."""
+"""What strokes imply: the inside of closed ones, and seams between cells that touch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.instances.strokes import find_strokes
 from napari_impartial.core.network.losses import scribble_loss
 from napari_impartial.core.prediction.predict import predict
+from napari_impartial.core.training.implied_labels import fill_closed, find_seams
 from napari_impartial.core.training.patches import SEAM, PatchSampler
-from napari_impartial.core.training.seams import find_seams
 from napari_impartial.core.training.trainer import Trainer
 
 
@@ -133,17 +133,17 @@ def test_cells_that_touch_are_parted_by_strokes_in_them_alone():
     border &= ndimage.minimum_filter(truth, 5) > 0  # not the outline of all
     inside = (truth > 0) & (ndimage.minimum_filter(truth, 9) == ndimage.maximum_filter(truth, 9))
     seen = {}
-    for weight in (0.0, TrainingConfig().seam_weight):
-        config = TrainingConfig(max_steps=60, seed=1, seam_weight=weight)
-        seen[weight] = predict(image, train([image], [Scribbles(labels)], config)).foreground
+    for implied in (False, True):
+        config = TrainingConfig(max_steps=60, seed=1, implied_labels=implied)
+        seen[implied] = predict(image, train([image], [Scribbles(labels)], config)).foreground
     without, with_seams = seen.values()
     assert np.median(with_seams[inside]) > 0.8
     assert np.median(without[border]) > 0.5
     assert np.median(with_seams[border]) < np.median(without[border]) - 0.2
 
 
-def test_the_published_training_knows_no_seams():
-    assert get_preset("paper").training.seam_weight == 0
+def test_the_published_training_knows_what_is_painted_alone():
+    assert get_preset("paper").training.implied_labels is False
 
 
 def test_seams_are_looked_for_at_half_of_the_budget_and_when_strokes_have_changed():
@@ -179,3 +179,45 @@ def test_seams_are_looked_for_at_half_of_the_budget_and_when_strokes_have_change
     trainer.step()
     assert 0 <= seams() < found
     assert trainer.seamed
+
+
+def test_the_inside_of_a_closed_stroke_is_the_cell():
+    labels = np.zeros((40, 60), np.uint8)
+    labels[5:15, 5:15] = 2
+    labels[6:14, 6:14] = 0
+    labels[9, 8:11] = 2  # and a line within it
+    labels[5:15, 25:35] = 3
+    labels[6:14, 26:34] = 0
+    labels[20:38, 20:38] = 1  # a ring of background round a cell
+    labels[22:36, 22:36] = 0
+    labels[5:15, 45:55] = 2
+    labels[6:14, 46:54] = 0
+    labels[9, 49] = 1  # what is painted in it wins
+    labels[20:30, 2:12] = 2
+    labels[21:29, 3:11] = 0
+    labels[25, 11] = 0  # not closed
+    before = labels.copy()
+    expected = labels.copy()
+    expected[5:15, 5:15], expected[5:15, 25:35] = 2, 3
+    assert (fill_closed(labels) == expected).all()
+    assert (labels == before).all()
+    assert fill_closed(expected) is expected
+    diagonal = np.zeros((7, 7), np.uint8)
+    for k in range(4):
+        diagonal[k, 3 - k] = diagonal[k, 3 + k] = diagonal[6 - k, 3 - k] = diagonal[
+            6 - k, 3 + k
+        ] = 2
+    assert (fill_closed(diagonal) > 0).sum() == 25
+
+
+def test_closed_strokes_are_learned_filled_and_kept_as_they_are():
+    labels = np.zeros((64, 64), np.uint8)
+    labels[10:30, 10:30] = 2
+    labels[11:29, 11:29] = 0
+    labels[40, 10:50] = 1
+    drawn = Scribbles(labels.copy())
+    for implied, inside in ((True, 2), (False, 0)):
+        config = TrainingConfig(patch_size=32, validation_fraction=0.0, implied_labels=implied)
+        sampler = PatchSampler([torch.zeros(1, 64, 64)], [drawn], config)
+        assert (sampler.train_labels[0][11:29, 11:29] == inside).all()
+    assert (drawn.labels == labels).all()

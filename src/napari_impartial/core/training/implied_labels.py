@@ -1,4 +1,6 @@
-"""Seams between annotated cells that touch: background that strokes imply and nobody painted.
+"""Labels that strokes imply: the inside of closed ones, and seams between cells that touch.
+
+A closed foreground stroke is the outline of a cell, and all inside it is the cell.
 
 Two foreground strokes are two cells. A network that takes all between them for foreground
 contradicts that without contradicting a single annotated pixel, and once it does so between the
@@ -16,14 +18,46 @@ import numpy.typing as npt
 from scipy import ndimage, special
 from skimage.segmentation import watershed
 
-from napari_impartial.core.instances.strokes import Strokes
+from napari_impartial.core.instances.strokes import BACKGROUND, Strokes
 
 BoolMask = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.uint8]
+
+SEAM_WEIGHT = 0.3
+"""How much a pixel of a seam counts in the scribble loss, where a painted one counts 1."""
 
 # Noise in log-odds below this scale makes ridges of its own.
 _SMOOTH_PX = 0.7
 # Log-odds beyond these are all as sure; float32 has none beyond 16.6 above.
 _MOST = 14.0
+
+
+def fill_closed(labels: Labels) -> Labels:
+    """Label the insides of closed foreground strokes like these.
+
+    Parameters
+    ----------
+    labels : (Y, X) uint8
+        0 not annotated, 1 background, 2 and up foreground classes.
+
+    Returns
+    -------
+    (Y, X) uint8
+        The labels themselves where there is nothing to fill. An inside in which something else is
+        painted is left as it is.
+    """
+    filled = labels
+    for value in np.unique(labels[labels > BACKGROUND]).tolist():
+        pieces, _ = ndimage.label(labels == value, np.ones((3, 3)))
+        for piece, window in enumerate(ndimage.find_objects(pieces), start=1):
+            line = pieces[window] == piece
+            holes, count = ndimage.label(ndimage.binary_fill_holes(line) & ~line)
+            for hole in range(1, count + 1):
+                inside = holes == hole
+                if np.isin(labels[window][inside], (0, value)).all():
+                    filled = labels.copy() if filled is labels else filled
+                    filled[window][inside] = value
+    return filled
 
 
 def find_seams(foreground: npt.NDArray[np.floating], strokes: Strokes) -> BoolMask:
