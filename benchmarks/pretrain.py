@@ -56,6 +56,7 @@ def settings(seconds: float, steps: int = 0) -> TrainingConfig:
         half_size_fraction=0.0,
         freeze_norm_at=1.0,
         ema_decay=0.999,
+        implied_labels=False,
         warm_start=False,
     )
 

@@ -72,6 +72,21 @@ def test_strokes_are_no_seams_and_background_needs_none():
     assert not find_seams(foreground, find_strokes(one)).any()
 
 
+def test_a_stroke_that_a_window_cuts_in_two_is_one():
+    labels = np.zeros((40, 60), np.uint8)
+    labels[5, 10:50] = labels[25, 10:50] = labels[5:26, 49] = 2  # a hairpin
+    labels[35, 10:50] = 3
+    strokes = find_strokes(labels)
+    part = strokes.within(np.s_[0:40, 5:40])
+    assert (part.count, strokes.count) == (2, 2)
+    assert part.classes.tolist() == [0, 2, 3]
+    assert len(part.windows) == 2
+    seam = find_seams(np.full((40, 35), 0.99, np.float32), part)
+    assert seam[26:35].any()
+    assert not seam[:25].any()
+    assert strokes.within(np.s_[0:3, 0:60]).count == 0
+
+
 def test_maps_of_zeros_and_ones_have_seams_too():
     foreground, labels = _two_cells(dip=1.0)
     sure = (foreground > 0.5).astype(np.float32)

@@ -71,6 +71,14 @@ class Strokes:
         """Number of foreground strokes."""
         return len(self.classes) - 1
 
+    def within(self, window: Window) -> Strokes:
+        """Return what lies in a window; pieces of one stroke stay one, however it is cut."""
+        number, _, old = relabel_sequential(self.number[window])
+        classes = self.classes[np.asarray(old)]
+        number = np.asarray(number, np.int32)
+        windows = tuple(ndimage.find_objects(number, len(classes) - 1))
+        return Strokes(number, classes, self.background[window], windows)
+
 
 def find_strokes(labels: npt.NDArray[np.integer]) -> Strokes:
     """Find and number the strokes of a scribble image.

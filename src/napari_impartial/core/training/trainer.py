@@ -29,7 +29,7 @@ from napari_impartial.core.data.class_names import class_names
 from napari_impartial.core.data.image import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
 from napari_impartial.core.data.scribbles import Scribbles, check_trainable
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances.strokes import find_strokes
+from napari_impartial.core.instances.strokes import Strokes, find_strokes
 from napari_impartial.core.network.device import (
     memory_format,
     resolve_device,
@@ -366,10 +366,13 @@ class Trainer:
             second_opinion=self.looks_again,
         )
         seams = [np.zeros(drawn.shape, bool) for drawn in labels]
+        strokes: dict[int, Strokes] = {}
         for (number, y, x), picture, drawn in annotated_parts(self.normalized, labels):
             foreground = predict_normalized(self.average.network, picture, plain).foreground
             inside = (slice(y, y + drawn.shape[0]), slice(x, x + drawn.shape[1]))
-            seams[number][inside] |= find_seams(foreground, find_strokes(drawn))
+            if number not in strokes:
+                strokes[number] = find_strokes(labels[number])
+            seams[number][inside] |= find_seams(foreground, strokes[number].within(inside))
         self.sampler.set_seams(seams)
 
     def _ask_second_opinion(self) -> None:
