@@ -239,7 +239,7 @@ def test_a_field_that_is_panned_to_is_seen_at_once_and_the_share_is_kept(
     stop()
     # 2 s on a machine that is busy with nothing else.
     assert max(waited) < 4, waited
-    # A tenth, what is lent for a while, and what one preview takes longer than foretold.
+    # A tenth, what is had on credit, and what one preview takes longer than foretold.
     assert share < 0.2
 
 

@@ -1,69 +1,31 @@
-"""Time budget of previews during training, and the size of field that fits into it."""
+"""Time budget of previews during training: a bucket that a tenth of the time flows into."""
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 
 from napari_impartial.core.data.boxes import Box
 
-# Less means nothing to a network.
-SMALLEST_SIDE_PX = 16
-# A quick look may be at the middle of a field, if that is at least so large: something to see
-# soon is worth more than all of it later.
-LEAST_PART_PX = 256 * 256
 # Of the time of training and its rests, previews included.
 SHARE = 0.1
-# Whoever pans to another place should not wait for longer; where that is too short for
-# anything, on a slow machine, for three times what any preview takes.
+# A part of what flows in, up to so much, is kept for fields that somebody has only just come to.
+# They have it from the start, on credit: it is paid back when that part has come together, after
+# a minute.
+_KEPT_PART, CREDIT_S = 0.25, 1.5
+# Of what is kept, a first look takes no more than a box of this size needs: there may be
+# another place to come.
+_FIRST_PX = 400 * 400
+# A look may be at the middle of a field, if that is at least so large: something to see soon is
+# worth more than all of it later.
+LEAST_PART_PX = 256 * 256
+# Whoever pans to another place should not wait for the end of a longer look.
 LONGEST_S = 1.0
-_LONGEST_FIXED = 3.0
 # Training beside a moving hand rests no longer at once, and a pause of any length brings no more
 # than such a rest.
 LONGEST_REST_S = 10.0
-# Rests are looked through in such steps for the moment from which something can be had.
-_TICK_S = 0.1
 # How quickly a preview that took unusually long is forgotten.
 _MEMORY = 0.8
-# What is lent to fields that somebody has only just come to: so many boxes of this size, but
-# at most so much of what a minute brings, since a slow machine takes long for any.
-_LENT_BOXES, _LENT_PX, _LENT_PART = 3, 400 * 400, 0.25
-# Paid back from here on, so that a minute has its share and no more. Not sooner: the first
-# seconds have little to spare as it is.
-_PAID_BACK_FROM_S, _PAID_BACK_BY_S = 20.0, 60.0
-
-
-@dataclass
-class Price:
-    """Cost of a kind of preview, in steps of training.
-
-    Attributes
-    ----------
-    fixed
-        Whatever its size.
-    a_step
-        For as many pixels as a step of training goes through.
-    factor
-        How much dearer the dearest of the last ones was.
-    """
-
-    fixed: float
-    a_step: float
-    factor: float = 1.0
-
-    def steps(self, pixels_in_steps: float) -> float:
-        """Foretell the cost of a preview."""
-        return self.factor * (self.fixed + self.a_step * pixels_in_steps)
-
-    def affordable(self, steps: float) -> float:
-        """Return how large a preview can be for so much; negative for none."""
-        return (steps / self.factor - self.fixed) / self.a_step
-
-    def learn(self, pixels_in_steps: float, steps: float) -> None:
-        """Take down what a preview cost."""
-        right = self.factor * steps / max(self.steps(pixels_in_steps), 1e-9)
-        self.factor = max(right, _MEMORY * self.factor)
 
 
 @dataclass(frozen=True)
@@ -78,14 +40,7 @@ class PreviewBudget:
     """Keeps previews to a share of the time, by allowing none that would exceed it.
 
     What a preview costs is foretold from the time that steps take, and corrected by the
-    dearest of the last ones. So the share can be exceeded by what one preview takes
-    beyond its forecast, and by no more, since the next ones wait until that is made up
-    for.
-
-    Whoever comes to another place wants to see something there at once, though the last
-    place may have taken all there was. So a little is lent for a first box, and saved up
-    again by the looks at the same place: when a minute is over, or a shorter training,
-    the share has been kept, and from then on it is never exceeded.
+    dearest of the last ones. What one takes beyond that, the next ones wait for.
 
     A *full* look has several passes at all sizes, with statistics of the
     normalization layers of its own. A *quick* one has a single pass, often with the last
@@ -95,21 +50,18 @@ class PreviewBudget:
     ----------
     pixels_a_step
         Pixels that one step of training goes through.
-    share
-        Of the time of training and its rests, 0 to 1.
     whole_s
         How long training will take; infinite where that is not known.
     """
 
-    def __init__(self, pixels_a_step: int, share: float = SHARE, whole_s: float = math.inf) -> None:
-        self.share = share
+    def __init__(self, pixels_a_step: int, whole_s: float = math.inf) -> None:
         self.spent_s = 0.0
         self._rested_s = 0.0
-        self._looks = 0
+        self._looked = False
         self._pixels_a_step = pixels_a_step
-        self._whole_s = whole_s
-        # At first sight; measured: 1.0 and 0.6, and 0 and 0.25.
-        self._full, self._quick = Price(1.5, 1.0), Price(1.0, 0.3)
+        self._credit_s = min(CREDIT_S, _KEPT_PART * SHARE * whole_s)
+        # By whether they are quick: how much dearer than foretold the dearest of the last were.
+        self._dearer = {True: 1.0, False: 1.0}
 
     def look(
         self, field: Box, elapsed_s: float, step_s: float, new: bool = False, quick: bool = False
@@ -123,64 +75,44 @@ class PreviewBudget:
         elapsed_s, step_s
             Seconds of training so far, and of a step.
         new
-            Whether somebody has only just come there: a quick look, for which time is lent.
+            Whether somebody has only just come there: a quick look, also at what is kept for it.
         quick
             Whether anything but a quick look is out of the question.
         """
-        # At the start of a training nothing is lent: its first weights know little.
-        if not self._looks:
-            return _part(field, self.now_px(elapsed_s, step_s, quick=True))
-        if new:
-            return _part(field, self.new_px(elapsed_s, step_s))
-        whole = shrink(field, self.most_px(step_s))
-        if whole and not quick and _pixels(whole) <= self.now_px(elapsed_s, step_s):
-            return Look(whole, quick=False)
-        # Half of what there is stays for the next field that somebody comes to.
-        left_s = self._left_s(elapsed_s, step_s)
-        return _part(field, self._affordable(left_s, step_s, quick=True, part=0.5))
+        earned_s = self._earned_s(elapsed_s)
+        spare_s = max((1 - _KEPT_PART) * earned_s, earned_s - self._credit_s) - self.spent_s
+        if not (new or quick) and self._looked:
+            whole = _middle(field, self._affordable_px(math.inf, step_s, quick=False))
+            if whole and self.cost_s(_pixels(whole), step_s) <= spare_s:
+                return Look(whole, quick=False)
+        # At the start of a training there is no credit: its first weights know little.
+        if self._looked:
+            first_s = self.cost_s(_FIRST_PX, step_s, quick=True) if new else 0.0
+            spare_s = max(spare_s / 2, min(first_s, spare_s + self._credit_s))
+        part = _middle(field, self._affordable_px(spare_s, step_s, quick=True))
+        return Look(part, quick=True) if part else None
 
     def wait_s(self, field: Box, elapsed_s: float, step_s: float) -> float:
         """Return after how long a rest a new field can be had; infinite after none."""
-        later, waited_s = copy.copy(self), 0.0
-        while waited_s < LONGEST_REST_S:
-            if later.look(field, elapsed_s, step_s, new=True):
-                return waited_s
-            waited_s += _TICK_S
-            later.rest(_TICK_S)
-        return math.inf
+        least_px = min(LEAST_PART_PX, _pixels(field))
+        credit_s = self._credit_s if self._looked else 0.0
+        needed_s = self.cost_s(least_px, step_s, quick=True) + self.spent_s - credit_s
+        earned_s = min(needed_s / (1 - _KEPT_PART), needed_s + self._credit_s)
+        wait_s = max(0.0, (earned_s - self._earned_s(elapsed_s)) / SHARE)
+        return wait_s if wait_s < LONGEST_REST_S else math.inf
 
     def cost_s(self, pixels: int, step_s: float, quick: bool = False) -> float:
         """Foretell the seconds that a preview takes, from those of a step."""
-        return self._price(quick).steps(pixels / self._pixels_a_step) * step_s
-
-    def most_px(self, step_s: float) -> int:
-        """Return the largest full look, in pixels, that takes no longer than bearable."""
-        return self._affordable(math.inf, step_s)
-
-    def now_px(self, elapsed_s: float, step_s: float, quick: bool = False) -> int:
-        """Return the largest preview, in pixels, that the share allows now; 0 for none.
-
-        A full look never takes what new fields may need.
-        """
-        left_s = self._left_s(elapsed_s, step_s, 0.0 if quick else 1.0)
-        return self._affordable(left_s, step_s, quick)
-
-    def new_px(self, elapsed_s: float, step_s: float) -> int:
-        """Return the same for a first, quick look at a new field; some time is lent for it."""
-        left_s, lent_s = self._left_s(elapsed_s, step_s), self._lent_s(step_s)
-        # One box takes neither all that is lent nor all that is left: there may be another
-        # place to come.
-        box_s = min(left_s + lent_s, lent_s, self.cost_s(_LENT_PX, step_s, quick=True))
-        # Nothing is lent that the rest of the training could not pay back.
-        whole_s = max(elapsed_s, self._whole_s) + self._rested_s
-        to_come_s = self.share * whole_s - self.spent_s
-        return self._affordable(min(max(left_s / 2, box_s), to_come_s), step_s, quick=True)
+        # Measured.
+        passes = 0.3 if quick else 1.0
+        return self._dearer[quick] * step_s * (1 + passes * pixels / self._pixels_a_step)
 
     def add(self, pixels: int, took_s: float, step_s: float, quick: bool = False) -> None:
         """Take down what a preview took."""
         self.spend(took_s)
-        self._looks += 1
-        self._price(quick).learn(pixels / self._pixels_a_step, took_s / max(step_s, 1e-6))
+        self._looked = True
+        right = self._dearer[quick] * took_s / max(self.cost_s(pixels, step_s, quick), 1e-9)
+        self._dearer[quick] = max(right, _MEMORY * self._dearer[quick])
 
     def rest(self, seconds: float) -> None:
         """Take down how long training stood still; a rest brings previews as much as work.
@@ -194,52 +126,28 @@ class PreviewBudget:
         """Take down what else was done for the sake of previews."""
         self.spent_s += took_s
 
-    def _left_s(self, elapsed_s: float, step_s: float, least_saved: float = 0.0) -> float:
-        """Return the seconds that are left, without those that are kept to be lent."""
-        span_s = _PAID_BACK_BY_S - _PAID_BACK_FROM_S
-        saved = min(max((elapsed_s - _PAID_BACK_FROM_S) / span_s, least_saved), 1.0)
-        all_s = elapsed_s + self._rested_s
-        return self.share * all_s - saved * self._lent_s(step_s) - self.spent_s
+    def _earned_s(self, elapsed_s: float) -> float:
+        return SHARE * (elapsed_s + self._rested_s)
 
-    def _lent_s(self, step_s: float) -> float:
-        wanted_s = _LENT_BOXES * self.cost_s(_LENT_PX, step_s, quick=True)
-        return min(wanted_s, _LENT_PART * self.share * _PAID_BACK_BY_S)
-
-    def _affordable(
-        self, seconds: float, step_s: float, quick: bool = False, part: float = 1.0
-    ) -> int:
-        """Return the pixels that can be had for so much, or a part of them, in bearable time."""
-        price, step_s = self._price(quick), max(step_s, 1e-6)
-        bearable = price.affordable(self._longest_s(step_s, quick) / step_s)
-        size = min(part * price.affordable(seconds / step_s), bearable)
-        return max(0, int(size * self._pixels_a_step))
-
-    def _longest_s(self, step_s: float, quick: bool) -> float:
-        longest_s = max(LONGEST_S, _LONGEST_FIXED * self.cost_s(0, step_s))
+    def _affordable_px(self, seconds: float, step_s: float, quick: bool) -> int:
+        """Return the largest preview, in pixels, for so much time, in bearable time."""
+        fixed_s, least_s = (self.cost_s(px, step_s, quick) for px in (0, LEAST_PART_PX))
         # However slow they are, something can be had once it is saved up for.
-        return max(longest_s, self.cost_s(LEAST_PART_PX, step_s, quick)) if quick else longest_s
-
-    def _price(self, quick: bool) -> Price:
-        return self._quick if quick else self._full
+        seconds = min(seconds, max(LONGEST_S, least_s))
+        return max(0, int(LEAST_PART_PX * (seconds - fixed_s) / max(least_s - fixed_s, 1e-9)))
 
 
-def shrink(box: Box, most_px: int) -> Box | None:
-    """Return the middle of a box, of at most so many pixels; None if that is too little."""
+def _middle(box: Box, most_px: int) -> Box | None:
+    """Return a box, or its middle of at most so many pixels; None if that is too little."""
     y0, x0, y1, x1 = box
-    scale = min(1.0, math.sqrt(most_px / max((y1 - y0) * (x1 - x0), 1)))
-    height, width = int((y1 - y0) * scale), int((x1 - x0) * scale)
-    if min(height, width) < SMALLEST_SIDE_PX:
+    if most_px >= _pixels(box):
+        return box
+    if most_px < 0.99 * LEAST_PART_PX:
         return None
+    scale = math.sqrt(most_px / _pixels(box))
+    height, width = int((y1 - y0) * scale), int((x1 - x0) * scale)
     y0, x0 = (y0 + y1 - height) // 2, (x0 + x1 - width) // 2
     return y0, x0, y0 + height, x0 + width
-
-
-def _part(field: Box, most_px: int) -> Look | None:
-    """Return a quick look at a field, or its middle; None where that is too little."""
-    box = shrink(field, most_px)
-    if box is None or (box != field and _pixels(box) < 0.99 * LEAST_PART_PX):
-        return None
-    return Look(box, quick=True)
 
 
 def _pixels(box: Box) -> int:

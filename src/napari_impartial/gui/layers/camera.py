@@ -12,13 +12,14 @@ import numpy.typing as npt
 from napari.layers import Labels, Layer
 
 from napari_impartial.core.data.boxes import Box
-from napari_impartial.core.training.preview_budget import SMALLEST_SIDE_PX
 from napari_impartial.gui.layers.versions import camera_of, canvas_size
 from napari_impartial.session.plane import PlaneIndex
 
 from .image_source import Source
 
 LEFT_BUTTON = 1
+# Less of an image means nothing to a network.
+_SMALLEST_SIDE_PX = 16
 # Of the canvas, that a whole image fills.
 _MARGIN = 0.95
 # A hand shakes while it clicks.
@@ -44,7 +45,7 @@ def field_in_view(source: Source) -> Box | None:
         first, last = sorted(int(v) for v in corners[:, axes.index(letter)])
         edges.append((max(first, 0), min(last + 1, length)))
     (y0, y1), (x0, x1) = edges
-    return (y0, x0, y1, x1) if min(y1 - y0, x1 - x0) >= SMALLEST_SIDE_PX else None
+    return (y0, x0, y1, x1) if min(y1 - y0, x1 - x0) >= _SMALLEST_SIDE_PX else None
 
 
 def go_to(
