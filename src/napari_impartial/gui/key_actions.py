@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partialmethod
+
 from napari.layers import Labels, Layer
 
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND
@@ -41,45 +43,9 @@ class KeyActions:
         # Result layers that were seen when they were hidden.
         self._hidden: list[Layer] = []
 
-    def brush_background(self) -> None:
-        """Take the brush for background in hand."""
-        self.take(BACKGROUND)
-
-    def brush_cell(self) -> None:
-        """Take the brush for cells in hand."""
-        self.take(FOREGROUND)
-
-    def brush_cell_2(self) -> None:
-        """Take the brush for the second kind of cell in hand."""
-        self.take(FOREGROUND + 1)
-
-    def brush_cell_3(self) -> None:
-        """Take the brush for the third kind of cell in hand."""
-        self.take(FOREGROUND + 2)
-
-    def brush_cell_4(self) -> None:
-        """Take the brush for the fourth kind of cell in hand."""
-        self.take(FOREGROUND + 3)
-
-    def brush_cell_5(self) -> None:
-        """Take the brush for the fifth kind of cell in hand."""
-        self.take(FOREGROUND + 4)
-
-    def eraser(self) -> None:
-        """Take the eraser in hand."""
-        self.take(0)
-
     def train(self) -> None:
         """Train, or stop what is being trained."""
         self._training.press()
-
-    def smaller_brush(self) -> None:
-        """Make the brush a pixel smaller."""
-        self._resize(-1)
-
-    def larger_brush(self) -> None:
-        """Make the brush a pixel larger."""
-        self._resize(1)
 
     def toggle_image(self) -> None:
         """Show or hide all channels."""
@@ -141,35 +107,12 @@ class KeyActions:
         """Take back the last decision about objects or places."""
         self._decisions.undo()
 
-    def verdict_right(self) -> None:
-        """Find the object that is asked about right, or nothing missed at the place."""
-        self._spot_check.answer(None)
+    def answer(self, cells: int | None) -> None:
+        """Give the verdict of a number of cells, or None for right, in *Is it good enough?*."""
+        self._spot_check.answer(cells)
 
-    def verdict_0(self) -> None:
-        """Answer with no cell."""
-        self._spot_check.answer(0)
-
-    def verdict_1(self) -> None:
-        """Answer with one cell."""
-        self._spot_check.answer(1)
-
-    def verdict_2(self) -> None:
-        """Answer with two cells."""
-        self._spot_check.answer(2)
-
-    def verdict_3(self) -> None:
-        """Answer with three cells."""
-        self._spot_check.answer(3)
-
-    def next_image(self) -> None:
-        """Work on the next image of the session."""
-        self._step(1)
-
-    def previous_image(self) -> None:
-        """Work on the image before, of the session."""
-        self._step(-1)
-
-    def _step(self, step: int) -> None:
+    def step(self, step: int) -> None:
+        """Work on the image so many places further on in the session."""
         session = self._workspace.session
         keys = list(session.images)
         if keys:
@@ -195,10 +138,24 @@ class KeyActions:
         if layer is not None:
             layer.brush_size = max(1, size_px)
 
-    def _resize(self, step: int) -> None:
+    def grow(self, px: int) -> None:
+        """Make the brush so many pixels larger."""
         layer = self._scribbles()
         if layer is not None:
-            self.resize(int(layer.brush_size) + step)
+            self.resize(int(layer.brush_size) + px)
+
+    brush_background = partialmethod(take, BACKGROUND)
+    brush_cell = partialmethod(take, FOREGROUND)
+    brush_cell_2 = partialmethod(take, FOREGROUND + 1)
+    brush_cell_3 = partialmethod(take, FOREGROUND + 2)
+    brush_cell_4 = partialmethod(take, FOREGROUND + 3)
+    brush_cell_5 = partialmethod(take, FOREGROUND + 4)
+    eraser = partialmethod(take, 0)
+    smaller_brush, larger_brush = partialmethod(grow, -1), partialmethod(grow, 1)
+    next_image, previous_image = partialmethod(step, 1), partialmethod(step, -1)
+    verdict_right = partialmethod(answer, None)
+    verdict_0, verdict_1 = partialmethod(answer, 0), partialmethod(answer, 1)
+    verdict_2, verdict_3 = partialmethod(answer, 2), partialmethod(answer, 3)
 
     def _scribbles(self) -> Labels | None:
         source = self._workspace.source
