@@ -37,7 +37,7 @@ def supervise(
 
 
 class Job(QObject):
-    """A job of the training process, supervised by a worker thread.
+    """A job of the training process, supervised by a worker thread; at its end it deletes itself.
 
     Signals
     -------
@@ -111,6 +111,7 @@ class Job(QObject):
         if self._bar is not None:
             self._bar.close()
         self.ended.emit(reply)
+        self.deleteLater()
 
 
 class Latest(QObject):

@@ -251,8 +251,6 @@ class BatchControl(QObject):
         self._job.ended.connect(partial(self._on_predicted, target, image.name))
 
     def _on_predicted(self, target: PlaneKey, name: str, reply: messages.Final) -> None:
-        if self._job is not None:
-            self._job.deleteLater()
         self._job = None
         if isinstance(reply, messages.Predicted):
             record = self._session.images.get(target[0])

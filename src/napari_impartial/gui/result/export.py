@@ -305,8 +305,6 @@ class ExportControl(QObject):
         self.changed.emit()
 
     def _on_slide(self, reply: messages.Final) -> None:
-        if self._job is not None:
-            self._job.deleteLater()
         self._job, targets, self._writing = None, self._writing, {}
         if isinstance(reply, messages.SlideExported):
             if self._waiting:
@@ -361,8 +359,6 @@ class ExportControl(QObject):
         self.changed.emit()
 
     def _on_packaged(self, reply: messages.Final) -> None:
-        if self._job is not None:
-            self._job.deleteLater()
         self._job = None
         if isinstance(reply, messages.Packaged):
             notifications.show_info(

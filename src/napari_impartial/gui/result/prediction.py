@@ -248,8 +248,6 @@ class ResultControl(QObject):
         self._show_plane()
 
     def _on_end(self, key: int, plane: PlaneIndex, reply: messages.Final) -> None:
-        if self._job is not None:
-            self._job.deleteLater()
         self._job = None
         self._session.activity = Activity.IDLE
         self.ended.emit()

@@ -290,8 +290,6 @@ class SlideControl(QObject):
 
     def _on_end(self, reply: messages.Final) -> None:
         now, self._running = self._running, None
-        if self._job is not None:
-            self._job.deleteLater()
         self._job = None
         assert now is not None
         self._workspace.slides.end_progress(now.source)

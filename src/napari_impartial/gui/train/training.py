@@ -185,8 +185,6 @@ class TrainingControl(QObject):
         self.progressed.emit(progress)
 
     def _on_end(self, reply: messages.Final) -> None:
-        if self._job is not None:
-            self._job.deleteLater()
         self._job = None
         self._previews.end()
         self._decided_timer.stop()
