@@ -10,6 +10,7 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_impartial.gui.widgets.parts import fill
 from napari_impartial.gui.widgets.status_line import StatusLine
 from napari_impartial.gui.widgets.text_labels import link_colour, tell
 
@@ -94,12 +95,8 @@ class Bar(QWidget):
         self.setObjectName("bar")
         self.status = StatusLine()
         self.verdict = VerdictLine()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 2)
-        layout.setSpacing(4)
-        for parts in (*rows, [self.status], [self.verdict]):
-            row = QHBoxLayout()
-            row.setSpacing(3)
-            for number, part in enumerate(parts):
-                row.addWidget(part, len(parts) - number)
-            layout.addLayout(row)
+        lines = [
+            fill(QHBoxLayout(), *((part, len(row) - i) for i, part in enumerate(row)), spacing=3)
+            for row in (*rows, [self.status], [self.verdict])
+        ]
+        fill(QVBoxLayout(self), *lines, margins=(4, 4, 4, 2), spacing=4)

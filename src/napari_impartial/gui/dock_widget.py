@@ -61,6 +61,7 @@ from .train.train_panel import TrainingChoice, TrainPanel
 from .train.training import TrainingControl
 from .widgets.collapsible_step import Step, VerticalScrollArea, stacked
 from .widgets.keyboard_focus import FOCUS_STYLE
+from .widgets.parts import fill
 from .widgets.text_labels import duration
 from .wiring import ObjectsInPicture, Refinement
 
@@ -177,18 +178,11 @@ class ImPartialWidget(QWidget):
 
     def _lay_out(self) -> None:
         inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(4, 4, 4, 4)
-        column.setSpacing(2)
-        for name, step in self.steps.items():
-            # What is left over goes to the table of objects, where it is shown.
-            column.addWidget(step, 20 if name == "result" else 0)
-        column.addStretch(1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.restore_line)
-        layout.addWidget(self.bar)
-        layout.addWidget(VerticalScrollArea(inside), 1)
+        # What is left over goes to the table of objects, where it is shown.
+        steps = [(step, 20 if name == "result" else 0) for name, step in self.steps.items()]
+        fill(QVBoxLayout(inside), *steps, margins=(4, 4, 4, 4), spacing=2).addStretch(1)
+        parts = (self.restore_line, self.bar, (VerticalScrollArea(inside), 1))
+        fill(QVBoxLayout(self), *parts, margins=(0, 0, 0, 0))
 
     def _wire_panels(self) -> None:
         workspace, training, results = self.workspace, self.training, self.results

@@ -7,21 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt, Signal
+from qtpy.QtCore import QModelIndex, QSize, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QWidget
 
 from napari_impartial.core.data.channels import ChannelPreview, preview_channel
 from napari_impartial.core.data.image import HIGH_PERCENTILE, LOW_PERCENTILE, Image
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.background import Latest
+from napari_impartial.gui.widgets.tables import HeadedModel, ShortTable
 
-# Rows that are seen without scrolling.
-_ROWS = 5
 _NAME, _RANGE = range(2)
-_HEADINGS = ("Channel", "Scaled from")
+_HEADINGS = (
+    ("Channel", ""),
+    (
+        "Scaled from",
+        "How the network sees the channel: the first number becomes 0, the second 1 "
+        f"(percentiles {LOW_PERCENTILE:g} and {HIGH_PERCENTILE:g} of the plane in view).",
+    ),
+)
 _THUMBNAIL = QSize(48, 24)
-_ROOT = QModelIndex()
 
 
 @dataclass
@@ -45,7 +50,7 @@ class Channel:
     picture: QPixmap | None = field(default=None, repr=False)
 
 
-class ChannelTableModel(QAbstractTableModel):
+class ChannelTableModel(HeadedModel):
     """Rows of :class:`Channel`; names can be edited and rows ticked.
 
     Signals
@@ -79,13 +84,13 @@ class ChannelTableModel(QAbstractTableModel):
         )
         self.dataChanged.emit(self.index(row, _NAME), self.index(row, _RANGE))
 
-    def rowCount(self, parent: QModelIndex = _ROOT) -> int:
+    def n_rows(self) -> int:
         """Return the number of channels."""
-        return 0 if parent.isValid() else len(self.channels)
+        return len(self.channels)
 
-    def columnCount(self, parent: QModelIndex = _ROOT) -> int:
-        """Return the number of columns."""
-        return 0 if parent.isValid() else len(_HEADINGS)
+    def headings(self) -> Sequence[tuple[str, str]]:
+        """Return the heading of each column, and its tooltip."""
+        return _HEADINGS
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
         """Names can be edited and ticked."""
@@ -93,21 +98,6 @@ class ChannelTableModel(QAbstractTableModel):
         if index.column() == _NAME:
             flags |= Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEditable
         return flags
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        """Return a heading and what it means."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _HEADINGS[section]
-        if role == Qt.ItemDataRole.ToolTipRole and section == _RANGE:
-            return (
-                "How the network sees the channel: the first number becomes 0, the second 1 "
-                f"(percentiles {LOW_PERCENTILE:g} and {HIGH_PERCENTILE:g} of the plane in view)."
-            )
-        return None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return name and tick, or the normalization in numbers and as a picture."""
@@ -157,7 +147,7 @@ class ChannelTableModel(QAbstractTableModel):
         self.edited.emit()
 
 
-class ChannelTable(QTableView):
+class ChannelTable(ShortTable):
     """Shows the channels; normalization is worked out on a thread, row by row.
 
     Signals
@@ -169,18 +159,19 @@ class ChannelTable(QTableView):
     edited = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("channel_table")
-        self.setAccessibleName("Channels")
-        self.setToolTip(
+        self.channel_model = ChannelTableModel()
+        super().__init__(
+            self.channel_model,
+            "channel_table",
             "Tick the channels that show the objects; select several to tick them together. "
-            "Double-click a name to change it: a model finds its channels by name."
+            "Double-click a name to change it: a model finds its channels by name.",
+            "Channels",
+            _THUMBNAIL.height() + 4,
+            parent=parent,
         )
-        self.channel_model = ChannelTableModel(self)
-        self.setModel(self.channel_model)
+        self.channel_model.setParent(self)
         self.channel_model.selected = self._selected_rows
         self.channel_model.edited.connect(self.edited)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setEditTriggers(
             QAbstractItemView.EditTrigger.DoubleClicked
             | QAbstractItemView.EditTrigger.EditKeyPressed
@@ -188,21 +179,6 @@ class ChannelTable(QTableView):
         self.setIconSize(_THUMBNAIL)
         # Drawn by the style alone, an empty box cannot be seen on a dark theme.
         self.setStyleSheet("QTableView::indicator:unchecked { border: 1px solid palette(text); }")
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setMinimumWidth(200)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        rows = QHeaderView(Qt.Orientation.Vertical, self)
-        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        rows.setDefaultSectionSize(_THUMBNAIL.height() + 4)
-        self.setVerticalHeader(rows)
-        rows.hide()
-        columns = QHeaderView(Qt.Orientation.Horizontal, self)
-        self.setHorizontalHeader(columns)
-        columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        # Of a long name the middle can go; of a number nothing.
-        columns.setSectionResizeMode(_RANGE, QHeaderView.ResizeMode.ResizeToContents)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self._queue: list[int] = []
         self._round = 0
         self._looking = Latest(self)
@@ -216,25 +192,13 @@ class ChannelTable(QTableView):
     def set_channels(self, channels: Sequence[Channel]) -> None:
         """Show other channels, and work their normalization out."""
         self.channel_model.set_channels(channels)
-        self._fit_height()
         self.look_again()
-
-    def showEvent(self, event: Any) -> None:
-        """Be as high as the rows are; before, the theme has not made the heading higher yet."""
-        super().showEvent(event)
-        self._fit_height()
 
     def look_again(self) -> None:
         """Work the normalization out anew, because another plane is looked at."""
         self._round += 1
         self._queue = list(range(len(self.channels)))
         self._look_at_next()
-
-    def _fit_height(self) -> None:
-        header = self.horizontalHeader()
-        rows = min(max(len(self.channels), 1), _ROWS)
-        height = 0 if header is None else header.sizeHint().height()
-        self.setFixedHeight(rows * (_THUMBNAIL.height() + 4) + height + 2 * self.frameWidth() + 2)
 
     def _look_at_next(self) -> None:
         if not self._queue:

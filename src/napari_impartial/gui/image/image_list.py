@@ -6,18 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QCheckBox,
-    QHBoxLayout,
-    QHeaderView,
-    QPushButton,
-    QTableView,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_impartial.gui.widgets.parts import fill, make_button, named
+from napari_impartial.gui.widgets.tables import RIGHT, HeadedModel, ShortTable
 from napari_impartial.gui.widgets.text_labels import (
     REVIEWED,
     REVIEWED_TIP,
@@ -27,19 +20,18 @@ from napari_impartial.gui.widgets.text_labels import (
 )
 from napari_impartial.session.image_record import Tally
 
-_ROWS = 5
 _ROOM_FOR_ALL_PX = 400
 # More names than that nobody reads in one line.
 _NAMED = 3
-_ROOT = QModelIndex()
-_HEADINGS = ("Image", "State", "Strokes", "Cells", "Objects")
-_TIPS = (
-    "Click to work on it.",
-    "new, scribbled, predicted (by a round that is not the present one: by round 1), reviewed",
-    "Strokes of all kinds",
-    "Annotated cells: strokes in cells, those inside of an outline counted with it",
-    "Objects found",
+_STATES = "new, scribbled, predicted (by a round that is not the present one: by round 1), reviewed"
+_HEADINGS = (
+    ("Image", "Click to work on it."),
+    ("State", _STATES),
+    ("Strokes", "Strokes of all kinds"),
+    ("Cells", "Annotated cells: strokes in cells, those inside of an outline counted with it"),
+    ("Objects", "Objects found"),
 )
+_STROKES = 2
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class ImageRow:
     stale: bool = False
 
 
-class ImageListModel(QAbstractTableModel):
+class ImageListModel(HeadedModel):
     """Rows of :class:`ImageRow`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -73,23 +65,13 @@ class ImageListModel(QAbstractTableModel):
         self.rows = list(rows)
         self.endResetModel()
 
-    def rowCount(self, parent: QModelIndex = _ROOT) -> int:
+    def n_rows(self) -> int:
         """Return the number of images."""
-        return 0 if parent.isValid() else len(self.rows)
+        return len(self.rows)
 
-    def columnCount(self, parent: QModelIndex = _ROOT) -> int:
-        """Return the number of columns."""
-        return 0 if parent.isValid() else len(_HEADINGS)
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        """Return a heading and what it means."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _HEADINGS[section]
-        return _TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+    def headings(self) -> Sequence[tuple[str, str]]:
+        """Return the heading of each column, and its tooltip."""
+        return _HEADINGS
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return a name, a state or a count."""
@@ -106,7 +88,7 @@ class ImageListModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return f"{row.name}: {row.status}{STALE_TIP if row.stale else ''}"
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() > 1:
-            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            return RIGHT
         return None
 
 
@@ -133,59 +115,36 @@ class ImagesPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = ImageListModel(self)
-        self._table = QTableView()
-        self._table.setObjectName("image_list")
-        self._table.setAccessibleName("Images of this session")
-        self._table.setToolTip(
+        self._table = ShortTable(
+            self._model,
+            "image_list",
             "Images of this session; click one to work on it. Delete its layer in napari's list to "
-            "take it out."
+            "take it out.",
+            "Images of this session",
+            self.fontMetrics().height() + 6,
         )
-        self._table.setModel(self._model)
-        self._table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self._table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self._table.setShowGrid(False)
-        self._table.setWordWrap(False)
-        # Names of images of one experiment differ at their ends.
-        self._table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self._table.setMinimumWidth(200)
-        self._table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        rows = QHeaderView(Qt.Orientation.Vertical, self._table)
-        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        rows.setDefaultSectionSize(self.fontMetrics().height() + 6)
-        self._table.setVerticalHeader(rows)
-        rows.hide()
-        columns = QHeaderView(Qt.Orientation.Horizontal, self._table)
-        self._table.setHorizontalHeader(columns)
-        columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self._reviewed = QCheckBox(REVIEWED)
-        self._reviewed.setObjectName("reviewed_check")
-        self._reviewed.setToolTip(REVIEWED_TIP)
-        self._add = QPushButton()
-        self._add.setObjectName("add_images_button")
-        self._add.setToolTip(
+        self._reviewed = named(QCheckBox(REVIEWED), "reviewed_check", REVIEWED_TIP)
+        self._add = make_button(
+            "",
+            "add_images_button",
             "Make the other images that are open in napari part of this session, to train on "
-            "and to predict; axes and channels are taken as in the image in front."
+            "and to predict; axes and channels are taken as in the image in front.",
+            self.add_wanted.emit,
         )
         self._question = line("together_label", "What was opened beside the image in front.")
-        self._channels = QPushButton("Channels of this image")
-        self._channels.setObjectName("join_channels_button")
-        self._channels.setToolTip(
+        self._channels = make_button(
+            "Channels of this image",
+            "join_channels_button",
             "Take the layers of the same size as further channels of the image in front, as if "
-            "each had been ticked in the table."
+            "each had been ticked in the table.",
+            self.channels_wanted.emit,
         )
         self._filling = False
         self._title = explained("Images of this session", self._table.toolTip())
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        for part in (self._title, self._table, self._reviewed, self._question):
-            layout.addWidget(part)
-        answers = QHBoxLayout()
-        for button in (self._add, self._channels):
-            answers.addWidget(button)
-        layout.addLayout(answers)
-        self._add.clicked.connect(self.add_wanted)
-        self._channels.clicked.connect(self.channels_wanted)
+        answers = fill(QHBoxLayout(), self._add, self._channels)
+        parts = (self._title, self._table, self._reviewed, self._question, answers)
+        fill(QVBoxLayout(self), *parts, margins=(4, 0, 4, 0))
         selection = self._table.selectionModel()
         assert selection is not None
         selection.currentRowChanged.connect(self._on_row)
@@ -231,16 +190,11 @@ class ImagesPanel(QWidget):
             self._question.setText(_question(rows[place].name, offered))
         for part in (self._title, self._table, self._reviewed):
             part.setVisible(len(rows) > 1)
-        header = self._table.horizontalHeader()
-        shown = min(max(len(rows), 1), _ROWS)
-        height = 0 if header is None else header.sizeHint().height()
-        row_height = self.fontMetrics().height() + 6
-        self._table.setFixedHeight(shown * row_height + height + 2 * self._table.frameWidth() + 2)
 
     def resizeEvent(self, event: Any) -> None:
         """Leave room for the names where there is little: strokes can be counted by cells."""
         super().resizeEvent(event)
-        self._table.setColumnHidden(_HEADINGS.index("Strokes"), self.width() < _ROOM_FOR_ALL_PX)
+        self._table.setColumnHidden(_STROKES, self.width() < _ROOM_FOR_ALL_PX)
 
     def _on_row(self, current: QModelIndex, _: QModelIndex) -> None:
         if current.isValid() and not self._filling:

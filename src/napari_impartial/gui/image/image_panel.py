@@ -9,7 +9,7 @@ from typing import Any
 import napari
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_impartial.core.data.image import Image, check_axes
 from napari_impartial.core.errors import ImPartialError
@@ -24,6 +24,7 @@ from napari_impartial.gui.layers.image_source import (
     names_of_channels,
     usual_channels,
 )
+from napari_impartial.gui.widgets.parts import fill, make_choice, named, say
 from napari_impartial.gui.widgets.text_labels import explained, line, link_colour, tell
 from napari_impartial.session.plane import PlaneIndex
 
@@ -62,22 +63,20 @@ class ImagePanel(QWidget):
         self._build()
 
     def _build(self) -> None:
-        self._combo = QComboBox()
-        self._combo.setObjectName("image_combo")
-        self._combo.setAccessibleName("Image")
-        self._combo.setToolTip("The image layer to segment; results are named after it.")
-        self._combo.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self._combo = make_choice(
+            "image_combo",
+            "The image layer to segment; results are named after it.",
+            "Image",
+            10,
         )
-        self._combo.setMinimumContentsLength(10)
-        self._axes = QLineEdit()
-        self._axes.setObjectName("axes_edit")
-        self._axes.setAccessibleName("Axes")
-        self._axes.setMaxLength(5)
-        self._axes.setToolTip(
+        self._axes = named(
+            QLineEdit(),
+            "axes_edit",
             "One letter for each axis of the layer: C channel, Z depth, T time, Y, X. "
-            "Correct it if it was guessed wrongly."
+            "Correct it if it was guessed wrongly.",
+            "Axes",
         )
+        self._axes.setMaxLength(5)
         self._meaning = line("axes_label", "What the image is taken for.")
         self._meaning.setTextInteractionFlags(
             Qt.TextInteractionFlag.LinksAccessibleByMouse
@@ -89,12 +88,8 @@ class ImagePanel(QWidget):
         form = QFormLayout()
         for editor in (self._combo, self._axes):
             form.addRow(explained(editor.accessibleName(), editor.toolTip()), editor)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        layout.addLayout(form)
-        layout.addWidget(self._meaning)
-        layout.addWidget(self.table)
-        layout.addWidget(self._note)
+        parts = (form, self._meaning, self.table, self._note)
+        fill(QVBoxLayout(self), *parts, margins=(4, 0, 4, 0))
         self._combo.currentIndexChanged.connect(self._on_layer)
         self._axes.editingFinished.connect(self._on_axes)
         self._meaning.linkActivated.connect(self._on_link)
@@ -253,17 +248,13 @@ class ImagePanel(QWidget):
             if layer.rgb and axes[-1] != "C":
                 raise ImPartialError("The last axis of an RGB layer holds its colours: C.")
         except ImPartialError as error:
-            self._say(str(error))
+            say(self._note, str(error))
             # What it says is of the axes before.
             self._meaning.hide()
             return None
-        self._say("")
+        say(self._note, "")
         self._meaning.show()
         return axes
-
-    def _say(self, text: str) -> None:
-        self._note.setText(text)
-        self._note.setVisible(bool(text))
 
     def _fill(self, axes: str | None = None) -> None:
         """Show the axes and channels of the layer in the combo box."""
@@ -359,7 +350,7 @@ class ImagePanel(QWidget):
             # A channel that is gone without the user's doing stays chosen, for its return.
             self._chosen.setdefault(source.primary, source)
         elif self._layer() is not None and not self._note.text():
-            self._say("Tick at least one channel of this layer.")
+            say(self._note, "Tick at least one channel of this layer.")
         if source != self._emitted:
             self._emitted = source
             self.valueChanged.emit(source)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_impartial.gui.layers.fields import FIELD_PX, Level
+from napari_impartial.gui.widgets.parts import fill, make_button, make_choice
 from napari_impartial.gui.widgets.text_labels import line
 
 
@@ -28,31 +29,22 @@ class SlideRow(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._said = line("slide_label", "How to work on an image that is too large for one piece.")
-        self._levels = QComboBox()
-        self._levels.setObjectName("level_combo")
-        self._levels.setAccessibleName("Resolution")
-        self._levels.setToolTip(
+        self._levels = make_choice(
+            "level_combo",
             "Resolution at which fields are taken and all of the slide is predicted; at the best "
-            "one, cells are 10 to 60 px wide."
+            "one, cells are 10 to 60 px wide.",
+            "Resolution",
+            8,
         )
-        self._levels.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self._levels.setMinimumContentsLength(8)
-        self._take = QPushButton("Take a field here")
-        self._take.setObjectName("take_field_button")
-        self._take.setToolTip(
+        self._take = make_button(
+            "Take a field here",
+            "take_field_button",
             f"Copy {FIELD_PX} x {FIELD_PX} px round the middle of the view out of the slide, as an "
-            "image of its own to paint and look on. All fields are trained on together."
+            "image of its own to paint and look on. All fields are trained on together.",
+            self.field_wanted.emit,
         )
-        row = QHBoxLayout()
-        row.addWidget(self._levels, 1)
-        row.addWidget(self._take)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        layout.addWidget(self._said)
-        layout.addLayout(row)
-        self._take.clicked.connect(self.field_wanted)
+        row = fill(QHBoxLayout(), (self._levels, 1), self._take)
+        fill(QVBoxLayout(self), self._said, row, margins=(4, 0, 4, 0))
         self._levels.currentIndexChanged.connect(self._on_level)
         self.hide()
 

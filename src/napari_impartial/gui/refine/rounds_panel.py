@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
-    QPushButton,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 from napari_impartial.core.review.round_changes import CHANGED, GAINED, LOST
 from napari_impartial.gui.layers.result_layers import CHANGE_COLOURS
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
+from napari_impartial.gui.widgets.parts import fill, make_button, named, say
 from napari_impartial.gui.widgets.text_labels import line, lines_high, tell
 
 _COLUMNS = (
@@ -74,12 +74,12 @@ class RoundsPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._rows: Sequence[RoundRow] = ()
-        self._list = QTreeWidget()
-        self._list.setObjectName("rounds_list")
-        self._list.setAccessibleName("Rounds")
-        self._list.setToolTip(
+        self._list = named(
+            QTreeWidget(),
+            "rounds_list",
             "The trainings so far. Choose one to compare with the present objects, or to go "
-            "back to."
+            "back to.",
+            "Rounds",
         )
         self._list.setRootIsDecorated(False)
         self._list.setUniformRowHeights(True)
@@ -99,35 +99,29 @@ class RoundsPanel(QWidget):
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
             header.setMinimumSectionSize(24)
         self._list.setFixedHeight(lines_high(self._list, 5))
-        self._compare = QPushButton("Compare with the last")
-        self._compare.setObjectName("compare_button")
-        self._compare.setCheckable(True)
-        self._compare.setToolTip(
+        self._compare = make_button(
+            "Compare with the last",
+            "compare_button",
             "Show, as a layer, which objects are new, gone or changed since the chosen round, or "
-            "since the round before. Ends when another image is chosen."
+            "since the round before. Ends when another image is chosen.",
+            checkable=True,
         )
-        self._back = QPushButton("Roll back")
-        self._back.setObjectName("roll_back_button")
-        self._back.setToolTip(
+        self._back = make_button(
+            "Roll back",
+            "roll_back_button",
             "Make the model and the objects of the chosen round the current ones; Train goes "
-            "on from there. Later rounds are kept, and so are strokes and decisions."
+            "on from there. Later rounds are kept, and so are strokes and decisions.",
+            self._on_back,
         )
         self._changes = line("changes_label", "How the objects differ from those of that round.")
         self._hint = line("rounds_hint", "Judged by strokes that were kept out of training.")
         for told in (self._changes, self._hint):
             told.hide()
-        row = QHBoxLayout()
-        row.addWidget(self._compare, 3)
-        row.addWidget(self._back, 2)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 0)
-        layout.addWidget(self._list)
-        layout.addLayout(row)
-        layout.addWidget(self._changes)
-        layout.addWidget(self._hint)
+        row = fill(QHBoxLayout(), (self._compare, 3), (self._back, 2))
+        parts = (self._list, row, self._changes, self._hint)
+        fill(QVBoxLayout(self), *parts, margins=(4, 4, 4, 0))
         self._list.currentItemChanged.connect(self._on_choice)
         self._compare.toggled.connect(self.compare_wanted)
-        self._back.clicked.connect(self._on_back)
         self.set_rounds(())
 
     def value(self) -> int | None:
@@ -178,8 +172,7 @@ class RoundsPanel(QWidget):
 
     def set_hint(self, words: str) -> None:
         """Say that more scribbles no longer help; nothing if `words` is empty."""
-        self._hint.setText(words)
-        self._hint.setVisible(bool(words))
+        say(self._hint, words)
 
     def _on_choice(self, *_: object) -> None:
         self._update()

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.gui.keybindings import key_hint, with_key
-from napari_impartial.gui.widgets.buttons import make_button
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
+from napari_impartial.gui.widgets.parts import fill, make_button, named
 from napari_impartial.gui.widgets.text_labels import lines_high
 
 _DONE = Qt.ItemDataRole.UserRole
@@ -47,10 +47,8 @@ class RefinePanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._list = QListWidget()
-        self._list.setObjectName("suggestion_list")
-        self._list.setAccessibleName("Suggestions")
-        self._list.setToolTip("Places where strokes promise most; click one to go there.")
+        tip = "Places where strokes promise most; click one to go there."
+        self._list = named(QListWidget(), "suggestion_list", tip, "Suggestions")
         self._list.setFixedHeight(lines_high(self._list, 6))
         self._next = make_button(
             with_key("Next place", "next_place"),
@@ -76,17 +74,10 @@ class RefinePanel(QWidget):
             with_key("Undo", "undo_decision"), "undo_fine_button", "", self.undo_wanted.emit
         )
         self.at_hand = QWidget(self)
-        always, buttons = QHBoxLayout(self.at_hand), QHBoxLayout()
-        always.setContentsMargins(0, 0, 0, 0)
-        always.setSpacing(3)
-        for button in (self._next, self._fine):
-            always.addWidget(button, 1)
-        for button in (self._previous, self._undo):
-            buttons.addWidget(button, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        layout.addLayout(buttons)
-        layout.addWidget(self._list)
+        always = (self._next, 1), (self._fine, 1)
+        fill(QHBoxLayout(self.at_hand), *always, margins=(0, 0, 0, 0), spacing=3)
+        buttons = fill(QHBoxLayout(), (self._previous, 1), (self._undo, 1))
+        fill(QVBoxLayout(self), buttons, self._list, margins=(4, 0, 4, 0))
         self._list.currentRowChanged.connect(self._on_row)
         self._list.itemClicked.connect(lambda item: self._on_row(self._list.row(item)))
         self.set_undo("")

@@ -7,17 +7,23 @@ from dataclasses import dataclass
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QProgressBar,
-    QPushButton,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
+from napari_impartial.gui.widgets.parts import (
+    fill,
+    make_button,
+    make_choice,
+    make_number,
+    named,
+    say,
+)
 from napari_impartial.gui.widgets.text_labels import explained, line
 
 _WORDS = {"Z": "Slices", "T": "Time points"}
@@ -69,40 +75,33 @@ class BatchPanel(QWidget):
         super().__init__(parent)
         self._stack: tuple[tuple[str, int], ...] = ()
         self._boxes: list[tuple[QSpinBox, QSpinBox]] = []
-        self._scope = QComboBox()
-        self._scope.setObjectName("batch_scope_combo")
-        self._scope.setAccessibleName("What to predict")
-        self._scope.setToolTip("What the button beside it predicts.")
-        self._predict = QPushButton("Predict all")
-        self._predict.setObjectName("predict_all_button")
-        self._predict.setToolTip(
+        self._scope = make_choice(
+            "batch_scope_combo", "What the button beside it predicts.", "What to predict"
+        )
+        self._predict = make_button(
+            "Predict all",
+            "predict_all_button",
             "Segment one plane after the other with the current model; the results of each "
             "appear as its layers. A slide is segmented block by block, in the background; its "
-            "results are written to a folder."
+            "results are written to a folder.",
+            lambda: self.predict_wanted.emit(self.value()),
         )
-        self._cancel = QPushButton("Cancel")
-        self._cancel.setObjectName("cancel_batch_button")
-        self._cancel.setToolTip("Give the rest up; what is done stays.")
-        self._progress = QProgressBar()
-        self._progress.setObjectName("batch_progress")
-        self._progress.setAccessibleName("Planes predicted")
-        self._progress.setToolTip("How many of the planes have been predicted.")
+        self._cancel = make_button(
+            "Cancel",
+            "cancel_batch_button",
+            "Give the rest up; what is done stays.",
+            self.cancel_wanted.emit,
+        )
+        tip = "How many of the planes have been predicted."
+        self._progress = named(QProgressBar(), "batch_progress", tip, "Planes predicted")
         self._progress.setRange(0, 1000)
         self._said = line("batch_label", "Which plane is being predicted; then, how it went.")
         self._ranges = QWidget()
         self._grid = QGridLayout(self._ranges)
         self._grid.setContentsMargins(0, 0, 0, 0)
-        row = QHBoxLayout()
-        row.addWidget(self._scope, 1)
-        row.addWidget(self._predict)
-        row.addWidget(self._cancel)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        layout.addLayout(row)
-        for part in (self._ranges, self._progress, self._said):
-            layout.addWidget(part)
-        self._predict.clicked.connect(lambda: self.predict_wanted.emit(self.value()))
-        self._cancel.clicked.connect(self.cancel_wanted)
+        row = fill(QHBoxLayout(), (self._scope, 1), self._predict, self._cancel)
+        parts = (row, self._ranges, self._progress, self._said)
+        fill(QVBoxLayout(self), *parts, margins=(4, 0, 4, 0))
         self._scope.currentTextChanged.connect(self._follow_scope)
         self._progress.hide()
         self._said.hide()
@@ -184,8 +183,7 @@ class BatchPanel(QWidget):
 
     def say(self, text: str) -> None:
         """Show a line."""
-        self._said.setText(text)
-        self._said.setVisible(bool(text))
+        say(self._said, text)
 
     def _follow_scope(self, _: str = "") -> None:
         self._ranges.setVisible(bool(self._stack) and self._scope.currentText() == _PLANES)
@@ -198,21 +196,14 @@ class BatchPanel(QWidget):
         self._boxes = []
         for row, (letter, length) in enumerate(self._stack):
             word = _WORDS[letter]
-            boxes = []
-            for name, start in (("first", 0), ("last", length - 1)):
-                box = QSpinBox()
-                box.setObjectName(f"{name}_{letter.lower()}_spin")
-                box.setAccessibleName(f"{word}: {name}")
-                box.setToolTip(f"The {name} to predict, counted from 0 as by napari's sliders.")
-                box.setRange(0, length - 1)
-                box.setValue(start)
+            boxes: list[QSpinBox] = []
+            for name, text, start in (("first", f"{word} ({letter})", 0), ("last", "to", length)):
+                tip = f"The {name} to predict, counted from 0 as by napari's sliders."
+                name, label = f"{name}_{letter.lower()}_spin", f"{word}: {name}"
+                box = make_number(name, tip, label, 0, length - 1, start)
+                self._grid.addWidget(explained(text, tip), row, 2 * len(boxes))
+                self._grid.addWidget(box, row, 2 * len(boxes) + 1)
                 boxes.append(box)
-            for column, (text, box) in enumerate(
-                zip((f"{word} ({letter})", "to"), boxes, strict=True)
-            ):
-                self._grid.addWidget(explained(text, box.toolTip()), row, 2 * column)
-            self._grid.addWidget(boxes[0], row, 1)
-            self._grid.addWidget(boxes[1], row, 3)
             self._boxes.append((boxes[0], boxes[1]))
         self._grid.setColumnStretch(1, 1)
         self._grid.setColumnStretch(3, 1)

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_impartial.core.config import InstanceConfig, validate
 from napari_impartial.core.errors import ImPartialError
@@ -17,6 +17,7 @@ from napari_impartial.gui.review.object_table import Table
 from napari_impartial.gui.review.review_panel import ReviewPanel
 from napari_impartial.gui.widgets.config_form import ConfigForm
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
+from napari_impartial.gui.widgets.parts import fill, make_button, make_choice
 from napari_impartial.gui.widgets.text_labels import line
 
 _PREDICT_TIP = "Find the objects of the {} in view with the current model."
@@ -54,13 +55,16 @@ class ResultPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._predict = QPushButton("Predict", self)
-        self._predict.setObjectName("predict_button")
-        self._predict.setToolTip(_PREDICT_TIP.format("image"))
+        tip = _PREDICT_TIP.format("image")
+        self._predict = make_button("Predict", "predict_button", tip, self.predict_wanted.emit)
+        self._predict.setParent(self)
         # Beside the other, not in its place: a double click would cancel what it began.
-        self._cancel = QPushButton("Cancel")
-        self._cancel.setObjectName("cancel_predict_button")
-        self._cancel.setToolTip("Give this prediction up; what there was before stays.")
+        self._cancel = make_button(
+            "Cancel",
+            "cancel_predict_button",
+            "Give this prediction up; what there was before stays.",
+            self.cancel_wanted.emit,
+        )
         self._count = line("count_label", "How many objects there are in this plane.", False)
         self._form = ConfigForm(InstanceConfig(), _SHOWN, _NAMES, seldom=_SELDOM)
         self._form.add_seldom("Outlines", self._make_outlines())
@@ -68,18 +72,11 @@ class ResultPanel(QWidget):
         self.table = self.review.table
         # It stands where it is always seen.
         self.at_hand = self._predict
-        top = QHBoxLayout()
-        top.addWidget(self._count, 1)
-        top.addWidget(self._cancel)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        layout.addLayout(top)
-        layout.addWidget(self._form)
-        layout.addWidget(self.review, 1)
+        top = fill(QHBoxLayout(), (self._count, 1), self._cancel)
+        parts = (top, self._form, (self.review, 1))
+        layout = fill(QVBoxLayout(self), *parts, margins=(4, 0, 4, 0))
         # Before there is a table, what room is left over must not tear the form apart.
         layout.addStretch(0)
-        self._predict.clicked.connect(self.predict_wanted)
-        self._cancel.clicked.connect(self.cancel_wanted)
         self._form.valueChanged.connect(self._on_form)
         self._follow_split()
         self.set_ready(False)
@@ -140,12 +137,11 @@ class ResultPanel(QWidget):
         self.review.set_table(table)
 
     def _make_outlines(self) -> QComboBox:
-        self._outlines = QComboBox()
-        self._outlines.setObjectName("outline_combo")
-        self._outlines.setAccessibleName("Colour of outlines")
-        self._outlines.setToolTip(
+        self._outlines = make_choice(
+            "outline_combo",
             "Colour of the objects' outlines; automatic is the one that stands out most from the "
-            "image as it is shown and from the strokes."
+            "image as it is shown and from the strokes.",
+            "Colour of outlines",
         )
         self._outlines.addItems(CHOICES)
         self._outlines.currentTextChanged.connect(self.outline_wanted)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 
 from napari_impartial.core.instances.table_filter import SIGNS, Condition
+from napari_impartial.gui.widgets.parts import fill, make_choice, named
 
 
 class FilterRow(QWidget):
@@ -23,32 +24,25 @@ class FilterRow(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._column, self._sign, self._word = QComboBox(), QComboBox(), QLineEdit()
-        for part, name, words, tip in (
-            (self._column, "filter_column_combo", "Column of the filter", "Column to compare."),
-            (self._sign, "filter_sign_combo", "Comparison of the filter", "How to compare it."),
-            (
-                self._word,
-                "filter_edit",
-                "Value of the filter",
-                "Show only the objects of which the column compares so with this value; a number "
-                "or, for the column 'review', a word such as accepted. Blank: all.",
-            ),
-        ):
-            part.setObjectName(name)
-            part.setAccessibleName(words)
-            part.setToolTip(tip)
+        self._column = make_choice(
+            "filter_column_combo", "Column to compare.", "Column of the filter", 6
+        )
+        self._sign = make_choice(
+            "filter_sign_combo", "How to compare it.", "Comparison of the filter"
+        )
+        self._word = named(
+            QLineEdit(),
+            "filter_edit",
+            "Show only the objects of which the column compares so with this value; a number "
+            "or, for the column 'review', a word such as accepted. Blank: all.",
+            "Value of the filter",
+        )
         self._sign.addItems(list(SIGNS))
         self._word.setPlaceholderText("Filter")
         self._word.setClearButtonEnabled(True)
         self._word.setMinimumWidth(60)
-        self._column.setMinimumContentsLength(6)
-        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        self._column.setSizeAdjustPolicy(policy)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        for part, share in ((self._column, 2), (self._sign, 0), (self._word, 2)):
-            row.addWidget(part, share)
+        parts = (self._column, 2), self._sign, (self._word, 2)
+        fill(QHBoxLayout(self), *parts, margins=(0, 0, 0, 0))
         self.setValue(Condition())
         self._column.currentIndexChanged.connect(self._tell)
         self._sign.currentIndexChanged.connect(self._tell)

@@ -9,23 +9,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import (
-    QAbstractTableModel,
-    QItemSelection,
-    QItemSelectionModel,
-    QModelIndex,
-    QSize,
-    Qt,
-    Signal,
-)
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QSize, Qt, Signal
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableView, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QSizePolicy, QTableView, QWidget
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import describe
 from napari_impartial.core.instances.table_filter import Condition
 from napari_impartial.core.review.review import Verdict
 from napari_impartial.gui.background import Latest
+from napari_impartial.gui.widgets.parts import named
+from napari_impartial.gui.widgets.tables import RIGHT, HeadedModel, fix_rows
 
 Table = dict[str, npt.NDArray[Any]]
 
@@ -37,8 +31,6 @@ _VERDICT_TIP = "Whether you accepted or corrected the object; empty if neither."
 _PLACES = ("centroid", "bbox")
 # Up to so many rows are sorted while the window waits: 60 ms. A million take ten times as long.
 SORTED_AT_ONCE = 100_000
-_ROOT = QModelIndex()
-_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +51,14 @@ class _Shown(Mapping[str, npt.NDArray[Any]]):
         return len(self.columns)
 
 
-class ObjectTableModel(QAbstractTableModel):
+class ObjectTableModel(HeadedModel):
     """Columns of equal length; which rows are shown, and how sorted, is an index array."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._table: Table = {}
         self._names: list[str] = []
+        self._headings: list[tuple[str, str]] = []
         self._order: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
         # Where each row of the table is shown, -1 where it is not; and the rows by their labels.
         self._place: npt.NDArray[np.intp] | None = None
@@ -94,6 +87,10 @@ class ObjectTableModel(QAbstractTableModel):
         constant = self._constant()
         names = [name for name in self._table if name not in constant]
         self._names = sorted(names, key=lambda name: name.startswith(_PLACES))
+        self._headings = [
+            (name.replace("_", " "), _VERDICT_TIP if name == VERDICT else describe(name))
+            for name in self._names
+        ]
         self._put_in_order()
         self.endResetModel()
 
@@ -191,13 +188,13 @@ class ObjectTableModel(QAbstractTableModel):
         found: npt.NDArray[np.intp] = rows[known[rows] == wanted]
         return found
 
-    def rowCount(self, parent: QModelIndex = _ROOT) -> int:
+    def n_rows(self) -> int:
         """Return the number of objects that are shown."""
-        return 0 if parent.isValid() else len(self._order)
+        return len(self._order)
 
-    def columnCount(self, parent: QModelIndex = _ROOT) -> int:
-        """Return the number of columns."""
-        return 0 if parent.isValid() else len(self._names)
+    def headings(self) -> Sequence[tuple[str, str]]:
+        """Return the name of each column, and what it means."""
+        return self._headings
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return a number or verdict as text."""
@@ -207,20 +204,7 @@ class ObjectTableModel(QAbstractTableModel):
                 return str(value)
             return f"{value:.4g}"
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT
-        return None
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        """Return the name of a column and what it means."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        name = self._names[section]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return name.replace("_", " ")
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return _VERDICT_TIP if name == VERDICT else describe(name)
+            return RIGHT
         return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
@@ -313,9 +297,8 @@ class ObjectTable(QTableView):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("object_table")
-        self.setAccessibleName("Objects")
-        self.setToolTip("Click a row to go to the object. Click a heading to sort.")
+        tip = "Click a row to go to the object. Click a heading to sort."
+        named(self, "object_table", tip, "Objects")
         self._model = ObjectTableModel(self)
         self.setModel(self._model)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -324,18 +307,15 @@ class ObjectTable(QTableView):
         # Who sorts wants the first rows; Qt keeps to the row that was on top.
         self._model.layoutChanged.connect(self.scrollToTop)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
-        rows = QHeaderView(Qt.Orientation.Vertical, self)
-        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        rows.setDefaultSectionSize(self.fontMetrics().height() + 6)
-        self.setVerticalHeader(rows)
+        row_px = self.fontMetrics().height() + 6
+        fix_rows(self, row_px)
         columns = self.horizontalHeader()
         if columns is not None:
             # Bold headings of what is selected would be cut off.
             columns.setHighlightSections(False)
             # Or each heading asks of each row whether it is selected, at each redraw.
             columns.setSelectionModel(QItemSelectionModel(self._model, columns))
-        rows.hide()
-        self.setMinimumHeight(max(150, 7 * (self.fontMetrics().height() + 6)))
+        self.setMinimumHeight(max(150, 7 * row_px))
         # More rows where the screen has room for them.
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self._from_outside = False

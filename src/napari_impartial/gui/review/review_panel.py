@@ -10,10 +10,8 @@ from typing import Any
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -23,9 +21,10 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.table_filter import SIGNS, Condition
 from napari_impartial.gui.keybindings import key_hint, with_key
 from napari_impartial.gui.timers import single_shot
-from napari_impartial.gui.widgets.buttons import make_button
+from napari_impartial.gui.widgets.collapsible_step import stacked
 from napari_impartial.gui.widgets.histogram import Histogram
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
+from napari_impartial.gui.widgets.parts import fill, make_button, make_choice, named, say
 from napari_impartial.gui.widgets.text_labels import REVIEWED, REVIEWED_TIP, line
 
 from .export_button import ExportButton
@@ -82,16 +81,9 @@ class ReviewPanel(QWidget):
         self._make_filter()
         self._make_buttons()
         self._make_histogram()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        row = QHBoxLayout()
-        row.addWidget(self.filter, 1)
-        row.addWidget(self._shown)
-        layout.addLayout(row)
-        layout.addWidget(self._note)
-        layout.addWidget(self.table)
-        layout.addLayout(self._button_rows)
-        layout.addWidget(self._histogram_box)
+        row = fill(QHBoxLayout(), (self.filter, 1), self._shown)
+        parts = (row, self._note, self.table, self._button_rows, self._histogram_box)
+        fill(QVBoxLayout(self), *parts, margins=(0, 0, 0, 0))
         self.table.reject_wanted.connect(self.reject)
         selection = self.table.selectionModel()
         if selection is not None:
@@ -186,14 +178,10 @@ class ReviewPanel(QWidget):
         self._undo = make_button(
             with_key("Undo", "undo_decision"), "undo_button", "", self.undo_wanted.emit
         )
-        self._reviewed = QCheckBox(REVIEWED)
-        self._reviewed.setObjectName("review_done_check")
-        self._reviewed.setToolTip(REVIEWED_TIP)
+        self._reviewed = named(QCheckBox(REVIEWED), "review_done_check", REVIEWED_TIP)
         self._reviewed.toggled.connect(self.reviewed_changed)
-        self._show_histogram = QPushButton("Histogram")
-        self._show_histogram.setObjectName("histogram_button")
-        self._show_histogram.setCheckable(True)
-        self._show_histogram.setToolTip("Show how the values of a column are spread.")
+        tip = "Show how the values of a column are spread."
+        self._show_histogram = make_button("Histogram", "histogram_button", tip, checkable=True)
         self._show_histogram.toggled.connect(lambda _: self._on_histogram())
         self.export = ExportButton()
         self.export.wanted.connect(self._on_export)
@@ -206,18 +194,13 @@ class ReviewPanel(QWidget):
 
     def _make_histogram(self) -> None:
         self.histogram = Histogram()
-        self._column = QComboBox()
-        self._column.setObjectName("histogram_combo")
-        self._column.setAccessibleName("Column of the histogram")
-        self._column.setToolTip("Column whose values are counted.")
+        self._column = make_choice(
+            "histogram_combo", "Column whose values are counted.", "Column of the histogram"
+        )
         self._column.currentIndexChanged.connect(self._draw)
         # Once it has been laid out it is scrolled to: a small screen ends above it.
         self._soon = single_shot(self, 0, self._scroll_to_histogram)
-        self._histogram_box = QWidget()
-        column = QVBoxLayout(self._histogram_box)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._column)
-        column.addWidget(self.histogram)
+        self._histogram_box = stacked(self._column, self.histogram)
         self._histogram_box.hide()
 
     def _on_filter(self, condition: Condition) -> None:
@@ -227,8 +210,7 @@ class ReviewPanel(QWidget):
         except ImPartialError as error:
             # A half-written number is no mistake yet: what was shown stays.
             problem = str(error)
-        self._note.setText(problem)
-        self._note.setVisible(bool(problem))
+        say(self._note, problem)
 
     def _on_reset(self) -> None:
         model = self.table.table_model()

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
-    QSpinBox,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -22,8 +21,8 @@ from qtpy.QtWidgets import (
 
 from napari_impartial.core.config import SpotCheckConfig, parameters
 from napari_impartial.gui.keybindings import key_hint, with_key
-from napari_impartial.gui.widgets.buttons import make_button
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
+from napari_impartial.gui.widgets.parts import fill, make_button, make_number, named, say
 from napari_impartial.gui.widgets.save_dialog import ask_where
 from napari_impartial.gui.widgets.text_labels import explained, line, lines_high
 
@@ -79,10 +78,8 @@ class SpotCheckPanel(QWidget):
         self._make_start()
         self._make_question()
         self._make_result()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        for part in (self._start, self._question_box, self._result_box):
-            layout.addWidget(part)
+        parts = (self._start, self._question_box, self._result_box)
+        fill(QVBoxLayout(self), *parts, margins=(4, 0, 4, 0))
         self.set_state(can_draw=False, drawn=0, left=0)
         self.ask(None)
         self.set_result((), (), "")
@@ -105,8 +102,7 @@ class SpotCheckPanel(QWidget):
         self._resume.setVisible(left > 0 and not asking)
         set_enabled(self._resume, not note)
         self._resume.setText(f"Go on: {left} of {drawn} left")
-        self._note.setText(note)
-        self._note.setVisible(bool(note))
+        say(self._note, note)
         self._intro.setVisible(not drawn)
 
     def ask(self, place: bool | None, title: str = "", question: str = "") -> None:
@@ -148,8 +144,7 @@ class SpotCheckPanel(QWidget):
         self._methods_text = methods
         self._result_box.setVisible(bool(sentences))
         self._summary.setText("\n".join(sentences))
-        self._methods.setText(methods)
-        self._methods.setVisible(bool(methods))
+        say(self._methods, methods)
         set_enabled(self._copy, bool(methods))
         self._table.setVisible(len(rows) > 2)
         if len(rows) > 2:
@@ -168,12 +163,10 @@ class SpotCheckPanel(QWidget):
         told = parameters(SpotCheckConfig)["units"]
         self._intro = line("spot_check_intro", "What a sample is for.")
         self._intro.setText(_INTRO)
-        self._number = QSpinBox()
-        self._number.setObjectName("spot_check_number")
-        self._number.setAccessibleName(told.label)
-        self._number.setToolTip(told.tooltip)
-        self._number.setRange(int(told.minimum or 0), int(told.maximum or 0))
-        self._number.setValue(told.default)
+        bounds = int(told.minimum or 0), int(told.maximum or 0)
+        self._number = make_number(
+            "spot_check_number", told.tooltip, told.label, *bounds, told.default
+        )
         self._draw = make_button(
             "Draw a sample",
             "spot_check_draw",
@@ -188,17 +181,11 @@ class SpotCheckPanel(QWidget):
             self.resume_wanted.emit,
         )
         self._note = line("spot_check_note", "Why the sample cannot be gone on with.")
-        row = QHBoxLayout()
-        row.addWidget(explained(told.label, told.tooltip))
-        row.addWidget(self._number)
-        row.addWidget(self._draw, 1)
+        label = explained(told.label, told.tooltip)
+        row = fill(QHBoxLayout(), label, self._number, (self._draw, 1))
         self._start = QWidget()
-        column = QVBoxLayout(self._start)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._intro)
-        column.addWidget(self._resume)
-        column.addWidget(self._note)
-        column.addLayout(row)
+        parts = (self._intro, self._resume, self._note, row)
+        fill(QVBoxLayout(self._start), *parts, margins=(0, 0, 0, 0))
 
     def _make_question(self) -> None:
         self._title = line("spot_check_title", "How far the sample is.")
@@ -208,12 +195,8 @@ class SpotCheckPanel(QWidget):
             make_button(str(n), f"verdict_{n}_button", _TIP, partial(self.answer, n))
             for n in range(4)
         ]
-        self._cells = QSpinBox()
-        self._cells.setObjectName("verdict_cells_spin")
-        self._cells.setAccessibleName("Number of cells")
-        self._cells.setToolTip("Where there are more cells: how many.")
-        self._cells.setRange(0, _MOST_CELLS)
-        self._cells.setValue(4)
+        tip = "Where there are more cells: how many."
+        self._cells = make_number("verdict_cells_spin", tip, "Number of cells", 0, _MOST_CELLS, 4)
         take = make_button(
             "cells",
             "verdict_cells_button",
@@ -235,34 +218,23 @@ class SpotCheckPanel(QWidget):
             "Do something else; the verdicts are kept, and you can go on later.",
             self.leave_wanted.emit,
         )
-        more = QHBoxLayout()
-        more.addWidget(self._cells)
-        more.addWidget(take, 1)
         grid = self._grid = QGridLayout()
         grid.addWidget(self._right, 0, 0)
         for column in range(2):
             grid.setColumnStretch(column, 1)
         for n, at in enumerate(_OBJECT_GRID):
             grid.addWidget(self._numbers[n], *at)
-        grid.addLayout(more, 2, 1)
+        grid.addLayout(fill(QHBoxLayout(), self._cells, (take, 1)), 2, 1)
         grid.addWidget(unsure, 3, 0)
-        below = QHBoxLayout()
-        below.addWidget(self._back)
-        below.addWidget(leave)
-        grid.addLayout(below, 3, 1)
+        grid.addLayout(fill(QHBoxLayout(), self._back, leave), 3, 1)
         self._question_box = QWidget()
-        inside = QVBoxLayout(self._question_box)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.addWidget(self._title)
-        inside.addWidget(self._question)
-        inside.addLayout(grid)
+        parts = (self._title, self._question, grid)
+        fill(QVBoxLayout(self._question_box), *parts, margins=(0, 0, 0, 0))
 
     def _make_result(self) -> None:
         self._summary = line("spot_check_summary", "What the verdicts say.")
-        self._table = QTableWidget()
-        self._table.setObjectName("spot_check_table")
-        self._table.setAccessibleName("Figures of each image")
-        self._table.setToolTip("The same of each image; few verdicts leave wide limits.")
+        tip = "The same of each image; few verdicts leave wide limits."
+        self._table = named(QTableWidget(), "spot_check_table", tip, "Figures of each image")
         self._table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self._table.setFixedHeight(lines_high(self._table, _TABLE_LINES))
         self._methods = line("spot_check_methods", "For the Methods section of a paper.")
@@ -280,16 +252,10 @@ class SpotCheckPanel(QWidget):
             "--verdicts' computes the same figures from it.",
             self._on_export,
         )
-        row = QHBoxLayout()
-        row.addWidget(self._copy)
-        row.addWidget(export)
+        row = fill(QHBoxLayout(), self._copy, export)
         self._result_box = QWidget()
-        column = QVBoxLayout(self._result_box)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._summary)
-        column.addWidget(self._table)
-        column.addLayout(row)
-        column.addWidget(self._methods)
+        parts = (self._summary, self._table, row, self._methods)
+        fill(QVBoxLayout(self._result_box), *parts, margins=(0, 0, 0, 0))
 
     def _fill(self, rows: Sequence[Sequence[str]]) -> None:
         table, heading = self._table, rows[0]

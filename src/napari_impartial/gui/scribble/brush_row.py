@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, NOT_ANNOTATED
 from napari_impartial.gui.keybindings import BRUSHES, key_hint, with_key
 from napari_impartial.gui.layers.scribble_layers import COLOURS
 from napari_impartial.gui.widgets.keyboard_focus import FOCUS
+from napari_impartial.gui.widgets.parts import fill, make_button, make_number
 
 _LARGEST_BRUSH_PX = 500
 # Characters of a name that a button has room for.
@@ -47,38 +49,29 @@ class BrushRow(QWidget):
         # Kinds of cell beyond the first that the user asked for, or that are painted.
         self._asked = 0
         self._buttons: dict[int, QPushButton] = {}
-        first, self._further = QHBoxLayout(), QHBoxLayout()
+        first, further = QHBoxLayout(), QHBoxLayout()
         for label, name, action, tip in _BRUSHES:
-            button = self._button(label, with_key(name, action), f"{tip} {key_hint(action)}")
-            button.setObjectName(f"brush_{name.lower()}_button")
-            first.addWidget(button)
+            tip = f"{tip} {key_hint(action)}"
+            name, text = f"brush_{name.lower()}_button", with_key(name, action)
+            first.addWidget(self._button(label, text, name, tip))
         for label in _FURTHER:
-            button = self._button(label, "", "")
-            button.setObjectName(f"brush_class_{label}_button")
-            self._further.addWidget(button)
-        self._add = QPushButton("+")
-        self._add.setObjectName("add_class_button")
+            further.addWidget(self._button(label, "", f"brush_class_{label}_button", ""))
+        tip = "Tell another kind of cell apart: a brush more."
+        self._add = make_button("+", "add_class_button", tip, self._on_add)
         self._add.setAccessibleName("Another kind of cell")
-        self._add.setToolTip("Tell another kind of cell apart: a brush more.")
         self._add.setMaximumWidth(28)
-        self._size = QSpinBox()
-        self._size.setObjectName("brush_size_spin")
-        self._size.setAccessibleName("Brush size")
-        self._size.setRange(1, _LARGEST_BRUSH_PX)
-        self._size.setToolTip(
+        self._size = make_number(
+            "brush_size_spin",
             "Width of the brush, in pixels of the image. "
-            f"{key_hint('smaller_brush')} {key_hint('larger_brush')}"
+            f"{key_hint('smaller_brush')} {key_hint('larger_brush')}",
+            "Brush size",
+            1,
+            _LARGEST_BRUSH_PX,
         )
-        first.addWidget(self._add)
-        first.addWidget(self._size)
+        fill(first, self._add, self._size, spacing=3)
         first.setStretch(0, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for row in (first, self._further):
-            row.setSpacing(3)
-            layout.addLayout(row)
-        layout.setSpacing(3)
-        self._add.clicked.connect(self._on_add)
+        further.setSpacing(3)
+        fill(QVBoxLayout(self), first, further, margins=(0, 0, 0, 0), spacing=3)
         self._size.valueChanged.connect(self.size_wanted)
         self.set_ready(False, False)
         self.set_painted(())
@@ -131,10 +124,9 @@ class BrushRow(QWidget):
         self._add.setEnabled(self._asked < len(_FURTHER))
         self.brush_wanted.emit(FOREGROUND + self._asked)
 
-    def _button(self, label: int, text: str, tip: str) -> QPushButton:
-        button = QPushButton(text)
-        button.setCheckable(True)
-        button.setToolTip(tip)
+    def _button(self, label: int, text: str, name: str, tip: str) -> QPushButton:
+        # One brush is in hand at a time, or none while the user pans.
+        button = make_button(text, name, tip, partial(self.brush_wanted.emit, label), True)
         colour = COLOURS.get(label)
         if colour:
             # The border is always there: a row must not jump when a brush is taken.
@@ -143,7 +135,5 @@ class BrushRow(QWidget):
                 f"QPushButton:focus {{ border-color: {FOCUS}; }}"
                 f"QPushButton:checked {{ border-color: {colour}; }}"
             )
-        # One brush is in hand at a time, or none while the user pans.
-        button.clicked.connect(lambda _=False: self.brush_wanted.emit(label))
         self._buttons[label] = button
         return button

@@ -13,6 +13,7 @@ from napari_impartial.core.data.scribbles import BACKGROUND
 from napari_impartial.core.words import count
 from napari_impartial.gui.keybindings import BRUSHES, key_hint, key_of
 from napari_impartial.gui.layers.scribble_layers import COLOURS, OTHER_COLOUR
+from napari_impartial.gui.widgets.parts import named
 from napari_impartial.gui.widgets.text_labels import line, tell
 
 _NAME_TIP = "What these cells are called: in the model, in tables and in exported outlines. "
@@ -117,10 +118,9 @@ class ClassList(QWidget):
         if label == BACKGROUND:
             name = line("", "Where there is no cell.")
         else:
-            name = QLineEdit()
+            kind = f"Name of kind {label - BACKGROUND}"
+            name = named(QLineEdit(), "", _NAME_TIP + "Empty: the usual name.", kind)
             name.setMaxLength(LONGEST)
-            name.setToolTip(_NAME_TIP + "Empty: the usual name.")
-            name.setAccessibleName(f"Name of kind {label - BACKGROUND}")
             name.setMinimumWidth(70)
             name.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             name.editingFinished.connect(lambda: self._on_edited(label, name))

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QGridLayout,
-    QHBoxLayout,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_impartial.core.data.scribbles import BACKGROUND, Scribbles
 from napari_impartial.gui.keybindings import BRUSHES
 from napari_impartial.gui.widgets.collapsible_step import Step
+from napari_impartial.gui.widgets.parts import fill, make_button, make_choice
 from napari_impartial.gui.widgets.text_labels import explained
 from napari_impartial.session.class_names import ClassNames
 
@@ -55,29 +49,25 @@ class ScribblePanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._new = QPushButton("New scribbles")
-        self._new.setObjectName("new_scribbles_button")
-        self._new.setToolTip("Make a layer to paint on, or go back to the one there is.")
-        self._clear = QPushButton("Clear")
-        self._clear.setObjectName("clear_scribbles_button")
-        self._clear.setToolTip(
-            "Take all strokes of the plane in view away. Ctrl+Z on the scribbles brings them back."
+        self._new = make_button(
+            "New scribbles",
+            "new_scribbles_button",
+            "Make a layer to paint on, or go back to the one there is.",
+            self.new_wanted.emit,
+        )
+        self._clear = make_button(
+            "Clear",
+            "clear_scribbles_button",
+            "Take all strokes of the plane in view away. Ctrl+Z on the scribbles brings them back.",
+            self.clear_wanted.emit,
         )
         self.classes = ClassList()
         self.classes.named.connect(self.class_named)
         self.at_hand = BrushRow(self)
         self._advanced = Step("From masks", self._make_import_row())
         self._advanced.set_open(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        first = QHBoxLayout()
-        first.addWidget(self._new, 1)
-        first.addWidget(self._clear)
-        layout.addLayout(first)
-        layout.addWidget(self.classes)
-        layout.addWidget(self._advanced)
-        self._new.clicked.connect(self.new_wanted)
-        self._clear.clicked.connect(self.clear_wanted)
+        first = fill(QHBoxLayout(), (self._new, 1), self._clear)
+        fill(QVBoxLayout(self), first, self.classes, self._advanced, margins=(4, 0, 4, 0))
         self.set_ready(False, False)
         self.set_counts({}, ClassNames())
 
@@ -125,23 +115,23 @@ class ScribblePanel(QWidget):
         self.at_hand.set_names({label: names.of(label) for label in BRUSHES if label > BACKGROUND})
 
     def _make_import_row(self) -> QWidget:
-        self._labels = QComboBox()
-        self._labels.setObjectName("import_combo")
-        self._labels.setAccessibleName("Masks to make strokes from")
-        self._labels.setToolTip("A Labels layer in which some cells are outlined as objects.")
-        self._labels.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self._labels = make_choice(
+            "import_combo",
+            "A Labels layer in which some cells are outlined as objects.",
+            "Masks to make strokes from",
+            8,
         )
-        self._labels.setMinimumContentsLength(8)
-        self._import_button = QPushButton("Make strokes")
-        self._import_button.setObjectName("import_button")
-        self._import_button.setToolTip(
-            "Turn the objects of that layer into scribbles; the rest stays not annotated."
+        self._import_button = make_button(
+            "Make strokes",
+            "import_button",
+            "Turn the objects of that layer into scribbles; the rest stays not annotated.",
+            lambda: self.import_wanted.emit(self._labels.currentText()),
         )
-        self._roi_button = QPushButton("From file...")
-        self._roi_button.setObjectName("roi_button")
-        self._roi_button.setToolTip(
-            "Turn outlined cells into scribbles: ImageJ ROIs (.zip, .roi) or QuPath's GeoJSON."
+        self._roi_button = make_button(
+            "From file...",
+            "roi_button",
+            "Turn outlined cells into scribbles: ImageJ ROIs (.zip, .roi) or QuPath's GeoJSON.",
+            self.roi_file_wanted.emit,
         )
         inside = QWidget()
         row = QGridLayout(inside)
@@ -152,8 +142,4 @@ class ScribblePanel(QWidget):
         row.addWidget(self._roi_button, 1, 2)
         row.setColumnStretch(1, 1)
         row.setColumnStretch(2, 1)
-        self._import_button.clicked.connect(
-            lambda: self.import_wanted.emit(self._labels.currentText())
-        )
-        self._roi_button.clicked.connect(self.roi_file_wanted)
         return inside

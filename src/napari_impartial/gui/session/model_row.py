@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
 from napari_impartial.core.network.model_card import EXTENSION
-from napari_impartial.gui.widgets.buttons import make_button
+from napari_impartial.gui.widgets.parts import fill, make_button
 from napari_impartial.gui.widgets.save_dialog import ask_where
 
 _FILTER = f"ImPartial model (*{EXTENSION})"
@@ -31,24 +31,18 @@ class ModelRow(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        self._save = make_button(
-            "Save model...", "save_model_button", "Write the model to one file, to share or keep."
-        )
-        self._load = make_button(
-            "Load model...", "load_model_button", "Use a model that was saved."
-        )
+        tip = "Write the model to one file, to share or keep."
+        self._save = make_button("Save model...", "save_model_button", tip, self._ask_where)
+        tip = "Use a model that was saved."
+        self._load = make_button("Load model...", "load_model_button", tip, self._ask_which)
         self._command = make_button(
             "Copy command",
             "copy_command_button",
             "Put the command that does the same without a window on the clipboard.",
+            self.command_wanted.emit,
         )
-        for part in (self._save, self._load, self._command):
-            layout.addWidget(part)
-        self._save.clicked.connect(self._ask_where)
-        self._load.clicked.connect(self._ask_which)
-        self._command.clicked.connect(self.command_wanted)
+        parts = (self._save, self._load, self._command)
+        fill(QHBoxLayout(self), *parts, margins=(4, 0, 4, 0))
 
     def set_ready(self, has_model: bool, busy: bool) -> None:
         """Enable what can work."""

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_impartial.gui.widgets.buttons import make_button
+from napari_impartial.gui.widgets.parts import fill, make_button, named
 from napari_impartial.gui.widgets.text_labels import line
 from napari_impartial.session import locations as places
 
@@ -46,28 +46,24 @@ class SessionPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._folder = self._last_time = ""
-        self._save = make_button("Save session...", "save_session_button", _SAVE_TIP)
+        self._save = make_button(
+            "Save session...", "save_session_button", _SAVE_TIP, self._ask_where
+        )
         self._open = make_button("Open session", "open_session_button", _OPEN_TIP)
         self._choices = QMenu(self)
         self._choices.setObjectName("open_session_menu")
         self._choices.setToolTipsVisible(True)
         self._choices.aboutToShow.connect(self._fill_choices)
         self._open.setMenu(self._choices)
-        self._saved = QLabel("Saved 00:00")
-        self._saved.setObjectName("session_label")
-        self._saved.setToolTip("When the session was saved last.")
+        tip = "When the session was saved last."
+        self._saved = named(QLabel("Saved 00:00"), "session_label", tip)
         # It has its room from the beginning: the first save must not make the dock wider.
         policy = self._saved.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self._saved.setSizePolicy(policy)
         self._saved.hide()
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self._save)
-        layout.addWidget(self._open)
-        layout.addWidget(self._saved, 1)
-        self._save.clicked.connect(self._ask_where)
+        parts = (self._save, self._open, (self._saved, 1))
+        fill(QHBoxLayout(self), *parts, margins=(4, 0, 4, 0), spacing=4)
 
     def set_ready(self, has_session: bool, busy: bool) -> None:
         """Enable what can work."""
@@ -143,24 +139,21 @@ class RestoreLine(QFrame):
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self._text = line("restore_label", "A session that ended before it was closed.")
         self._restore = make_button(
-            "Restore", "restore_button", "Bring this session back, and go on where it ended."
+            "Restore",
+            "restore_button",
+            "Bring this session back, and go on where it ended.",
+            self.restore_wanted.emit,
         )
         self._discard = make_button(
             "Discard",
             "discard_button",
             "Do not offer it again. It can be opened with Open session until five newer "
             "ones have displaced it.",
+            self.discard_wanted.emit,
         )
-        buttons = QHBoxLayout()
-        buttons.addWidget(self._restore)
-        buttons.addWidget(self._discard)
+        buttons = fill(QHBoxLayout(), self._restore, self._discard)
         buttons.addStretch(1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 4)
-        layout.addWidget(self._text)
-        layout.addLayout(buttons)
-        self._restore.clicked.connect(self.restore_wanted)
-        self._discard.clicked.connect(self.discard_wanted)
+        fill(QVBoxLayout(self), self._text, buttons, margins=(6, 4, 6, 4))
         self.hide()
 
     def offer(self, text: str) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
@@ -19,11 +18,11 @@ from qtpy.QtWidgets import (
 from napari_impartial.core.config import PRESETS, TrainingConfig, parameters
 from napari_impartial.core.training.messages import TrainingProgress
 from napari_impartial.gui.keybindings import key_hint, with_key
-from napari_impartial.gui.widgets.buttons import make_button
 from napari_impartial.gui.widgets.collapsible_step import Step, stacked
 from napari_impartial.gui.widgets.config_form import labelled
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.loss_plot import LossCurves
+from napari_impartial.gui.widgets.parts import fill, make_button, make_choice, named
 from napari_impartial.gui.widgets.text_labels import Wrapped, duration, line
 from napari_impartial.session.session import Activity
 
@@ -79,27 +78,25 @@ class TrainPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._described = parameters(TrainingConfig)
-        self._preset = QComboBox()
-        self._preset.setObjectName("preset_combo")
+        told = self._described
+        self._preset = make_choice("preset_combo", told["preset"].tooltip, told["preset"].label)
         for preset in PRESETS.values():
             self._preset.addItem(preset.label, preset.name)
             self._preset.setItemData(
                 self._preset.count() - 1, preset.tooltip, Qt.ItemDataRole.ToolTipRole
             )
         self._time = self._make_time()
-        self._device = QComboBox()
-        self._device.setObjectName("device_combo")
+        # As wide as it has to be, whatever devices are called.
+        self._device = make_choice("device_combo", told["device"].tooltip, told["device"].label, 1)
         for name in self._described["device"].choices or ():
             self._device.addItem(name, name)
         self._stopping = self._live_now = False
         # How much of the training's time is left, in words; empty before one knows.
         self.time_left = ""
         self._make_buttons()
-        self.progress = self._bar = QProgressBar(self)
-        self._bar.setObjectName("progress_bar")
+        tip = "How far the training, or the prediction, has come."
+        self.progress = self._bar = named(QProgressBar(self), "progress_bar", tip, "Progress")
         self._bar.setRange(0, 1000)
-        self._bar.setAccessibleName("Progress")
-        self._bar.setToolTip("How far the training, or the prediction, has come.")
         self._bar.setTextVisible(False)
         self._bar.setFixedHeight(8)
         self._left = line(
@@ -235,38 +232,39 @@ class TrainPanel(QWidget):
 
     def _make_time(self) -> QDoubleSpinBox:
         described = self._described["time_budget_s"]
-        box = QDoubleSpinBox()
-        box.setObjectName("time_budget_spin")
+        tip, label = described.tooltip, described.label
+        box = named(QDoubleSpinBox(), "time_budget_spin", tip, label)
         box.setRange(described.minimum or 0.0, described.maximum or 1e9)
         box.setDecimals(0)
         box.setSingleStep(5)
         box.setSuffix(f" {described.unit}")
-        box.setToolTip(described.tooltip)
-        box.setAccessibleName(described.label)
         return box
 
     def _make_buttons(self) -> None:
-        self._train = make_button(with_key("Train", "train"), "train_button", _BEGIN_TIP)
+        self._train = make_button(
+            with_key("Train", "train"),
+            "train_button",
+            _BEGIN_TIP,
+            lambda: self.train_wanted.emit(self.value()),
+        )
         self._start_over = make_button(
             "Start over",
             "start_over_button",
             "Forget what was learned so far, and learn anew from all strokes that there are now. "
             "The rounds so far can be gone back to.",
+            lambda: self.start_over_wanted.emit(self.value()),
         )
-        self._live = make_button("Live", "live_button", _LIVE_TIP)
-        self._live.setCheckable(True)
-        self._pause = make_button("Pause", "pause_button", "Hold training; the time stands still.")
-        self._pause.setCheckable(True)
+        self._live = make_button("Live", "live_button", _LIVE_TIP, checkable=True)
+        tip = "Hold training; the time stands still."
+        self._pause = make_button("Pause", "pause_button", tip, checkable=True)
         self._stop = make_button(
             "Stop",
             "stop_button",
             "End training now and use what has been learned so far; or give a prediction up.",
+            self.stop_wanted.emit,
         )
-        self._train.clicked.connect(lambda: self.train_wanted.emit(self.value()))
-        self._start_over.clicked.connect(lambda: self.start_over_wanted.emit(self.value()))
         self._live.toggled.connect(self.live_wanted)
         self._pause.toggled.connect(self.pause_wanted)
-        self._stop.clicked.connect(self.stop_wanted)
 
     def _lay_out(self) -> None:
         form, further = QFormLayout(), QFormLayout()
@@ -276,35 +274,19 @@ class TrainPanel(QWidget):
             ("device", self._device),
         ):
             (further if name == "device" else form).addRow(labelled(self._described[name]), editor)
-            editor.setAccessibleName(self._described[name].label)
-            if not editor.toolTip():
-                editor.setToolTip(self._described[name].tooltip)
-        self._device.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
         self.at_hand = QWidget(self)
-        row = QHBoxLayout(self.at_hand)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(3)
-        for part, share in ((self._train, 3), (self._stop, 2), (self._live, 2)):
-            row.addWidget(part, share)
+        always = (self._train, 3), (self._stop, 2), (self._live, 2)
+        fill(QHBoxLayout(self.at_hand), *always, margins=(0, 0, 0, 0), spacing=3)
         seldom = QWidget()
         seldom.setLayout(further)
         further.setContentsMargins(0, 0, 0, 0)
         self._advanced = Step("Advanced", stacked(seldom, self.curves))
         self._advanced.set_open(False)
-        buttons = QHBoxLayout()
-        for part in (self._start_over, self._pause):
-            buttons.addWidget(part)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        layout.addLayout(form)
-        layout.addLayout(buttons)
+        buttons = fill(QHBoxLayout(), self._start_over, self._pause)
         # All text that comes and goes is below the buttons, so that none moves away from under
         # the pointer.
-        for below in (self.needs, self._left, self._advanced):
-            layout.addWidget(below)
-        layout.addStretch(1)
+        parts = (form, buttons, self.needs, self._left, self._advanced)
+        fill(QVBoxLayout(self), *parts, margins=(4, 0, 4, 0)).addStretch(1)
 
     def _on_preset(self, _: int) -> None:
         preset = PRESETS[self._preset.currentData()]

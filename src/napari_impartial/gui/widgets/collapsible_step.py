@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from .keyboard_focus import FOCUS
+from .parts import fill, named
 from .text_labels import Wrapped
 from .wheel_guard import WheelGuard
 
@@ -60,15 +61,10 @@ class Step(QFrame):
             f"QToolButton:focus {{ border-color: {FOCUS}; }}"
         )
         self._hint = Wrapped() if hint is None else hint
-        self._hint.setObjectName("step_hint")
-        self._hint.setToolTip("What this step still needs.")
+        named(self._hint, "step_hint", "What this step still needs.")
         self._hint.hide()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 2)
-        layout.setSpacing(3)
-        for part in (self._button, self._hint, content):
-            if part is not hint:
-                layout.addWidget(part)
+        parts = [part for part in (self._button, self._hint, content) if part is not hint]
+        fill(QVBoxLayout(self), *parts, margins=(0, 0, 0, 2), spacing=3)
         self._button.toggled.connect(self._on_toggle)
         self._show_title()
         self.set_open(True)
@@ -137,11 +133,7 @@ class Step(QFrame):
 def stacked(*parts: QWidget) -> QWidget:
     """Return parts one below the other as the content of a step."""
     column = QWidget()
-    layout = QVBoxLayout(column)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(3)
-    for part in parts:
-        layout.addWidget(part)
+    fill(QVBoxLayout(column), *parts, margins=(0, 0, 0, 0), spacing=3)
     return column
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qtpy.QtCore import QObject, QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -23,6 +23,8 @@ from qtpy.QtWidgets import (
 from napari_impartial.core.config import Parameter, parameters
 
 from .collapsible_step import Step
+from .parts import fill
+from .text_labels import explained
 
 _TICKS = 1000
 # Above this many steps a slider's middle is given to the small values.
@@ -65,10 +67,7 @@ class NumberSlider(QWidget):
         self._box.setMinimumWidth(78)
         for part in (self._slider, self._box):
             part.setAccessibleName(parameter.label)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._slider, 1)
-        layout.addWidget(self._box)
+        fill(QHBoxLayout(self), (self._slider, 1), self._box, margins=(0, 0, 0, 0))
         self.setValue(parameter.default)
         self._slider.valueChanged.connect(self._on_slider)
         self._box.valueChanged.connect(self._on_box)
@@ -192,9 +191,7 @@ class ConfigForm(QWidget):
         self._object_names = object_names or {}
         self.editors: dict[str, NumberSlider | Choice | Tick] = {}
         self.advanced: Step | None = None
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(self._form(names))
+        column = fill(QVBoxLayout(self), self._form(names), margins=(0, 0, 0, 0))
         if seldom:
             self._further = self._form(seldom)
             inside = QWidget()
@@ -212,15 +209,13 @@ class ConfigForm(QWidget):
         """Show a configuration; emits once."""
         self._config = config
         for name, made in self.editors.items():
-            with QSignalBlocker(_as_object(made)):
+            with QSignalBlocker(made):
                 made.setValue(getattr(config, name))
         self.valueChanged.emit(self.value())
 
     def add_seldom(self, label: str, part: QWidget) -> None:
         """Put something that is no setting of the configuration below those of *Advanced*."""
-        told = QLabel(label)
-        told.setToolTip(part.toolTip())
-        self._further.addRow(told, part)
+        self._further.addRow(explained(label, part.toolTip()), part)
 
     def _form(self, names: Sequence[str]) -> QFormLayout:
         form = QFormLayout()
@@ -242,10 +237,4 @@ class ConfigForm(QWidget):
 
 def labelled(parameter: Parameter) -> QLabel:
     """Return the label of a setting, with its tooltip."""
-    label = QLabel(parameter.label)
-    label.setToolTip(parameter.tooltip)
-    return label
-
-
-def _as_object(widget: QWidget) -> QObject:
-    return widget
+    return explained(parameter.label, parameter.tooltip)

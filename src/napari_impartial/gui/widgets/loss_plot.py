@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_impartial.core.training.messages import TrainingProgress
 
+from .parts import fill
 from .plots import PlainPlot
 from .text_labels import tell
 
@@ -116,10 +117,7 @@ class LossCurves(QStackedWidget):
             label.setWordWrap(True)
             label.setToolTip(self.plot.toolTip())
         self._drawn = QWidget()
-        column = QVBoxLayout(self._drawn)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.plot)
-        column.addWidget(self._names)
+        fill(QVBoxLayout(self._drawn), self.plot, self._names, margins=(0, 0, 0, 0))
         self.addWidget(self._note)
         self.addWidget(self._drawn)
 
