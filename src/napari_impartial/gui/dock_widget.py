@@ -188,7 +188,8 @@ class ImPartialWidget(QWidget):
         workspace, training, results = self.workspace, self.training, self.results
         self.image_panel.valueChanged.connect(self._on_source)
         self.image_panel.colour_wanted.connect(partial(show_as_colour, self._viewer))
-        self.images_panel.image_chosen.connect(self._bring_to_front)
+        self.images_panel.image_chosen.connect(workspace.bring)
+        workspace.image_wanted.connect(self._bring_to_front)
         self.images_panel.reviewed_changed.connect(self.session.set_reviewed)
         self.images_panel.add_wanted.connect(workspace.add_others)
         self.images_panel.channels_wanted.connect(self.image_panel.tick_offered)
@@ -254,11 +255,7 @@ class ImPartialWidget(QWidget):
         # Those of a slide stand with its number of objects.
         self.slide_review.counted.connect(lambda _: classes.count({}))
         results.adapted.connect(self.result_panel.follow)
-        results.suggestions.image_wanted.connect(self._bring_to_front)
-        results.review.image_wanted.connect(self._bring_to_front)
-        self.verdict.image_wanted.connect(self._bring_to_front)
         self.bar.verdict.show_wanted.connect(self.verdict.show)
-        self.spot_check.image_wanted.connect(self._bring_to_front)
         # Before what is undone is said: undoing, too, is something that was done.
         results.review.log.changed.connect(self.status.end_notice)
         self.workspace.painted.connect(self.status.end_notice)

@@ -53,6 +53,8 @@ class Workspace(QObject):
         Another tool or label is in hand, or a brush of another size.
     plane_changed
         Another plane of a stack is looked at, or another image was chosen.
+    image_wanted
+        Key of the image that should come to the front.
     about_to_read
         What is annotated is about to be read as a whole; the time to hand in the rest.
     scribbles_found
@@ -67,6 +69,7 @@ class Workspace(QObject):
     painted = Signal()
     brush_changed = Signal()
     plane_changed = Signal()
+    image_wanted = Signal(int)
     about_to_read = Signal()
     scribbles_found = Signal(object)
     handed_over = Signal(object)
@@ -133,6 +136,11 @@ class Workspace(QObject):
     def source(self) -> Source | None:
         """The image in front of the user."""
         return None if self.session.current is None else self.sources[self.session.current]
+
+    def bring(self, key: int) -> None:
+        """Ask for an image of the session to come to the front, unless it is there."""
+        if key != self.session.current:
+            self.image_wanted.emit(key)
 
     def choose(self, source: Source | None) -> None:
         """Put an image in front of the user."""

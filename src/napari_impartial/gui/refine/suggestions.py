@@ -39,14 +39,11 @@ class SuggestionControl(QObject):
     -------
     suggested
         List of :class:`Place`, the most promising first.
-    image_wanted
-        Key of an image that should be brought to the front.
     field_wanted
         A :class:`Place` in a slide, of which a field should be taken there.
     """
 
     suggested = Signal(object)
-    image_wanted = Signal(int)
     field_wanted = Signal(object)
 
     def __init__(
@@ -154,8 +151,7 @@ class SuggestionControl(QObject):
         """Centre a place and put the brush in the user's hand."""
         if place.key not in self._session.images:
             return
-        if place.key != self._session.current:
-            self.image_wanted.emit(place.key)
+        self._workspace.bring(place.key)
         source = self._workspace.sources[place.key]
         y0, x0, y1, x1 = place.suggestion.box
         known = self._session.images[place.key].plane(place.plane)

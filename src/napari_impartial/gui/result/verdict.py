@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 
 from napari_impartial.core.data.stroke_report import StrokeReport
 from napari_impartial.core.words import count
@@ -16,15 +16,7 @@ _EXTENT_PX = 200.0
 
 
 class VerdictControl(QObject):
-    """Puts the verdict together, and goes to the places that it names.
-
-    Signals
-    -------
-    image_wanted
-        Key of the image that a place lies in.
-    """
-
-    image_wanted = Signal(int)
+    """Puts the verdict together, and goes to the places that it names."""
 
     def __init__(self, workspace: Workspace, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -60,8 +52,7 @@ class VerdictControl(QObject):
         number = (self._shown.get(kind, -1) + 1) % len(places)
         self._shown[kind] = number
         (key, plane), y, x = places[number]
-        if key != self._session.current:
-            self.image_wanted.emit(key)
+        self._workspace.bring(key)
         self._workspace.viewer.dims.ndisplay = 2
         source = self._workspace.sources[key]
         go_to(self._workspace.viewer, source, plane, y, x, _EXTENT_PX)

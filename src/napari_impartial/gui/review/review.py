@@ -62,8 +62,6 @@ class ReviewControl(QObject):
         Key and plane of which the objects are others now, but for new cuts.
     removed
         Labels of objects of the plane in view that were rejected.
-    image_wanted
-        Key of the image that is to be brought to the front.
     undone
         What was undone, in words, and the labels of the objects in view that it was about, or
         None where it was about something else.
@@ -72,7 +70,6 @@ class ReviewControl(QObject):
     changed = Signal()
     corrected = Signal(int, object)
     removed = Signal(object)
-    image_wanted = Signal(int)
     undone = Signal(str, object)
 
     def __init__(self, workspace: Workspace, parent: QObject | None = None) -> None:
@@ -283,8 +280,7 @@ class ReviewControl(QObject):
 
     def _go_to(self, key: int, plane: PlaneIndex, spots: Sequence[tuple[float, float]]) -> None:
         """Bring a plane to the front; where one looks in it stays if a spot is seen there."""
-        if key != self._session.current:
-            self.image_wanted.emit(key)
+        self._workspace.bring(key)
         bring_into_view(self._workspace.viewer, self._workspace.sources[key], plane, spots)
 
     def _decision(self, words: str, place: PlaneKey, before: Review, after: Review) -> Decision:

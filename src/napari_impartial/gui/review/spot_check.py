@@ -58,13 +58,10 @@ class SpotCheckControl(QObject):
 
     Signals
     -------
-    image_wanted
-        Key of an image that should be brought to the front.
     changed
         A verdict came or went: there is something to save.
     """
 
-    image_wanted = Signal(int)
     changed = Signal()
 
     def __init__(
@@ -221,8 +218,7 @@ class SpotCheckControl(QObject):
 
     def _look_at(self, place: Any, box: tuple[int, int, int, int], is_place: bool) -> None:
         key, plane = place
-        if key != self._session.current:
-            self.image_wanted.emit(key)
+        self._workspace.bring(key)
         source, viewer = self._workspace.sources[key], self._workspace.viewer
         y0, x0, y1, x1 = box
         share = _ROUND_PLACE if is_place else _ROUND_OBJECT
