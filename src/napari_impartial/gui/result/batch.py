@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
-from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.data.image import Image
-from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.prediction.dismissed import Dismissal
-from napari_impartial.core.prediction.result import Prediction
-from napari_impartial.core.prediction.segment import Objects, find_objects, find_places
-from napari_impartial.core.prediction.suggestions import Suggestion
-from napari_impartial.core.review.review import Review
+from napari_impartial.core.prediction.segment import Objects
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Role
@@ -35,6 +29,8 @@ from napari_impartial.session.plane import Plane, PlaneKey
 from napari_impartial.session.session import CHANNEL_ADVICE, Activity
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
+
+from .cut import Cut
 
 
 @dataclass(frozen=True)
@@ -55,38 +51,6 @@ class BatchProgress:
     total: int
     name: str
     share: float
-
-
-@dataclass(frozen=True)
-class _Work:
-    """Objects and suggestions of a prediction, worked out on a thread."""
-
-    prediction: Prediction
-    config: InstanceConfig
-    scribbles: Scribbles | None
-    review: Review
-    annotated: npt.NDArray[np.bool_] | None
-    dismissed: tuple[Dismissal, ...]
-    objects: Objects | None = None
-    suggestions: tuple[Suggestion, ...] = ()
-
-    def work_out(self, name: str, scratch: Scratch) -> _Work:
-        """Cut it into objects and suggest places; what is kept lies in files."""
-        drawn = None if self.scribbles is None else self.scribbles.labels
-        objects = find_objects(self.prediction, self.config, self.review, drawn)
-        found, hold = find_places(
-            self.prediction, objects, self.annotated, dismissed=self.dismissed, image=name
-        )
-        cut = scratch.copy(objects.cut)
-        labels = cut if objects.labels is objects.cut else scratch.copy(objects.labels)
-        doubt = None if objects.doubt is None else scratch.copy(objects.doubt)
-        return replace(
-            self,
-            prediction=scratch.keep(replace(self.prediction, reconstruction=None)),
-            objects=Objects(cut, labels, objects.n, doubt),
-            suggestions=tuple(found),
-            dismissed=tuple(hold),
-        )
 
 
 # A plane that ends in one of these is left out, with the reason, and the next one's turn comes.
@@ -254,18 +218,10 @@ class BatchControl(QObject):
         self._job = None
         if isinstance(reply, messages.Predicted):
             record = self._session.images.get(target[0])
-            known = Plane() if record is None else record.plane(target[1])
-            annotation = known.annotation
-            work = _Work(
-                reply.prediction,
-                self._session.instance_config,
-                known.scribbles,
-                known.review,
-                None if annotation is None else annotation.labels > 0,
-                tuple(known.dismissed),
-            )
-            make = partial(work.work_out, name, self._scratch)
-            self._run(make, partial(self._keep, target), target)
+            known = Plane() if record is None else copy(record.plane(target[1]))
+            config = self._session.instance_config
+            cut = Cut(target, name, known, reply.prediction, config)
+            self._run(partial(_in_files, cut, self._scratch), self._keep, target)
         elif isinstance(reply, messages.Failed):
             if reply.kind == "input":
                 self._skip(target, reply.message)
@@ -274,36 +230,30 @@ class BatchControl(QObject):
             notifications.show_failure(reply, "predicting")
             self._end()
 
-    def _keep(self, target: PlaneKey, work: _Work) -> None:
+    def _keep(self, cut: Cut) -> None:
         try:
-            self._show(target, work)
+            self._show(cut)
         except _LEFT_OUT as error:  # layers of large stacks lie in files, too
-            self._skip(target, _Failure(error).reason)
+            self._skip(cut.place, _Failure(error).reason)
             return
         self._done += 1
         self._bar.update(1)
         self._next()
 
-    def _show(self, target: PlaneKey, work: _Work) -> None:
-        key, plane = target
+    def _show(self, cut: Cut) -> None:
+        key, plane = cut.place
         if key not in self._session.images:
             return
         source, results = self._workspace.sources[key], self._workspace.results
-        objects = work.objects
-        assert objects is not None
-        if not fits(source, plane, objects.cut):
+        if not fits(source, plane, cut.prediction.foreground):
             raise ImPartialError("it was changed while it was being predicted")
         self._workspace.forget_misfits(key)
-        results.write(source, plane, Role.PROBABILITY, work.prediction.foreground)
-        self._session.set_prediction(key, plane, work.prediction)
+        results.write(source, plane, Role.PROBABILITY, cut.prediction.foreground)
+        self._session.set_prediction(key, plane, cut.prediction)
         self._review.collect(key, plane)
         known = self._session.images[key].plane(plane)
-        if known.review is work.review:
-            known.set_cut(objects.cut, work.config, objects.labels, objects.n, objects.doubt)
-        else:  # something was decided while this was worked out
-            known.set_cut(objects.cut, work.config, doubt=objects.doubt)
+        cut.give_to(known)
         results.write(source, plane, Role.UNCERTAINTY, known.heat)
-        known.set_suggestions(work.suggestions, work.dismissed, work.scribbles)
         assert known.instances is not None
         self._review.show(key, plane, known.instances)
         self._session.result_changed.emit(key)
@@ -335,3 +285,15 @@ class BatchControl(QObject):
             text += f" Left out: {self._failed[0]}{more}"
             notifications.show_warning(text)
         self.ended.emit(text)
+
+
+def _in_files(cut: Cut, scratch: Scratch) -> Cut:
+    """Cut a prediction, on a thread; what is kept lies in files."""
+    done = cut.work_out()
+    objects = done.objects
+    assert objects is not None
+    whole = scratch.copy(objects.cut)
+    labels = whole if objects.labels is objects.cut else scratch.copy(objects.labels)
+    doubt = None if objects.doubt is None else scratch.copy(objects.doubt)
+    prediction = scratch.keep(replace(cut.prediction, reconstruction=None))
+    return replace(done, prediction=prediction, objects=Objects(whole, labels, objects.n, doubt))

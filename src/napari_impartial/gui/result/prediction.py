@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,16 +18,7 @@ from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import measure
-from napari_impartial.core.prediction.dismissed import Dismissal
 from napari_impartial.core.prediction.result import Prediction
-from napari_impartial.core.prediction.segment import (
-    Objects,
-    find_objects,
-    find_places,
-    with_smallest_size,
-)
-from napari_impartial.core.prediction.suggestions import Suggestion
-from napari_impartial.core.review.review import Review
 from napari_impartial.core.training.messages import Previewed
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job, Latest, OneByOne
@@ -42,61 +35,14 @@ from napari_impartial.session.suggested_places import Place
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 
+from .cut import Cut
+
 # Between how many times its own side the canvas may be high for an object to be seen well.
 _NEAREST, _FARTHEST = 2.0, 16.0
 
 SLIDER_PAUSE_MS = 40
 # Nobody reads the table while a slider moves.
 _TABLE_PAUSE_MS = 300
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """Cut of a prediction on a thread: its input and its result."""
-
-    key: int
-    plane: PlaneIndex
-    prediction: Prediction
-    config: InstanceConfig
-    image: Image
-    scribbles: Scribbles | None
-    annotated: npt.NDArray[np.bool_] | None
-    suggest: bool
-    review: Review
-    dismissed: tuple[Dismissal, ...] = ()
-    objects: Objects | None = None
-    suggestions: tuple[Suggestion, ...] = ()
-    standing: tuple[Dismissal, ...] = ()
-    adapt: bool = False
-    class_names: tuple[str, ...] = ()
-    doubt: npt.NDArray[np.float32] | None = None
-    painted: npt.NDArray[np.uint8] | None = None
-
-    def work_out(self) -> _Cut:
-        config = self.config
-        if self.adapt:
-            config = with_smallest_size(self.prediction, config)
-        drawn = None if self.scribbles is None else self.scribbles.labels
-        objects = find_objects(self.prediction, config, self.review, drawn)
-        done = replace(self, config=config, objects=objects)
-        if not self.suggest:
-            return done
-        found, hold = find_places(
-            self.prediction,
-            objects,
-            self.annotated,
-            dismissed=self.dismissed,
-            image=self.image.name,
-        )
-        return replace(done, suggestions=tuple(found), standing=tuple(hold))
-
-    def measure(self) -> tuple[_Cut, dict[str, npt.NDArray[Any]]]:
-        assert self.objects is not None
-        labels, prediction = self.objects.labels, self.prediction
-        maps = prediction.probability, prediction.entropy
-        names, doubt, painted = self.class_names, self.doubt, self.painted
-        table = measure(labels, self.image, *maps, names, doubt, painted)
-        return self, table
 
 
 class ResultControl(QObject):
@@ -306,59 +252,46 @@ class ResultControl(QObject):
             self._session.changed.emit()  # it is said how the result on disk differs
 
     def _request_cut(self, key: int, plane: PlaneIndex, suggesting: bool) -> None:
-        known = self._session.images[key].plane(plane)
+        known, config = self._session.images[key].plane(plane), self._session.instance_config
         if known.prediction is None:
-            return
-        try:
-            image = self._workspace.image(key, plane)
-        except ImPartialError as error:
-            notifications.show_warning(str(error))
             return
         # A slider that is moved before the first cut is done must not drop the suggestions.
         suggesting = suggesting or (not known.suggestions and known.instances is None)
-        annotation = known.annotation if suggesting else None
-        cut = _Cut(
-            key,
-            plane,
+        cut = Cut(
+            (key, plane),
+            self._workspace.sources[key].plane_name(plane),
+            copy(known),
             known.prediction,
-            self._session.instance_config,
-            image,
-            known.scribbles,
-            None if annotation is None else annotation.labels > 0,
+            config,
             suggesting,
-            known.review,
-            tuple(known.dismissed),
-            adapt=suggesting and self._session.instance_config.min_size_px == self._min_size_px,
+            adapt=suggesting and config.min_size_px == self._min_size_px,
         )
         # Each plane by itself: who goes on to the next does not lose what the last one became.
-        self._cutting.request(cut.work_out, (key, plane))
+        self._cutting.request(cut.work_out, cut.place)
 
-    def _on_cut(self, cut: _Cut) -> None:
-        record = self._session.images.get(cut.key)
-        plane = None if record is None else record.planes.get(cut.plane)
+    def _on_cut(self, cut: Cut) -> None:
+        key, index = cut.place
+        record = self._session.images.get(key)
+        plane = None if record is None else record.planes.get(index)
         if plane is None or plane.prediction is not cut.prediction:
             return
-        self.review.collect(cut.key, cut.plane)
-        if plane.review is not cut.review or tuple(plane.dismissed) != cut.dismissed:
+        self.review.collect(key, index)
+        if plane.review is not cut.known.review or plane.dismissed != cut.known.dismissed:
             # Something was decided while this was being cut.
-            self._request_cut(cut.key, cut.plane, cut.suggest)
+            self._request_cut(key, index, cut.suggest)
             return
-        objects = cut.objects
-        assert objects is not None
-        plane.set_cut(objects.cut, cut.config, objects.labels, objects.n, objects.doubt)
-        self._obeyed[cut.key, cut.plane] = cut.scribbles
+        cut.give_to(plane)
+        assert plane.instances is not None
+        self._obeyed[cut.place] = cut.known.scribbles
         if cut.adapt and cut.config.min_size_px != self._min_size_px:
             self._adapt(cut.config.min_size_px)
-        self.review.show(cut.key, cut.plane, objects.labels)
-        source = self._workspace.sources[cut.key]
-        self._workspace.results.write(source, cut.plane, Role.UNCERTAINTY, plane.heat)
+        self.review.show(key, index, plane.instances)
+        source = self._workspace.sources[key]
+        self._workspace.results.write(source, index, Role.UNCERTAINTY, plane.heat)
         if cut.suggest:
-            plane.set_suggestions(cut.suggestions, cut.standing, cut.scribbles)
             self.suggestions.refresh()
-        if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
-            self.counted.emit(objects.n)
-            self._measure(cut, plane)
-        self._session.result_changed.emit(cut.key)
+        self._measure(key, index)
+        self._session.result_changed.emit(key)
 
     def _adapt(self, min_size_px: int) -> None:
         """Take over the smallest size that fits the cells, unless the user chose one meanwhile."""
@@ -375,32 +308,23 @@ class ResultControl(QObject):
 
     def _on_corrected(self, key: int, plane: PlaneIndex) -> None:
         """Measure objects that hands have changed."""
-        if (key, plane) != (self._session.current, self._session.plane_index):
-            self._session.result_changed.emit(key)
-            return
-        known = self._session.images[key].plane(plane)
-        if known.instances is None or known.prediction is None:
+        self._measure(key, plane)
+        self._session.result_changed.emit(key)
+
+    def _measure(self, key: int, index: PlaneIndex) -> None:
+        """Count and measure the objects of a plane, if it is in view."""
+        known = self._session.images[key].plane(index)
+        there = (key, index) == (self._session.current, self._session.plane_index)
+        if not there or known.instances is None or known.prediction is None:
             return
         self.counted.emit(known.n_objects)
         try:
-            image, config = self._workspace.image(key, plane), self._session.instance_config
+            image = self._workspace.image(key, index)
         except ImPartialError as error:
             notifications.show_warning(str(error))
             return
-        cut = _Cut(key, plane, known.prediction, config, image, None, None, False, known.review)
-        objects = Objects(known.instances, known.instances, known.n_objects)
-        self._measure(replace(cut, objects=objects), known)
-        self._session.result_changed.emit(key)
-
-    def _measure(self, cut: _Cut, plane: Plane) -> None:
-        known = plane.annotation
-        cut = replace(
-            cut,
-            class_names=self._session.class_names.kinds(len(cut.prediction.probability)),
-            doubt=plane.doubt,
-            painted=None if known is None else known.labels,
-        )
-        self._measuring.request(cut.measure)
+        names = self._session.class_names.kinds(len(known.prediction.probability))
+        self._measuring.request(partial(_measured, (key, index), copy(known), image, names))
 
     def _show_heat(self) -> None:
         """Show the heatmap of the plane in view as it is after a decision."""
@@ -421,10 +345,10 @@ class ResultControl(QObject):
         self.counted.emit(known.n_objects)
         self.measured.emit(self._table)
 
-    def _on_measured(self, result: tuple[_Cut, dict[str, npt.NDArray[Any]]]) -> None:
-        cut, table = result
-        if (cut.key, cut.plane) == (self._session.current, self._session.plane_index):
-            self._table, self._table_of = table, (cut.key, cut.plane)
+    def _on_measured(self, result: tuple[PlaneKey, dict[str, npt.NDArray[Any]]]) -> None:
+        place, table = result
+        if place == (self._session.current, self._session.plane_index):
+            self._table, self._table_of = table, place
             self.measured.emit(table)
 
     def _draw_box(self, place: PlaneKey, role: Role, values: npt.NDArray[Any], box: Box) -> None:
@@ -473,3 +397,15 @@ class ResultControl(QObject):
             self.review.show_none(key, index)
         else:
             self.review.show(key, index, plane.instances)
+
+
+def _measured(
+    place: PlaneKey, known: Plane, image: Image, class_names: Sequence[str]
+) -> tuple[PlaneKey, dict[str, npt.NDArray[Any]]]:
+    """Measure the objects of a plane; on a thread."""
+    labels, prediction, annotation = known.instances, known.prediction, known.annotation
+    assert labels is not None
+    assert prediction is not None
+    maps = prediction.probability, prediction.entropy
+    painted = None if annotation is None else annotation.labels
+    return place, measure(labels, image, *maps, class_names, known.doubt, painted)
