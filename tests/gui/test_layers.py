@@ -109,7 +109,7 @@ def test_results_lie_on_the_grid_of_the_image(
     assert made.data.sum() == values.sum(), "other planes are left alone"
     # The same pixel of both lies at the same place.
     np.testing.assert_allclose(made.scale[-1], layer.scale[-1])
-    here = made.data_to_world(grid.point(plane, 2, 3))
+    here = made.data_to_world(grid.index(plane, 2, 3))
     there_point = [0.0] * n
     places = iter(plane)
     for i, letter in enumerate(axes[:n]):

@@ -28,9 +28,9 @@ from napari_impartial.gui.layers.fields import (
     box_at,
     field_of,
     levels,
-    placement,
     usual_level,
 )
+from napari_impartial.gui.layers.grid import placement
 from napari_impartial.gui.layers.image_source import Source
 from napari_impartial.gui.result import export as export_module
 from napari_impartial.gui.result import slide as slide_module

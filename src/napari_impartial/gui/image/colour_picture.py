@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 
 from napari_impartial.core.data.axes import looks_like_colour
+from napari_impartial.gui.layers.grid import placement
 from napari_impartial.gui.layers.image_source import Source, data_of
 
 COLOUR = "colour"
@@ -46,16 +47,14 @@ def show_as_colour(viewer: napari.Viewer, layer: ImageLayer, axes: str) -> Image
     planes = as_colour(layer, axes)
     if planes is None:
         return None
-    kept = [i for i, letter in enumerate(axes) if letter in "YX"]
+    kept = "".join(letter for letter in axes if letter in "YX")
     name, place = str(layer.name), viewer.layers.index(layer)
     made = ImageLayer(
         planes,
         rgb=True,
-        scale=np.asarray(layer.scale)[kept],
-        translate=np.asarray(layer.translate)[kept],
-        units=tuple(layer.units[i] for i in kept),
-        axis_labels=tuple(layer.axis_labels[i] for i in kept),
+        axis_labels=tuple(layer.axis_labels[axes.index(a)] for a in kept),
         metadata={k: v for k, v in layer.metadata.items() if k != "channel_names"},
+        **placement(layer, axes, kept, (1.0, 1.0)),
     )
     viewer.layers.remove(layer)
     made.name = name

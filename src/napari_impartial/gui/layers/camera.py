@@ -156,10 +156,9 @@ def show_plane(
 def _world(source: Source, plane: PlaneIndex, y: float, x: float) -> npt.NDArray[np.float64]:
     """Return where a pixel of a plane lies in the world."""
     layer = source.primary
-    point = np.zeros(layer.ndim)
-    places = iter(plane)
-    for i, letter in enumerate(source.axes[: layer.ndim]):
-        point[i] = {"Y": y, "X": x}.get(letter, next(places) if letter in "TZ" else 0)
+    places, values = iter(plane), {"Y": y, "X": x}
+    axes = source.axes[: layer.ndim]
+    point = [next(places) if a in "TZ" else values.get(a, 0) for a in axes]
     return np.asarray(layer.data_to_world(point))
 
 

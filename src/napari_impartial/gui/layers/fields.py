@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import napari
-import numpy as np
 import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
@@ -21,6 +20,7 @@ from napari_impartial.core.data.boxes import Box
 from napari_impartial.session.plane import PlaneIndex
 
 from .camera import in_middle
+from .grid import placement
 from .image_source import Source, levels_of, names_of_channels, pixels_of
 
 FIELD = "napari_impartial_field"
@@ -222,54 +222,6 @@ def make(
         )
     channel_names = source.channel_names if len(made) > 1 else ()
     return Source(tuple(made), axes, source.channels, channel_names)
-
-
-def placement(
-    layer: ImageLayer,
-    axes: str,
-    kept: str,
-    factor: tuple[float, float],
-    corner: tuple[float, float] = (0.0, 0.0),
-) -> dict[str, Any]:
-    """Return where a layer of a part of another's pixels lies, at another resolution.
-
-    Parameters
-    ----------
-    layer, axes
-        The other one, with the letters of its axes.
-    kept
-        The letters that the part has.
-    factor
-        Height and width of its pixels in those of the other one.
-    corner
-        Its first row and column, in its own pixels.
-    """
-    steps = dict(zip("YX", factor, strict=True))
-    starts = dict(zip("YX", corner, strict=True))
-    places = [axes.index(letter) for letter in kept]
-    square = np.ix_(places, places)
-    matrix = np.asarray(layer.affine.affine_matrix)
-    affine = np.eye(len(places) + 1)
-    affine[:-1, :-1] = matrix[:-1, :-1][square]
-    affine[:-1, -1] = matrix[:-1, -1][places]
-    origin = np.zeros(layer.ndim)
-    first = origin.copy()
-    for letter, start in starts.items():
-        # The middle of a coarse pixel lies between those that it is made of.
-        first[axes.index(letter)] = start * steps[letter] + (steps[letter] - 1) / 2
-    moved = np.asarray(layer.data_to_world(first)) - np.asarray(layer.data_to_world(origin))
-    moved = np.linalg.solve(affine[:-1, :-1], moved[places])
-    scale = np.array(layer.scale, dtype=float)[places]
-    found = {
-        "scale": scale * [steps.get(letter, 1.0) for letter in kept],
-        "translate": np.array(layer.translate, dtype=float)[places] + moved,
-        "rotate": np.asarray(layer.rotate)[square],
-        "affine": affine,
-        "units": tuple(layer.units[i] for i in places),
-    }
-    if len(places) == layer.ndim:
-        found["shear"] = layer.shear
-    return found
 
 
 def fields_of(slide: str, sources: Iterable[Source]) -> list[tuple[Source, Field]]:

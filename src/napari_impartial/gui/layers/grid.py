@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from napari.utils.transforms import Affine
 
@@ -41,55 +42,80 @@ class Grid:
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes that remain."""
-        lengths = dict(
-            zip("YX", self.source.plane_shape, strict=True),
-        )
-        stack = iter(self.source.stack_shape)
-        return tuple(
-            lengths[a] if a in lengths else 1 if a == "C" else next(stack) for a in self.axes
-        )
+        shape, axes = data_of(self.source.primary).shape, self.source.axes
+        return tuple(1 if axes[i] == "C" else int(shape[i]) for i in self.kept)
 
     def placement(self) -> dict[str, Any]:
         """Return scale, translate, rotate, shear, affine, units and axis labels."""
-        layer, kept = self.source.primary, np.array(self.kept)
-        scale = np.array(layer.scale, dtype=float)[kept]
-        translate = np.array(layer.translate, dtype=float)[kept]
-        if "C" in self.axes:
-            c = self.axes.index("C")
-            n = int(data_of(layer).shape[self.source.axes.index("C")])
-            translate[c] += scale[c] * (n - 1) / 2
-            scale[c] *= n
-        square = np.ix_(kept, kept)
-        affine = np.eye(len(kept) + 1)
-        matrix = np.asarray(layer.affine.affine_matrix)
-        affine[:-1, :-1] = matrix[:-1, :-1][square]
-        affine[:-1, -1] = matrix[:-1, -1][kept]
-        placement = {
-            "scale": scale,
-            "translate": translate,
-            "rotate": np.asarray(layer.rotate)[square],
-            "affine": affine,
-            "units": tuple(layer.units[i] for i in kept),
-            "axis_labels": tuple(layer.axis_labels[i] for i in kept),
-        }
-        if len(kept) == layer.ndim:
-            placement["shear"] = layer.shear
-        return placement
+        layer, axes = self.source.primary, self.source.axes
+        n_channels = data_of(layer).shape[axes.index("C")] if "C" in self.axes else 1
+        labels = tuple(layer.axis_labels[i] for i in self.kept)
+        placed = placement(layer, axes, self.axes, (1.0, 1.0), n_channels=n_channels)
+        return {**placed, "axis_labels": labels}
 
     def plane(self, array: Any, plane: PlaneIndex) -> Any:
         """Return the view (Y, X) of one plane of an array on this grid."""
-        places = iter(plane)
-        index = tuple(
-            0 if a == "C" else slice(None) if a in "YX" else next(places) for a in self.axes
-        )
-        part = array[index]
+        part = array[self.index(plane, slice(None), slice(None))]
         return part.T if self.axes.index("X") < self.axes.index("Y") else part
 
-    def point(self, plane: PlaneIndex, y: float, x: float) -> list[float]:
-        """Return the data coordinates of a place in one plane."""
-        places = iter(plane)
-        values = {"C": 0.0, "Y": y, "X": x}
-        return [values[a] if a in values else float(next(places)) for a in self.axes]
+    def index(self, plane: PlaneIndex, y: Any, x: Any) -> tuple[Any, ...]:
+        """Return what stands for rows and columns, or coordinates, of one plane on this grid."""
+        places, values = iter(plane), {"C": 0, "Y": y, "X": x}
+        return tuple(values[a] if a in values else next(places) for a in self.axes)
+
+
+def placement(
+    layer: ImageLayer,
+    axes: str,
+    kept: str,
+    factor: tuple[float, float],
+    corner: tuple[float, float] = (0.0, 0.0),
+    n_channels: int = 1,
+) -> dict[str, Any]:
+    """Return where a layer of a part of another's pixels lies, at another resolution.
+
+    That is scale, translate, rotate, affine and units, and shear where it has all axes.
+
+    Parameters
+    ----------
+    layer, axes
+        The other one, with the letters of its axes.
+    kept
+        The letters that the part has.
+    factor
+        Height and width of its pixels in those of the other one.
+    corner
+        Its first row and column, in its own pixels.
+    n_channels
+        How many of the other one's channels an entry along its axis of channels stands for.
+    """
+    steps = {"Y": factor[0], "X": factor[1], "C": n_channels}
+    starts = {"Y": corner[0], "X": corner[1], "C": 0.0}
+    places = [axes.index(letter) for letter in kept]
+    square = np.ix_(places, places)
+    matrix = np.asarray(layer.affine.affine_matrix)
+    affine = np.eye(len(places) + 1)
+    affine[:-1, :-1] = matrix[:-1, :-1][square]
+    affine[:-1, -1] = matrix[:-1, -1][places]
+    origin = np.zeros(layer.ndim)
+    first = origin.copy()
+    for axis, letter in enumerate(axes[: layer.ndim]):
+        if letter in starts and letter in kept:
+            # The middle of a coarse pixel lies between those that it is made of.
+            first[axis] = starts[letter] * steps[letter] + (steps[letter] - 1) / 2
+    moved = np.asarray(layer.data_to_world(first)) - np.asarray(layer.data_to_world(origin))
+    moved = np.linalg.solve(affine[:-1, :-1], moved[places])
+    scale = np.array(layer.scale, dtype=float)[places]
+    found = {
+        "scale": scale * [steps.get(letter, 1.0) for letter in kept],
+        "translate": np.array(layer.translate, dtype=float)[places] + moved,
+        "rotate": np.asarray(layer.rotate)[square],
+        "affine": affine,
+        "units": tuple(layer.units[i] for i in places),
+    }
+    if len(places) == layer.ndim:
+        found["shear"] = layer.shear
+    return found
 
 
 def planes_of(source: Source, places: Iterable[tuple[Any, ...]]) -> set[PlaneIndex]:

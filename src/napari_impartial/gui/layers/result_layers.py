@@ -301,4 +301,4 @@ def _corners(grid: Grid, plane: PlaneIndex, box: Box) -> npt.NDArray[np.float64]
     """Corners of a rectangle round the pixels of a box, in data coordinates."""
     y0, x0, y1, x1 = (float(v) for v in box)
     y0, x0, y1, x1 = y0 - 0.5, x0 - 0.5, y1 - 0.5, x1 - 0.5
-    return np.array([grid.point(plane, y, x) for y, x in ((y0, x0), (y0, x1), (y1, x1), (y1, x0))])
+    return np.array([grid.index(plane, y, x) for y, x in ((y0, x0), (y0, x1), (y1, x1), (y1, x0))])

@@ -220,16 +220,8 @@ class ScribbleLayers:
         layer, grid = self.find(source), Grid(source)
         if layer is None or not _is_on(grid, layer):
             layer, _ = self.make(source)
-        places = [np.zeros(0, dtype=int)] * len(grid.axes)
-        stack = iter(plane)
-        for axis, letter in enumerate(grid.axes):
-            if letter == "Y":
-                places[axis] = rows
-            elif letter == "X":
-                places[axis] = columns
-            else:
-                places[axis] = np.full(len(rows), 0 if letter == "C" else next(stack))
-        return layer, tuple(places)
+        places = np.broadcast_arrays(*grid.index(plane, rows, columns))
+        return layer, tuple(np.array(place) for place in places)
 
     def all(self) -> list[Labels]:
         """Return all scribble layers, those that were removed included."""

@@ -16,7 +16,8 @@ from napari_impartial.io.lazy import LazyArray
 from napari_impartial.io.ome_zarr import open_labels
 from napari_impartial.session.image_record import SlideResult
 
-from .fields import Level, placement
+from .fields import Level
+from .grid import placement
 from .image_source import OURS, Source
 from .outlines import Outlines
 
