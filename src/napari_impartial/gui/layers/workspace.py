@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
@@ -120,12 +120,8 @@ class Workspace(QObject):
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._on_renamed)
         for layer in list(self._watched):
-            layer.events.paint.disconnect(self._on_painted)
-            layer.events.set_data.disconnect(self._on_painted)
-            layer.events.data.disconnect(self._on_replaced)
-            layer.events.mode.disconnect(self._on_brush)
-            layer.events.selected_label.disconnect(self._on_brush)
-            layer.events.brush_size.disconnect(self._on_brush)
+            for event, act in self._heard(layer):
+                event.disconnect(act)
         self._watched.clear()
         for followed in self._followed:
             self._unfollow(followed)
@@ -147,10 +143,7 @@ class Workspace(QObject):
         if source is None:
             self.session.choose(None)
             return
-        key = self.key_of(source.primary)
-        if key is None:
-            key = next(self._keys)
-        self._follow(source)
+        key = self._key_for(source)
         old, before = self.sources.get(key), self.session.current
         self.sources[key] = source
         self.session.plane_index = source.plane_in_view(self.viewer)
@@ -177,13 +170,26 @@ class Workspace(QObject):
 
     def add(self, source: Source) -> int:
         """Make an image part of the session without bringing it to the front."""
+        key = self._key_for(source)
+        self._note(key, source)
+        return key
+
+    def _key_for(self, source: Source) -> int:
+        """Return the key of an image, a new one if it has none; its layers are followed."""
         key = self.key_of(source.primary)
-        if key is None:
-            key = next(self._keys)
         self._follow(source)
+        return next(self._keys) if key is None else key
+
+    def _note(self, key: int, source: Source) -> None:
+        """Keep an image of the session as it is now."""
         self.sources[key] = source
         self.session.add(key, source.name, source.channel_names, source.is_slide)
-        return key
+
+    def _known(self) -> Iterator[tuple[int, Source]]:
+        """Go through the images of the session, some of which may be taken out meanwhile."""
+        for key, source in list(self.sources.items()):
+            if key in self.session.images:
+                yield key, source
 
     def add_others(self) -> None:
         """Make all open images part of the session."""
@@ -222,8 +228,7 @@ class Workspace(QObject):
         Layers in `keep` stay in the viewer.
         """
         self.choose(None)
-        for key in list(self.session.images):
-            source = self.sources[key]
+        for key, source in self._known():
             self.results.remove_all(source)
             self.slides.remove(source)
             scribbles = self.scribbles.forget(source)
@@ -236,10 +241,7 @@ class Workspace(QObject):
 
     def key_of(self, layer: Layer) -> int | None:
         """Return the key of the image that is named after `layer`."""
-        for key, source in self.sources.items():
-            if source.primary == layer:
-                return key
-        return None
+        return next((k for k, source in self.sources.items() if source.primary == layer), None)
 
     def new_scribbles(self, label: int = FOREGROUND) -> None:
         """Give the image in front a scribble layer, and the user the brush.
@@ -277,9 +279,7 @@ class Workspace(QObject):
     def read_scribbles(self) -> None:
         """Copy the scribbles of all images into the session."""
         self._reader.forget()
-        for key, source in self.sources.items():
-            if key not in self.session.images:
-                continue
+        for key, source in self._known():
             layer = self.scribbles.find(source)
             if layer is not None:
                 self._watch(layer)
@@ -353,13 +353,16 @@ class Workspace(QObject):
         if layer not in self._watched:
             self._watched.add(layer)
             self.scribbles_found.emit(layer)
-            layer.events.paint.connect(self._on_painted)
-            # Undo and redo are told by nothing else.
-            layer.events.set_data.connect(self._on_painted)
-            layer.events.data.connect(self._on_replaced)
-            layer.events.mode.connect(self._on_brush)
-            layer.events.selected_label.connect(self._on_brush)
-            layer.events.brush_size.connect(self._on_brush)
+            for event, act in self._heard(layer):
+                event.connect(act)
+
+    def _heard(self, layer: Labels) -> list[tuple[Any, Callable[..., None]]]:
+        """Return what is heard of a scribble layer, and what follows from it."""
+        events = layer.events
+        # Undo and redo are told by `set_data` alone.
+        heard = [(events.paint, self._on_painted), (events.set_data, self._on_painted)]
+        brush = (events.mode, events.selected_label, events.brush_size)
+        return [*heard, (events.data, self._on_replaced), *((one, self._on_brush) for one in brush)]
 
     def _follow(self, source: Source) -> None:
         """Let scribbles and results lie where the first layer lies, and show all layers' pixels."""
@@ -386,8 +389,8 @@ class Workspace(QObject):
                 put_in_place(layer, source)
 
     def _on_image_replaced(self, event: Any) -> None:
-        for key, source in self.sources.items():
-            if key in self.session.images and event.source in source.layers:
+        for key, source in self._known():
+            if event.source in source.layers:
                 self.session.forget_copies(key)
                 if source.fits():
                     self._settle(key)
@@ -397,19 +400,21 @@ class Workspace(QObject):
     def forget_misfits(self, key: int) -> None:
         """Forget what was laid aside of an image, now that there are results of its new size."""
         if drop_asleep(self.session, key):
-            self.results.remove_misfits(self.sources[key])
-            self._tell_dropped(self.sources[key])
+            self._drop_misfits(self.sources[key])
 
     def settle_all(self) -> None:
         """Lay aside of all images what does not fit them."""
-        for key in list(self.session.images):
+        for key, _ in self._known():
             self._settle(key)
 
     def _settle(self, key: int) -> None:
         """Lay aside what does not fit an image as it is now, and take up again what does."""
         if settle(self.session, key, self.sources[key]):
-            self.results.remove_misfits(self.sources[key])
-            self._tell_dropped(self.sources[key])
+            self._drop_misfits(self.sources[key])
+
+    def _drop_misfits(self, source: Source) -> None:
+        self.results.remove_misfits(source)
+        self._tell_dropped(source)
 
     @staticmethod
     def _tell_dropped(source: Source) -> None:
@@ -422,8 +427,8 @@ class Workspace(QObject):
         self.brush_changed.emit()
 
     def _on_painted(self, event: Any) -> None:
-        for key, source in self.sources.items():
-            if key in self.session.images and self.scribbles.find(source) is event.source:
+        for key, source in self._known():
+            if self.scribbles.find(source) is event.source:
                 self._note_painted(key, source, event)
 
     def _note_painted(self, key: int, source: Source, event: Any) -> None:
@@ -443,11 +448,8 @@ class Workspace(QObject):
 
     def _labels_at(self, spot: PlaneKey) -> Any | None:
         key, plane = spot
-        return (
-            None
-            if key not in self.session.images
-            else self.scribbles.view(self.sources[key], plane)
-        )
+        there = key in self.session.images
+        return self.scribbles.view(self.sources[key], plane) if there else None
 
     def _known_at(self, spot: PlaneKey) -> Scribbles | None:
         return self.session.images[spot[0]].plane(spot[1]).scribbles
@@ -476,24 +478,20 @@ class Workspace(QObject):
     def _on_renamed(self, event: Any) -> None:
         key = self.key_of(event.source)
         if key is not None and key in self.session.images:
-            record = self.session.images[key]
-            self.results.rename(self.sources[key], record.name)
-            self.scribbles.rename(self.sources[key], record.name)
-            self.slides.rename(self.sources[key], record.name)
+            record, own = self.session.images[key], self.sources[key]
+            for layers in (self.results, self.scribbles, self.slides):
+                layers.rename(own, record.name)
             for source, _ in fields_of(record.name, self.sources.values()):
                 for layer in source.layers:
-                    layer.metadata[FIELD]["slide"] = self.sources[key].name
-            record.name = self.sources[key].name
-        for key, source in self.sources.items():
-            if event.source in source.layers and key in self.session.images:
-                self._note_channel_names(key, source)
+                    layer.metadata[FIELD]["slide"] = own.name
+            record.name = own.name
+        for key, source in self._known():
+            # A model finds channels by their present names.
+            renamed = self.session.images[key].channel_names != source.channel_names
+            if event.source in source.layers and renamed:
+                self.session.forget_copies(key)
+                self._note(key, source)
         self._layers_timer.start()
-
-    def _note_channel_names(self, key: int, source: Source) -> None:
-        """Go by the channels' present names, which a model finds them by."""
-        if self.session.images[key].channel_names != source.channel_names:
-            self.session.forget_copies(key)
-            self.session.add(key, source.name, source.channel_names, source.is_slide)
 
     def _on_removed(self, event: Any) -> None:
         event.value.events.name.disconnect(self._on_renamed)
@@ -503,9 +501,7 @@ class Workspace(QObject):
 
     def _look_at_layers(self) -> None:
         present = image_layers(self.viewer)
-        for key, source in list(self.sources.items()):
-            if key not in self.session.images:
-                continue
+        for key, source in self._known():
             heir = None if source.primary in present else source.heir(present)
             if heir is not None and self._may_lead(heir.primary):
                 self._hand_over(key, heir)
@@ -559,11 +555,10 @@ class Workspace(QObject):
         old, record = self.sources[key], self.session.images[key]
         self.scribbles.hand_over(old, heir)
         self.results.hand_over(old, heir)
-        self.sources[key] = heir
         self.results.rename(heir, record.name)
         self.scribbles.rename(heir, record.name)
         self.session.forget_copies(key)
-        self.session.add(key, heir.name, heir.channel_names, heir.is_slide)
+        self._note(key, heir)
         self._left_out += lost_channels(heir, old.layers[:1], self.viewer.layers)
         self._removal_timer.start()
         self.handed_over.emit(heir)
@@ -586,9 +581,8 @@ class Workspace(QObject):
     def _leave_out(self, key: int, lost: list[ImageLayer]) -> None:
         """Go on without layers of an image that cannot be its channels any more."""
         source = self.sources[key].without(lost)
-        self.sources[key] = source
         self.session.forget_copies(key)
-        self.session.add(key, source.name, source.channel_names, source.is_slide)
+        self._note(key, source)
         self._left_out += lost_channels(source, lost, self.viewer.layers)
         self._removal_timer.start()
 
