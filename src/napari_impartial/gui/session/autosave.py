@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ from napari_impartial.session.manifest import is_session
 from napari_impartial.session.read import open_and_read
 from napari_impartial.session.saved_state import SavedSession
 
-from .closing import Ended, LastWrite, SessionEnd, in_words, write_finally
+from .closing import Ended, SessionEnd, in_words
 from .restore import Restorer, in_one_message, look_at
 from .snapshot import Snapshots
 
@@ -245,7 +245,7 @@ class SessionStore(QObject):
         if state is None and self._is_kept():
             state = self._take(self.folder, last=True)
         if state is not None:
-            write_finally(Ended(state, self._open, self.folder), offer)
+            Ended(state, self._open, self.folder).write_finally(offer)
         self._snapshots.close()
 
     def _is_kept(self) -> bool:
@@ -350,19 +350,20 @@ class SessionStore(QObject):
         """Write what has ended before another folder is turned to; return whether that is done."""
         self._end.note_end()
         self._leave_ended()
-        return self._note_ends(self._end.write(), asked=True)
+        self._end.write()
+        return self._note_ends(asked=True)
 
-    def _note_ends(self, writes: Iterable[LastWrite], asked: bool = False) -> bool:
+    def _note_ends(self, asked: bool = False) -> bool:
         """Take in and tell what came of what has ended; return whether all of it is written."""
-        said = self._end.note_written(writes, asked)
+        said = self._end.note_written(asked)
         if said and not self._closed:
             for sentence in said:
                 notifications.show_error(sentence)
             self.look_for_unfinished()
         return not self._end.is_waiting
 
-    def _on_ends_written(self, writes: list[LastWrite]) -> None:
-        written = self._note_ends(writes)
+    def _on_ends_written(self, _: None) -> None:
+        written = self._note_ends()
         if written:
             self._note_saved()
         elif self._is_kept() and not self._closed:

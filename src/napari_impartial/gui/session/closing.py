@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,10 @@ class Ended:
         Its folder; None if it has not been saved yet.
     path
         Where it is, or will be, saved.
+    written
+        Where it lies now; None as long as it could be written nowhere.
+    error
+        Why that is not the folder of its own.
     told
         Whether the user knows that it can be written nowhere.
     """
@@ -37,26 +41,53 @@ class Ended:
     state: SavedSession
     opened: OpenSession | None
     path: Path
+    written: Path | None = None
+    error: str = ""
     told: bool = False
 
+    def write(self, offer: bool = False) -> None:
+        """Write it, elsewhere if need be, and let go of its folder; on any thread.
 
-@dataclass(frozen=True)
-class LastWrite:
-    """Outcome of writing a session for the last time.
+        If it can be written nowhere, its folder is kept for another try.
 
-    Attributes
-    ----------
-    ended
-        The session.
-    folder
-        Where it lies now; None if it can be written nowhere.
-    error
-        Why that is not the folder of its own.
-    """
+        Parameters
+        ----------
+        offer
+            Whether it counts as not finished, and the next dock offers it.
+        """
+        try:
+            opened = places.write(self.state, self.opened, self.path)
+        except Exception as error:  # whatever it was, the sessions after it have to be saved
+            self.error = in_words(error)
+            self._write_elsewhere()
+            return
+        if offer:
+            opened.abandon()
+        else:
+            opened.finish()
+        self.written, self.error = self.path, ""
 
-    ended: Ended
-    folder: Path | None
-    error: str = ""
+    def write_finally(self, offer: bool = False) -> None:
+        """Do as :meth:`write`, but let go of the folder in any case."""
+        self.write(offer)
+        if self.written is None and self.opened is not None:
+            self.opened.abandon()
+
+    def _write_elsewhere(self) -> None:
+        # Where its images lie was seen from the folder that it cannot be written in.
+        layers = [dataclasses.replace(layer, relative=None) for layer in self.state.layers]
+        state = dataclasses.replace(self.state, layers=layers)
+        folder = places.new_session_folder()
+        try:
+            opened = places.write(state, None, folder, self.opened)
+        except Exception:
+            # What is wrong with the session's own folder is what the user can mend.
+            return
+        # It is offered, and so no newer session displaces it; nor what was saved before.
+        opened.abandon()
+        if self.opened is not None:
+            self.opened.abandon()
+        self.written = folder
 
 
 class SessionEnd(QObject):
@@ -121,32 +152,31 @@ class SessionEnd(QObject):
         self._over = None
         return True
 
-    def write(self) -> list[LastWrite]:
+    def write(self) -> None:
         """Write what waits; on any thread, for :meth:`note_written` on the window's."""
-        return [write_last(ended) for ended in self._unwritten]
+        for ended in self._unwritten:
+            ended.write()
 
-    def note_written(self, writes: Iterable[LastWrite], asked: bool = False) -> list[str]:
+    def note_written(self, asked: bool = False) -> list[str]:
         """Take in what came of :meth:`write`; return what is to be told of it.
 
         What can be written nowhere is kept for another try, and told once, or each time if
         the user has `asked` for it.
         """
         said = []
-        for write in writes:
-            ended = write.ended
-            if write.folder is not None:
-                self._unwritten.remove(ended)
-                if write.error:
-                    said.append(
-                        f"{write.error} The session that ended has been saved in {write.folder} "
-                        "instead."
-                    )
-            elif asked or not ended.told:
+        for ended in self._unwritten:
+            if ended.written is not None and ended.error:
+                said.append(
+                    f"{ended.error} The session that ended has been saved in {ended.written} "
+                    "instead."
+                )
+            elif ended.written is None and (asked or not ended.told):
                 ended.told = True
                 said.append(
-                    f"{write.error} The session that ended could not be saved elsewhere either; "
+                    f"{ended.error} The session that ended could not be saved elsewhere either; "
                     "until the window is closed, this is tried again with each save."
                 )
+        self._unwritten = [ended for ended in self._unwritten if ended.written is None]
         return said
 
     def forget(self) -> None:
@@ -156,7 +186,7 @@ class SessionEnd(QObject):
     def close(self) -> None:
         """Write what is left, for which there is no other try, and stop listening."""
         for ended in self._unwritten:
-            write_finally(ended)
+            ended.write_finally()
         self._unwritten = []
         self._timer.stop()
         self._session.changed.disconnect(self._on_session)
@@ -198,52 +228,8 @@ class SessionEnd(QObject):
         )
 
 
-def write_last(ended: Ended, offer: bool = False) -> LastWrite:
-    """Write a session for the last time, elsewhere if need be, and let go of its folder.
-
-    If it can be written nowhere, its folder is kept for another try.
-
-    Parameters
-    ----------
-    offer
-        Whether it counts as not finished, and the next dock offers it.
-    """
-    try:
-        opened = places.write(ended.state, ended.opened, ended.path)
-    except Exception as error:  # whatever it was, the sessions after it have to be saved
-        return _write_elsewhere(ended, in_words(error))
-    if offer:
-        opened.abandon()
-    else:
-        opened.finish()
-    return LastWrite(ended, ended.path)
-
-
-def write_finally(ended: Ended, offer: bool = False) -> None:
-    """Do as :func:`write_last`, but let go of the folder in any case."""
-    if write_last(ended, offer).folder is None and ended.opened is not None:
-        ended.opened.abandon()
-
-
 def in_words(error: Exception) -> str:
     """Return what to tell of an error that came up while a session was saved or read."""
     if isinstance(error, ImPartialError):
         return str(error)
     return f"The session could not be saved or read ({error!r})."
-
-
-def _write_elsewhere(ended: Ended, error: str) -> LastWrite:
-    # Where its images lie was seen from the folder that it cannot be written in.
-    layers = [dataclasses.replace(layer, relative=None) for layer in ended.state.layers]
-    state = dataclasses.replace(ended.state, layers=layers)
-    folder = places.new_session_folder()
-    try:
-        opened = places.write(state, None, folder, ended.opened)
-    except Exception:
-        # What is wrong with the session's own folder is what the user can mend.
-        return LastWrite(ended, None, error)
-    # It is offered, and so no newer session displaces it; nor what was saved before.
-    opened.abandon()
-    if ended.opened is not None:
-        ended.opened.abandon()
-    return LastWrite(ended, folder, error)
