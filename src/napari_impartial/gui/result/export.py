@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,6 @@ from napari_impartial.core.atomic_write import sweep
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.network.model_card import copy_with_card
-from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.words import count
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
@@ -48,19 +48,11 @@ _YES = QMessageBox.StandardButton.Yes
 
 
 @dataclass(frozen=True)
-class _Plane:
-    labels: npt.NDArray[np.int32]
-    prediction: Prediction | None
-    doubt: npt.NDArray[np.float32] | None
-    painted: npt.NDArray[np.uint8] | None
-
-
-@dataclass(frozen=True)
 class _Snapshot:
-    """Results of an image to be written; its arrays do not change any more."""
+    """Results of an image to be written: copies of its planes that have objects."""
 
     source: Source
-    planes: dict[PlaneIndex, _Plane]
+    planes: dict[PlaneIndex, Plane]
     class_names: tuple[str, ...] = ()
 
     def objects(self, classified: bool) -> Objects:
@@ -70,10 +62,10 @@ class _Snapshot:
             for index, plane in self.planes.items():
                 if plane.prediction is not None:
                     table = measure(
-                        plane.labels,
+                        _objects(plane),
                         probability=plane.prediction.probability,
                         class_names=self.class_names,
-                        painted=plane.painted,
+                        painted=_painted(plane),
                     )
                     kinds = table["class_name"].tolist()
                     classes[index] = dict(zip(table["label"].tolist(), kinds, strict=True))
@@ -81,11 +73,11 @@ class _Snapshot:
         size, unit = self.source.pixel
         n_channels = self.source.n_channels_of_file
         if not letters:
-            return Objects(self.planes[()].labels, "", size, unit, n_channels, classes)
+            return Objects(_objects(self.planes[()]), "", size, unit, n_channels, classes)
         # Pages of zeros that nothing is written to take no memory.
         labels = np.zeros((*self.source.stack_shape, *self.source.plane_shape), np.int32)
         for index, plane in self.planes.items():
-            labels[index] = plane.labels
+            labels[index] = _objects(plane)
         return Objects(labels, letters, size, unit, n_channels, classes)
 
     def table(self) -> Table:
@@ -95,13 +87,13 @@ class _Snapshot:
         for index, plane in sorted(self.planes.items()):
             known = plane.prediction
             table = measure(
-                plane.labels,
+                _objects(plane),
                 self.source.read(index),
                 None if known is None else known.probability,
                 None if known is None else known.entropy,
                 self.class_names,
                 plane.doubt,
-                plane.painted,
+                _painted(plane),
             )
             tables.append(table)
             places.append(dict(zip(letters, index, strict=True)))
@@ -115,6 +107,20 @@ class _Snapshot:
                 write_table(path, self.table())
             else:
                 write_objects(kind, path, objects)
+
+    def write_one(self, kind: str, path: Path) -> None:
+        """Write a file of one kind."""
+        write_objects(kind, path, self.objects(kind == "outlines"))
+
+
+def _objects(plane: Plane) -> npt.NDArray[np.int32]:
+    assert plane.instances is not None, "or it would not be written"
+    return plane.instances
+
+
+def _painted(plane: Plane) -> npt.NDArray[np.uint8] | None:
+    annotation = plane.annotation
+    return None if annotation is None else annotation.labels
 
 
 class ExportControl(QObject):
@@ -216,7 +222,7 @@ class ExportControl(QObject):
             objects = f"the objects of '{found.source.name}'"
             done = f"{path.name} was written, with {objects}, to {path.parent}."
             done += self._otherwise_cut([key])
-            self._run(partial(_write_one, kind, path, found), done)
+            self._run([partial(found.write_one, kind, path)], done)
 
     def export_table(self, path: Path, table: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write rows of a table; very many on a thread."""
@@ -225,7 +231,7 @@ class ExportControl(QObject):
         n = len(table["label"]) if "label" in table else 0
         done = f"{path.name} was written, with {n} rows, to {path.parent}."
         if n > SORTED_AT_ONCE:
-            self._run(partial(_write_rows, path, table), done)
+            self._run([partial(write_table, path, table)], done)
             return
         try:
             write_table(path, table)
@@ -258,7 +264,7 @@ class ExportControl(QObject):
         done += self._otherwise_cut([key for key in keys if key not in slides])
         self._waiting = list(slides.items())
         if found:
-            self._run(partial(_write_all, found, folder), done, len(found))
+            self._run([partial(one.write, name, folder) for name, one in found.items()], done)
         else:
             self._done = done
             self._next_slide()
@@ -373,16 +379,7 @@ class ExportControl(QObject):
         classes = [len(one.probability) for one in found if one is not None]
         return _Snapshot(
             self._workspace.sources[key],
-            {
-                index: _Plane(
-                    plane.instances,
-                    plane.prediction,
-                    plane.doubt,
-                    None if plane.annotation is None else plane.annotation.labels,
-                )
-                for index, plane in self._with_objects(key)
-                if plane.instances is not None
-            },
+            {index: copy(plane) for index, plane in self._with_objects(key)},
             self._session.class_names.kinds(max(classes, default=0)),
         )
 
@@ -431,10 +428,10 @@ class ExportControl(QObject):
         )
         return bool(answer == _YES)
 
-    def _run(self, write: Callable[[], Iterator[None]], done: str, total: int = 1) -> None:
+    def _run(self, writes: Sequence[Callable[[], object]], done: str) -> None:
         self._done = done
-        progress = {"total": total, "desc": "ImPartial: exporting"}
-        self._worker = create_worker(_told(write), _progress=progress)
+        progress = {"total": len(writes), "desc": "ImPartial: exporting"}
+        self._worker = create_worker(_written, writes, _progress=progress)
         # Methods of ours, so that nobody is called when the dock is gone.
         self._worker.returned.connect(self._on_returned)
         self._worker.errored.connect(self._on_errored)
@@ -459,32 +456,14 @@ class ExportControl(QObject):
         self.changed.emit()
 
 
-def _write_one(kind: str, path: Path, found: _Snapshot) -> Iterator[None]:
-    write_objects(kind, path, found.objects(kind == "outlines"))
-    yield
-
-
-def _write_rows(path: Path, table: Mapping[str, npt.NDArray[Any]]) -> Iterator[None]:
-    write_table(path, table)
-    yield
-
-
-def _write_all(found: dict[str, _Snapshot], folder: Path) -> Iterator[None]:
-    for name, one in found.items():
-        one.write(name, folder)
-        yield
-
-
-def _told(write: Callable[[], Iterator[None]]) -> Callable[[], Any]:
-    """Return the generator that says what went wrong, where the user can mend it."""
-
-    def run() -> Any:
-        try:
-            yield from write()
-        except (ImPartialError, OSError) as error:
-            return str(error)
-        except MemoryError:
-            return "There is not enough memory to put the objects together."
-        return ""
-
-    return run
+def _written(writes: Sequence[Callable[[], object]]) -> Generator[None, None, str]:
+    """Write one after the other; return what went wrong, where the user can mend it."""
+    try:
+        for write in writes:
+            write()
+            yield
+    except (ImPartialError, OSError) as error:
+        return str(error)
+    except MemoryError:
+        return "There is not enough memory to put the objects together."
+    return ""

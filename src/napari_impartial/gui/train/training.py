@@ -109,7 +109,6 @@ class TrainingControl(QObject):
         except ImPartialError as error:
             notifications.show_warning(str(error))
             return
-        model = get_preset(config.preset).model
         self.live, self._elapsed_s = live, 0.0
         self._session.score_round(items)
         self._items = items
@@ -118,12 +117,12 @@ class TrainingControl(QObject):
         self._pending = Training(
             self._sources(items),
             items[0].image.channel_names,
-            model,
+            get_preset(config.preset).model,
             config,
             self._session.model_path if go_on else None,
             self._session.class_names.given(self._n_classes),
         )
-        self._start(model, config, self._session.model_path if go_on else None)
+        self._start(self._pending)
 
     def pause(self, paused: bool) -> None:
         """Hold the running training, or let it go on."""
@@ -150,24 +149,17 @@ class TrainingControl(QObject):
         """Let looks be quick while the user's hand is busy."""
         self._previews.hand_busy = busy
 
-    def _start(self, model: object, config: TrainingConfig, init: Path | None) -> None:
-        images = tuple(item.image for item in self._items)
-        scribbles = tuple(item.scribbles for item in self._items)
-        model_path = str(self._process.new_model_path())
-        class_names = self._session.class_names.given(self._n_classes)
-
-        def make(number: int) -> messages.Train:
-            return messages.Train(
-                number,
-                images,
-                scribbles,
-                model,  # type: ignore[arg-type]
-                config,
-                model_path,
-                None if init is None else str(init),
-                class_names,
-            )
-
+    def _start(self, training: Training) -> None:
+        make = partial(
+            messages.Train,
+            images=tuple(item.image for item in self._items),
+            scribbles=tuple(item.scribbles for item in self._items),
+            model=training.model,
+            training=training.training,
+            model_path=str(self._process.new_model_path()),
+            init_path=None if training.init is None else str(training.init),
+            class_names=training.class_names,
+        )
         # First of all: making the job runs the event loop, and a second click waits there.
         self._session.activity = Activity.TRAINING
         self._job = Job(self._process, make, "ImPartial: training", self)
@@ -177,7 +169,7 @@ class TrainingControl(QObject):
         self._previews.begin(self._job, self._items)
         # In any case: what the hand did while the last training ended may not have arrived.
         self.give_way(self._gives_way)
-        self.started.emit(config)
+        self.started.emit(training.training)
 
     def _on_progress(self, progress: TrainingProgress) -> None:
         self._elapsed_s = progress.elapsed_s
