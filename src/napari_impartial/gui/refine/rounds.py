@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class _Comparison:
     picture: npt.NDArray[np.uint8] | None = None
 
     def work_out(self) -> _Comparison:
-        found, drawn, words = [], None, ""
+        found, done = [], self
         for place, after in self.now.items():
             kept = self.before.get(place)
             before = None if kept is None else unpacked(kept)
@@ -58,10 +58,9 @@ class _Comparison:
             changes = compare(before, after)
             found.append(changes)
             if place == self.shown:
-                drawn, words = picture(changes, before, after), _describe(changes)
-        return _Comparison(
-            self.since, self.before, self.now, self.shown, self.judged, tuple(found), words, drawn
-        )
+                drawn = picture(changes, before, after)
+                done = replace(self, words=_describe(changes), picture=drawn)
+        return replace(done, found=tuple(found))
 
 
 class RoundControl(QObject):
@@ -117,7 +116,7 @@ class RoundControl(QObject):
         self._session.changed.disconnect(self._on_session)
 
     def on_trained(self) -> None:
-        """Take note of a new round."""
+        """Take note of a new round, or of an old one that was gone back to."""
         self._pack()
         # What is suggested is an earlier round's now, and has to say so.
         self._suggestions.refresh()
@@ -181,11 +180,7 @@ class RoundControl(QObject):
         for (key, index), plane in session.planes():
             if plane.cut is not None and plane.instances is not None:
                 self._review.show(key, index, plane.instances)
-        self._suggestions.refresh()
-        self._pack()
-        self.judged.emit("")
-        self.compared.emit("")
-        self.changed.emit()
+        self.on_trained()
         # For the heatmap, the suggestions and the sliders; the objects are there already.
         if not session.missing_for_prediction():
             self._predict()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from weakref import WeakSet
 
 import numpy as np
@@ -168,14 +167,8 @@ class SuggestionControl(QObject):
             self.field_wanted.emit(place)
             return
         extent = max(1.25 * side, min(_CELLS_ACROSS * _cell_side(known, side / 4), 6 * side))
-        # Boxes are flat, and so are strokes.
-        self._workspace.viewer.dims.ndisplay = 2
-        go_to(self._workspace.viewer, source, place.plane, *centre, extent)
-        spot = (place.suggestion.y, place.suggestion.x)
-        known.visited.add(spot)
-        self._current, self._seen_in = ((place.key, place.plane), spot), (place.key, place.plane)
-        self._workspace.new_scribbles()
-        self._mark()
+        known.visited.add((place.suggestion.y, place.suggestion.x))
+        self._look_at(place, place.key, place.plane, centre, extent)
         self._show(source)
         self._session.changed.emit()
 
@@ -187,52 +180,57 @@ class SuggestionControl(QObject):
         rows, cols = field.inside(place.suggestion.box)
         centre = (rows.start + rows.stop - 1) / 2, (cols.start + cols.stop - 1) / 2
         side = max(rows.stop - rows.start, cols.stop - cols.start)
-        self._workspace.viewer.dims.ndisplay = 2
-        go_to(self._workspace.viewer, source, (), *centre, _BOXES_ACROSS * side)
-        self._workspace.new_scribbles()
+        self._look_at(place, key, (), centre, _BOXES_ACROSS * side)
         # The field has come to lie over the boxes of the slide.
         boxes = self._workspace.results.find(self._workspace.sources[place.key], Role.SUGGESTIONS)
         layers = self._workspace.viewer.layers
         if boxes is not None:
             layers.move(layers.index(boxes), len(layers))
-        spot = (place.suggestion.y, place.suggestion.x)
-        self._current, self._seen_in = ((place.key, place.plane), spot), (key, ())
-        self._mark()
         self._session.changed.emit()
+
+    def _look_at(
+        self,
+        place: Place,
+        key: int,
+        plane: PlaneIndex,
+        centre: tuple[float, float],
+        extent_px: float,
+    ) -> None:
+        """Look at a place in a plane of an image, with the brush in the user's hand."""
+        viewer, spot = self._workspace.viewer, (place.suggestion.y, place.suggestion.x)
+        # Boxes are flat, and so are strokes.
+        viewer.dims.ndisplay = 2
+        go_to(viewer, self._workspace.sources[key], plane, *centre, extent_px)
+        self._current, self._seen_in = ((place.key, place.plane), spot), (key, plane)
+        self._workspace.new_scribbles()
+        self._mark()
 
     def looks_fine(self, place: Place) -> None:
         """Suggest a place no more while the model says the same of it; can be undone."""
         record = self._session.images.get(place.key)
-        plane = None if record is None else record.plane(place.plane)
-        if record is not None and record.is_slide and plane is not None and not place.done:
-            self._leave_out(place, plane)
+        if record is None or place.done:
             return
-        if plane is None or plane.prediction is None or place.done:
-            return
-        one = dismiss(place.suggestion, plane.prediction.foreground)
-        plane.dismissed = [*plane.dismissed, one]
-        undo, where = partial(self._bring_back, plane, one), (place.key, place.plane)
-        spots = [(place.suggestion.y, place.suggestion.x)]
-        self._log.push(Decision("finding a place fine", undo, None, where=where, spots=spots))
-        self.refresh()
-        self._session.changed.emit()
-
-    def _leave_out(self, place: Place, plane: Plane) -> None:
-        """Suggest a place of a slide no more: its next result has suggestions of its own."""
+        plane, slide = record.plane(place.plane), record.is_slide
         spot, before = (place.suggestion.y, place.suggestion.x), plane.suggestions
-        plane.suggestions = [s for s in before if (s.y, s.x) != spot]
-        undo, where = partial(self._put_back, plane, before), (place.key, place.plane)
+        made: list[Dismissal] = []
+        if slide:
+            # Its next result has suggestions of its own.
+            plane.suggestions = [s for s in before if (s.y, s.x) != spot]
+        elif plane.prediction is not None:
+            made.append(dismiss(place.suggestion, plane.prediction.foreground))
+            plane.dismissed = [*plane.dismissed, *made]
+        else:
+            return
+
+        def undo() -> None:
+            plane.suggestions = before if slide else plane.suggestions
+            plane.dismissed = [one for one in plane.dismissed if not any(one is m for m in made)]
+            self.refresh()
+
+        where = place.key, place.plane
         self._log.push(Decision("finding a place fine", undo, None, where=where, spots=[spot]))
         self.refresh()
         self._session.changed.emit()
-
-    def _put_back(self, plane: Plane, suggestions: list[Suggestion]) -> None:
-        plane.suggestions = suggestions
-        self.refresh()
-
-    def _bring_back(self, plane: Plane, one: Dismissal) -> None:
-        plane.dismissed = [other for other in plane.dismissed if other is not one]
-        self.refresh()
 
     def _on_dropped(self, _: object) -> None:
         """Let go of suggestions in planes that their image no longer has."""
