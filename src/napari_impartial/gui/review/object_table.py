@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -315,6 +316,8 @@ class ObjectTable(QTableView):
             columns.setHighlightSections(False)
             # Or each heading asks of each row whether it is selected, at each redraw.
             columns.setSelectionModel(QItemSelectionModel(self._model, columns))
+            # Columns are as wide as their first rows: all of them would take a while.
+            columns.setResizeContentsPrecision(20)
         self.setMinimumHeight(max(150, 7 * row_px))
         # More rows where the screen has room for them.
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -325,9 +328,7 @@ class ObjectTable(QTableView):
         self.pressed.connect(self._on_pressed)
         # A model that is reset loses its selection without a word of that.
         self._model.modelReset.connect(self.selection_changed)
-        selection = self.selectionModel()
-        if selection is not None:
-            selection.selectionChanged.connect(lambda *_: self.selection_changed.emit())
+        self.chosen().selectionChanged.connect(lambda *_: self.selection_changed.emit())
 
     def sizeHint(self) -> QSize:
         """Return the least size: what is more has to be there."""
@@ -337,52 +338,54 @@ class ObjectTable(QTableView):
         """Return the model."""
         return self._model
 
+    def chosen(self) -> QItemSelectionModel:
+        """Return what is selected."""
+        selection = self.selectionModel()
+        assert selection is not None
+        return selection
+
+    @contextmanager
+    def _selection_kept(self) -> Iterator[None]:
+        """Select the same objects again after the model was reset."""
+        labels, current = self.selected(), self.current_label()
+        yield
+        if labels or current is not None:
+            self.select_labels(labels, current)
+
     def set_table(self, table: Table) -> None:
         """Show other measurements; objects that are still there stay selected."""
         before = list(self._model._names)
-        with _SelectionKept(self):
+        with self._selection_kept():
             self._model.set_table(table)
         if self._awaited:
             self.select_once_there(self._awaited)
         if table and self._model._names != before:
-            # From the first rows only: all of them would take a while.
-            columns = self.horizontalHeader()
-            if columns is not None:
-                columns.setResizeContentsPrecision(20)
             self.resizeColumnsToContents()
 
     def set_verdicts(self, verdicts: Mapping[int, str]) -> None:
         """Show what was decided about objects, by label."""
-        with _SelectionKept(self):
+        with self._selection_kept():
             self._model.set_verdicts(verdicts)
 
     def set_filter(self, condition: Condition) -> None:
         """Show only rows that fulfil a condition; raises ImPartialError if it cannot be applied."""
-        with _SelectionKept(self):
+        with self._selection_kept():
             self._model.set_filter(condition)
 
     def selected(self, most: int | None = None) -> list[int]:
         """Return the labels of the selected objects, or of so many at most."""
-        selection = self.selectionModel()
-        if selection is None:
-            return []
         # By ranges: a list of 50 000 model indices takes a second.
-        chosen = selection.selection()
+        chosen = self.chosen().selection()
         parts = [chosen[i] for i in range(chosen.count())]
         rows = [np.arange(part.top(), part.bottom() + 1, dtype=np.intp) for part in parts]
         return self._model.labels(np.unique(np.concatenate(rows))[:most] if rows else [])
 
     def selected_boxes(self, most: int) -> list[tuple[int, int, int, int]]:
         """Return the boxes (y0, x0, y1, x1) of selected objects, of so many at most."""
-        rows = [self._model.row_of(label) for label in self.selected(most)]
-        names = ("bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1")
-        value = self._model.value
-        return [
-            (int(y0), int(x0), int(y1), int(x1))
-            for y0, x0, y1, x1 in (
-                [value(row, name) for name in names] for row in rows if row is not None
-            )
-        ]
+        names, value = ("bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1"), self._model.value
+        rows = self._model.rows_of(self.selected(most)).tolist()
+        boxes = ([int(value(row, name)) for name in names] for row in rows)
+        return [(y0, x0, y1, x1) for y0, x0, y1, x1 in boxes]
 
     def select(self, label: int) -> None:
         """Show the row of an object that was chosen in the picture, without going there.
@@ -393,9 +396,7 @@ class ObjectTable(QTableView):
         self._awaited = []
         if row is None:
             # What is done next would be done to an object that was chosen before.
-            chosen = self.selectionModel()
-            if chosen is not None:
-                chosen.clear()
+            self.chosen().clear()
             return
         # selectRow would add to the selection while Ctrl is held, as it is for clicks on objects.
         self.select_labels([label], label)
@@ -408,10 +409,7 @@ class ObjectTable(QTableView):
         selection, last = QItemSelection(), self._model.columnCount() - 1
         for start, stop in _runs(rows):
             selection.select(self._model.index(start, 0), self._model.index(stop, last))
-        chosen = self.selectionModel()
-        if chosen is None:
-            return
-        self._from_outside = True
+        chosen, self._from_outside = self.chosen(), True
         chosen.select(selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         row = None if current is None else self._model.row_of(current)
         if row is not None:
@@ -436,11 +434,12 @@ class ObjectTable(QTableView):
 
     def go_to_row(self, row: int) -> None:
         """Make a row the selected one, and ask to be taken to its object."""
-        chosen = self.selectionModel()
-        if chosen is not None and 0 <= row < self._model.rowCount():
+        if 0 <= row < self._model.rowCount():
             # selectRow would do something else while a key such as Ctrl is held.
             flag = QItemSelectionModel.SelectionFlag
-            chosen.setCurrentIndex(self._model.index(row, 0), flag.ClearAndSelect | flag.Rows)
+            self.chosen().setCurrentIndex(
+                self._model.index(row, 0), flag.ClearAndSelect | flag.Rows
+            )
 
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """Ask to be taken to the object of the row that became the current one."""
@@ -448,14 +447,9 @@ class ObjectTable(QTableView):
         if current.isValid() and current.row() != previous.row() and not self._from_outside:
             self._in_picture = False
             self._awaited = []
-            value = self._model.value
-            row = current.row()
-            self.object_chosen.emit(
-                int(value(row, "label")),
-                float(value(row, "centroid_y")),
-                float(value(row, "centroid_x")),
-                float(value(row, "area_px")),
-            )
+            row, names = current.row(), ("centroid_y", "centroid_x", "area_px")
+            where = (float(self._model.value(row, name)) for name in names)
+            self.object_chosen.emit(int(self._model.value(row, "label")), *where)
 
     def _on_pressed(self, _: QModelIndex) -> None:
         self._in_picture = False
@@ -466,20 +460,6 @@ class ObjectTable(QTableView):
             self.reject_wanted.emit()
             return
         super().keyPressEvent(event)
-
-
-class _SelectionKept:
-    """Selects the same objects again after the model was reset."""
-
-    def __init__(self, view: ObjectTable) -> None:
-        self._view = view
-
-    def __enter__(self) -> None:
-        self._labels, self._current = self._view.selected(), self._view.current_label()
-
-    def __exit__(self, *_: object) -> None:
-        if self._labels or self._current is not None:
-            self._view.select_labels(self._labels, self._current)
 
 
 def _runs(rows: npt.NDArray[np.intp]) -> list[tuple[int, int]]:

@@ -85,9 +85,7 @@ class ReviewPanel(QWidget):
         parts = (row, self._note, self.table, self._button_rows, self._histogram_box)
         fill(QVBoxLayout(self), *parts, margins=(0, 0, 0, 0))
         self.table.reject_wanted.connect(self.reject)
-        selection = self.table.selectionModel()
-        if selection is not None:
-            selection.selectionChanged.connect(self._update_buttons)
+        self.table.chosen().selectionChanged.connect(self._update_buttons)
         self.table.table_model().modelReset.connect(self._on_reset)
         self.set_undo("")
         self.set_slide(False)
@@ -223,8 +221,7 @@ class ReviewPanel(QWidget):
         self._update_buttons()
 
     def _update_buttons(self, *_: Any) -> None:
-        selection = self.table.selectionModel()
-        some = selection is not None and selection.hasSelection()
+        some = self.table.chosen().hasSelection()
         set_enabled(self._accept, some)
         set_enabled(self._reject, some)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
@@ -123,34 +122,10 @@ class Choice(QComboBox):
         self.setCurrentText(value)
 
 
-class Tick(QCheckBox):
-    """Yes or no."""
-
-    valueChanged = Signal(object)
-
-    def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setValue(parameter.default)
-        self.toggled.connect(self.valueChanged.emit)
-
-    def value(self) -> bool:
-        """Return whether it is ticked."""
-        return self.isChecked()
-
-    def setValue(self, value: bool) -> None:
-        """Tick it, or not."""
-        self.setChecked(value)
-
-
-def editor(parameter: Parameter) -> NumberSlider | Choice | Tick:
+def editor(parameter: Parameter) -> NumberSlider | Choice:
     """Return the editor that fits a setting, with its tooltip."""
-    made: NumberSlider | Choice | Tick
-    if parameter.choices is not None:
-        made = Choice(parameter)
-    elif isinstance(parameter.default, bool):
-        made = Tick(parameter)
-    else:
-        made = NumberSlider(parameter)
+    made: NumberSlider | Choice
+    made = NumberSlider(parameter) if parameter.choices is None else Choice(parameter)
     made.setToolTip(parameter.tooltip)
     made.setAccessibleName(parameter.label)
     return made
@@ -189,7 +164,7 @@ class ConfigForm(QWidget):
         super().__init__(parent)
         self._config = config
         self._object_names = object_names or {}
-        self.editors: dict[str, NumberSlider | Choice | Tick] = {}
+        self.editors: dict[str, NumberSlider | Choice] = {}
         self.advanced: Step | None = None
         column = fill(QVBoxLayout(self), self._form(names), margins=(0, 0, 0, 0))
         if seldom:
