@@ -47,13 +47,13 @@ def panel(qtbot: Any, viewer: ViewerModel) -> ImagePanel:
 
 
 def tick(panel: ImagePanel, row: int, on: bool) -> None:
-    model = panel.table.channel_model
+    model = panel.table.model()
     state = (CHECKED if on else UNCHECKED).value
     assert model.setData(model.index(row, 0), state, Qt.ItemDataRole.CheckStateRole)
 
 
 def rename(panel: ImagePanel, row: int, name: str) -> None:
-    model = panel.table.channel_model
+    model = panel.table.model()
     assert model.setData(model.index(row, 0), name)
 
 
@@ -152,7 +152,7 @@ def test_selected_channels_are_ticked_together(panel: ImagePanel, viewer: Viewer
     panel.valueChanged.connect(seen.append)
     for row in (1, 2, 4):
         panel.table.selectionModel().select(
-            panel.table.channel_model.index(row, 0),
+            panel.table.model().index(row, 0),
             panel.table.selectionModel().SelectionFlag.Select
             | panel.table.selectionModel().SelectionFlag.Rows,
         )

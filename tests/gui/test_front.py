@@ -265,7 +265,7 @@ def test_files_of_one_size_may_be_images_or_channels(
     assert widget.session.record.channel_names == ("C", "A", "B")
     assert not question.isVisibleTo(widget)
     assert find("add_images_button").text() == "Add 1 other open image"
-    find("channel_table").channel_model.tick([1, 2], False)
+    find("channel_table").tick([1, 2], False)
     assert question.isVisibleTo(widget)
     find("add_images_button").click()
     assert sorted(one.name for one in widget.session.images.values()) == ["A", "B", "C", "small"]
@@ -281,7 +281,7 @@ def test_a_channel_without_a_tick_is_no_other_image(
     layers = viewer.open_sample("napari-impartial", "multiplex_tissue")
     wait_for(lambda: widget.session.record is not None and widget.session.record.n_channels == 3)
     assert widget.workspace.source.primary == layers[0], "named after the first"
-    find("channel_table").channel_model.tick([1], False)
+    find("channel_table").tick([1], False)
     assert widget.session.record.n_channels == 2
     assert find("add_images_button").isHidden()
     assert find("join_channels_button").isHidden()

@@ -77,7 +77,7 @@ def test_results_lie_where_the_first_layer_lies(
 def test_names_and_choice_outlast_a_change_of_scale(
     widget: Any, stains: list[Any], settle: Any
 ) -> None:
-    table = widget.image_panel.table.channel_model
+    table = widget.image_panel.table.model()
     assert table.setData(table.index(2, 0), "lymphocytes")
     unticked = Qt.CheckState.Unchecked.value
     assert table.setData(table.index(1, 0), unticked, Qt.ItemDataRole.CheckStateRole)

@@ -437,7 +437,7 @@ def without_three(tiny_tissue: Any, scribbled: Any) -> np.ndarray:
 
 def states(widget: Any) -> list[str]:
     """What the list of images says of them."""
-    model = widget.images_panel._model
+    model = widget.images_panel._table.model()
     return [model.data(model.index(row, 1)) for row in range(model.rowCount())]
 
 
@@ -530,7 +530,7 @@ def test_results_of_an_earlier_round_say_so_and_come_last(
     assert [text.endswith(", round 1)") for text in texts(places)] == [not one for one in fresh]
     assert [p.suggestion.rank for p in widget.results.places] == list(range(1, len(fresh) + 1))
     assert hint() == "2 results are of round 1. Predict all renews all."
-    model = widget.images_panel._model
+    model = widget.images_panel._table.model()
     tip = model.data(model.index(1, 1), Qt.ItemDataRole.ToolTipRole)
     assert tip == "b: predicted by round 1. Predict all renews what another model predicted."
     find("image_combo").setCurrentText("b")

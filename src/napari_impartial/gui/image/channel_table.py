@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QModelIndex, QSize, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QTableWidgetItem, QWidget
 
 from napari_impartial.core.data.channels import ChannelPreview, preview_channel
 from napari_impartial.core.data.image import HIGH_PERCENTILE, LOW_PERCENTILE, Image
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui.background import Latest
-from napari_impartial.gui.widgets.tables import HeadedModel, ShortTable
+from napari_impartial.gui.widgets.tables import ShortTable
 
 _NAME, _RANGE = range(2)
 _HEADINGS = (
@@ -50,103 +49,6 @@ class Channel:
     picture: QPixmap | None = field(default=None, repr=False)
 
 
-class ChannelTableModel(HeadedModel):
-    """Rows of :class:`Channel`; names can be edited and rows ticked.
-
-    Signals
-    -------
-    edited
-        A name or a tick was changed by the user.
-    """
-
-    edited = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.channels: list[Channel] = []
-        # Rows that are ticked together with the one that is clicked.
-        self.selected: Callable[[], Sequence[int]] = list
-        # Of the screen.
-        self.pixels_per_px = 1.0
-
-    def set_channels(self, channels: Sequence[Channel]) -> None:
-        """Show other channels."""
-        self.beginResetModel()
-        self.channels = list(channels)
-        self.endResetModel()
-
-    def set_preview(self, row: int, preview: ChannelPreview | None) -> None:
-        """Show what normalization makes of a channel; None: it could not be read."""
-        channel = self.channels[row]
-        channel.preview = preview
-        channel.picture = (
-            None if preview is None else _pixmap(preview.thumbnail, self.pixels_per_px)
-        )
-        self.dataChanged.emit(self.index(row, _NAME), self.index(row, _RANGE))
-
-    def n_rows(self) -> int:
-        """Return the number of channels."""
-        return len(self.channels)
-
-    def headings(self) -> Sequence[tuple[str, str]]:
-        """Return the heading of each column, and its tooltip."""
-        return _HEADINGS
-
-    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
-        """Names can be edited and ticked."""
-        flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
-        if index.column() == _NAME:
-            flags |= Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEditable
-        return flags
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return name and tick, or the normalization in numbers and as a picture."""
-        if not index.isValid():
-            return None
-        channel = self.channels[index.row()]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return _tooltip(channel)
-        if index.column() == _NAME:
-            if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
-                return channel.name
-            if role == Qt.ItemDataRole.CheckStateRole:
-                return Qt.CheckState.Checked if channel.used else Qt.CheckState.Unchecked
-        elif role == Qt.ItemDataRole.DisplayRole:
-            return range_text(channel.preview)
-        elif role == Qt.ItemDataRole.DecorationRole:
-            return channel.picture
-        return None
-
-    def setData(self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
-        """Rename a channel, or tick it with all that are selected together with it."""
-        row = index.row()
-        if role == Qt.ItemDataRole.EditRole:
-            name = str(value).strip()
-            if not name or name == self.channels[row].name:
-                return False
-            self.channels[row].name = name
-        elif role == Qt.ItemDataRole.CheckStateRole:
-            used = Qt.CheckState(value) == Qt.CheckState.Checked
-            chosen = self.selected()
-            self.tick(chosen if row in chosen else [row], used)
-            return True
-        else:
-            return False
-        self._tell_edited([row])
-        return True
-
-    def tick(self, rows: Sequence[int], used: bool = True) -> None:
-        """Tick rows, or take their ticks away."""
-        for row in rows:
-            self.channels[row].used = used
-        self._tell_edited(rows)
-
-    def _tell_edited(self, rows: Sequence[int]) -> None:
-        for row in rows:
-            self.dataChanged.emit(self.index(row, _NAME), self.index(row, _NAME))
-        self.edited.emit()
-
-
 class ChannelTable(ShortTable):
     """Shows the channels; normalization is worked out on a thread, row by row.
 
@@ -159,9 +61,8 @@ class ChannelTable(ShortTable):
     edited = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        self.channel_model = ChannelTableModel()
         super().__init__(
-            self.channel_model,
+            _HEADINGS,
             "channel_table",
             "Tick the channels that show the objects; select several to tick them together. "
             "Double-click a name to change it: a model finds its channels by name.",
@@ -169,9 +70,7 @@ class ChannelTable(ShortTable):
             _THUMBNAIL.height() + 4,
             parent=parent,
         )
-        self.channel_model.setParent(self)
-        self.channel_model.selected = self._selected_rows
-        self.channel_model.edited.connect(self.edited)
+        self.channels: list[Channel] = []
         self.setEditTriggers(
             QAbstractItemView.EditTrigger.DoubleClicked
             | QAbstractItemView.EditTrigger.EditKeyPressed
@@ -183,16 +82,28 @@ class ChannelTable(ShortTable):
         self._round = 0
         self._looking = Latest(self)
         self._looking.done.connect(self._on_preview)
-
-    @property
-    def channels(self) -> list[Channel]:
-        """The rows."""
-        return self.channel_model.channels
+        self.itemChanged.connect(self._on_item)
 
     def set_channels(self, channels: Sequence[Channel]) -> None:
         """Show other channels, and work their normalization out."""
-        self.channel_model.set_channels(channels)
+        self.channels = list(channels)
+        with QSignalBlocker(self):
+            self.set_rows(0)
+            self.set_rows(len(self.channels))
+            for row in range(len(self.channels)):
+                usual = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+                self.at(row, _RANGE).setFlags(usual)
+                editable = Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEditable
+                self.at(row, _NAME).setFlags(usual | editable)
+                self._show(row)
         self.look_again()
+
+    def tick(self, rows: Sequence[int], used: bool = True) -> None:
+        """Tick rows, or take their ticks away."""
+        for row in rows:
+            self.channels[row].used = used
+            self._show(row)
+        self.edited.emit()
 
     def look_again(self) -> None:
         """Work the normalization out anew, because another plane is looked at."""
@@ -206,7 +117,6 @@ class ChannelTable(ShortTable):
         number, row = self._round, self._queue.pop(0)
         read = self.channels[row].read
         ratio = self.devicePixelRatioF()
-        self.channel_model.pixels_per_px = ratio
         size = round(_THUMBNAIL.height() * ratio), round(_THUMBNAIL.width() * ratio)
 
         def work_out() -> tuple[int, int, ChannelPreview | None]:
@@ -221,12 +131,40 @@ class ChannelTable(ShortTable):
     def _on_preview(self, result: tuple[int, int, ChannelPreview | None]) -> None:
         number, row, preview = result
         if number == self._round:
-            self.channel_model.set_preview(row, preview)
+            channel = self.channels[row]
+            channel.preview = preview
+            ratio = self.devicePixelRatioF()
+            channel.picture = None if preview is None else _pixmap(preview.thumbnail, ratio)
+            self._show(row)
             self._look_at_next()
 
-    def _selected_rows(self) -> list[int]:
-        selection = self.selectionModel()
-        return [] if selection is None else [index.row() for index in selection.selectedRows()]
+    def _show(self, row: int) -> None:
+        """Show name and tick, and the normalization in numbers and as a picture."""
+        channel, name, told = self.channels[row], self.at(row, _NAME), self.at(row, _RANGE)
+        with QSignalBlocker(self):
+            name.setText(channel.name)
+            checked = Qt.CheckState.Checked if channel.used else Qt.CheckState.Unchecked
+            name.setCheckState(checked)
+            told.setText(range_text(channel.preview))
+            told.setData(Qt.ItemDataRole.DecorationRole, channel.picture)
+            for item in (name, told):
+                item.setToolTip(_tooltip(channel))
+
+    def _on_item(self, item: QTableWidgetItem) -> None:
+        """Rename a channel, or tick it with all that are selected together with it."""
+        if item.column() != _NAME:
+            return
+        row, name = item.row(), item.text().strip()
+        channel, used = self.channels[row], item.checkState() == Qt.CheckState.Checked
+        if used != channel.used:
+            chosen = sorted({index.row() for index in self.selectedIndexes()})
+            self.tick(chosen if row in chosen else [row], used)
+        elif name and name != channel.name:
+            channel.name = name
+            self._show(row)
+            self.edited.emit()
+        else:
+            self._show(row)
 
 
 def range_text(preview: ChannelPreview | None) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtCore import QModelIndex, Signal
 from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_impartial.gui.widgets.parts import fill, make_button, named
-from napari_impartial.gui.widgets.tables import RIGHT, HeadedModel, ShortTable
+from napari_impartial.gui.widgets.tables import RIGHT, ShortTable
 from napari_impartial.gui.widgets.text_labels import (
     REVIEWED,
     REVIEWED_TIP,
@@ -46,52 +46,6 @@ class ImageRow:
     stale: bool = False
 
 
-class ImageListModel(HeadedModel):
-    """Rows of :class:`ImageRow`."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.rows: list[ImageRow] = []
-
-    def set_rows(self, rows: Sequence[ImageRow]) -> None:
-        """Show other rows; what is selected stays so while there are as many."""
-        if len(rows) == len(self.rows):
-            self.rows = list(rows)
-            if rows:
-                last = self.index(len(rows) - 1, len(_HEADINGS) - 1)
-                self.dataChanged.emit(self.index(0, 0), last)
-            return
-        self.beginResetModel()
-        self.rows = list(rows)
-        self.endResetModel()
-
-    def n_rows(self) -> int:
-        """Return the number of images."""
-        return len(self.rows)
-
-    def headings(self) -> Sequence[tuple[str, str]]:
-        """Return the heading of each column, and its tooltip."""
-        return _HEADINGS
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return a name, a state or a count."""
-        if not index.isValid():
-            return None
-        row = self.rows[index.row()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            tally = row.tally
-            objects = "" if tally.objects is None else tally.objects
-            # How far it has come; all of it is in the tooltip. There is no room for more: "by
-            # round 1" leaves the name as much as "predicted" does.
-            state = row.status.split(", ")[-1].replace("predicted by", "by")
-            return (row.name, state, tally.strokes, tally.cells, objects)[index.column()]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{row.name}: {row.status}{STALE_TIP if row.stale else ''}"
-        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() > 1:
-            return RIGHT
-        return None
-
-
 class ImagesPanel(QWidget):
     """Lists the images; a single one needs no list.
 
@@ -114,9 +68,9 @@ class ImagesPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._model = ImageListModel(self)
+        self._rows: Sequence[ImageRow] = ()
         self._table = ShortTable(
-            self._model,
+            _HEADINGS,
             "image_list",
             "Images of this session; click one to work on it. Delete its layer in napari's list to "
             "take it out.",
@@ -172,7 +126,10 @@ class ImagesPanel(QWidget):
             Names of layers among these that could be channels of the one in front.
         """
         self._filling = True
-        self._model.set_rows(rows)
+        self._rows = rows
+        self._table.set_rows(len(rows))
+        for at, row in enumerate(rows):
+            self._show(at, row)
         place = next((i for i, row in enumerate(rows) if row.key == current), None)
         if place is None:
             self._table.clearSelection()
@@ -196,9 +153,22 @@ class ImagesPanel(QWidget):
         super().resizeEvent(event)
         self._table.setColumnHidden(_STROKES, self.width() < _ROOM_FOR_ALL_PX)
 
+    def _show(self, at: int, row: ImageRow) -> None:
+        tally = row.tally
+        objects = "" if tally.objects is None else tally.objects
+        # How far it has come; all of it is in the tooltip. There is no room for more: "by
+        # round 1" leaves the name as much as "predicted" does.
+        state = row.status.split(", ")[-1].replace("predicted by", "by")
+        for column, entry in enumerate((row.name, state, tally.strokes, tally.cells, objects)):
+            item = self._table.at(at, column)
+            item.setText(str(entry))
+            item.setToolTip(f"{row.name}: {row.status}{STALE_TIP if row.stale else ''}")
+            if column > 1:
+                item.setTextAlignment(RIGHT)
+
     def _on_row(self, current: QModelIndex, _: QModelIndex) -> None:
         if current.isValid() and not self._filling:
-            self.image_chosen.emit(self._model.rows[current.row()].key)
+            self.image_chosen.emit(self._rows[current.row()].key)
 
     def _on_reviewed(self, reviewed: bool) -> None:
         if not self._filling:

@@ -175,7 +175,7 @@ class ImagePanel(QWidget):
     def tick_offered(self) -> None:
         """Make all layers that could be channels of the image its channels."""
         n = len(self.table.channels)
-        self.table.channel_model.tick(range(n - len(self._further), n))
+        self.table.tick(range(n - len(self._further), n))
 
     def keep_apart(self, layers: Collection[ImageLayer]) -> None:
         """Offer these as channels no more: they are images of their own."""

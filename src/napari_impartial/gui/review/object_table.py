@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QSize, Qt, Signal
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QSize,
+    Qt,
+    Signal,
+)
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QSizePolicy, QTableView, QWidget
 
@@ -20,7 +28,7 @@ from napari_impartial.core.instances.table_filter import Condition
 from napari_impartial.core.review.review import Verdict
 from napari_impartial.gui.background import Latest
 from napari_impartial.gui.widgets.parts import named
-from napari_impartial.gui.widgets.tables import RIGHT, HeadedModel, fix_rows
+from napari_impartial.gui.widgets.tables import RIGHT, fix_rows
 
 Table = dict[str, npt.NDArray[Any]]
 
@@ -32,6 +40,7 @@ _VERDICT_TIP = "Whether you accepted or corrected the object; empty if neither."
 _PLACES = ("centroid", "bbox")
 # Up to so many rows are sorted while the window waits: 60 ms. A million take ten times as long.
 SORTED_AT_ONCE = 100_000
+_ROOT = QModelIndex()
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +61,13 @@ class _Shown(Mapping[str, npt.NDArray[Any]]):
         return len(self.columns)
 
 
-class ObjectTableModel(HeadedModel):
+class ObjectTableModel(QAbstractTableModel):
     """Columns of equal length; which rows are shown, and how sorted, is an index array."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._table: Table = {}
         self._names: list[str] = []
-        self._headings: list[tuple[str, str]] = []
         self._order: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
         # Where each row of the table is shown, -1 where it is not; and the rows by their labels.
         self._place: npt.NDArray[np.intp] | None = None
@@ -88,10 +96,6 @@ class ObjectTableModel(HeadedModel):
         constant = self._constant()
         names = [name for name in self._table if name not in constant]
         self._names = sorted(names, key=lambda name: name.startswith(_PLACES))
-        self._headings = [
-            (name.replace("_", " "), _VERDICT_TIP if name == VERDICT else describe(name))
-            for name in self._names
-        ]
         self._put_in_order()
         self.endResetModel()
 
@@ -189,13 +193,13 @@ class ObjectTableModel(HeadedModel):
         found: npt.NDArray[np.intp] = rows[known[rows] == wanted]
         return found
 
-    def n_rows(self) -> int:
+    def rowCount(self, parent: QModelIndex = _ROOT) -> int:
         """Return the number of objects that are shown."""
-        return len(self._order)
+        return 0 if parent.isValid() else len(self._order)
 
-    def headings(self) -> Sequence[tuple[str, str]]:
-        """Return the name of each column, and what it means."""
-        return self._headings
+    def columnCount(self, parent: QModelIndex = _ROOT) -> int:
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(self._names)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return a number or verdict as text."""
@@ -206,6 +210,19 @@ class ObjectTableModel(HeadedModel):
             return f"{value:.4g}"
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return RIGHT
+        return None
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return the name of a column and what it means."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        name = self._names[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return name.replace("_", " ")
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return _VERDICT_TIP if name == VERDICT else describe(name)
         return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:

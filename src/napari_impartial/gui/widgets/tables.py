@@ -1,48 +1,23 @@
-"""Tables: what their models and their looks have in common."""
+"""Tables of a few rows, and what all tables have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QTableView,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
 
 from .parts import named
 
 RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-_ROOT = QModelIndex()
-
-
-class HeadedModel(QAbstractTableModel):
-    """Rows under headings that say what they mean; those who inherit have the entries."""
-
-    def n_rows(self) -> int:
-        """Return the number of rows."""
-        raise NotImplementedError
-
-    def headings(self) -> Sequence[tuple[str, str]]:
-        """Return the heading of each column, and its tooltip."""
-        raise NotImplementedError
-
-    def rowCount(self, parent: QModelIndex = _ROOT) -> int:
-        """Return the number of rows."""
-        return 0 if parent.isValid() else self.n_rows()
-
-    def columnCount(self, parent: QModelIndex = _ROOT) -> int:
-        """Return the number of columns."""
-        return 0 if parent.isValid() else len(self.headings())
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        """Return a heading and what it means."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        heading, tip = self.headings()[section]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return heading
-        return tip or None if role == Qt.ItemDataRole.ToolTipRole else None
 
 
 def fix_rows(table: QTableView, row_px: int) -> None:
@@ -54,33 +29,37 @@ def fix_rows(table: QTableView, row_px: int) -> None:
     rows.hide()
 
 
-class ShortTable(QTableView):
+class ShortTable(QTableWidget):
     """A table that is as high as its rows, up to a few, and as wide as there is room.
 
     Parameters
     ----------
-    model, name, tip, label
+    headings
+        Of the columns, with their tooltips.
+    name, tip, label
+        As for :func:`.named`.
     row_px
         Height of a row.
-    most
-        Rows that are seen without scrolling.
     """
 
     def __init__(
         self,
-        model: HeadedModel,
+        headings: Sequence[tuple[str, str]],
         name: str,
         tip: str,
         label: str,
         row_px: int,
-        most: int = 5,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__(0, len(headings), parent)
         named(self, name, tip, label)
-        self._row_px, self._most = row_px, most
-        self.setModel(model)
+        self._row_px = row_px
+        for column, (heading, told) in enumerate(headings):
+            item = QTableWidgetItem(heading)
+            item.setToolTip(told)
+            self.setHorizontalHeaderItem(column, item)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setShowGrid(False)
         self.setWordWrap(False)
         # Names of images and channels of one experiment differ at their ends.
@@ -93,18 +72,30 @@ class ShortTable(QTableView):
         self.setHorizontalHeader(columns)
         columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        model.modelReset.connect(self.fit_height)
-        self.fit_height()
+        self.set_rows(0)
+
+    def set_rows(self, n: int) -> None:
+        """Have so many rows; those that are new are empty."""
+        before = self.rowCount()
+        self.setRowCount(n)
+        for row in range(before, n):
+            for column in range(self.columnCount()):
+                self.setItem(row, column, QTableWidgetItem())
+        self._fit_height()
+
+    def at(self, row: int, column: int) -> QTableWidgetItem:
+        """Return an entry."""
+        item = self.item(row, column)
+        assert item is not None
+        return item
 
     def showEvent(self, event: Any) -> None:
         """Be as high as the rows are; before, the theme has not made the heading higher yet."""
         super().showEvent(event)
-        self.fit_height()
+        self._fit_height()
 
-    def fit_height(self) -> None:
-        """Be as high as the rows are."""
-        header, model = self.horizontalHeader(), self.model()
-        n = 0 if model is None else model.rowCount()
+    def _fit_height(self) -> None:
+        header = self.horizontalHeader()
         height = 0 if header is None else header.sizeHint().height()
-        height += min(max(n, 1), self._most) * self._row_px
+        height += min(max(self.rowCount(), 1), 5) * self._row_px
         self.setFixedHeight(height + 2 * self.frameWidth() + 2)
