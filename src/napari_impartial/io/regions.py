@@ -137,7 +137,7 @@ def rasterise(
     shape
         Rows and columns of the image that they were drawn on.
     stack_axes, stack_shape
-        ``""``, ``"T"``, ``"Z"`` or ``"TZ"``, and their lengths.
+        ``""``, ``"T"``, ``"Z"``, ``"TZ"`` or ``"ZT"``, and their lengths.
     n_channels
         Of the image; ImageJ counts them in the places of some regions.
 
@@ -154,6 +154,8 @@ def rasterise(
         If they lie outside of the image, on planes that it does not have, or do not say on
         which of several planes they lie.
     """
+    if stack_axes == "ZT":
+        return rasterise(regions, shape, "TZ", stack_shape[::-1], n_channels).swapaxes(0, 1)
     lengths = dict(zip(stack_axes, stack_shape, strict=True))
     places = _places(regions, lengths, n_channels)
     numbers = _numbers(regions, places)

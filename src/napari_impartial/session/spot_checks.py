@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -184,19 +184,12 @@ def to_plain(sample: JudgedSample, session: Session) -> dict[str, Any]:
         "groups": list(check.groups),
         "seed": check.seed,
         "strata": [
-            {"kind": str(one.kind), "of_image": [list(pair) for pair in one.of_image.items()]}
-            for one in check.strata
+            {"kind": str(one.kind), "of_image": list(one.of_image.items())} for one in check.strata
         ],
-        "units": [
-            [unit.image, list(unit.plane), list(unit.box), unit.label, unit.stratum]
-            for unit in check.units
-        ],
+        "units": [astuple(unit) for unit in check.units],
         "prints": list(sample.prints),
-        "origins": [
-            [image, list(plane), number, settings]
-            for (image, plane), (number, settings) in sample.origins.items()
-        ],
-        "answers": [[at, one.right, one.cells, one.sure] for at, one in sample.answers.items()],
+        "origins": [(*place, *origin) for place, origin in sample.origins.items()],
+        "answers": [(at, *astuple(one)) for at, one in sample.answers.items()],
     }
 
 
@@ -220,12 +213,6 @@ def from_plain(saved: Mapping[str, Any], session: Session) -> JudgedSample:
         check,
         [by_name.get(name) for name in saved["names"]],
         [int(value) for value in saved["prints"]],
-        {
-            (int(image), tuple(plane)): (int(number), str(settings))
-            for image, plane, number, settings in saved["origins"]
-        },
-        {
-            int(at): Answer(bool(right), int(n), bool(sure))
-            for at, right, n, sure in saved["answers"]
-        },
+        {(int(i), tuple(plane)): (int(n), str(by)) for i, plane, n, by in saved["origins"]},
+        {int(at): Answer(bool(r), int(n), bool(sure)) for at, r, n, sure in saved["answers"]},
     )

@@ -62,15 +62,13 @@ def read_rois(path: str) -> list[LayerData]:
     shape = _shape(layer)
     plane = shape[-2], shape[-1]
     letters = axes_of(layer)[: layer.ndim]
-    stack = sorted((a, n) for a, n in zip(letters, shape, strict=False) if a in "TZ" and n > 1)
+    stack = [(a, n) for a, n in zip(letters, shape, strict=False) if a in "TZ" and n > 1]
     if not axes or not stack or not letters.endswith("YX"):
         labels = rasterise(regions, plane, axes, lengths)
     else:
         axes, lengths = "".join(a for a, _ in stack), tuple(n for _, n in stack)
         n_channels = shape[letters.index("C")] if "C" in letters else 1
         labels = rasterise(regions, plane, axes, lengths, n_channels)
-        if letters.find("Z") < letters.find("T") and len(stack) == 2:
-            labels = labels.swapaxes(0, 1)
         # napari pairs dimensions from the last one on
         full = [1 if a == "C" else n for a, n in zip(letters, shape, strict=False)]
         labels = labels.reshape(full[letters.index("C") == 0 :] if "C" in letters else full)

@@ -125,15 +125,8 @@ def from_region_file(workspace: Workspace, path: str) -> None:
             places = {workspace.session.plane_index: rasterise(flat, source.plane_shape)}
         else:
             letters = "".join(letter for letter, _ in source.stack)
-            labels = rasterise(
-                regions,
-                source.plane_shape,
-                "".join(sorted(letters)),
-                tuple(length for _, length in sorted(source.stack)),
-                source.n_channels_of_file,
-            )
-            if letters == "ZT":
-                labels = labels.swapaxes(0, 1)
+            stack, n_channels = source.stack_shape, source.n_channels_of_file
+            labels = rasterise(regions, source.plane_shape, letters, stack, n_channels)
             planes = np.ndindex(*labels.shape[:-2])
             places = {index: labels[index] for index in planes if labels[index].any()}
     except ImPartialError as error:
