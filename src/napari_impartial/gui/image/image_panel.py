@@ -162,11 +162,6 @@ class ImagePanel(QWidget):
         if selected in self._layers and selected not in mine and selected.visible:
             self._combo.setCurrentIndex(self._layers.index(selected))
 
-    def pick_next(self, step: int = 1) -> None:
-        """Pick the image `step` places further down; after the last comes the first."""
-        if self._layers:
-            self._combo.setCurrentIndex((self._combo.currentIndex() + step) % len(self._layers))
-
     def offered(self) -> list[ImageLayer]:
         """Return the layers that could be channels of the image, and are not ticked."""
         rows = self.table.channels[len(self.table.channels) - len(self._further) :]

@@ -25,6 +25,7 @@ from napari_impartial.core.data.image import (
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io import limits
 from napari_impartial.session.plane import PlaneIndex
+from napari_impartial.session.session import CHANNEL_ADVICE
 
 OURS = "napari_impartial"
 """Key in the metadata of the layers that we make."""
@@ -210,9 +211,7 @@ class Source:
         return replace(join_channels(parts, self.channel_names), name=self.plane_name(plane))
 
 
-def read_named(
-    source: Source, plane: PlaneIndex, channel_names: Iterable[str], advice: str
-) -> Image:
+def read_named(source: Source, plane: PlaneIndex, channel_names: Iterable[str]) -> Image:
     """Copy the channels that a model was trained on out of the layers, in its order.
 
     Raises
@@ -220,9 +219,8 @@ def read_named(
     ImPartialError
         If one is not there, the layers do not fit together or hold no numbers.
     """
-    want = tuple(channel_names)
-    name = f"'{source.name}'"
-    return select_channels(source.read(plane), want, name, "the model was trained on", advice)
+    want, name, other = tuple(channel_names), f"'{source.name}'", "the model was trained on"
+    return select_channels(source.read(plane), want, name, other, CHANNEL_ADVICE)
 
 
 def read_channels(layer: ImageLayer, axes: str, plane: PlaneIndex, channels: range) -> Image:

@@ -205,10 +205,7 @@ def _open_file(viewer: napari.Viewer, saved: SavedLayer, folder: Path) -> tuple[
 
 def _placement(layer: Layer) -> dict[str, Any]:
     return {
-        "scale": np.asarray(layer.scale, dtype=float).tolist(),
-        "translate": np.asarray(layer.translate, dtype=float).tolist(),
-        "rotate": np.asarray(layer.rotate, dtype=float).tolist(),
-        "shear": np.asarray(layer.shear, dtype=float).tolist(),
+        **_look(layer, ("scale", "translate", "rotate", "shear")),
         "affine": np.asarray(layer.affine.affine_matrix, dtype=float).tolist(),
         "units": [str(unit) for unit in layer.units],
         "axis_labels": [str(label) for label in layer.axis_labels],
@@ -216,7 +213,7 @@ def _placement(layer: Layer) -> dict[str, Any]:
 
 
 def _place(layer: Layer, saved: SavedLayer) -> None:
-    for name in ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels"):
+    for name in _placement(layer):
         value = saved.placement.get(name)
         if value is not None and value != _placement(layer)[name]:
             setattr(layer, name, tuple(value) if name in ("units", "axis_labels") else value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -42,38 +42,38 @@ _PAUSE_MS = 150
 _CLOSEST_PERCENT = 10
 
 
-def stands_out(pixels: npt.ArrayLike, others: Iterable[str] = COLOURS.values()) -> str:
+def stands_out(pixels: npt.ArrayLike) -> str:
     """Return the name of the colour of :data:`PALETTE` that is seen best on an image.
 
     Parameters
     ----------
     pixels : (N, 3) array
         Colours that the image has on the screen, red, green and blue from 0 to 1.
-    others
-        Colours of what else lies on it, by default of the strokes.
     """
-    return max(PALETTE, key=lambda name: contrast(PALETTE[name], pixels, others))
+    return max(PALETTE, key=lambda name: contrast(PALETTE[name], pixels))
 
 
-def contrast(colour: str, pixels: npt.ArrayLike, others: Iterable[str] = COLOURS.values()) -> float:
-    """Return how far a colour is from an image's and from others, as the eye sees it.
+def contrast(colour: str, pixels: npt.ArrayLike) -> float:
+    """Return how far a colour is from an image's and from those of strokes, as the eye sees it.
 
     Parameters
     ----------
     colour
         As ``#rrggbb``.
-    pixels, others
+    pixels
         As for :func:`stands_out`.
 
     Returns
     -------
     float
         Distance in CIELAB: about 2 is just seen, 100 is that of black and white. Nine in ten of
-        the image's pixels are farther away, and all of the others.
+        the image's pixels are farther away, and all strokes.
     """
     own = _lab(_rgb([colour]))
     seen = _lab(np.asarray(pixels, dtype=float).reshape(-1, 3))
-    distances = [np.linalg.norm(_lab(_rgb(list(others))) - own, axis=1).min(initial=np.inf)]
+    distances = [
+        np.linalg.norm(_lab(_rgb(list(COLOURS.values()))) - own, axis=1).min(initial=np.inf)
+    ]
     if len(seen):
         distances.append(np.percentile(np.linalg.norm(seen - own, axis=1), _CLOSEST_PERCENT))
     return float(min(distances))

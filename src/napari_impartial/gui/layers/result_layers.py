@@ -26,7 +26,7 @@ from .scribble_layers import scribble_name
 
 
 class Role(StrEnum):
-    """Kinds of result; the value is the first word of the layer's name."""
+    """Kinds of result, from the bottom up; the value is the first word of the layer's name."""
 
     PROBABILITY = "probability"
     UNCERTAINTY = "uncertainty"
@@ -34,15 +34,6 @@ class Role(StrEnum):
     CHANGES = "changes"
     SUGGESTIONS = "suggestions"
 
-
-# From the bottom up.
-_ORDER = [
-    Role.PROBABILITY,
-    Role.UNCERTAINTY,
-    Role.INSTANCES,
-    Role.CHANGES,
-    Role.SUGGESTIONS,
-]
 
 # napari draws outlines anew, whole, whenever labels change: 16 ms a megapixel, in which
 # the window stands still. Larger images have their objects filled.
@@ -286,11 +277,11 @@ class ResultLayers:
 
     def _place(self, source: Source, role: Role) -> int:
         """From below: image, heatmaps, instances, scribbles, suggestions."""
-        layers = self._viewer.layers
+        layers, order = self._viewer.layers, list(Role)
         above = [
             layer
             for (key, r), layer in self._layers.items()
-            if key == source.primary and _ORDER.index(r) > _ORDER.index(role)
+            if key == source.primary and order.index(r) > order.index(role)
         ]
         if role is not Role.SUGGESTIONS:
             above += [layer for layer in layers if layer.name == scribble_name(source.name)]

@@ -26,7 +26,7 @@ from napari_impartial.gui.review.review import ReviewControl
 from napari_impartial.io.memory_mapped import Scratch
 from napari_impartial.session.misfits import fits
 from napari_impartial.session.plane import Plane, PlaneKey
-from napari_impartial.session.session import CHANNEL_ADVICE, Activity
+from napari_impartial.session.session import Activity
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 
@@ -114,13 +114,14 @@ class BatchControl(QObject):
         """Return whether a batch is under way."""
         return self._bar is not None
 
-    def all_planes(self, keys: Sequence[int] | None = None) -> list[PlaneKey]:
-        """Return all planes of some images, by default of all; slides are predicted otherwise."""
+    def all_planes(self) -> list[PlaneKey]:
+        """Return all planes of all images; slides are predicted otherwise."""
+        sources = [(key, self._workspace.sources[key]) for key in self._session.images]
         return [
             (key, plane)
-            for key in (self._session.images if keys is None else keys)
-            if not self._workspace.sources[key].is_slide
-            for plane in np.ndindex(*self._workspace.sources[key].stack_shape)
+            for key, source in sources
+            if not source.is_slide
+            for plane in np.ndindex(*source.stack_shape)
         ]
 
     def start(self, targets: Sequence[PlaneKey]) -> None:
@@ -168,7 +169,7 @@ class BatchControl(QObject):
         card = self._session.card
         assert card is not None
         source = self._workspace.sources[target[0]]
-        read = partial(read_named, source, target[1], card.channel_names, CHANNEL_ADVICE)
+        read = partial(read_named, source, target[1], card.channel_names)
         self._run(read, partial(self._predict, target), target)
 
     def _run(self, function: Any, then: Any, target: PlaneKey) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,10 +52,7 @@ class BatchChoice:
 
     def planes(self) -> list[tuple[int, ...]]:
         """Return the planes of the image in front."""
-        found: list[tuple[int, ...]] = [()]
-        for first, last in self.ranges:
-            found = [(*plane, i) for plane in found for i in range(first, last + 1)]
-        return found
+        return list(itertools.product(*(range(first, last + 1) for first, last in self.ranges)))
 
 
 class BatchPanel(QWidget):

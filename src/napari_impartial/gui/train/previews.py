@@ -19,7 +19,7 @@ from napari_impartial.gui.layers.camera import field_in_view
 from napari_impartial.gui.layers.image_source import read_named
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.session.plane import PlaneKey, TrainingItem
-from napari_impartial.session.session import CHANNEL_ADVICE, Activity
+from napari_impartial.session.session import Activity
 from napari_impartial.worker import messages
 
 # The same field is not predicted anew more often than anybody looks.
@@ -234,7 +234,7 @@ def _read(
 ) -> tuple[PlaneKey, Image | None]:
     """Copy the channels that training learns from; None if they are not there."""
     try:
-        return place, read_named(source, place[1], channel_names, CHANNEL_ADVICE)
+        return place, read_named(source, place[1], channel_names)
     except (ImPartialError, OSError, MemoryError):
         # Nobody has asked for anything: why not is said when somebody presses Predict.
         return place, None
