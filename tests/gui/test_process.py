@@ -288,7 +288,7 @@ def test_paused_training_stands_still(
 def test_bad_input_is_told_in_the_words_of_the_core(
     process: TrainingProcess, tiny_tissue: Any
 ) -> None:
-    assert isinstance(finish(process.warm_up()), Ready)
+    assert isinstance(finish(process.run(messages.Hello)), Ready)
     first = process.pid
     nothing = Scribbles(np.zeros((96, 96), np.uint8))
     failed = finish(process.run(train_job(process, tiny_tissue.image, nothing)))
@@ -301,13 +301,13 @@ def test_bad_input_is_told_in_the_words_of_the_core(
 
 def test_a_child_is_replaced_after_a_fault(process: TrainingProcess, tiny_scribbles: Any) -> None:
     """A graphics card that failed once fails for as long as the process lives."""
-    assert isinstance(finish(process.warm_up()), Ready)
+    assert isinstance(finish(process.run(messages.Hello)), Ready)
     first = process.pid
     no_image: Any = "no image"
     failed = finish(process.run(train_job(process, no_image, tiny_scribbles)))
     assert isinstance(failed, Failed)
     assert failed.kind == "fault", failed
-    assert isinstance(finish(process.warm_up()), Ready)
+    assert isinstance(finish(process.run(messages.Hello)), Ready)
     assert process.pid not in (None, first)
 
 
@@ -322,7 +322,7 @@ def test_a_killed_child_is_reported_and_replaced(
     failed = finish(steps)
     assert isinstance(failed, Failed)
     assert (failed.kind, failed.message) == ("ended", "killed")
-    ready = finish(process.warm_up())
+    ready = finish(process.run(messages.Hello))
     assert isinstance(ready, Ready)
     assert "cpu" in dict(ready.devices)
     assert process.pid not in (None, first)
@@ -332,7 +332,7 @@ def test_a_killed_child_is_reported_and_replaced(
 def test_lack_of_memory_is_told_as_such(process: TrainingProcess, tiny_scribbles: Any) -> None:
     import resource
 
-    assert isinstance(finish(process.warm_up()), Ready)
+    assert isinstance(finish(process.run(messages.Hello)), Ready)
     assert process.pid is not None
     used = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
     limits = resource.prlimit(process.pid, resource.RLIMIT_AS)
@@ -357,7 +357,7 @@ def test_lack_of_memory_is_told_as_such(process: TrainingProcess, tiny_scribbles
 
 @linux_only
 def test_the_child_yields_and_offers_itself(process: TrainingProcess) -> None:
-    assert isinstance(finish(process.warm_up()), Ready)
+    assert isinstance(finish(process.run(messages.Hello)), Ready)
     assert process.pid is not None
     nice = os.getpriority(os.PRIO_PROCESS, process.pid)
     assert nice >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + 15)
@@ -368,9 +368,10 @@ def test_the_child_yields_and_offers_itself(process: TrainingProcess) -> None:
 def test_the_child_ends_when_its_parent_is_killed() -> None:
     program = """
 import os, signal, sys
+from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 process = TrainingProcess()
-steps = process.warm_up()
+steps = process.run(messages.Hello)
 try:
     while True:
         next(steps)
@@ -399,13 +400,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_closing_ends_the_child_and_further_jobs() -> None:
     process = TrainingProcess()
-    steps = process.warm_up()
+    steps = process.run(messages.Hello)
     next(steps)
     child = process._child
     folder = process.folder
     process.close()
     assert child is None or child.poll() is not None
-    assert finish(steps) is None
+    assert isinstance(finish(steps), Failed)
     assert not folder.exists()
     failed = finish(process.run(messages.Hello))
     assert (failed.kind, failed.message) == ("ended", "closed")
@@ -432,7 +433,7 @@ def test_training_gives_way_to_a_moving_hand_and_comes_out_the_same(
         return dict(load_model(Path(done.model_path)).weights), took / done.card.seconds
 
     try:
-        assert isinstance(finish(process.warm_up()), Ready)
+        assert isinstance(finish(process.run(messages.Hello)), Ready)
         (first, slowness), (second, _) = train(True), train()
     finally:
         process.close()

@@ -127,6 +127,7 @@ class Latest(QObject):
     """
 
     done = Signal(object)
+    failed = Signal(object)
 
     def __init__(self, parent: QObject | None = None, pause_ms: int = 0) -> None:
         super().__init__(parent)
@@ -168,8 +169,10 @@ class Latest(QObject):
             self.done.emit(value)
         self._next()
 
-    def _failed(self, _: Exception) -> None:
+    def _failed(self, error: Exception) -> None:
+        # A fault of the program: it has been raised and shown.
         self._worker = None
+        self.failed.emit(error)
         self._next()
 
 

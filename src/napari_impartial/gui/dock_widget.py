@@ -10,7 +10,6 @@ from typing import Any
 import napari
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
-from superqt.utils import create_worker
 
 from napari_impartial.core.training.messages import TrainingProgress
 from napari_impartial.core.words import count
@@ -18,9 +17,10 @@ from napari_impartial.session.rounds import Round
 from napari_impartial.session.session import Activity
 from napari_impartial.session.status_text import no_suggestions, stale_results, status
 from napari_impartial.session.suggested_places import Place
+from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 
-from .background import supervise
+from .background import Job
 from .bar import Bar
 from .garbage import RestingCollector
 from .image.colour_picture import show_as_colour
@@ -89,7 +89,7 @@ class ImPartialWidget(QWidget):
         self.workspace = Workspace(napari_viewer, self)
         self.session = self.workspace.session
         self.process = TrainingProcess()
-        self._warming: Any = None
+        self._warming: Job | None = None
         self.training = TrainingControl(self.workspace, self.process, self)
         self.live = LiveControl(self.workspace, self.training, self)
         self.results = ResultControl(self.workspace, self.process, self)
@@ -372,9 +372,8 @@ class ImPartialWidget(QWidget):
         self._offer_masks()
         if source is not None and self._warming is None:
             # Loading the network's library takes seconds; when Train is pressed it is there.
-            self._warming = create_worker(supervise, self.process.warm_up)
-            self._warming.returned.connect(self._on_ready)
-            self._warming.start()
+            self._warming = Job(self.process, messages.Hello, "", self, shown=False)
+            self._warming.ended.connect(self._on_ready)
 
     def _predict_batch(self, choice: BatchChoice) -> None:
         key = self.session.current
@@ -425,8 +424,8 @@ class ImPartialWidget(QWidget):
         self.session.device = choice.device
         self.store.note_change()
 
-    def _on_ready(self, ready: Any) -> None:
-        if ready is not None:
+    def _on_ready(self, ready: messages.Final) -> None:
+        if isinstance(ready, messages.Ready):
             self.train_panel.set_devices(ready.devices)
             self.session.device = self.train_panel.value().device
 

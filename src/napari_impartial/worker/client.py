@@ -23,7 +23,7 @@ from napari_impartial.core.atomic_write import WorkFolder
 from napari_impartial.core.torch_env import wait_passively
 
 from . import messages
-from .messages import Failed, Final, Job, News, Ready, Request
+from .messages import Failed, Final, Job, News, Request
 
 POLL_S = 0.05
 Commands = queue.SimpleQueue[Callable[[int], Request]]
@@ -113,11 +113,6 @@ class TrainingProcess:
                     self.kill()
             finally:
                 self._one_job.release()
-
-    def warm_up(self) -> Generator[None, None, Ready | None]:
-        """Start the child and let it load the network's library ahead of time."""
-        reply = yield from self.run(messages.Hello)  # type: ignore[misc]
-        return reply if isinstance(reply, Ready) else None
 
     def kill(self) -> None:
         """End the child at once; it holds nothing that would be lost."""

@@ -32,17 +32,21 @@ from napari_impartial.core.training.messages import Command, TrainingProgress
 
 
 @dataclass(frozen=True)
-class Hello:
-    """Load the network's library and say which devices there are."""
+class Message:
+    """About a job, by its number."""
 
     job: int
 
 
 @dataclass(frozen=True)
-class Train:
+class Hello(Message):
+    """Load the network's library and say which devices there are."""
+
+
+@dataclass(frozen=True)
+class Train(Message):
     """Fit a network and write it to `model_path`; go on from `init_path` if given."""
 
-    job: int
     images: tuple[Image, ...]
     scribbles: tuple[Scribbles, ...]
     model: ModelConfig
@@ -53,17 +57,16 @@ class Train:
 
 
 @dataclass(frozen=True)
-class Predict:
+class Predict(Message):
     """Predict one image with the model at `model_path`."""
 
-    job: int
     image: Image
     model_path: str
     config: PredictionConfig
 
 
 @dataclass(frozen=True)
-class PredictSlide:
+class PredictSlide(Message):
     """Predict an image in files block by block, into a store.
 
     Attributes
@@ -86,7 +89,6 @@ class PredictSlide:
         Side of the blocks; 0 for the usual one.
     """
 
-    job: int
     paths: tuple[str, ...]
     level: int
     shape: tuple[int, int]
@@ -99,7 +101,7 @@ class PredictSlide:
 
 
 @dataclass(frozen=True)
-class ExportSlide:
+class ExportSlide(Message):
     """Write the objects of a slide for other programs, block by block.
 
     Attributes
@@ -114,7 +116,6 @@ class ExportSlide:
         Where to, by kind (:func:`.slides.export.export`).
     """
 
-    job: int
     results: tuple[str, str, str]
     verdicts: dict[int, str]
     factor: tuple[float, float]
@@ -122,13 +123,12 @@ class ExportSlide:
 
 
 @dataclass(frozen=True)
-class Package:
+class Package(Message):
     """Write the model at `model_path` as a package for the BioImage Model Zoo.
 
     `image`, with the model's channels, is what the package can be tested with.
     """
 
-    job: int
     image: Image
     model_path: str
     path: str
@@ -136,34 +136,29 @@ class Package:
 
 
 @dataclass(frozen=True)
-class ToTraining:
+class ToTraining(Message):
     """Pass a command on to the running training."""
 
-    job: int
     command: Command
 
 
 @dataclass(frozen=True)
-class Pause:
+class Pause(Message):
     """Hold the running training, or let it go on."""
 
-    job: int
     paused: bool
 
 
 @dataclass(frozen=True)
-class GiveWay:
+class GiveWay(Message):
     """Train on half the cores, and rest: the user is painting or moving. Or go on."""
 
-    job: int
     wanted: bool
 
 
 @dataclass(frozen=True)
-class Cancel:
+class Cancel(Message):
     """Give the running prediction up."""
-
-    job: int
 
 
 Job = Hello | Train | Predict | PredictSlide | ExportSlide | Package
@@ -171,43 +166,38 @@ Request = Job | ToTraining | Pause | GiveWay | Cancel
 
 
 @dataclass(frozen=True)
-class Ready:
+class Ready(Message):
     """The network's library is loaded; `devices` are pairs of name and description."""
 
-    job: int
     devices: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Progressed:
+class Progressed(Message):
     """Progress of training."""
 
-    job: int
     progress: TrainingProgress
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Message):
     """Training is over and the model has been written."""
 
-    job: int
     model_path: str
     card: ModelCard
 
 
 @dataclass(frozen=True)
-class Predicting:
+class Predicting(Message):
     """Share of a prediction, or of an export, that is done, 0 to 1."""
 
-    job: int
     fraction: float
 
 
 @dataclass(frozen=True)
-class Predicted:
+class Predicted(Message):
     """The prediction that was asked for."""
 
-    job: int
     prediction: Prediction
 
 
@@ -234,15 +224,14 @@ class SlideProgress:
 
 
 @dataclass(frozen=True)
-class PredictingSlide:
+class PredictingSlide(Message):
     """Progress of the prediction of a slide."""
 
-    job: int
     progress: SlideProgress
 
 
 @dataclass(frozen=True)
-class SlidePredicted:
+class SlidePredicted(Message):
     """A slide that was predicted: where the results lie, and what there is.
 
     Attributes
@@ -255,7 +244,6 @@ class SlidePredicted:
         Whether nothing was predicted: the maps of an earlier result were kept.
     """
 
-    job: int
     store: str
     table: str
     places: str
@@ -266,22 +254,19 @@ class SlidePredicted:
 
 
 @dataclass(frozen=True)
-class SlideExported:
+class SlideExported(Message):
     """The objects of a slide have been written."""
-
-    job: int
 
 
 @dataclass(frozen=True)
-class Packaged:
+class Packaged(Message):
     """The package has been written and checked."""
 
-    job: int
     path: str
 
 
 @dataclass(frozen=True)
-class Failed:
+class Failed(Message):
     """The job could not be done.
 
     Attributes
@@ -292,7 +277,6 @@ class Failed:
         an error of this program, `details` holds its traceback.
     """
 
-    job: int
     kind: str
     message: str
     details: str = ""

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,19 +53,15 @@ class Server:
             self._reply(reply)
 
     def _do(self, job: messages.Job) -> messages.Reply:
-        match job:
-            case messages.Hello():
-                return self._hello(job)
-            case messages.Train():
-                return self._train(job)
-            case messages.Predict():
-                return self._predict(job)
-            case messages.PredictSlide():
-                return self._predict_slide(job)
-            case messages.ExportSlide():
-                return self._export_slide(job)
-            case messages.Package():
-                return self._package(job)
+        acts: dict[type, Callable[..., messages.Reply]] = {
+            messages.Hello: self._hello,
+            messages.Train: self._train,
+            messages.Predict: self._predict,
+            messages.PredictSlide: self._predict_slide,
+            messages.ExportSlide: self._export_slide,
+            messages.Package: self._package,
+        }
+        return acts[type(job)](job)
 
     def _reply(self, reply: messages.Reply) -> None:
         messages.send(self._connection, reply)

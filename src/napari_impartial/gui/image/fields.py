@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,12 +15,12 @@ import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import create_worker
 
 from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.scribbles import FOREGROUND
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import notifications
+from napari_impartial.gui.background import Latest
 from napari_impartial.gui.layers import Source, image_layers
 from napari_impartial.gui.layers.fields import (
     Field,
@@ -68,7 +69,9 @@ class FieldControl(QObject):
         # The resolution that was chosen for each slide, and what is known of its resolutions.
         self._chosen: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
         self._known: WeakKeyDictionary[Layer, list[Level]] = WeakKeyDictionary()
-        self._worker: Any = None
+        self._reading = Latest(self)
+        self._reading.done.connect(self._on_read)
+        self._reading.failed.connect(lambda _: self.changed.emit())
         self._then: Callable[[Source], None] = lambda _: None
         self._what: tuple[Source, tuple[int, ...], Field] | None = None
         row.field_wanted.connect(self.take)
@@ -78,7 +81,7 @@ class FieldControl(QObject):
     @property
     def busy(self) -> bool:
         """Return whether a field is being read."""
-        return self._worker is not None
+        return self._reading.busy
 
     def slide(self) -> Source | None:
         """Return the slide that is worked on."""
@@ -166,11 +169,7 @@ class FieldControl(QObject):
         of = max(numbers, default=0) + 1
         field = Field(slide.name, of, number, place, choice[number].factor, plane)
         self._then, self._what = then, (slide, plane, field)
-        self._worker = create_worker(_safely, slide, plane, number, place)
-        # Methods of ours, so that nobody is called when the dock is gone.
-        self._worker.returned.connect(self._on_read)
-        self._worker.errored.connect(self._on_fault)
-        self._worker.start()
+        self._reading.request(partial(_safely, slide, plane, number, place))
         self.changed.emit()
 
     def save(self) -> dict[str, int]:
@@ -213,9 +212,8 @@ class FieldControl(QObject):
             self.changed.emit()
 
     def _on_read(self, parts: list[npt.NDArray[Any]] | str) -> None:
-        self._worker, what = None, self._what
-        assert what is not None
-        slide, plane, field = what
+        assert self._what is not None
+        slide, plane, field = self._what
         if isinstance(parts, str):
             notifications.show_error(f"No field can be read of '{slide.name}': {parts}")
         elif _is_open(self._workspace, slide):
@@ -225,11 +223,6 @@ class FieldControl(QObject):
                 self._workspace.viewer.add_layer(layer)
             self.taken.emit(made)
             self._then(made)
-        self.changed.emit()
-
-    def _on_fault(self, _: Exception) -> None:
-        # A fault of the program: it has been raised and shown.
-        self._worker = None
         self.changed.emit()
 
 

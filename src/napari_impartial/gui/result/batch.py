@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import create_worker
 
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.prediction.segment import Objects
 from napari_impartial.gui import notifications
-from napari_impartial.gui.background import Job
+from napari_impartial.gui.background import Job, Latest
 from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.image_source import read_named
 from napari_impartial.gui.layers.workspace import Workspace
@@ -104,7 +103,9 @@ class BatchControl(QObject):
         self._done = 0
         self._cancelled = False
         self._job: Job | None = None
-        self._worker: Any = None
+        self._working = Latest(self)
+        self._working.done.connect(self._on_returned)
+        self._working.failed.connect(self._on_errored)
         self._then: Any = None
         self._target: PlaneKey = (0, ())
         self._bar: Any = None
@@ -183,22 +184,16 @@ class BatchControl(QObject):
                 return _Failure(error)
 
         self._then, self._target = then, target
-        self._worker = create_worker(safe)
-        # Methods of ours, so that nobody is called when the dock is gone.
-        self._worker.returned.connect(self._on_returned)
-        self._worker.errored.connect(self._on_errored)
-        self._worker.start()
+        self._working.request(safe)
 
     def _on_returned(self, result: Any) -> None:
-        self._worker = None
         if isinstance(result, _Failure):
             self._skip(self._target, result.reason)
         else:
             self._then(result)
 
     def _on_errored(self, error: Exception) -> None:
-        # A fault of the program: it has been raised and shown; the rest is given up.
-        self._worker = None
+        # A fault of the program: the rest is given up.
         self._waiting = []
         self._skip(self._target, f"{type(error).__name__}: {error}")
 
