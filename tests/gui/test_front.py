@@ -102,11 +102,11 @@ def test_rows_of_objects_keep_the_zoom_where_they_are_seen_well(
     camera, side = viewer.scene.camera, float(min(viewer.canvas.size))
     for zoom, kept in ((side / 300, True), (side / 100, True), (side / 30, False)):
         camera.zoom = zoom
-        widget.results.go_to_object((), 2000.0, 1000.0, 40.0**2)
+        widget.in_picture.go_to(1, 2000.0, 1000.0, 40.0**2)
         assert tuple(camera.center[-2:]) == (2000, 1000)
         assert (camera.zoom == pytest.approx(zoom)) is kept
     camera.zoom = side / 4000
-    widget.results.go_to_object((), 2000.0, 1000.0, 40.0**2)
+    widget.in_picture.go_to(1, 2000.0, 1000.0, 40.0**2)
     assert camera.zoom == pytest.approx(side / 240), "no speck"
 
 

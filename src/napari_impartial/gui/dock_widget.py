@@ -30,7 +30,7 @@ from .image.image_panel import ImagePanel
 from .image.slide_row import SlideRow
 from .key_actions import KeyActions
 from .keybindings import BoundKeys, key_of
-from .layers import Role, Source
+from .layers import Source
 from .layers.camera import on_click
 from .layers.user_activity import Hand
 from .layers.workspace import Workspace
@@ -473,10 +473,7 @@ class ImPartialWidget(QWidget):
 
     def _on_clicked_object(self, layer: Labels, label: int) -> None:
         source = self.workspace.source
-        if source is not None and layer in (
-            self.workspace.results.find(source, Role.INSTANCES),
-            self.workspace.slides.find(source),
-        ):
+        if source is not None and layer == self.workspace.objects_of(source):
             # Below the picture's side nothing moves; a row that is folded away is none.
             self.steps["result"].set_open(True)
             self.result_panel.review.show_row(label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from qtpy.QtCore import QObject
@@ -9,6 +10,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_impartial.session.suggested_places import Place, PlaceState
 
+from .layers.camera import extent_in_view, go_to
 from .layers.object_marks import MOST_MARKS, ObjectMarks, Signed
 from .layers.workspace import Workspace
 from .refine.rounds import RoundControl
@@ -18,6 +20,8 @@ from .result.prediction import ResultControl
 from .result.result_panel import ResultPanel
 from .review.slide_review import SlideReview
 
+# Between how many times its own side the canvas may be high for an object to be seen well.
+_NEAREST, _FARTHEST = 2.0, 16.0
 _STATES = {
     PlaceState.OPEN: "",
     PlaceState.VISITED: "",
@@ -155,12 +159,11 @@ class ObjectsInPicture(QObject):
     ) -> None:
         super().__init__(dock)
         self._workspace, self._session = workspace, workspace.session
-        self._results = results
         self._slide_review = slide_review
         self._table = result_panel.table
         self._dock = dock
         self.marks = ObjectMarks(workspace.viewer)
-        self._table.object_chosen.connect(self._go_to)
+        self._table.object_chosen.connect(self.go_to)
         self._table.selection_changed.connect(self._mark)
         workspace.plane_changed.connect(self.marks.clear)
         results.review.changed.connect(self._sign)
@@ -168,15 +171,22 @@ class ObjectsInPicture(QObject):
         results.measured.connect(self._sign)
         slide_review.measured.connect(self._sign)
 
-    def _go_to(self, label: int, y: float, x: float, area_px: float) -> None:
-        there = self._slide_review.place_of(label)
-        if there is None:
-            self._results.go_to_object(self._session.plane_index, y, x, area_px)
-        else:
+    def go_to(self, label: int, y: float, x: float, area_px: float) -> None:
+        """Centre an object of the image in front, and select its label."""
+        viewer, source = self._workspace.viewer, self._workspace.source
+        if source is None:
+            return
+        plane, there = self._session.plane_index, self._slide_review.place_of(label)
+        if there is not None:
             plane, (y0, x0, y1, x1) = there
-            middle = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
-            self._results.go_to_object(plane, *middle, (y1 - y0) * (x1 - x0))
-        self._results.select_object(label)
+            y, x, area_px = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2, (y1 - y0) * (x1 - x0)
+        side, here = math.sqrt(area_px), extent_in_view(viewer, source)
+        # As near as it was, unless the object would be a speck or fill the window.
+        wanted = None if _NEAREST <= here / side <= _FARTHEST else max(60.0, 6 * side)
+        go_to(viewer, source, plane, y, x, wanted)
+        layer = self._workspace.objects_of(source)
+        if layer is not None:
+            layer.selected_label = label
 
     def _mark(self) -> None:
         source, plane = self._workspace.source, self._session.plane_index

@@ -213,6 +213,10 @@ class Workspace(QObject):
         """Return the images of the session."""
         return [self.sources[key] for key in self.session.images]
 
+    def objects_of(self, source: Source) -> Any | None:
+        """Return the layer of an image's objects, or of a slide's, if it is in the viewer."""
+        return self.results.find(source, Role.INSTANCES) or self.slides.find(source)
+
     def _not_in_front(self) -> list[Source]:
         return [source for source in self.known_sources() if source is not self.source]
 

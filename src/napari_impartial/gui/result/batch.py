@@ -30,6 +30,7 @@ from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 
 from .cut import Cut
+from .prediction import to_predict
 
 
 @dataclass(frozen=True)
@@ -201,11 +202,7 @@ class BatchControl(QObject):
         if self._cancelled or target[0] not in self._session.images:
             self._next()
             return
-        assert self._session.card is not None
-        config = replace(self._session.card.prediction, device=self._session.device)
-        make = partial(
-            messages.Predict, image=image, model_path=str(self._session.model_path), config=config
-        )
+        make = to_predict(self._session, image)
         self._job = Job(self._process, make, "ImPartial: predicting", self, shown=False)
         self._job.progressed.connect(partial(self._tell, target))
         self._job.ended.connect(partial(self._on_predicted, target, image.name))

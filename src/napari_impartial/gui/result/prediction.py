@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -23,22 +23,18 @@ from napari_impartial.core.training.messages import Previewed
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job, Latest, OneByOne
 from napari_impartial.gui.layers import Role
-from napari_impartial.gui.layers.camera import extent_in_view, go_to
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.refine.suggestions import SuggestionControl
 from napari_impartial.gui.review.review import ReviewControl
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.misfits import fits
 from napari_impartial.session.plane import Plane, PlaneIndex, PlaneKey
-from napari_impartial.session.session import Activity
+from napari_impartial.session.session import Activity, Session
 from napari_impartial.session.suggested_places import Place
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 
 from .cut import Cut
-
-# Between how many times its own side the canvas may be high for an object to be seen well.
-_NEAREST, _FARTHEST = 2.0, 16.0
 
 SLIDER_PAUSE_MS = 40
 # Nobody reads the table while a slider moves.
@@ -99,7 +95,7 @@ class ResultControl(QObject):
         workspace.plane_changed.connect(self._show_plane)
         workspace.painted.connect(self._on_painted)
 
-    def predict(self, samples: int | None = None) -> None:
+    def predict(self) -> None:
         """Predict the plane in view with the current model."""
         if self._session.busy:
             return
@@ -117,15 +113,10 @@ class ResultControl(QObject):
         except ImPartialError as error:
             notifications.show_warning(str(error))
             return
-        config = replace(self._session.card.prediction, device=self._session.device)
-        if samples is not None:
-            config = replace(config, samples=samples)
-        make = partial(
-            messages.Predict, image=image, model_path=str(self._session.model_path), config=config
-        )
         # First of all: making the job runs the event loop, and a second click waits there.
         self._session.activity = Activity.PREDICTING
         self._target = key, plane
+        make = to_predict(self._session, image)
         self._job = Job(self._process, make, "ImPartial: predicting", self)
         self._job.when_cancelled(self.cancel)
         self._job.progressed.connect(self.predicting.emit)
@@ -168,25 +159,6 @@ class ResultControl(QObject):
     def places(self) -> list[Place]:
         """The suggested places of all images, best first."""
         return self.suggestions.places
-
-    def go_to_object(self, plane: PlaneIndex, y: float, x: float, area_px: float) -> None:
-        """Centre an object of a plane of the image in front."""
-        source = self._workspace.source
-        if source is not None:
-            side = float(np.sqrt(area_px))
-            # As near as it was, unless the object would be a speck or fill the window.
-            here = extent_in_view(self._workspace.viewer, source)
-            wanted = None if _NEAREST <= here / side <= _FARTHEST else max(60.0, 6 * side)
-            go_to(self._workspace.viewer, source, plane, y, x, wanted)
-
-    def select_object(self, label: int) -> None:
-        """Make a label the selected one of the layer of objects."""
-        source = self._workspace.source
-        if source is not None:
-            layer = self._workspace.results.find(source, Role.INSTANCES)
-            layer = self._workspace.slides.find(source) if layer is None else layer
-            if layer is not None:
-                layer.selected_label = label
 
     def show_all(self) -> None:
         """Show suggestions, counts and table anew."""
@@ -397,6 +369,13 @@ class ResultControl(QObject):
             self.review.show_none(key, index)
         else:
             self.review.show(key, index, plane.instances)
+
+
+def to_predict(session: Session, image: Image) -> Callable[[int], messages.Predict]:
+    """Return what makes a job of an image's prediction with the present model."""
+    assert session.card is not None
+    config = replace(session.card.prediction, device=session.device)
+    return partial(messages.Predict, image=image, model_path=str(session.model_path), config=config)
 
 
 def _measured(

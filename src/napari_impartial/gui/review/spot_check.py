@@ -23,7 +23,6 @@ from napari_impartial.core.review.spot_words import (
     verdict_word,
 )
 from napari_impartial.gui import notifications
-from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.camera import go_to
 from napari_impartial.gui.layers.object_marks import ObjectMarks
 from napari_impartial.gui.layers.workspace import Workspace
@@ -224,8 +223,7 @@ class SpotCheckControl(QObject):
         share = _ROUND_PLACE if is_place else _ROUND_OBJECT
         extent = max(share * max(y1 - y0, x1 - x0), _LEAST_PX)
         go_to(viewer, source, plane, (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2, extent)
-        outlines = self._workspace.results.find(source, Role.INSTANCES)
-        outlines = self._workspace.slides.find(source) if outlines is None else outlines
+        outlines = self._workspace.objects_of(source)
         if outlines is not None:
             outlines.visible = True
         # Keys of a layer that is selected would come before ours, and a brush would paint.

@@ -17,7 +17,7 @@ class StatusLine(Wrapped):
     """Says what is going on or what comes next."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
+        super().__init__(parent)
         self.setObjectName("status_label")
         self.setToolTip("What is going on, or what comes next.")
         self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)

@@ -36,10 +36,9 @@ class Wrapped(QLabel):
     dock with it.
     """
 
-    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWordWrap(True)
-        self.setText(text)
 
     def setText(self, text: str | None) -> None:
         """Show a plain text; screen readers and :meth:`text` have it as it is."""
