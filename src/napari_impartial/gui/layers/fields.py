@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import napari
@@ -205,17 +205,7 @@ def make(
                 name=f"{name} [field {field.number}]",
                 rgb=bool(layer.rgb),
                 axis_labels=tuple(spatial.lower()),
-                metadata={
-                    FIELD: {
-                        "slide": field.slide,
-                        "number": field.number,
-                        "level": field.level,
-                        "box": [int(v) for v in field.box],
-                        "factor": [float(v) for v in field.factor],
-                        "plane": [int(i) for i in field.plane],
-                    },
-                    "channel_names": own,
-                },
+                metadata={FIELD: asdict(field), "channel_names": own},
                 **placement(layer, all_axes, spatial, field.factor, field.box[:2]),
                 **look,
             )
