@@ -151,32 +151,6 @@ def read_labels(path: str | os.PathLike[str], level: int = 0) -> NDArray[np.int3
     return open_labels(path, level).planes
 
 
-def read_label_stack(path: str | os.PathLike[str], level: int = 0) -> NDArray[np.int32]:
-    """Read label images, time points and slices apart if the file says which axes these are.
-
-    Parameters
-    ----------
-    path, level
-        As for :func:`read_labels`.
-
-    Returns
-    -------
-    ndarray
-        int32: (Y, X), (N, Y, X), or (T, Z, Y, X) if the file says that it has both, whatever
-        their order in it.
-
-    Raises
-    ------
-    ImPartialError
-        As :func:`open_labels`.
-    """
-    labels = open_labels(path, level)
-    array = labels.in_order()
-    if labels.axes is None and array.ndim > 3:
-        return array.reshape(-1, *array.shape[-2:])
-    return array
-
-
 def open_labels(path: str | os.PathLike[str], level: int = 0) -> Labels:
     """Read label images, and what their file says of their axes.
 

@@ -313,7 +313,6 @@ def test_reviews_are_equal_by_what_they_say() -> None:
     cut: Any = cells()
     assert r.accept(Review(), cut, [1]) == r.accept(Review(), cut, [1])
     assert r.accept(Review(), cut, [1]) != r.accept(Review(), cut, [2])
-    assert r.undecided(r.accept(Review(), cut, [1, 3]), [1, 2, 3, 4]) == [2, 4]
 
 
 def test_a_part_of_the_image_has_its_part_of_the_decisions() -> None:
