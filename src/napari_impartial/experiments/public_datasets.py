@@ -24,6 +24,7 @@ from skimage.segmentation import expand_labels
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io.images import TIFF_SUFFIXES, read_images, stem
+from napari_impartial.io.lazy import first_line
 from napari_impartial.io.limits import check_file
 from napari_impartial.io.pictures import read_picture
 from napari_impartial.io.rois import read_roi_zip
@@ -236,9 +237,8 @@ def _read_strip(
     except ImPartialError:
         raise
     except Exception as error:  # decoders raise whatever comes up in a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ImPartialError(
-            f"{file} cannot be read; it may be truncated or no PNG ({reason})."
+            f"{file} cannot be read; it may be truncated or no PNG ({first_line(error)})."
         ) from error
     n = len(DEEPLIIF_PANELS)
     if strip.ndim != 3 or strip.shape[2] < 3 or strip.shape[1] != n * strip.shape[0]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from napari_impartial.core.config import TrainingConfig
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io.lazy import first_line
 
 from .partial_masks import UNKNOWN, annotated_window, mean_diameter_px
 
@@ -280,9 +281,9 @@ def load(weights: Path, n_channels: int) -> Cellpose:
         with _quiet():
             network.load_model(str(weights))  # unpickles nothing but tensors
     except Exception as error:  # whatever comes up in a foreign file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ImPartialError(
-            f"{weights} holds no weights of Cellpose 3 for {n_channels} channels ({reason})."
+            f"{weights} holds no weights of Cellpose 3 for {n_channels} channels "
+            f"({first_line(error)})."
         ) from error
     if bool((network.output[2].weight == before).all()):
         # names that it does not know, Cellpose passes over

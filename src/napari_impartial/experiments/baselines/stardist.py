@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_impartial.core.config import TrainingConfig
 from napari_impartial.core.data.image import Image, normalize
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io.lazy import first_line
 
 from .partial_masks import annotated_window, mean_diameter_px
 
@@ -152,8 +153,7 @@ def load(weights: Path, n_channels: int) -> StarDist:
     try:
         model = StarDist2D(None, name=weights.name, basedir=str(weights.parent))
     except Exception as error:  # whatever comes up in a foreign folder
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ImPartialError(f"{weights} is no model of StarDist ({reason}).") from error
+        raise ImPartialError(f"{weights} is no model of StarDist ({first_line(error)}).") from error
     taken = int(model.config.n_channel_in)
     if taken != n_channels:
         raise ImPartialError(
