@@ -29,7 +29,7 @@ from napari_impartial.core.network.model_card import read_card
 
 from .engine import Engine
 from .job import Job, source_of
-from .kept import of_plane, place, write
+from .kept import load, of_plane, place, write
 from .source import Area, Source
 
 # So much is read at once, but chunks are taken whole, up to so many times as much.
@@ -51,9 +51,8 @@ def read_ranges(
     source = source_of(job)
     left = [plane for plane in planes if not of_plane(job, "ranges", plane, "json").exists()]
     alike = _alike(source, job.over_volume)
-    text = job.to_json()
     if alike == 1 and source.shape[0] * source.shape[1] <= MOST_PIXELS_RANKED:
-        engine.run(write_ranges, [(text, plane) for plane in left], report)
+        engine.run(write_ranges, [(job, plane) for plane in left], report)
         return
     groups = sorted({plane // alike for plane in left})
     for number, group in enumerate(groups):
@@ -64,10 +63,10 @@ def read_ranges(
             parts = [(plane, part) for plane in some for part in range(len(parts_of(source)))]
             engine.run(
                 collect_part,
-                [(text, kind, plane, part, list(usual.items())) for plane, part in parts],
+                [(job, kind, plane, part, list(usual.items())) for plane, part in parts],
                 lambda done: report((number + done) / len(groups)),
             )
-            return _joined([_load(place(job, kind, *one, "npz")) for one in parts])
+            return _joined([list(load(place(job, kind, *one, "npz")).values()) for one in parts])
 
         found = json.dumps(_ranges(source, some, *read_card(job.model).normalization, collect))
         for plane in some:
@@ -76,18 +75,16 @@ def read_ranges(
             shutil.rmtree(job.folder / kind, ignore_errors=True)
 
 
-def write_ranges(text: str, plane: int) -> None:
+def write_ranges(job: Job, plane: int) -> None:
     """Find them of a plane that fits into memory."""
-    job = Job.from_json(text)
     found = ranges(source_of(job), plane, *read_card(job.model).normalization)
     write(of_plane(job, "ranges", plane, "json"), json.dumps(found).encode())
 
 
 def collect_part(
-    text: str, kind: str, plane: int, part: int, usual: list[tuple[int, tuple[float, int]]]
+    job: Job, kind: str, plane: int, part: int, usual: list[tuple[int, tuple[float, int]]]
 ) -> None:
     """Read what is wanted of a part of a plane."""
-    job = Job.from_json(text)
     file = place(job, kind, plane, part, "npz")
     if file.exists():
         return
@@ -235,8 +232,3 @@ def _read(
 def _joined(parts: list[Values]) -> Values:
     """Put the values of parts together, channel by channel."""
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
-
-
-def _load(file: Any) -> Values:
-    with np.load(file, allow_pickle=False) as arrays:
-        return [arrays[str(number)] for number in range(len(arrays.files))]
