@@ -24,7 +24,6 @@ from napari_impartial.cli.output import ProgressBar, markdown_table
 from napari_impartial.core.config import LARGEST_SEED
 from napari_impartial.core.errors import ImPartialError
 
-from .benchmark import check_percents
 from .dataset import strokes_folder
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="DST", help="Folder to make.")
     parser.add_argument(
         "--percent",
-        type=comma_list(int),
+        type=comma_list(number(1, 100, int)),
         default=[10],
         metavar="P,..",
         help="Simulate scribbles in so many percent of the cells of each training image "
@@ -151,7 +150,6 @@ class Written:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Read, split, simulate and write."""
-    check_percents(args.percent)
     if not args.source.exists():
         raise ImPartialError(f"{args.source} does not exist; name what was downloaded.")
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
