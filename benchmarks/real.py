@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_impartial.core.data.image import Image, normalize
-from napari_impartial.core.data.synthetic_tissue import consecutive
+from napari_impartial.core.data.label_images import numbered
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.experiments.dataset import read_with_labels, samples_in
 
@@ -75,7 +75,7 @@ def _crop(
     here = slice(y, y + side), slice(x, x + side)
     channels = image.channels[:, *here].astype(np.float32)
     channels = np.stack([ndimage.zoom(c, magnification, order=1) for c in channels])
-    labels = consecutive(ndimage.zoom(truth[here], magnification, order=0))
+    labels = numbered(ndimage.zoom(truth[here], magnification, order=0))
     if min(labels.shape) < _LEAST_SIDE_PX or labels.max() < _FEWEST_OBJECTS:
         return None
     return example_of(_as_elsewhere(channels, rng), labels, rng)
