@@ -279,7 +279,7 @@ def test_a_review_survives_a_file() -> None:
     assert annotation.from_bytes(content) == review
     with pytest.raises(ImPartialError, match="cannot be read"):
         annotation.from_bytes(content[: len(content) // 2])
-    assert annotation.from_arrays(annotation.to_arrays(Review())) == Review()
+    assert annotation.from_bytes(annotation.to_bytes(Review())) == Review()
 
 
 def test_a_decision_is_taken_back_among_others() -> None:
