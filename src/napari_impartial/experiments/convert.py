@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_impartial.cli.options import add_style, comma_list, number
+from napari_impartial.cli.options import add_style, comma_list, number, one_of
 from napari_impartial.cli.output import ProgressBar, markdown_table
 from napari_impartial.core.config import LARGEST_SEED
 from napari_impartial.core.errors import ImPartialError
@@ -118,7 +118,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--panels",
-        type=comma_list(str),
+        type=comma_list(one_of(PANELS)),
         default=[PANELS[0]],
         metavar="A,..",
         help=f"deepliif: pictures of the strip to use, of {', '.join(PANELS)} (default ihc).",
@@ -342,14 +342,6 @@ def describe(result: dict[str, Any]) -> str:
     """Return what was written as a table."""
     rows = [["set", "channels", "train", "test", "cells", "left out (no cells)"]]
     for one in result["sets"]:
-        rows.append(
-            [
-                str(one["set"]),
-                str(len(one["channels"])),
-                str(one["train"]),
-                str(one["test"]),
-                str(one["cells"]),
-                str(one["left_out_without_cells"]),
-            ]
-        )
+        figures = (one[name] for name in ("train", "test", "cells", "left_out_without_cells"))
+        rows.append([str(cell) for cell in (one["set"], len(one["channels"]), *figures)])
     return markdown_table(rows)

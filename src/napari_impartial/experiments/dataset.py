@@ -321,18 +321,6 @@ def training_part(data: DataSet, percent: int, seed: int) -> tuple[list[Image], 
     return images, scribbles
 
 
-def training_truths(data: DataSet) -> list[NDArray[Any]]:
-    """Read the truth of all training images, plane by plane.
-
-    Raises
-    ------
-    ImPartialError
-        If a training image has none.
-    """
-    check_truths(data)
-    return [truth for _, truth in samples_with_truth(data.train)]
-
-
 def samples_with_truth(
     samples: Sequence[Sample],
 ) -> list[tuple[Image, NDArray[Any]]]:
