@@ -153,10 +153,7 @@ def write_report(out: Path, model: ModelConfig, training: TrainingConfig) -> dic
     )
     report = out / "report.html"
     with atomic_path(report) as temporary:
-        temporary.write_text(
-            page("ImPartial: cells from a few scribbles", introduction, chapters),
-            encoding="utf-8",
-        )
+        temporary.write_text(page(introduction, chapters), encoding="utf-8")
     return {"out": out, "report": report, "samples": entries}
 
 
@@ -196,13 +193,14 @@ def _run_sample(
         raise Ended(stopped)
     save_model(model, out / f"{sample.name}.impartial")
     plane = dataclasses.replace(sample.image, name=sample.name)
+    file = ImageFile(image_path, sample.name, [plane], "", ())
     result = predict_file(
-        ImageFile(image_path, sample.name, [plane], "", ()),
+        file,
         model,
         Settings(PredictionConfig(), InstanceConfig(), SuggestionConfig()),
         lambda share: report(0.9 + 0.1 * share, "predicting"),
     )
-    files = write(ImageFile(image_path, sample.name, [plane], "", ()), result, out)
+    files = write(file, result, out)
     score = None
     if sample.truth is not None:
         score = dataclasses.asdict(evaluate([sample.truth], [result.instances]))

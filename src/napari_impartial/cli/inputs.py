@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -259,7 +260,7 @@ def read_scribbles(
     """
     from napari_impartial.core.data.mask_scribbles import from_instances
     from napari_impartial.core.data.scribbles import from_labels
-    from napari_impartial.io.labels import open_labels, transposed
+    from napari_impartial.io.labels import open_labels
     from napari_impartial.io.ome_zarr import is_zarr
     from napari_impartial.io.region_files import is_regions
 
@@ -269,7 +270,7 @@ def read_scribbles(
     labels = open_labels(path, level if is_zarr(path) else 0)
     letters = (axes or "").upper()
     if 0 <= letters.find("X") < letters.find("Y"):
-        labels = transposed(labels)
+        labels = dataclasses.replace(labels, array=labels.array.swapaxes(-1, -2))
     try:
         planes = labels.planes_of(image.stack)
     except ImPartialError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -227,8 +227,3 @@ def _whole_numbers(array: NDArray[Any], path: str | os.PathLike[str]) -> NDArray
             f"{_INT32_MAX}."
         )
     return array.astype(np.int32)
-
-
-def transposed(labels: Labels) -> Labels:
-    """Return the labels with rows and columns exchanged."""
-    return replace(labels, array=labels.array.swapaxes(-1, -2))
