@@ -52,9 +52,9 @@ class Engine:
         self._client, self._pool, self._rest = client, pool, rest
 
     def run(
-        self, step: Callable[..., None], arguments: Sequence[tuple[Any, ...]], report: Report
-    ) -> None:
-        """Do a step with each of the arguments, begun in this order.
+        self, step: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], report: Report
+    ) -> list[Any]:
+        """Do a step with each of the arguments, begun in this order; return what comes of each.
 
         Parameters
         ----------
@@ -70,23 +70,23 @@ class Engine:
             What a step raises, or if workers are lost again and again.
         """
         if not arguments:
-            return
+            return []
         if self._client is not None:
-            self._on_cluster(step, arguments, report)
-            return
+            return self._on_cluster(step, arguments, report)
         assert self._pool is not None
         futures = [self._pool.submit(_with_rests, self._rest, step, some) for some in arguments]
         try:
             for number, future in enumerate(as_completed(futures), start=1):
                 future.result()
                 report(number / len(arguments))
+            return [future.result() for future in futures]
         finally:
             for future in futures:
                 future.cancel()
 
     def _on_cluster(
-        self, step: Callable[..., None], arguments: Sequence[tuple[Any, ...]], report: Report
-    ) -> None:
+        self, step: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], report: Report
+    ) -> list[Any]:
         from distributed import KilledWorker
         from distributed import as_completed as ended
 
@@ -95,6 +95,8 @@ class Engine:
             for number, future in enumerate(ended(futures, loop=self._client.loop), start=1):
                 future.result()
                 report(number / len(arguments))
+            found: list[Any] = self._client.gather(futures)
+            return found
         except KilledWorker as error:
             raise ImPartialError(
                 "Workers are lost again and again, for want of memory as a rule; use fewer, or "
@@ -105,21 +107,21 @@ class Engine:
 
 
 def _with_rests(
-    act: Callable[[], None] | None, step: Callable[..., None], arguments: tuple[Any, ...]
-) -> None:
+    act: Callable[[], None] | None, step: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Any:
     """Do a step, and rest before it and whenever it says so."""
     _here.rest = act
     rest()
-    _alone(step, arguments)
+    return _alone(step, arguments)
 
 
-def _alone(step: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _alone(step: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Do a step on one core: there are as many at once as there are cores."""
     import torch
 
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)
-    step(*arguments)
+    return step(*arguments)
 
 
 @contextmanager

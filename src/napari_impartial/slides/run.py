@@ -69,7 +69,7 @@ SAMPLE_PX = 1 << 23
 # What each stage writes into the run's folder (:meth:`.job.Job.keys` says what it depends on), what
 # tells that a step is done first: should its removal be cut short, nothing is taken for done.
 _WRITTEN = {
-    "maps": ("ranges", "samples", "others"),
+    "maps": ("ranges",),
     "cut": ("numbers", "whole", "cut"),
     "finish": ("measured", "places", "cut_labels.zarr"),
     "link": ("links", "overlaps"),
