@@ -33,7 +33,7 @@ from napari_impartial.core.instances.sharpness import gain, sharpen
 from napari_impartial.core.network.warm_start import shipped
 from napari_impartial.core.prediction.predict import predict_normalized
 
-from .kinds import STYLES, kinds_of
+from .kinds import STYLES, kept_in, kinds_of
 from .procedural import mixtures_of, picture
 
 _OUT = Path(scoring.__file__).parents[2] / "data" / "objectness.json"
@@ -72,9 +72,7 @@ def kept_maps(sets: Sequence[Path], maps: Path) -> dict[str, list[Map]]:
         for kind in kinds_of(folder, style):
             truths = [*kind.truths, *(truth for _, truth in kind.test)]
             for file in sorted(maps.glob(f"*steps*/{kind.name}.{style}.npz")):
-                with np.load(file, allow_pickle=False) as arrays:
-                    seen = [np.asarray(arrays[name], np.float32) for name in arrays.files]
-                pairs = zip(seen, truths, strict=True)
+                pairs = zip(kept_in(file), truths, strict=True)
                 found.setdefault(kind.name, []).extend(Map(p, truth) for p, truth in pairs)
     return found
 

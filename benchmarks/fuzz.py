@@ -35,6 +35,7 @@ import traceback
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -397,32 +398,6 @@ def _read_regions(file: Path) -> None:
         rasterise(regions, (rows, columns), axes, lengths)
 
 
-def _images(file: Path) -> None:
-    from napari_impartial.io import read_images
-
-    read_images(file)
-
-
-def _labels(file: Path) -> None:
-    from napari_impartial.io import read_labels
-
-    read_labels(file)
-
-
-def _load(file: Path) -> None:
-    from napari_impartial.core.network.model_file import load_model
-
-    load_model(file).network()
-
-
-def _review(file: Path) -> None:
-    import numpy as np
-
-    from napari_impartial.core.review.annotation import from_bytes
-
-    from_bytes(np.frombuffer(file.read_bytes(), np.uint8))
-
-
 def _session(folder: Path) -> None:
     from napari_impartial.session.folder import SessionFolder
     from napari_impartial.session.read import read
@@ -490,8 +465,12 @@ def _command(words: list[str]) -> None:
         raise RuntimeError(f"a control character: {said[-300:]!r}")
 
 
-def _evaluate(file: Path) -> None:
-    _command(["evaluate", "--json", "--pred", str(file), "--truth", str(file)])
+def _decided(file: Path) -> None:
+    import numpy as np
+
+    from napari_impartial.core.review.annotation import from_bytes
+
+    from_bytes(np.frombuffer(file.read_bytes(), np.uint8))
 
 
 def _info(file: Path) -> None:
@@ -500,14 +479,17 @@ def _info(file: Path) -> None:
         _command(["info", "--json", str(file)])
 
 
+_MODEL_FILE = "napari_impartial.core.network.model_file"
 KINDS: dict[str, Callable[[Path], object]] = {
-    "images": _images,
-    "labels": _labels,
+    "images": lambda file: import_module("napari_impartial.io").read_images(file),
+    "labels": lambda file: import_module("napari_impartial.io").read_labels(file),
     "regions": _read_regions,
-    "models": _load,
-    "decisions": _review,
+    "models": lambda file: import_module(_MODEL_FILE).load_model(file).network(),
+    "decisions": _decided,
     "sessions": _session,
-    "evaluate": _evaluate,
+    "evaluate": lambda file: _command(
+        ["evaluate", "--json", "--pred", str(file), "--truth", str(file)]
+    ),
     "info": _info,
 }
 

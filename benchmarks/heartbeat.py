@@ -16,18 +16,21 @@ from __future__ import annotations
 import argparse
 import cProfile
 import json
+import math
 import os
 import pstats
 import random
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from benchmarks.rows import in_a_child  # noqa: E402
 from benchmarks.window import Window, live, of_its_own, wait  # noqa: E402
 
 BEAT_S = 0.010
@@ -66,7 +69,7 @@ def main() -> int:
         with of_its_own():
             print(json.dumps(measure(args)))
         return 0
-    result = run_in_a_window(args)
+    result = in_a_child("-m", "benchmarks.heartbeat", *sys.argv[1:], "--inside", screen=True)
     print(
         f"{result['beats'][QUIET]} and {result['beats'][TRAINING]} beats of 10 ms, "
         f"{result['strokes_a_second']:.0f} strokes a second, {os.cpu_count()} cores, "
@@ -83,27 +86,11 @@ def main() -> int:
     return 0
 
 
-def run_in_a_window(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure in a process of its own, on a virtual screen where there is one."""
-    command = ["bash", str(ROOT / "scripts" / "with_display.sh")]
-    command += [sys.executable, "-P", "-m", "benchmarks.heartbeat", *sys.argv[1:], "--inside"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *(p for p in sys.path if p)]),
-    }
-    ended = subprocess.run(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
-    )
-    return dict(json.loads(ended.stdout.strip().splitlines()[-1]))
-
-
 FIGURES = ("p50", "p99", "worst of a turn", "worst of all")
 
 
 def figures(turns: list[list[float]]) -> list[float]:
     """Return the median, 99th percentile, mean of the turns' worst, and worst beat, in ms."""
-    import numpy as np
-
     beats = np.concatenate(turns)
     worst = [max(turn) for turn in turns]
     middle, late = np.percentile(beats, [50, 99])
@@ -115,7 +102,6 @@ def ratios(late: dict[str, list[list[float]]]) -> tuple[list[float], list[tuple[
 
     The worst beat of all has no interval that could be drawn from the turns at hand.
     """
-    import numpy as np
 
     def ratio(turns: dict[str, list[list[float]]]) -> list[float]:
         both = zip(figures(turns[TRAINING]), figures(turns[QUIET]), strict=True)
@@ -165,7 +151,6 @@ class Hand:
     """Paints with real mouse events, and does the rest as a user would."""
 
     def __init__(self, window: Window, seed: int = 0, still_s: float = 0.0) -> None:
-        import numpy as np
         from qtpy.QtCore import Qt, QTimer
 
         viewer, widget = window.viewer, window.widget
@@ -193,8 +178,6 @@ class Hand:
         self._timer.stop()
 
     def _tick(self) -> None:
-        import math
-
         at = self.ticks
         self.ticks += 1
         if at % (STROKES_A_SECOND + self._still_ticks) >= STROKES_A_SECOND:
@@ -289,23 +272,8 @@ class Turns:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Open the window, do all turns and return the figures."""
-    import numpy as np
-
-    from napari_impartial.core.data.mask_scribbles import simulate
-    from napari_impartial.core.data.synthetic_tissue import tissue
-
-    made = tissue(shape=(args.size, args.size), n_channels=2, seed=0)
-    drawn, _ = simulate(made.truth, 0.1, np.random.default_rng(0))
     window = Window()
-    window.viewer.add_image(made.image.channels, name="tissue", axis_labels=("c", "y", "x"))
-    window.dock()
-    window.click("new_scribbles_button")
-    workspace = window.widget.workspace
-    layer = workspace.scribbles.find(workspace.source)
-    layer.data_setitem(np.nonzero(drawn.labels), drawn.labels[drawn.labels > 0])
-    box = window.part("preset_combo")
-    box.setCurrentIndex(box.findData(args.preset))
-    window.settle()
+    window.open_tissue(args.size, 0.1, args.preset)
     turns = Turns(args, window)
     turns.take()
     window.close()

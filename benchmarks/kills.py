@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -67,7 +68,7 @@ def tasks(folder: Path) -> list[Task]:
     convert = ["convert", "tissuenet", str(folder / "source"), str(sets)]
     assert run(convert) == 0
     whole = files_below(sets)
-    remove(sets)
+    shutil.rmtree(sets)
 
     def model_is_whole() -> None:
         load_model(model)
@@ -89,7 +90,7 @@ def tasks(folder: Path) -> list[Task]:
     def set_is_whole_or_not_there() -> None:
         if sets.exists():
             assert files_below(sets) == whole
-            remove(sets)
+            shutil.rmtree(sets)
 
     return [
         Task("train", train, model_is_whole),
@@ -104,12 +105,6 @@ def files_below(folder: Path) -> dict[str, int]:
 
 def is_marked(path: Path) -> bool:
     return path.name.startswith(atomic_write.MARK)
-
-
-def remove(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    folder.rmdir()
 
 
 def start(arguments: list[str]) -> int:

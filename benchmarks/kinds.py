@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_impartial.cli.options import comma_list, one_of
 from napari_impartial.core.api import train as train_network
 from napari_impartial.core.config import InstanceConfig, TrainingConfig
 from napari_impartial.core.data.image import Image
@@ -116,8 +117,8 @@ def maps_of(kind: Kind, config: TrainingConfig, kept: Path) -> tuple[list[Map], 
     if not kept.exists():
         model = train_network(kind.images, [Scribbles(s) for s in kind.strokes], config)
         every = [*kind.images, *(image for image, _ in kind.test)]
-        _keep(kept, [predict(image, model).foreground for image in every])
-    found = _kept(kept)
+        keep(kept, [predict(image, model).foreground for image in every])
+    found = kept_in(kept)
     return found[:n], found[n:]
 
 
@@ -125,18 +126,20 @@ def forest_maps_of(kind: Kind, kept: Path) -> list[Map]:
     """Return a forest's foreground maps of the test images, kept likewise."""
     if not kept.exists():
         forest = train_forest(kind.images, [Scribbles(s) for s in kind.strokes])
-        _keep(kept, [1 - forest_probability(image, forest)[0] for image, _ in kind.test])
-    return _kept(kept)
+        keep(kept, [1 - forest_probability(image, forest)[0] for image, _ in kind.test])
+    return kept_in(kept)
 
 
-def _keep(path: Path, maps: Sequence[Map]) -> None:
+def keep(path: Path, maps: Sequence[Map]) -> None:
+    """Write maps, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp.npz")
     np.savez_compressed(unfinished, *maps)
     unfinished.replace(path)
 
 
-def _kept(path: Path) -> list[Map]:
+def kept_in(path: Path) -> list[Map]:
+    """Read maps that were kept."""
     with np.load(path, allow_pickle=False) as file:
         return [np.asarray(file[name], np.float32) for name in file.files]
 
@@ -164,15 +167,19 @@ def _f1(kind: Kind, found: Sequence[NDArray[np.int32]]) -> float:
     return evaluate([truth for _, truth in kind.test], found).f1
 
 
+def card_of(kind: Kind, tables: Path | None) -> Scorecard | None:
+    """Return the card that was fitted without a kind; None for the shipped one."""
+    own = tables / f"{kind.name}.json" if tables else None
+    return Scorecard.from_json(json.loads(own.read_text())) if own and own.exists() else None
+
+
 def judge(kind: Kind, style: str, config: TrainingConfig, maps: Path, tables: Path | None) -> Row:
     """Judge one kind from strokes of one style."""
     weights = Path(config.first_weights).stem if config.first_weights else "shipped"
     file = f"{kind.name}.{style}.npz"
     trained = f"{config.max_steps} steps, seed {config.seed}, weights {weights}"
     learned, unseen = maps_of(kind, config, maps / trained / file)
-    own = tables / f"{kind.name}.json" if tables else None
-    card = Scorecard.from_json(json.loads(own.read_text())) if own and own.exists() else None
-    ours, strength = shipped_cut(kind, learned, unseen, card)
+    ours, strength = shipped_cut(kind, learned, unseen, card_of(kind, tables))
     forest = best_single(kind, forest_maps_of(kind, maps / "forest" / file))
     return Row(kind.name, style, forest, ours, best_single(kind, unseen), strength)
 
@@ -202,20 +209,23 @@ def summary(rows: Sequence[Row]) -> str:
 _FIGURES = ("forest", "ours", "best_single")
 
 
-def main() -> None:
-    """Judge all kinds, print a row for each and what they come to."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def parser_of(description: str, styles: str) -> argparse.ArgumentParser:
+    """Return a parser of what to train on, and how, with these styles by default."""
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("sets", nargs="+", type=Path)
     parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
-    parser.add_argument("--styles", default=",".join(STYLES))
+    parser.add_argument("--styles", type=comma_list(one_of(STYLES)), default=styles)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first-weights", type=Path, metavar="DIR", help="see above")
     parser.add_argument("--tables", type=Path, metavar="DIR", help="see above")
+    return parser
+
+
+def main() -> None:
+    """Judge all kinds, print a row for each and what they come to."""
+    parser = parser_of(__doc__, ",".join(STYLES))
+    parser.add_argument("--first-weights", type=Path, metavar="DIR", help="see above")
     args = parser.parse_args()
-    styles = args.styles.split(",")
-    if unknown := [style for style in styles if style not in STYLES]:
-        parser.error(f"unknown style {unknown[0]}; there are {', '.join(STYLES)}")
     for folder in (args.first_weights, args.tables):
         if folder is not None and not folder.is_dir():
             parser.error(f"there is no folder {folder}")
@@ -224,7 +234,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     rows = []
     for folder in args.sets:
-        for style in styles:
+        for style in args.styles:
             for kind in kinds_of(folder, style):
                 rows.append(_judged(kind, style, config, args))
                 print(rows[-1], flush=True)

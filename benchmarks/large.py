@@ -23,11 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_impartial.core.api import train
 from napari_impartial.core.config import TrainingConfig
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.instances.metrics import matched_pairs
 from napari_impartial.core.network.model_file import save_model
-from napari_impartial.core.training.fit import fit
 from napari_impartial.io import read_labels
 from napari_impartial.io.ome_zarr_writer import Layout, create, write_image
 
@@ -38,14 +38,8 @@ SPLITS = ("automatic", "watershed", "components")
 def make_model(path: Path, n_channels: int) -> None:
     """Write the network that training begins with."""
     small = tissue((128, 128), n_channels, seed=1)
-    training = fit(
-        [small.image], [small.scribbles(0.3)], training=TrainingConfig(max_steps=1, batch_size=1)
-    )
-    try:
-        while True:
-            next(training)
-    except StopIteration as end:
-        save_model(end.value, path)
+    config = TrainingConfig(max_steps=1, batch_size=1)
+    save_model(train([small.image], [small.scribbles(0.3)], config), path)
 
 
 def make_image(path: Path, side: int, n_channels: int, pyramid: bool = False) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
-import os
 import random
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from .rows import ROOT
+from .rows import environment
 from .window import Window, live, of_its_own, said, wait
 
 # Nothing goes on for longer than that after it was told to stop.
@@ -295,10 +294,7 @@ def all_runs(args: argparse.Namespace, trace: Path) -> int:
     while time.monotonic() - began < args.seconds:
         command = [sys.executable, "-P", "-X", "faulthandler", "-m", "benchmarks.monkey", "--one"]
         command += ["--seed", str(seed), "--actions", str(args.actions), "--trace", str(trace)]
-        # Without the current folder, but with this one's.
-        places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
-        done = subprocess.run(command, check=False, env=environment)
+        done = subprocess.run(command, check=False, env=environment())
         if done.returncode:
             wrong += 1
             print(f"seed {seed} ended with status {done.returncode}", flush=True)

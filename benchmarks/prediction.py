@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,33 +10,27 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.rows import ROOT, Row, fastest, operations
+from benchmarks.rows import Row, fastest, in_a_child, operations
 from napari_impartial.core.config import PredictionConfig, get_preset
 from napari_impartial.core.data.synthetic_tissue import tissue
 
 
 def model_of(preset: str) -> Any:
     """Return a model of that preset after one step."""
+    from napari_impartial.core.api import train
     from napari_impartial.core.data.mask_scribbles import simulate
-    from napari_impartial.core.training.fit import fit
 
     settings = get_preset(preset)
     made = tissue((256, 256), 2)
     painted, _ = simulate(made.truth, 0.2, np.random.default_rng(0))
-    training = replace(settings.training, max_steps=1)
-    running = fit([made.image], [painted], settings.model, training)
-    while True:
-        try:
-            next(running)
-        except StopIteration as end:
-            return end.value
+    return train([made.image], [painted], replace(settings.training, max_steps=1), settings.model)
 
 
-def monte_carlo(preset: str, side: int, samples: int = 8) -> list[Row]:
+def monte_carlo(preset: str, side: int) -> list[Row]:
     """Time of several passes against one."""
     from napari_impartial.core.prediction.predict import predict
 
-    model = model_of(preset)
+    samples, model = 8, model_of(preset)
     image = tissue((side, side), 2).image
     one, many = (
         fastest(lambda n=n: predict(image, model, PredictionConfig(samples=n)), 2)
@@ -84,14 +75,7 @@ def resident_mb(key: str) -> float:
 
 def _alone(preset: str, side: int) -> tuple[float, float, float]:
     """Seconds, and megabytes before and at most, of one image in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", _LARGE, preset, str(side)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
-    )
-    seconds, before, most = json.loads(done.stdout.splitlines()[-1])
+    seconds, before, most = in_a_child("-c", _LARGE, preset, str(side))
     return seconds, before, most
 
 

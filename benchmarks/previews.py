@@ -64,21 +64,9 @@ def main() -> int:
 
 def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Open the window, train, and pan with either hand."""
-    from napari_impartial.core.data.mask_scribbles import simulate
-    from napari_impartial.core.data.synthetic_tissue import tissue
-
-    made = tissue(shape=(args.size, args.size), n_channels=2, seed=0)
-    drawn, _ = simulate(made.truth, 0.02, np.random.default_rng(0))
     window = Window()
     try:
-        window.viewer.add_image(made.image.channels, name="tissue", axis_labels=("c", "y", "x"))
-        window.dock()
-        window.click("new_scribbles_button")
-        workspace = window.widget.workspace
-        workspace.scribbles.add(workspace.source, (), drawn.labels)
-        box = window.part("preset_combo")
-        box.setCurrentIndex(box.findData(args.preset))
-        window.settle()
+        window.open_tissue(args.size, 0.02, args.preset)
         watch = Watch(window)
         if args.live:
             return [_follow_strokes(args, window, watch)]

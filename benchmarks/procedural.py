@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_impartial.core.data.image import Image, normalize
+from napari_impartial.core.data.label_images import largest_pieces, numbered
 from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import (
+    SMALLEST_CELL_PX,
     Cells,
-    consecutive,
     debris,
     depth_inside,
-    largest_pieces,
     lay_out,
     smooth_noise,
 )
@@ -96,7 +96,7 @@ def picture(rng: np.random.Generator, size: int) -> tuple[Float, NDArray[np.int3
         truth = cells.truth
         if nuclei:
             inside = np.where(cells.nucleus > 0.5, cells.truth, 0)
-            truth = consecutive(largest_pieces(inside.astype(np.int32)))
+            truth = _whole_cells(inside.astype(np.int32))
         if truth.max() >= _FEWEST_OBJECTS:
             break
     stains = [_stain(cells, kind, rng, spacing) for kind in _stains_shown(nuclei, rng)]
@@ -176,7 +176,7 @@ def _crowded(size: int, spacing: float, rng: np.random.Generator) -> Cells:
         truth[closer] = number + 1
     if rng.random() < 0.5:  # lumens, vessels
         truth[smooth_noise(shape, 1.5 * spacing, rng) > rng.uniform(0.8, 2.0)] = 0
-    return _with_nuclei(consecutive(largest_pieces(truth)), rng)
+    return _with_nuclei(_whole_cells(truth), rng)
 
 
 def _rods(size: int, width: float, rng: np.random.Generator) -> Cells:
@@ -211,7 +211,7 @@ def _rods(size: int, width: float, rng: np.random.Generator) -> Cells:
         number += 1
         truth[rows[free], cols[free]] = number
         covered += int(free.sum())
-    return _with_nuclei(consecutive(largest_pieces(truth)), rng)
+    return _with_nuclei(_whole_cells(truth), rng)
 
 
 def _branched(size: int, rng: np.random.Generator) -> Cells:
@@ -238,7 +238,11 @@ def _branched(size: int, rng: np.random.Generator) -> Cells:
             closer = (rim <= 1) & (rim < distance[rows, cols])
             distance[rows, cols][closer] = rim[closer]
             truth[rows, cols][closer & (truth[rows, cols] == 0)] = number
-    return _with_nuclei(consecutive(largest_pieces(truth)), rng)
+    return _with_nuclei(_whole_cells(truth), rng)
+
+
+def _whole_cells(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    return numbered(largest_pieces(labels, SMALLEST_CELL_PX))
 
 
 def _with_nuclei(truth: NDArray[np.int32], rng: np.random.Generator) -> Cells:
@@ -265,7 +269,7 @@ def _askew(cells: Cells, spacing: float, rng: np.random.Generator, size: int) ->
     at = np.tensordot(matrix, np.stack([y, x]), axes=1) + middle
     found = ndimage.map_coordinates(cells.truth, at, order=0, mode="reflect")
     nucleus = ndimage.map_coordinates(cells.nucleus, at, order=1, mode="reflect")
-    truth = consecutive(largest_pieces(found.astype(np.int32)))
+    truth = _whole_cells(found.astype(np.int32))
     return Cells(truth, depth_inside(truth), (nucleus * (truth > 0)).astype(np.float32))
 
 
@@ -274,7 +278,7 @@ def _thinned(cells: Cells, rng: np.random.Generator) -> Cells:
     keep = rng.random(cells.count + 1) < rng.uniform(0.2, 0.8)
     keep[0] = False
     kept = keep[cells.truth]
-    truth = consecutive(np.where(kept, cells.truth, 0).astype(np.int32))
+    truth = numbered(np.where(kept, cells.truth, 0).astype(np.int32))
     if truth.max() < _FEWEST_OBJECTS:
         return cells
     return Cells(truth, cells.depth * kept, cells.nucleus * kept)

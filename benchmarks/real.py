@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_impartial.core.data.image import Image, normalize
-from napari_impartial.core.data.synthetic_tissue import consecutive
+from napari_impartial.core.data.label_images import numbered
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.experiments.dataset import read_with_labels, samples_in
+from napari_impartial.experiments.dataset import samples_in, samples_with_truth
 
 from .procedural import Example, example_of
 
@@ -28,29 +27,7 @@ _TRIES = 50
 
 def pairs_of(folder: Path, sides: Sequence[str] = ("train", "test")) -> list[Pair]:
     """Return the images of a data set that have a truth, with it."""
-    return [
-        pair
-        for side in sides
-        for sample in samples_in(folder / side)
-        if sample.truth is not None
-        for pair in read_with_labels(sample.image, sample.truth)
-    ]
-
-
-def parts_of(folder: Path) -> dict[str, tuple[list[Pair], list[Pair]]]:
-    """Return, by name, what to train on and what to predict, both ways round."""
-    train, test = (pairs_of(folder, [side]) for side in ("train", "test"))
-    if test:
-        return {folder.name: (train, test), f"{folder.name}, reversed": (test, train)}
-    halves = {}
-    for image, truth in train:
-        middle = image.shape[0] // 2
-        upper, lower = (
-            [(replace(image, channels=image.channels[:, rows]), truth[rows])]
-            for rows in (slice(middle), slice(middle, None))
-        )
-        halves[f"{folder.name}, {image.name}"] = (upper, lower)
-    return halves
+    return samples_with_truth([sample for side in sides for sample in samples_in(folder / side)])
 
 
 def crops(pairs: Sequence[Pair], count: int, seed: int, size: int = 256) -> list[Example]:
@@ -75,7 +52,7 @@ def _crop(
     here = slice(y, y + side), slice(x, x + side)
     channels = image.channels[:, *here].astype(np.float32)
     channels = np.stack([ndimage.zoom(c, magnification, order=1) for c in channels])
-    labels = consecutive(ndimage.zoom(truth[here], magnification, order=0))
+    labels = numbered(ndimage.zoom(truth[here], magnification, order=0))
     if min(labels.shape) < _LEAST_SIDE_PX or labels.max() < _FEWEST_OBJECTS:
         return None
     return example_of(_as_elsewhere(channels, rng), labels, rng)

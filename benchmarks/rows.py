@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +43,23 @@ class Row:
     ratio: float | None = None
     ratio_of: str = ""
     target: str = ""
+
+
+def environment() -> dict[str, str]:
+    """Return what a child process needs to find the program and this folder."""
+    places = [str(ROOT), *filter(None, sys.path)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+
+
+def in_a_child(*words: str, screen: bool = False) -> Any:
+    """Run Python in a process of its own; return the JSON that it prints last.
+
+    With `screen` on a virtual one, where there is one.
+    """
+    display = ["bash", str(ROOT / "scripts" / "with_display.sh")] if screen else []
+    command = [*display, sys.executable, "-P", *words]
+    done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def fastest(call: Callable[[], Any], repeats: int = 3) -> float:

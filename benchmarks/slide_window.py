@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +25,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from benchmarks.heartbeat import QUIET, TRAINING, Hand, Heart, figures, shuffled  # noqa: E402
 from benchmarks.large import FIELD_PX, make_image, make_model  # noqa: E402
+from benchmarks.rows import in_a_child  # noqa: E402
 from benchmarks.window import Window, live, of_its_own, wait  # noqa: E402
 
 REST_S = 1.0
@@ -72,17 +71,11 @@ def main() -> int:
 
 
 def in_a_window(args: argparse.Namespace, image: Path, model: Path, turns: int) -> dict[str, Any]:
-    """Measure in a process of its own, on a virtual screen where there is one."""
-    command = ["bash", str(ROOT / "scripts" / "with_display.sh"), sys.executable, "-P", "-m"]
-    command += ["benchmarks.slide_window", "--inside", str(image), str(model)]
-    command += ["--turns", str(turns), "--seconds", str(args.seconds)]
-    command += [] if args.shot is None else ["--shot", str(args.shot)]
-    path = os.pathsep.join([str(ROOT), *(p for p in sys.path if p)])
-    ended = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE,
-        text=True, check=True,
-    )  # fmt: skip
-    return dict(json.loads(ended.stdout.strip().splitlines()[-1]))
+    """Measure in a process of its own."""
+    words = ["-m", "benchmarks.slide_window", "--inside", str(image), str(model)]
+    words += ["--turns", str(turns), "--seconds", str(args.seconds)]
+    words += [] if args.shot is None else ["--shot", str(args.shot)]
+    return dict(in_a_child(*words, screen=True))
 
 
 def measure(args: argparse.Namespace, image: Path, model: Path) -> dict[str, Any]:
@@ -132,7 +125,7 @@ def beat(args: argparse.Namespace, window: Window, model: Path) -> dict[str, Any
         # As a real one, this hand stands still for half a second after each second.
         heart, hand = Heart(), Hand(window, still_s=0.5)
         late: dict[str, list[list[float]]] = {QUIET: [], TRAINING: []}
-        share, worked_s, shares = 0.0, 0.0, [0.0]
+        worked_s, shares = 0.0, [0.0]
         widget.slides.progressed.connect(lambda done, _: shares.append(done))
         for name in shuffled(args.turns, 0):
             if name == TRAINING:
@@ -153,10 +146,9 @@ def beat(args: argparse.Namespace, window: Window, model: Path) -> dict[str, Any
                 take_shot(args, window, "predicting")
                 widget.slides.stop()
                 wait(lambda: not widget.slides.running)
-        share = max(shares)
     return {
         "late_ms": {name: figures(turns) for name, turns in late.items()},
-        "share": share,
+        "share": max(shares),
         "worked_s": worked_s,
     }
 

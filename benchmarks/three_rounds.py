@@ -103,12 +103,10 @@ def go(args: argparse.Namespace, pairs: list[Pair], unseen: list[Pair]) -> list[
         for number in range(1, args.rounds + 1):
             if number == 1:
                 user.begin(args.percent / 100)
-                box = window.part("preset_combo")
-                box.setCurrentIndex(box.findData(args.preset))
-                window.train("train_button", args.seconds)
+                window.choose(args.preset)
             else:
                 user.follow(args.places, args.cells)
-                window.train("train_button", args.seconds)
+            window.train("train_button", args.seconds)
             row = {"round": number, **user.figures(unseen)}
             told = "" if row["f1_unseen"] is None else f"{row['f1_unseen']:.3f}"
             print(

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -14,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.rows import ROOT, Row, operations
-from napari_impartial.core.config import ModelConfig, Preset, TrainingConfig, get_preset
+from benchmarks.rows import Row, in_a_child, operations
+from napari_impartial.core.config import Preset, get_preset
 from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
 
 # Previews asked for along a training of which the F1 is followed.
@@ -110,14 +106,7 @@ def first_preview(preset: str, side: int, budget: float) -> list[Row]:
         file = Path(folder) / "field.npz"
         np.savez(file, image=made.image.channels, painted=painted.labels, truth=made.truth)
         arguments = [str(file), str(time.time()), str(wanted), str(budget), preset]
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", _PREVIEW, *arguments],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
-        )
-    seconds, f1, trained = json.loads(done.stdout.splitlines()[-1])
+        seconds, f1, trained = in_a_child("-c", _PREVIEW, *arguments)
     what = f"first preview with F1 of {wanted:.2f} (forest - 0.1), {preset}, {side} x {side} x 2"
     reached = f1 >= wanted
     return [
@@ -182,13 +171,12 @@ def _f1_over_time(preset: Preset, train: Tissue, test: Tissue) -> list[tuple[flo
     from napari_impartial.core.training.fit import fit
     from napari_impartial.core.training.messages import Preview
 
-    training: TrainingConfig = preset.training
-    network: ModelConfig = preset.model
+    training = preset.training
     # the test image rides along, without strokes, so that previews can be of it
     painted = train.scribbles(0.1, seed=0)
     blank = type(painted)(np.zeros_like(painted.labels))
     assert normalize(test.image).shape == normalize(train.image).shape
-    running = fit([train.image, test.image], [painted, blank], network, training)
+    running = fit([train.image, test.image], [painted, blank], preset.model, training)
     request = Preview(1, (0, 0, *test.truth.shape), samples=4, within_share=False)
     looks: list[tuple[float, float]] = []
     command: Any = None

@@ -14,8 +14,6 @@ were not found) from others, and *wrong pixels* (foreground at 0.5 against the t
 
 from __future__ import annotations
 
-import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +29,7 @@ from napari_impartial.core.instances.scoring import Scorecard
 from napari_impartial.core.prediction.segment import heatmap
 from napari_impartial.core.prediction.suggestions import entropy
 
-from .kinds import STYLES, Kind, kinds_of, maps_of, shipped_cut
+from .kinds import Kind, card_of, kinds_of, maps_of, parser_of, shipped_cut
 
 Values = npt.NDArray[np.float64]
 TARGETS = ("wrong objects", "pixels of wrong objects", "wrong pixels")
@@ -111,16 +109,7 @@ def areas(kind: Kind, config: TrainingConfig, kept: Path, card: Scorecard | None
 
 def main() -> None:
     """Print a row for each kind, and their mean."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("sets", nargs="+", type=Path)
-    parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
-    parser.add_argument("--styles", default="lines")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tables", type=Path, metavar="DIR", help="see above")
-    args = parser.parse_args()
-    if unknown := [style for style in args.styles.split(",") if style not in STYLES]:
-        parser.error(f"unknown style {unknown[0]}; there are {', '.join(STYLES)}")
+    args = parser_of(__doc__, "lines").parse_args()
     config = TrainingConfig(max_steps=args.steps, seed=args.seed)
     trained = args.maps / f"{args.steps} steps, seed {args.seed}, weights shipped"
     heads = (f"{target}: {', '.join(MAPS)}" for target in TARGETS)
@@ -128,12 +117,10 @@ def main() -> None:
     print("|---|---|---|---|---|")
     rows = []
     for folder in args.sets:
-        for style in args.styles.split(","):
+        for style in args.styles:
             for kind in kinds_of(folder, style):
-                own = args.tables / f"{kind.name}.json" if args.tables else None
-                fitted = own is not None and own.exists()
-                card = Scorecard.from_json(json.loads(own.read_text())) if own and fitted else None
-                rows.append(areas(kind, config, trained / f"{kind.name}.{style}.npz", card))
+                file = trained / f"{kind.name}.{style}.npz"
+                rows.append(areas(kind, config, file, card_of(kind, args.tables)))
                 print(_row(kind.name, style, rows[-1]), flush=True)
     if rows:
         told = np.isfinite(rows)  # where all are right, there is nothing to tell

@@ -34,6 +34,8 @@ from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.core.prediction.predict import predict
 from napari_impartial.experiments.dataset import read_with_labels, samples_in
 
+from .kinds import keep, kept_in
+
 Map = NDArray[np.float32]
 Labels = NDArray[np.int32]
 
@@ -88,15 +90,11 @@ def kept_maps_of(volume: Volume, args: argparse.Namespace, seed: int) -> list[Ma
     if not kept.exists():
         config = TrainingConfig(max_steps=args.steps, time_budget_s=86400.0, seed=seed)
         maps = maps_of(volume, planes, args.fraction, args.style, config, alike)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = kept.with_suffix(".tmp.npz")
-        np.savez_compressed(unfinished, *maps)
-        unfinished.replace(kept)
-    with np.load(kept, allow_pickle=False) as file:
-        return [file[n] for n in file.files]
+        keep(kept, maps)
+    return kept_in(kept)
 
 
-def procedural(seed: int, distance: float, side: int = 120) -> tuple[Labels, list[Labels]]:
+def procedural(seed: int, distance: float) -> tuple[Labels, list[Labels]]:
     """Return a volume of ellipsoids, and what a cut of its planes might find.
 
     Parameters
@@ -104,10 +102,8 @@ def procedural(seed: int, distance: float, side: int = 120) -> tuple[Labels, lis
     seed : int
     distance : float
         Of the planes, in px.
-    side : int
-        Rows and columns, in px.
     """
-    rng = np.random.default_rng(seed)
+    rng, side = np.random.default_rng(seed), 120
     depth = int(80 / distance)
     truth = np.zeros((depth, side, side), np.int32)
     nearest = np.full(truth.shape, np.inf, np.float32)

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 SIZE = (1366, 768)
 PATIENCE_S = 600.0
 
@@ -73,6 +75,26 @@ class Window:
         _, self.widget = self.viewer.window.add_plugin_dock_widget("napari-impartial", "ImPartial")
         live(1)
         self.settle()
+
+    def open_tissue(self, side: int, share: float, preset: str) -> None:
+        """Show tissue, paint a share of its cells and choose a preset."""
+        from napari_impartial.core.data.mask_scribbles import simulate
+        from napari_impartial.core.data.synthetic_tissue import tissue
+
+        made = tissue((side, side), 2)
+        drawn, _ = simulate(made.truth, share, np.random.default_rng(0))
+        self.viewer.add_image(made.image.channels, name="tissue", axis_labels=("c", "y", "x"))
+        self.dock()
+        self.click("new_scribbles_button")
+        workspace = self.widget.workspace
+        workspace.scribbles.add(workspace.source, (), drawn.labels)
+        self.choose(preset)
+        self.settle()
+
+    def choose(self, preset: str) -> None:
+        """Choose a preset."""
+        box = self.part("preset_combo")
+        box.setCurrentIndex(box.findData(preset))
 
     def part(self, name: str) -> Any:
         """Return a part of the dock widget by its object name."""

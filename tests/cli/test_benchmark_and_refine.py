@@ -484,7 +484,7 @@ def test_table_of_refinement_over_sets() -> None:
         for seed in (0, 1)
     ]
     results = [{**r, "round": 0} for r in results] + results
-    text = refine.describe({"summary": refine.summarize(results)})
+    text = refine.describe({"summary": refine.summarize(results, refine.KEYS, refine.OF_RUNS)})
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     assert [line[:2] for line in lines[2:]] == [
         ["b", "0"], ["b", "1"], ["a", "0"], ["a", "1"], ["mean", "0"], ["mean", "1"]

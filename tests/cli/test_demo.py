@@ -110,7 +110,7 @@ def test_overlays_are_where_they_belong() -> None:
 
 def test_report_escapes_what_it_shows() -> None:
     chapter = demo_report.Chapter("<b>", "a & b", {"x": "<1"}, [], [(1, "<i>", 0.5)], [], "cat < a")
-    page = demo_report.page("T", "I", [chapter])
+    page = demo_report.page("I", [chapter])
     for raw in ("<b>", "a & b", "<1", "<i>", "cat < a"):
         assert raw not in page
     assert "&lt;i&gt;" in page

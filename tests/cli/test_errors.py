@@ -187,9 +187,9 @@ CASES = {
     "bad seeds": (["benchmark", "{set}", "--seeds", "a"], "'a'"),
     "large seeds": (
         ["benchmark", "{set}", "--seeds", "0,4294967296"],
-        "--seeds 4294967296 is not between 0 and 4294967295",
+        "argument --seeds: 4294967296 is not between 0 and 4294967295",
     ),
-    "negative seeds": (["refine", "{set}", "--seeds", "-1"], "--seeds -1 is not between 0"),
+    "negative seeds": (["refine", "{set}", "--seeds", "-1"], "--seeds: -1 is not between 0"),
     "unknown policy": (["refine", "{set}", "--policy", "best"], "best"),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 
 from napari_impartial.cli import train
 from napari_impartial.cli.main import build_parser
-from napari_impartial.cli.options import comma_list
+from napari_impartial.cli.options import comma_list, number, one_of
 from napari_impartial.core.config import (
     PRESETS,
     InstanceConfig,
@@ -83,7 +83,10 @@ def test_benchmark_keeps_the_two_reconstructions_apart() -> None:
 
 
 def test_comma_list() -> None:
-    assert comma_list(int)("3, 1,2") == [3, 1, 2]
-    for text, said in (("", "empty"), ("1,1", "twice"), ("x", "'x'")):
+    whole = comma_list(number(0, 9, int))
+    assert whole("3, 1,2") == [3, 1, 2]
+    for text, said in (("", "empty"), ("1,1", "twice"), ("x", "'x'"), ("1,10", "between 0 and 9")):
         with pytest.raises(argparse.ArgumentTypeError, match=said):
-            comma_list(int)(text)
+            whole(text)
+    with pytest.raises(argparse.ArgumentTypeError, match="'c' is none of a, b"):
+        comma_list(one_of("ab"))("a,c")

@@ -20,7 +20,7 @@ from napari_impartial.core.data.image import normalize, scale
 from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import read_card
-from napari_impartial.io import read_label_stack, read_labels, write_tiff
+from napari_impartial.io import read_labels, write_tiff
 from napari_impartial.io.lazy_files import open_lazy
 from napari_impartial.io.ome_zarr import open_image, open_labels
 from napari_impartial.io.ome_zarr_writer import Layout, write_image
@@ -139,7 +139,7 @@ def test_a_series_becomes_tracks(
         out = tmp_path / kind
         assert main([*common, "--link", "t", "--format", kind, "--out", str(out)]) == 0
         (entry,) = json.loads(capsys.readouterr().out.splitlines()[-1])["images"]
-        labels = read_label_stack(entry["store" if kind == "zarr" else "instances"])
+        labels = read_labels(entry["store" if kind == "zarr" else "instances"])
         assert len(labels) == 3
         tracks = Tracks(np.loadtxt(entry["tracks"], delimiter=",", skiprows=1))
         assert len(np.unique(tracks.data[:, 0])) == entry["n_cells"] == np.max(labels)

@@ -13,7 +13,8 @@ import tifffile
 from PIL import Image as Picture
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.io import read_images, read_label_stack, read_labels, stem, write_tiff
+from napari_impartial.io import read_images, read_labels, stem, write_tiff
+from napari_impartial.io.labels import open_labels
 from napari_impartial.io.lazy_files import open_lazy
 
 RNG = np.random.default_rng(0)
@@ -356,7 +357,7 @@ def test_labels_come_in_the_order_of_images(tmp_path: Path, axes: str) -> None:
         np.testing.assert_array_equal(labels, stack.reshape(6, 9, 11))
         for image, plane in zip(read_images(tmp_path / name), labels, strict=True):
             np.testing.assert_array_equal(image.channels[0], plane)
-        np.testing.assert_array_equal(read_label_stack(tmp_path / name), stack)
+        np.testing.assert_array_equal(open_labels(tmp_path / name).in_order(), stack)
     # of a file that says nothing nobody knows the order
     np.save(tmp_path / "x.npy", array)
     np.testing.assert_array_equal(read_labels(tmp_path / "x.npy"), array.reshape(6, 9, 11))

@@ -13,7 +13,7 @@ import yaozarrs
 import zarr
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.io import read_images, read_label_stack, read_labels, stem
+from napari_impartial.io import read_images, read_labels, stem
 from napari_impartial.io.lazy_files import open_lazy, plane_pixels
 from napari_impartial.io.ome_zarr import images_in, open_image, well_of
 from napari_impartial.io.ome_zarr_writer import VERSIONS, Layout, create_labels, write_image
@@ -234,7 +234,7 @@ def test_labels_of_several_names_have_to_be_chosen_from(tmp_path: Path) -> None:
         layout = Layout((8, 8), "YX", np.int32, name, "0.4", labels=True)
         create_labels(path, layout)[0][...] = len(name)
     with pytest.raises(ImPartialError, match="labels of 2 names; name one"):
-        read_label_stack(path)
+        read_labels(path)
     assert (read_labels(path / "labels" / "nuclei") == 6).all()
 
 

@@ -22,7 +22,7 @@ from napari_impartial.io import write_tiff
 from napari_impartial.io.ome_zarr_writer import Layout, write_image
 from napari_impartial.slides import ranges as of_ranges
 from napari_impartial.slides.engine import Engine, engine
-from napari_impartial.slides.job import Job, make_job, source_of
+from napari_impartial.slides.job import Job, make_job
 from napari_impartial.slides.kept import of_plane
 from napari_impartial.slides.ranges import parts_of, read_ranges
 from napari_impartial.slides.source import open_source
@@ -98,36 +98,6 @@ def test_workers_find_what_is_found_in_memory(
     assert len(shares) >= 3
     assert shares[-1] == pytest.approx(1.0)
     assert [p.name for p in job.folder.iterdir()] == ["ranges"]
-
-
-def test_reading_goes_on_where_it_was(tmp_path: Path, small_model: Path) -> None:
-    layout = Layout((2, 130, 150), "CYX", np.uint16, chunk_px=32)
-    write_image(tmp_path / "a.ome.zarr", stack("uint16")[0, 0], layout)
-    job = job_of(tmp_path / "a.ome.zarr", small_model, "CYX")
-    times: dict[str, int] = {}
-
-    class Watched(Engine):
-        def __init__(self, most: int) -> None:
-            super().__init__()
-            self.left = most
-
-        def run(self, step: Any, arguments: Any, report: Any) -> None:
-            for one in arguments:
-                step(*one)
-                file = job.folder / one[1] / f"{one[2]}-{one[3]}.npz"
-                assert times.setdefault(str(file), file.stat().st_mtime_ns) == (
-                    file.stat().st_mtime_ns
-                )
-                self.left -= 1
-                if not self.left:
-                    raise KeyboardInterrupt
-
-    assert len(parts_of(source_of(job))) > 4
-    with pytest.raises(KeyboardInterrupt):
-        read_ranges(job, [0], Watched(3), bool)
-    assert len(times) == 3
-    read_ranges(job, [0], Watched(-1), bool)
-    assert of_plane(job, "ranges", 0, "json").exists()
 
 
 def test_parts_follow_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,7 +239,7 @@ def test_linked_in_blocks_as_in_memory(
 def test_a_picture_lower_than_a_block_is_sampled(folder: Path, threads: Engine) -> None:
     job = replace(job_of(folder, "low"), block_px=256)
     of_run._prepare(job, False)
-    engine_blocks = [(job.to_json(), *one) for one in all_blocks(job)]
+    engine_blocks = [(job, *one) for one in all_blocks(job)]
     read_ranges(job, [0], threads, bool)
     threads.run(predict_block, engine_blocks, bool)
     # As of a picture that is too large to be read whole.

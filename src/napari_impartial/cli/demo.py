@@ -25,6 +25,7 @@ from napari_impartial.core.config import (
     TrainingConfig,
     get_preset,
 )
+from napari_impartial.core.words import shape_text
 
 from .options import add_settings, flag, training_settings
 from .output import ProgressBar, ensure_folder, markdown_table, number_text
@@ -140,27 +141,20 @@ def write_report(out: Path, model: ModelConfig, training: TrainingConfig) -> dic
             chapter, entry = _run_sample(sample, out, model, training, bar.update)
         chapters.append(chapter)
         entries.append(entry)
+    budget = (
+        f"{training.max_steps} steps" if training.max_steps else f"{training.time_budget_s:g} s"
+    )
     introduction = (
         "From a few painted strokes to every cell: a small network is trained on the strokes "
         "alone, predicts the whole image, and says where it is unsure. Made by "
         f"napari-impartial {__version__} in {time.perf_counter() - started:.0f} seconds on "
         f"{os.cpu_count()} processor cores ({entries[0]['device']}), preset "
-        f"{training.preset}, {_budget(training)} of training for each sample."
+        f"{training.preset}, {budget} of training for each sample."
     )
     report = out / "report.html"
     with atomic_path(report) as temporary:
-        temporary.write_text(
-            page("ImPartial: cells from a few scribbles", introduction, chapters),
-            encoding="utf-8",
-        )
+        temporary.write_text(page(introduction, chapters), encoding="utf-8")
     return {"out": out, "report": report, "samples": entries}
-
-
-def _budget(training: TrainingConfig) -> str:
-    """Say what ends the training."""
-    if training.max_steps:
-        return f"{training.max_steps} steps"
-    return f"{training.time_budget_s:g} s"
 
 
 def _training_options(training: TrainingConfig) -> str:
@@ -199,13 +193,14 @@ def _run_sample(
         raise Ended(stopped)
     save_model(model, out / f"{sample.name}.impartial")
     plane = dataclasses.replace(sample.image, name=sample.name)
+    file = ImageFile(image_path, sample.name, [plane], "", ())
     result = predict_file(
-        ImageFile(image_path, sample.name, [plane], "", ()),
+        file,
         model,
         Settings(PredictionConfig(), InstanceConfig(), SuggestionConfig()),
         lambda share: report(0.9 + 0.1 * share, "predicting"),
     )
-    files = write(ImageFile(image_path, sample.name, [plane], "", ()), result, out)
+    files = write(file, result, out)
     score = None
     if sample.truth is not None:
         score = dataclasses.asdict(evaluate([sample.truth], [result.instances]))
@@ -237,12 +232,15 @@ def _write_inputs(sample: Sample, out: Path) -> Path:
 
 def _figures(sample: Sample, result: Result) -> Iterator[Figure]:
     """Draw the pictures of one sample."""
+    from napari_impartial.core.instances.cutter import count_objects
+
     from . import pictures
     from .demo_report import Figure
 
     factor = pictures.zoom_factor(sample.image.shape)
     base = pictures.composite(sample.image)
-    yield Figure("Image", _channel_text(sample.image), pictures.enlarge(base, factor))
+    size = f"{shape_text(sample.image.shape)} px; {', '.join(sample.image.channel_names)}."
+    yield Figure("Image", size, pictures.enlarge(base, factor))
     yield Figure(
         "Scribbles",
         "All that the model learns from: orange in cells, blue in the background; "
@@ -266,7 +264,7 @@ def _figures(sample: Sample, result: Result) -> Iterator[Figure]:
     else:
         yield Figure(
             "Truth",
-            f"The {_count(sample.truth)} true cells, in white; the model has not seen them.",
+            f"The {count_objects(sample.truth)} true cells, in white; the model has not seen them.",
             pictures.with_outlines(base, sample.truth, factor, pictures.TRUTH_COLOUR),
         )
     probability = result.probability
@@ -284,20 +282,9 @@ def _figures(sample: Sample, result: Result) -> Iterator[Figure]:
     )
 
 
-def _count(labels: NDArray[Any]) -> int:
-    import numpy as np
-
-    return int(np.count_nonzero(np.unique(labels)))
-
-
 def _painted(scribbles: Scribbles) -> float:
     """Share of the pixels that are annotated."""
     return float((scribbles.labels > 0).mean())
-
-
-def _channel_text(image: Image) -> str:
-    """Name the channels."""
-    return f"{image.shape[0]} x {image.shape[1]} px; " + ", ".join(image.channel_names) + "."
 
 
 def _write_pictures(name: str, figures: list[Figure], out: Path) -> None:

@@ -170,21 +170,21 @@ def _chapter(chapter: Chapter) -> str:
 </section>"""
 
 
-def page(title: str, introduction: str, chapters: Sequence[Chapter]) -> str:
+def page(introduction: str, chapters: Sequence[Chapter]) -> str:
     """Return the whole report.
 
     Parameters
     ----------
-    title : str
     introduction : str
         Plain text, below the title.
     chapters : sequence of Chapter
     """
+    title = "ImPartial: cells from a few scribbles"
     body = "".join(_chapter(chapter) for chapter in chapters)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body><main><h1>{html.escape(title)}</h1>"
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n"
+        f"<body><main><h1>{title}</h1>"
         f"<p>{html.escape(introduction)}</p>{body}</main></body></html>\n"
     )

@@ -111,14 +111,10 @@ def _is_result(store: Path) -> bool:
 
 
 def _each_once(paths: Sequence[Path]) -> list[Path]:
-    seen: set[str] = set()
-    kept = []
+    found: dict[str, Path] = {}
     for path in paths:
-        real = os.path.realpath(path)
-        if real not in seen:
-            kept.append(path)
-            seen.add(real)
-    return kept
+        found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
 
 
 class Summary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,6 +61,15 @@ class Reading:
     def chosen(self) -> bool:
         """Return whether the user picked the channels one by one, and gave them no names."""
         return self.channels is not None and self.channel_names is None
+
+    def pick(self, image: Image) -> Image:
+        """Return an image of the channels to take, called as the user says."""
+        from napari_impartial.core.data.channels import join_channels
+
+        image = image if self.channels is None else image.select(self.channels)
+        if self.channel_names is None:
+            return image
+        return join_channels([image], self.channel_names)
 
     def groups(self, paths: Sequence[Path]) -> list[tuple[Path, ...]]:
         """Return the files of each image.
@@ -159,17 +169,18 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
                 f"{path} has {count(len(part), 'plane')}, {paths[0]} has {len(parts[0])}; "
                 "files that are channels of one image need the same planes."
             )
-    planes = [join_channels(images) for images in zip(*parts, strict=True)]
-    if reading.channels is not None:
-        planes = [plane.select(reading.channels) for plane in planes]
-    if reading.channel_names is not None:
-        planes = [join_channels([plane], reading.channel_names) for plane in planes]
+    planes = [reading.pick(join_channels(images)) for images in zip(*parts, strict=True)]
     # What a single plane's name ends in is its file's name.
     places = [position(plane) for plane in planes] if len(planes) > 1 else [{}]
     letters = [letter for letter in "tz" if letter in places[0]]
     shape = tuple(1 + max(place[letter] for place in places) for letter in letters)
     if reading.over_volume and "z" in letters:
-        planes = _scaled_alike(planes, shape[letters.index("z")])
+        from napari_impartial.core.data.image import with_samples
+
+        # Time point after time point, by the slices of each.
+        n = shape[letters.index("z")]
+        volumes = (planes[start : start + n] for start in range(0, len(planes), n))
+        planes = [plane for volume in volumes for plane in with_samples(volume)]
     return ImageFile(
         paths[0],
         stem(paths[0]),
@@ -180,17 +191,6 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
         any(file.guessed for file in files),
         files[0].spacing,
     )
-
-
-def _scaled_alike(planes: Sequence[Image], n_slices: int) -> list[Image]:
-    """Return planes, time point after time point, scaled by the slices of each time point."""
-    from napari_impartial.core.data.image import with_samples
-
-    return [
-        plane
-        for start in range(0, len(planes), n_slices)
-        for plane in with_samples(planes[start : start + n_slices])
-    ]
 
 
 def fit_channels(
@@ -260,7 +260,7 @@ def read_scribbles(
     """
     from napari_impartial.core.data.mask_scribbles import from_instances
     from napari_impartial.core.data.scribbles import from_labels
-    from napari_impartial.io.labels import open_labels, transposed
+    from napari_impartial.io.labels import open_labels
     from napari_impartial.io.ome_zarr import is_zarr
     from napari_impartial.io.region_files import is_regions
 
@@ -270,7 +270,7 @@ def read_scribbles(
     labels = open_labels(path, level if is_zarr(path) else 0)
     letters = (axes or "").upper()
     if 0 <= letters.find("X") < letters.find("Y"):
-        labels = transposed(labels)
+        labels = dataclasses.replace(labels, array=labels.array.swapaxes(-1, -2))
     try:
         planes = labels.planes_of(image.stack)
     except ImPartialError as error:
@@ -408,7 +408,7 @@ def check_one_each(images: Sequence[object], scribbles: Sequence[Path]) -> None:
         )
 
 
-def check_distinct(names: Sequence[str], option: str) -> None:
+def check_distinct(names: Sequence[str]) -> None:
     """Refuse inputs whose results would overwrite each other.
 
     Raises
@@ -421,7 +421,7 @@ def check_distinct(names: Sequence[str], option: str) -> None:
         if name in seen:
             raise ImPartialError(
                 f"Two inputs are called {name}, and their results would overwrite each other; "
-                f"rename one, or run twice with different {option}."
+                f"rename one, or run twice with different --out."
             )
         seen.add(name)
 

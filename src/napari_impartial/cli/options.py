@@ -274,12 +274,7 @@ def comma_list(kind: Callable[[str], Item]) -> Callable[[str], list[Item]]:
     """Return a converter of ``a,b,c`` to a list of at least one item, none twice."""
 
     def convert(text: str) -> list[Item]:
-        try:
-            items = [kind(part.strip()) for part in text.split(",") if part.strip()]
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a list of numbers with commas between"
-            ) from None
+        items = [kind(part.strip()) for part in text.split(",") if part.strip()]
         if not items:
             raise argparse.ArgumentTypeError("the list is empty")
         if len(set(items)) != len(items):
@@ -292,6 +287,17 @@ def comma_list(kind: Callable[[str], Item]) -> Callable[[str], list[Item]]:
 def number(low: float, high: float, kind: type[Any] = float) -> Callable[[str], Any]:
     """Return a converter to a number from `low` to `high`, both included."""
     return _converter(Parameter("", kind(low), "", "", minimum=low, maximum=high))
+
+
+def one_of(choices: Collection[str]) -> Callable[[str], str]:
+    """Return a converter that refuses all but some words."""
+
+    def convert(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(choices)}")
+        return text
+
+    return convert
 
 
 def given_settings(config: type[Config], args: argparse.Namespace) -> dict[str, Any]:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from napari_impartial.core.data.scribbles import Scribbles
     from napari_impartial.core.network.model_card import ModelCard
     from napari_impartial.core.network.model_file import TrainedModel
+    from napari_impartial.slides.engine import Engine
 
 EPILOG = """\
 example:
@@ -113,12 +114,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     reading = Reading.of(args)
     groups = reading.groups(find_images(args.images))
     names = [stem(paths[0]) for paths in groups]
-    check_distinct(names, "--out")
+    check_distinct(names)
     results = [path for name in names for path in result_files(name, args.out).values()]
     results += [slide.result_paths(name, args.out)["store"] for name in names]
     given = [path for paths in groups for path in paths]
     check_not_inputs(results, [*given, *(args.scribbles or ()), args.model], "--out")
-    annotations = _annotations(args, len(groups))
+    if args.scribbles is not None:
+        check_one_each(groups, args.scribbles)
+    annotations: list[Path | None] = args.scribbles or [None] * len(groups)
     from napari_impartial.core.network.model_card import read_card
 
     card = read_card(args.model)
@@ -134,8 +137,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         # What is wrong with the only image is said before a folder is made.
         run_.check(groups[0], annotations[0])
     run_.out = ensure_folder(args.out)
-    with ExitStack() as stack:
-        run_.start(stack)
+    with run_.ends:
         if len(groups) == 1:
             entries = [run_.one(groups[0], names[0], annotations[0], "")]
             failed = 0
@@ -214,17 +216,11 @@ class _Run:
     ) -> None:
         self.args, self.out = args, args.out
         self._settings, self._reading, self._card = settings, reading, card
-        self._takes = f"{args.model} takes"
         self._model: TrainedModel | None = None
-        self._slides: slide.Slides | None = None
-        self._opened: ImageFile | None = None
-
-    def start(self, stack: ExitStack) -> None:
-        """Get ready; `stack` ends what was started."""
-        three = self._settings
-        self._slides = slide.Slides(
-            self.args, self._card, (three.prediction, three.instances, three.suggestions), stack
-        )
+        self._engine: Engine | None = None
+        self._opened: tuple[ImageFile, list[Scribbles] | None] | None = None
+        self.ends = ExitStack()
+        """Ends what was started."""
 
     @property
     def digest(self) -> str:
@@ -253,8 +249,7 @@ class _Run:
     def check(self, paths: tuple[Path, ...], drawn: Path | None) -> None:
         """Read an image that fits into memory, and what is drawn on it."""
         if not self.large(paths):
-            self._opened = _open(paths, self._reading, self._card.channel_names, self._takes)
-            _annotated(self._opened, drawn, self.args)
+            self._opened = self._open(paths, drawn)
 
     def one(
         self, paths: tuple[Path, ...], name: str, drawn: Path | None, count: str
@@ -263,21 +258,35 @@ class _Run:
         started = time.perf_counter()
         with ProgressBar(f"{name} {count}".strip()) as bar:
             if self.large(paths):
-                assert self._slides is not None
-                found = self._slides.predict(paths, name, drawn, bar.update)
+                found = slide.predict(
+                    self.args,
+                    self._card,
+                    self._settings,
+                    self._workers,
+                    paths,
+                    name,
+                    drawn,
+                    bar.update,
+                )
             else:
                 found = self._small(paths, drawn, bar.update)
         return {"image": paths[0], **found, "seconds": time.perf_counter() - started}
+
+    def _workers(self) -> Engine:
+        """Return what works on blocks, which is started with the first image that needs it."""
+        if self._engine is None:
+            from napari_impartial.slides.engine import engine
+
+            self._engine = self.ends.enter_context(engine(self.args.workers, self.args.scheduler))
+        return self._engine
 
     def _small(
         self, paths: tuple[Path, ...], drawn: Path | None, report: Callable[[float], None]
     ) -> dict[str, Any]:
         from napari_impartial.core.network.model_file import load_model
 
-        file, self._opened = self._opened, None
-        if file is None:
-            file = _open(paths, self._reading, self._card.channel_names, self._takes)
-        annotated = _annotated(file, drawn, self.args)
+        opened, self._opened = self._opened, None
+        file, annotated = opened or self._open(paths, drawn)
         self._model = self._model or load_model(self.args.model)
         result = predict_file(file, self._model, self._settings, report, annotated)
         kinds = list(result.table["class"])
@@ -294,39 +303,21 @@ class _Run:
             "n_suggestions": len(result.suggestions),
         }
 
-
-def _annotations(args: argparse.Namespace, n_images: int) -> list[Path | None]:
-    """Return the annotation file of each image, if any were given.
-
-    Raises
-    ------
-    ImPartialError
-        If there are not as many as images.
-    """
-    if args.scribbles is None:
-        return [None] * n_images
-    check_one_each(range(n_images), args.scribbles)
-    return list(args.scribbles)
-
-
-def _annotated(
-    file: ImageFile, drawn: Path | None, args: argparse.Namespace
-) -> list[Scribbles] | None:
-    """Read what is annotated already in an image file, plane by plane."""
-    if drawn is None:
-        return None
-    return read_scribbles(drawn, file, args.partial_masks, args.axes, args.level)
-
-
-def _open(
-    paths: tuple[Path, ...], reading: Reading, names: tuple[str, ...], takes: str
-) -> ImageFile:
-    """Read an image with the channels of the model."""
-    file = read_image_file(paths, reading)
-    planes = [fit_channels(plane, names, reading, takes, file.guessed) for plane in file.planes]
-    if len(planes) == 1:  # blank planes are common in a stack
-        say_blank(planes[0])
-    return dataclasses.replace(file, planes=planes)
+    def _open(
+        self, paths: tuple[Path, ...], drawn: Path | None
+    ) -> tuple[ImageFile, list[Scribbles] | None]:
+        """Read an image with the channels of the model, and what is annotated on each plane."""
+        file, args = read_image_file(paths, self._reading), self.args
+        names, takes = self._card.channel_names, f"{args.model} takes"
+        planes = [
+            fit_channels(plane, names, self._reading, takes, file.guessed) for plane in file.planes
+        ]
+        if len(planes) == 1:  # blank planes are common in a stack
+            say_blank(planes[0])
+        file = dataclasses.replace(file, planes=planes)
+        if drawn is None:
+            return file, None
+        return file, read_scribbles(drawn, file, args.partial_masks, args.axes, args.level)
 
 
 def _kept(kept: int, blocks: int) -> str:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_impartial.core.config import LARGE_PX
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.words import shape_text
 
-from .inputs import Reading
+from .inputs import Reading, fit_channels
 from .options import number
 from .output import write_line
-from .prediction_files import check_link, write_track_files
+from .prediction_files import Settings, check_link, write_track_files
 
 if TYPE_CHECKING:
-    from napari_impartial.core.config import InstanceConfig, PredictionConfig, SuggestionConfig
     from napari_impartial.core.network.model_card import ModelCard
     from napari_impartial.slides.engine import Engine
     from napari_impartial.slides.source import Source
@@ -86,157 +85,106 @@ def result_paths(name: str, out: Path) -> dict[str, Path]:
     }
 
 
-class Slides:
-    """Predicts large images, with an engine that is started with the first of them.
+def predict(
+    args: argparse.Namespace,
+    card: ModelCard,
+    settings: Settings,
+    engine: Callable[[], Engine],
+    paths: Sequence[Path],
+    name: str,
+    drawn: Path | None,
+    report: Callable[[float, str], None],
+) -> dict[str, Any]:
+    """Predict an image and return what is said of it.
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        With the options of :func:`add_arguments` and of the reading.
-    card : ModelCard
-    settings : (PredictionConfig, InstanceConfig, SuggestionConfig)
-    stack : ExitStack
-        Ends the engine.
+    `args` has the options of :func:`add_arguments` and of the reading; `engine` starts what does
+    the work, `report` gets the share done, 0 to 1, and words on what is being done.
+
+    Raises
+    ------
+    ImPartialError
+        If it cannot be read, does not fit the model, or the results cannot be written.
     """
+    import numpy as np
 
-    def __init__(
-        self,
-        args: argparse.Namespace,
-        card: ModelCard,
-        settings: tuple[PredictionConfig, InstanceConfig, SuggestionConfig],
-        stack: ExitStack,
-    ) -> None:
-        self._args, self._card, self._settings = args, card, settings
-        self._stack = stack
-        self._engine: Engine | None = None
+    from napari_impartial.core.data.image import Image
+    from napari_impartial.slides.job import make_job
+    from napari_impartial.slides.run import run
+    from napari_impartial.slides.source import open_source
 
-    def predict(
-        self,
-        paths: Sequence[Path],
-        name: str,
-        drawn: Path | None,
-        report: Callable[[float, str], None],
-    ) -> dict[str, Any]:
-        """Predict an image and return what is said of it.
+    reading = Reading.of(args)
+    source = open_source(paths, reading.axes, reading.level)
+    # Of a picture of one pixel, in which each channel is as bright as its position says.
+    one = np.arange(len(source.channel_names), dtype=np.float32).reshape(-1, 1, 1)
+    image = reading.pick(Image(one, source.channel_names, name))
+    picked = fit_channels(image, card.channel_names, reading, f"{args.model} takes")
+    places = [int(position) for position in picked.channels[:, 0, 0]]
+    if settings.link:
+        check_link(settings.link, source.stack_axes, paths[0])
+    result = result_paths(name, args.out)["store"]
+    if drawn is not None:
+        _check(args, drawn, source, paths[0])
+    job = make_job(
+        source,
+        paths,
+        reading.axes,
+        reading.level,
+        places,
+        args.model,
+        card,
+        (settings.prediction, settings.instances, settings.suggestions),
+        result,
+        drawn,
+        args.block_px or 0,
+        args.zarr_version,
+        settings.link,
+    )
+    stage = ""
 
-        `report` gets the share done, 0 to 1, and words on what is being done.
+    def tell(text: str) -> None:
+        nonlocal stage
+        stage = text
 
-        Raises
-        ------
-        ImPartialError
-            If it cannot be read, does not fit the model, or the results cannot be written.
-        """
-        from napari_impartial.slides.engine import engine
-        from napari_impartial.slides.job import make_job
-        from napari_impartial.slides.run import run
-        from napari_impartial.slides.source import open_source
-
-        args, card, reading = self._args, self._card, Reading.of(self._args)
-        source = open_source(paths, reading.axes, reading.level)
-        places = self._places(source.channel_names, name, reading)
-        link = (args.link or "").upper()
-        if link:
-            check_link(link, source.stack_axes, paths[0])
-        result = result_paths(name, args.out)["store"]
-        if drawn is not None:
-            self._check(drawn, source, paths[0])
-        job = make_job(
-            source,
-            paths,
-            reading.axes,
-            reading.level,
-            places,
-            args.model,
-            card,
-            self._settings,
-            result,
-            drawn,
-            args.block_px or 0,
-            args.zarr_version,
-            link,
+    done = run(job, result, engine(), lambda share: report(share, stage), args.resume, tell=tell)
+    if done.n_clipped:
+        write_line(
+            f"napari-impartial predict: {done.n_clipped} objects of {name} are larger than "
+            "what is looked at at once and were cut; use a coarser --level, larger "
+            "--block-px, or --split components."
         )
-        if self._engine is None:
-            self._engine = self._stack.enter_context(engine(args.workers, args.scheduler))
-        stage = ""
+    found: dict[str, Any] = {}
+    if done.rows is not None:
+        scale = (source.pixel_size, source.pixel_unit, source.parts[0].spacing)
+        found = dict(write_track_files(name, args.out, done.rows, *scale))
+    return {
+        **found,
+        "store": done.store,
+        "measurements": done.table,
+        "suggestions": done.places,
+        "n_cells": done.n_objects,
+        "area_px": done.area_px,
+        "classes": dict(zip(card.class_names[1:], done.classes, strict=True)),
+        "n_suggestions": done.n_places,
+        "blocks": done.n_blocks,
+        "blocks_kept": done.n_kept,
+    }
 
-        def tell(text: str) -> None:
-            nonlocal stage
-            stage = text
 
-        done = run(
-            job,
-            result,
-            self._engine,
-            lambda share: report(share, stage),
-            args.resume,
-            tell=tell,
+def _check(args: argparse.Namespace, drawn: Path, source: Source, image: Path) -> None:
+    """Refuse strokes that cannot be read part by part, or are not on the image's grid."""
+    from napari_impartial.io.lazy_files import open_lazy
+    from napari_impartial.io.ome_zarr import is_zarr
+    from napari_impartial.io.region_files import is_regions
+
+    if is_regions(drawn) or args.partial_masks:
+        raise ImPartialError(
+            f"{drawn} cannot be used block by block; give strokes as a label image."
         )
-        if done.n_clipped:
-            write_line(
-                f"napari-impartial predict: {done.n_clipped} objects of {name} are larger than "
-                "what is looked at at once and were cut; use a coarser --level, larger "
-                "--block-px, or --split components."
-            )
-        found: dict[str, Any] = {}
-        if done.rows is not None:
-            scale = (source.pixel_size, source.pixel_unit, source.parts[0].spacing)
-            found = dict(write_track_files(name, args.out, done.rows, *scale))
-        return {
-            **found,
-            "store": done.store,
-            "measurements": done.table,
-            "suggestions": done.places,
-            "n_cells": done.n_objects,
-            "area_px": done.area_px,
-            "classes": dict(zip(card.class_names[1:], done.classes, strict=True)),
-            "n_suggestions": done.n_places,
-            "blocks": done.n_blocks,
-            "blocks_kept": done.n_kept,
-        }
-
-    def _check(self, drawn: Path, source: Source, image: Path) -> None:
-        """Refuse strokes that cannot be read part by part, or are not on the image's grid."""
-        from napari_impartial.io.lazy_files import open_lazy
-        from napari_impartial.io.ome_zarr import is_zarr
-        from napari_impartial.io.region_files import is_regions
-
-        if is_regions(drawn) or self._args.partial_masks:
-            raise ImPartialError(
-                f"{drawn} cannot be used block by block; give strokes as a label image."
-            )
-        shape = open_lazy(drawn, self._args.level if is_zarr(drawn) else 0).array.shape
-        planes = int(source.n_planes > 1)
-        if shape[-2:] != source.shape or shape[:-2] != (source.n_planes,) * planes:
-            raise ImPartialError(
-                f"{drawn} is {' x '.join(map(str, shape))}, and {image} has "
-                f"{source.n_planes} plane(s) of {' x '.join(map(str, source.shape))} pixels; "
-                "strokes lie on the same grid."
-            )
-
-    def _places(self, names: Sequence[str], image: str, reading: Reading) -> list[int]:
-        """Return which of an image's channels are the model's."""
-        import numpy as np
-
-        from napari_impartial.core.data.channels import match_channels
-        from napari_impartial.core.data.image import Image
-
-        # A picture of one pixel, in which each channel is as bright as its position says.
-        whole = Image(
-            np.arange(len(names), dtype=np.float32).reshape(-1, 1, 1), tuple(names), image
+    shape = open_lazy(drawn, args.level if is_zarr(drawn) else 0).array.shape
+    planes = int(source.n_planes > 1)
+    if shape[-2:] != source.shape or shape[:-2] != (source.n_planes,) * planes:
+        raise ImPartialError(
+            f"{drawn} is {shape_text(shape)}, and {image} has "
+            f"{source.n_planes} plane(s) of {shape_text(source.shape)} pixels; "
+            "strokes lie on the same grid."
         )
-        some = whole if reading.channels is None else whole.select(reading.channels)
-        called = reading.channel_names or some.channel_names
-        if len(called) != some.n_channels:
-            raise ImPartialError(
-                f"{image} has {some.n_channels} channels in use but {len(called)} names are given "
-                "with --channel-names."
-            )
-        found = match_channels(
-            tuple(called),
-            self._card.channel_names,
-            image,
-            f"{self._args.model} takes",
-            "pick as many in the same order with --channels, or name them with --channel-names",
-            by_name=not reading.chosen,
-        )
-        return [int(some.channels[i, 0, 0]) for i in found]

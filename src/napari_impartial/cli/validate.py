@@ -24,7 +24,7 @@ from .output import ensure_folder, markdown_table, write_line
 
 if TYPE_CHECKING:
     from napari_impartial.core.review.spot_check import PlaneLabels, SpotCheck
-    from napari_impartial.core.review.spot_report import Estimate, Report
+    from napari_impartial.core.review.spot_report import Report
 
 EPILOG = """\
 example:
@@ -262,29 +262,20 @@ def _result(found: Report, by_eye: bool) -> dict[str, Any]:
     if whole.precision is None and not whole.places:
         write_line("There is no verdict that says anything yet.")
     return {
-        **_figures(whole),
+        **dataclasses.asdict(whole),
         "open": found.open,
         "unsure": found.unsure,
         "seed": found.seed,
-        "by_image": [{"name": part.name, **_figures(part.estimate)} for part in found.images],
-        "by_group": [{"name": part.name, **_figures(part.estimate)} for part in found.groups],
-        "outliers": [
-            {
-                "name": one.name,
-                "of": str(one.of),
-                "faulty": one.faulty,
-                "judged": one.judged,
-                "p": one.p,
-            }
-            for one in found.outliers
+        "by_image": [
+            {"name": part.name, **dataclasses.asdict(part.estimate)} for part in found.images
         ],
+        "by_group": [
+            {"name": part.name, **dataclasses.asdict(part.estimate)} for part in found.groups
+        ],
+        "outliers": [dataclasses.asdict(one) for one in found.outliers],
         "methods": methods(found, f"napari-impartial {__version__}") if by_eye else "",
         "text": _text(found),
     }
-
-
-def _figures(found: Estimate) -> dict[str, Any]:
-    return dataclasses.asdict(found)
 
 
 def _text(found: Report) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from .config_fields import Parameter, parameters, setting, validate
 from .errors import ImPartialError
@@ -45,6 +46,25 @@ LARGE_PX = 1 << 26
 
 # Generators of random numbers take no larger ones (scikit-learn's and NumPy's older one).
 LARGEST_SEED = 2**32 - 1
+
+
+def _device() -> Any:
+    return setting(
+        "auto",
+        "Device",
+        "What computes. auto takes the graphics card if there is one that can be used, cuda "
+        "(NVIDIA) or mps (Apple), and otherwise the processor (cpu).",
+        choices=("auto", "cpu", "cuda", "mps"),
+    )
+
+
+def _precision() -> Any:
+    return setting(
+        "auto",
+        "Precision",
+        "auto computes in bfloat16 (CPU) or mixed precision (CUDA) where the hardware has it.",
+        choices=("auto", "float32", "bfloat16"),
+    )
 
 
 @dataclass(frozen=True)
@@ -303,19 +323,8 @@ class TrainingConfig:
         minimum=0,
         maximum=LARGEST_SEED,
     )
-    device: str = setting(
-        "auto",
-        "Device",
-        "What computes. auto takes the graphics card if there is one that can be used, cuda "
-        "(NVIDIA) or mps (Apple), and otherwise the processor (cpu).",
-        choices=("auto", "cpu", "cuda", "mps"),
-    )
-    precision: str = setting(
-        "auto",
-        "Precision",
-        "auto computes in bfloat16 (CPU) or mixed precision (CUDA) where the hardware has it.",
-        choices=("auto", "float32", "bfloat16"),
-    )
+    device: str = _device()
+    precision: str = _precision()
 
 
 @dataclass(frozen=True)
@@ -351,19 +360,8 @@ class PredictionConfig:
     seed: int = setting(
         0, "Seed", "Seed of the Monte-Carlo passes.", minimum=0, maximum=LARGEST_SEED
     )
-    device: str = setting(
-        "auto",
-        "Device",
-        "What computes. auto takes the graphics card if there is one that can be used, cuda "
-        "(NVIDIA) or mps (Apple), and otherwise the processor (cpu).",
-        choices=("auto", "cpu", "cuda", "mps"),
-    )
-    precision: str = setting(
-        "auto",
-        "Precision",
-        "auto computes in bfloat16 (CPU) or mixed precision (CUDA) where the hardware has it.",
-        choices=("auto", "float32", "bfloat16"),
-    )
+    device: str = _device()
+    precision: str = _precision()
 
 
 @dataclass(frozen=True)
@@ -531,24 +529,21 @@ def _paper() -> Preset:
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        preset.name: preset
-        for preset in (
-            Preset(
-                "fast",
-                "Fast",
-                "A first answer in seconds.",
-                ModelConfig(),
-                TrainingConfig(preset="fast", time_budget_s=15.0),
-            ),
-            Preset(
-                "balanced",
-                "Balanced",
-                "A good result in about a minute.",
-                ModelConfig(),
-                TrainingConfig(),
-            ),
-            _paper(),
-        )
+        "fast": Preset(
+            "fast",
+            "Fast",
+            "A first answer in seconds.",
+            ModelConfig(),
+            TrainingConfig(preset="fast", time_budget_s=15.0),
+        ),
+        "balanced": Preset(
+            "balanced",
+            "Balanced",
+            "A good result in about a minute.",
+            ModelConfig(),
+            TrainingConfig(),
+        ),
+        "paper": _paper(),
     }
 )
 

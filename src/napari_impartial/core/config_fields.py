@@ -29,30 +29,9 @@ class Parameter:
     unit: str = ""
 
 
-def setting(
-    default: Any,
-    label: str,
-    tooltip: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    step: float | None = None,
-    choices: tuple[str, ...] | None = None,
-    unit: str = "",
-) -> Any:
-    """Return a dataclass field that carries its own description."""
-    return field(
-        default=default,
-        metadata={
-            "label": label,
-            "tooltip": tooltip,
-            "minimum": minimum,
-            "maximum": maximum,
-            "step": step,
-            "choices": choices,
-            "unit": unit,
-        },
-    )
+def setting(default: Any, label: str, tooltip: str, **more: Any) -> Any:
+    """Return a dataclass field that carries its own description; `more` of :class:`Parameter`."""
+    return field(default=default, metadata={"label": label, "tooltip": tooltip, **more})
 
 
 def parameters(config: Any) -> dict[str, Parameter]:

@@ -32,6 +32,8 @@ from napari_impartial.cli.options import (
     chosen_preset,
     comma_list,
     given_settings,
+    number,
+    one_of,
     override,
     training_settings,
 )
@@ -75,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sets", nargs="+", type=Path, metavar="SET", help="Folders of data sets.")
     parser.add_argument(
         "--percent",
-        type=comma_list(int),
+        type=comma_list(number(1, 100, int)),
         default=[10],
         metavar="P,..",
         help="Percent of the cells that are annotated, 1 to 100 (default 10).",
@@ -83,13 +85,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_style(parser, " Files of strokes are taken from the folder of that name, SET/lines.")
     parser.add_argument(
         "--methods",
-        type=comma_list(str),
+        type=comma_list(one_of(ALL_METHODS)),
         metavar="M,..",
         help=f"Of {', '.join(ALL_METHODS)} (default {','.join(METHODS)}).",
     )
     parser.add_argument(
         "--seeds",
-        type=comma_list(int),
+        type=comma_list(number(0, LARGEST_SEED, int)),
         default=[0, 1, 2],
         metavar="N,..",
         help="One run for each seed (default 0,1,2).",
@@ -168,49 +170,17 @@ def experiment_settings(args: argparse.Namespace) -> dict[str, Any]:
     return {**settings, "cut": given_settings(InstanceConfig, args)}
 
 
-def check_percents(percents: list[int]) -> None:
-    """Refuse percentages out of 1 to 100.
-
-    Raises
-    ------
-    ImPartialError
-        Naming the first.
-    """
-    for percent in percents:
-        if not 1 <= percent <= 100:
-            raise ImPartialError(f"--percent {percent} is not between 1 and 100.")
-
-
-def check_seeds(seeds: list[int]) -> None:
-    """Refuse seeds out of their bounds.
-
-    Raises
-    ------
-    ImPartialError
-        Naming the first.
-    """
-    for seed in seeds:
-        if not 0 <= seed <= LARGEST_SEED:
-            raise ImPartialError(f"--seeds {seed} is not between 0 and {LARGEST_SEED}.")
-
-
 def _methods(args: argparse.Namespace) -> list[str]:
     """Return the methods asked for.
 
     Raises
     ------
     ImPartialError
-        If one does not exist, or both ways of asking are used.
+        If both ways of asking are used.
     """
     if args.ablation and args.methods is not None:
         raise ImPartialError("--ablation chooses the methods; leave out --methods.")
-    methods = list(ABLATION) if args.ablation else args.methods or list(METHODS)
-    unknown = [method for method in methods if method not in ALL_METHODS]
-    if unknown:
-        raise ImPartialError(
-            f"There is no method {unknown[0]!r}; choose from {', '.join(ALL_METHODS)}."
-        )
-    return methods
+    return list(ABLATION) if args.ablation else args.methods or list(METHODS)
 
 
 def _weights(given: list[str], methods: list[str]) -> dict[str, str]:
@@ -259,23 +229,15 @@ def _check(
         raise ImPartialError("--weights-channels needs --weights, whose channels it names.")
     if args.best_cut and "forest" not in methods:
         raise ImPartialError("--best-cut needs forest among --methods.")
-    check_percents(args.percent)
-    check_seeds(args.seeds)
     if args.pictures and args.out is None:
         raise ImPartialError("--pictures needs --out, the folder to draw them in.")
     data_sets = open_data_sets(args.sets, args.style)
-    if "forest" in methods:
-        from .baselines.random_forest import check_available
+    from .baselines import cellpose, random_forest, stardist
 
-        check_available()
-    if "cellpose" in methods:
-        from .baselines.cellpose import check_available
-
-        check_available()
-    if "stardist" in methods:
-        from .baselines.stardist import check_available
-
-        check_available()
+    modules = {"forest": random_forest, "cellpose": cellpose, "stardist": stardist}
+    for method in methods:
+        if method in modules:
+            modules[method].check_available()
     # last, since it takes longest
     trains_peers = any(method in PEERS and method not in weights for method in methods)
     for data in data_sets:
@@ -294,6 +256,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     out = None if args.out is None else ensure_folder(args.out)
     finished = FinishedRuns(None if out is None else out / "runs")
     common = {
+        "percent": None,
+        "seed": None,
+        "best_cut": False,
+        "weights": None,
+        "weights_channels": None,
+        "labels": None,
         "style": args.style,
         "pooling": args.pooling,
         "pictures": str(out.resolve() / "pictures") if out and args.pictures else None,
@@ -301,6 +269,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
     specs = [
         {
+            **common,
             "set": str(folder.resolve()),
             "method": method,
             "percent": percent,
@@ -308,8 +277,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "best_cut": args.best_cut and method == "forest",
             "weights": weights.get(method),
             "weights_channels": args.weights_channels if method in weights else None,
-            "labels": None,
-            **common,
         }
         for folder in args.sets
         for percent in args.percent
@@ -319,15 +286,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     # Whatever these programs were trained on, it was not these strokes.
     specs += [
         {
+            **common,
             "set": str(folder.resolve()),
             "method": name,
-            "percent": None,
-            "seed": None,
-            "best_cut": False,
-            "weights": None,
-            "weights_channels": None,
             "labels": str(_labels_of(made, folder, len(args.sets))),
-            **common,
         }
         for folder in args.sets
         for name, made in labels.items()
@@ -353,7 +315,7 @@ def _run_all(
     results: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
     status = 0
-    for number, spec in enumerate(specs):
+    for done, spec in enumerate(specs):
         name = Path(spec["set"]).name
         what = f"{name}, {spec['method']}"
         if not spec["labels"]:
@@ -361,7 +323,7 @@ def _run_all(
         try:
             found = finished.get(spec)
             if found is None:
-                with ProgressBar(f"{number + 1}/{len(specs)} {what}") as bar:
+                with ProgressBar(f"{done + 1}/{len(specs)} {what}") as bar:
                     found = run_apart(spec, bar.update)
                 finished.put(spec, found)
             results += found
@@ -370,7 +332,7 @@ def _run_all(
             write_line(f"{what}: {error}")
             status = 2
         except KeyboardInterrupt:
-            write_line(f"Stopped by Ctrl-C after {number} of {len(specs)} runs.")
+            write_line(f"Stopped by Ctrl-C after {done} of {len(specs)} runs.")
             status = 130
             break
     return results, failures, status

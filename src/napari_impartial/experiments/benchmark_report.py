@@ -14,25 +14,26 @@ TITLES = {"f1": "F1@0.5", "ap": "AP@0.5", "map": "mAP", "miou": "mIoU", "mdice":
 COSTS = ("train_s", "predict_s", "peak_rss_mb")
 
 
-def summarize(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds, for each set, percentage and method.
+def summarize(
+    results: list[dict[str, Any]],
+    keys: Sequence[str] = ("set", "method", "percent"),
+    figures: Sequence[str] = (*FIGURES, *COSTS),
+) -> list[dict[str, Any]]:
+    """Mean and standard deviation over the runs that are the same in `keys`.
 
     Returns
     -------
     list of dict
-        ``set``, ``method``, ``percent``, ``runs``, and for each figure ``NAME`` (mean)
-        and ``NAME_std`` (of the sample; None with a single run).
+        The keys, ``runs``, and for each figure ``NAME`` (mean) and ``NAME_std`` (of the sample;
+        None with a single run).
     """
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for result in results:
-        key = (result["set"], result["method"], result["percent"])
-        groups.setdefault(key, []).append(result)
-    rows = []
-    for (name, method, percent), runs in groups.items():
-        row: dict[str, Any] = {"set": name, "method": method, "percent": percent, "runs": len(runs)}
-        row.update(spread(runs, (*FIGURES, *COSTS)))
-        rows.append(row)
-    return rows
+        groups.setdefault(tuple(result[key] for key in keys), []).append(result)
+    return [
+        {**dict(zip(keys, of, strict=True)), "runs": len(runs), **spread(runs, figures)}
+        for of, runs in groups.items()
+    ]
 
 
 def spread(runs: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
@@ -140,17 +141,20 @@ def write_report(out: Path, report: dict[str, Any], text: str) -> dict[str, Path
     dict of str to Path
         The files by kind; without ``plot`` where matplotlib is missing.
     """
+    files = write_texts(out, text, report)
+    if report["summary"] and plot(report["summary"], out / "plot.png"):
+        files["plot"] = out / "plot.png"
+    return files
+
+
+def write_texts(out: Path, text: str, report: dict[str, Any]) -> dict[str, Path]:
+    """Write ``table.md`` and ``results.json``; return where they are."""
     from napari_impartial.core.atomic_write import atomic_path
 
     files = {"table": out / "table.md", "results": out / "results.json"}
-    for file, content in (
-        (files["table"], text),
-        (files["results"], to_json(report, indent=1)),
-    ):
+    for file, content in zip(files.values(), (text, to_json(report, indent=1)), strict=True):
         with atomic_path(file) as temporary:
             temporary.write_text(content + "\n", encoding="utf-8", errors="backslashreplace")
-    if report["summary"] and plot(report["summary"], out / "plot.png"):
-        files["plot"] = out / "plot.png"
     return files
 
 

@@ -31,11 +31,11 @@ from napari_impartial.core.config import (
 
 from .dataset import (
     DataSet,
+    check_truths,
     labels_of_others,
     open_data_set,
     samples_with_truth,
     training_part,
-    training_truths,
 )
 
 if TYPE_CHECKING:
@@ -157,7 +157,8 @@ def train_peer(task: Task) -> Segment:
         first = task.images[0]
         trained = peer.load(Path(weights), len(channels) if channels else first.n_channels)
     else:
-        truths = training_truths(task.data)
+        check_truths(task.data)
+        truths = [truth for _, truth in samples_with_truth(task.data.train)]
         labels = [partial_labels(s, t) for s, t in zip(task.scribbles, truths, strict=True)]
         trained = peer.train(task.images, labels, task.training(), _report)
 

@@ -19,12 +19,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_impartial.cli.options import add_style, comma_list, number
+from napari_impartial.cli.options import add_style, comma_list, number, one_of
 from napari_impartial.cli.output import ProgressBar, markdown_table
 from napari_impartial.core.config import LARGEST_SEED
 from napari_impartial.core.errors import ImPartialError
 
-from .benchmark import check_percents
 from .dataset import strokes_folder
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="DST", help="Folder to make.")
     parser.add_argument(
         "--percent",
-        type=comma_list(int),
+        type=comma_list(number(1, 100, int)),
         default=[10],
         metavar="P,..",
         help="Simulate scribbles in so many percent of the cells of each training image "
@@ -119,7 +118,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--panels",
-        type=comma_list(str),
+        type=comma_list(one_of(PANELS)),
         default=[PANELS[0]],
         metavar="A,..",
         help=f"deepliif: pictures of the strip to use, of {', '.join(PANELS)} (default ihc).",
@@ -151,7 +150,6 @@ class Written:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Read, split, simulate and write."""
-    check_percents(args.percent)
     if not args.source.exists():
         raise ImPartialError(f"{args.source} does not exist; name what was downloaded.")
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
@@ -344,14 +342,6 @@ def describe(result: dict[str, Any]) -> str:
     """Return what was written as a table."""
     rows = [["set", "channels", "train", "test", "cells", "left out (no cells)"]]
     for one in result["sets"]:
-        rows.append(
-            [
-                str(one["set"]),
-                str(len(one["channels"])),
-                str(one["train"]),
-                str(one["test"]),
-                str(one["cells"]),
-                str(one["left_out_without_cells"]),
-            ]
-        )
+        figures = (one[name] for name in ("train", "test", "cells", "left_out_without_cells"))
+        rows.append([str(cell) for cell in (one["set"], len(one["channels"]), *figures)])
     return markdown_table(rows)

@@ -168,8 +168,10 @@ def percent_available(data: DataSet, percent: int) -> None:
             )
 
 
-def read_with_labels(image_file: Path, label_file: Path) -> list[tuple[Image, NDArray[np.int32]]]:
-    """Read an image and a label image on the same grid, plane by plane.
+def read_with_labels(
+    image_file: Path, label_file: Path, image: ImagePlanes | None = None
+) -> list[tuple[Image, NDArray[np.int32]]]:
+    """Read an image, unless it is read already, and labels on the same grid, plane by plane.
 
     Raises
     ------
@@ -177,16 +179,9 @@ def read_with_labels(image_file: Path, label_file: Path) -> list[tuple[Image, ND
         If a file cannot be read or the two do not fit.
     """
     from napari_impartial.io.images import open_image
-
-    return _with_labels(image_file, open_image(image_file), label_file)
-
-
-def _with_labels(
-    image_file: Path, image: ImagePlanes, label_file: Path
-) -> list[tuple[Image, NDArray[np.int32]]]:
-    """Read the labels of an image that is read already."""
     from napari_impartial.io.labels import open_labels
 
+    image = image or open_image(image_file)
     planes = open_labels(label_file).planes_of(image.stack)
     if any(one.shape != plane.shape for one, plane in zip(image.planes, planes, strict=True)):
         raise ImPartialError(f"{image_file} and {label_file} do not lie on the same grid.")
@@ -226,13 +221,13 @@ def check_files(data: DataSet, percents: Sequence[int], truths: bool = False) ->
         scribbles = {p: sample.scribbles[p] for p in percents if p in sample.scribbles}
         image = open_image(sample.image)
         for file in scribbles.values():
-            for plane, labels in _with_labels(sample.image, image, file):
+            for plane, labels in read_with_labels(sample.image, file, image):
                 try:
                     from_labels(labels, plane.shape)
                 except ImPartialError as error:
                     raise ImPartialError(f"{file}: {error}") from None
         if sample.truth is not None and (truths or len(scribbles) < len(percents)):
-            planes = _with_labels(sample.image, image, sample.truth)
+            planes = read_with_labels(sample.image, sample.truth, image)
             cells = cells or any(truth.any() for _, truth in planes)
     if (truths or simulated) and not cells:
         raise no_cell([sample.truth for sample in data.train if sample.truth is not None])
@@ -324,18 +319,6 @@ def training_part(data: DataSet, percent: int, seed: int) -> tuple[list[Image], 
             else:
                 scribbles.append(Scribbles(np.zeros(image.shape, np.uint8)))
     return images, scribbles
-
-
-def training_truths(data: DataSet) -> list[NDArray[Any]]:
-    """Read the truth of all training images, plane by plane.
-
-    Raises
-    ------
-    ImPartialError
-        If a training image has none.
-    """
-    check_truths(data)
-    return [truth for _, truth in samples_with_truth(data.train)]
 
 
 def samples_with_truth(

@@ -24,16 +24,17 @@ from skimage.segmentation import expand_labels
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io.images import TIFF_SUFFIXES, read_images, stem
+from napari_impartial.io.lazy import first_line
 from napari_impartial.io.limits import check_file
 from napari_impartial.io.pictures import read_picture
 from napari_impartial.io.rois import read_roi_zip
 
+from .convert import CELLS, PANELS
 from .npz import ArrayStream
 
 TISSUENET_CHANNELS = ("nucleus", "membrane")
-TISSUENET_CELLS = ("whole", "nucleus")
 #: The pictures of a DeepLIIF strip, from left to right.
-DEEPLIIF_PANELS = ("ihc", "hematoxylin", "dapi", "lap2", "marker", "segmentation")
+DEEPLIIF_PANELS = (*PANELS, "segmentation")
 _COLOUR_PANELS = ("ihc", "hematoxylin")
 
 # The outline drawn round each cell of a DeepLIIF segmentation is no wider than this.
@@ -129,10 +130,6 @@ def read_tissuenet(
         platform.
     """
     files = _files_below(source, "*.npz") if source.is_dir() else [source]
-    if cells not in TISSUENET_CELLS:
-        raise ImPartialError(
-            f"There are no cells {cells!r}; choose one of {', '.join(TISSUENET_CELLS)}."
-        )
     files = [file for file in files if part_of(file.stem) != "validation"]
     if not files:
         raise ImPartialError(f"{source} holds no .npz file of TissueNet (train or test).")
@@ -145,7 +142,7 @@ def read_tissuenet(
         of_image = _platforms(file) if wanted else None
         part = part_of(file.stem)
         counted = part if apart else ""
-        for channels, truth in _read_tissuenet_file(file, TISSUENET_CELLS.index(cells)):
+        for channels, truth in _read_tissuenet_file(file, CELLS.index(cells)):
             name = f"{read[counted]:05d}"
             read[counted] += 1
             if of_image is not None:
@@ -200,20 +197,14 @@ def read_deepliif(source: Path, panels: Sequence[str] = ("ihc",)) -> Iterator[An
         A folder of PNG strips, or of folders of them with train and test in their names.
         Folders with val in theirs are left out.
     panels : sequence of str
-        Which of :data:`DEEPLIIF_PANELS` but the last become channels: three each for
+        Which of :data:`.convert.PANELS` become channels: three each for
         ihc and hematoxylin, which are colour pictures, one for the others.
 
     Raises
     ------
     ImPartialError
-        If no strip is found, one is not six square pictures side by side, or there is no
-        such panel.
+        If no strip is found, or one is not six square pictures side by side.
     """
-    unknown = [panel for panel in panels if panel not in DEEPLIIF_PANELS[:-1]]
-    if unknown:
-        raise ImPartialError(
-            f"There is no panel {unknown[0]!r}; choose from {', '.join(DEEPLIIF_PANELS[:-1])}."
-        )
     found = False
     for file in _files_below(source, "**/*.png"):
         part = _part_below(source, file)
@@ -236,9 +227,8 @@ def _read_strip(
     except ImPartialError:
         raise
     except Exception as error:  # decoders raise whatever comes up in a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ImPartialError(
-            f"{file} cannot be read; it may be truncated or no PNG ({reason})."
+            f"{file} cannot be read; it may be truncated or no PNG ({first_line(error)})."
         ) from error
     n = len(DEEPLIIF_PANELS)
     if strip.ndim != 3 or strip.shape[2] < 3 or strip.shape[1] != n * strip.shape[0]:

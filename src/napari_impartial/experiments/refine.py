@@ -27,6 +27,7 @@ from napari_impartial.cli.options import (
     comma_list,
     given_settings,
     number,
+    one_of,
     override,
     training_settings,
 )
@@ -35,14 +36,13 @@ from napari_impartial.cli.output import (
     ensure_folder,
     markdown_table,
     number_text,
-    to_json,
     write_line,
 )
-from napari_impartial.core.config import InstanceConfig, SuggestionConfig
+from napari_impartial.core.config import LARGEST_SEED, InstanceConfig, SuggestionConfig
 from napari_impartial.core.errors import ImPartialError
 
-from .benchmark import add_experiment_settings, check_seeds
-from .benchmark_report import FIGURES, spread, spread_text
+from .benchmark import add_experiment_settings
+from .benchmark_report import FIGURES, spread_text, summarize, write_texts
 from .dataset import check_files, open_data_sets
 from .refine_rounds import AT_ONCE, POLICIES, Amounts, Data, Rounds, Settings, read
 from .run_cache import FinishedRuns
@@ -58,6 +58,9 @@ example:
 
 ALWAYS_DESCRIBE = True
 DEFAULT_POLICIES = ("heatmap", "random")
+# Results of what is the same in these are put together, and what is put together of them.
+KEYS = ("set", "round", "policy")
+OF_RUNS = ("cells", "percent", "background_strokes", *FIGURES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--policy",
-        type=comma_list(str),
+        type=comma_list(one_of(POLICIES)),
         default=list(DEFAULT_POLICIES),
         metavar="P,..",
         help=f"Of {', '.join(POLICIES)} (default {','.join(DEFAULT_POLICIES)}).",
@@ -100,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_style(parser)
     parser.add_argument(
         "--seeds",
-        type=comma_list(int),
+        type=comma_list(number(0, LARGEST_SEED, int)),
         default=[0],
         metavar="N,..",
         help="Repeat with these seeds (default 0).",
@@ -157,11 +160,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         status = 130
     report = {
         "results": results,
-        "summary": summarize(results),
+        "summary": summarize(results, KEYS, OF_RUNS),
         "settings": dataclasses.asdict(settings),
     }
     if out is not None:
-        _write(out, report)
+        write_texts(out, describe(report), report)
     return {**report, "exit_status": status}
 
 
@@ -180,12 +183,6 @@ def _refine(
 
 def _settings(args: argparse.Namespace) -> tuple[Settings, Amounts]:
     """Check the options, and put the settings together."""
-    unknown = [policy for policy in args.policy if policy not in POLICIES]
-    if unknown:
-        raise ImPartialError(
-            f"There is no policy {unknown[0]!r}; choose from {', '.join(POLICIES)}."
-        )
-    check_seeds(args.seeds)
     # A training for each round, policy and seed: the quick preset unless asked otherwise.
     model, training = training_settings(args, preset="fast")
     preset = chosen_preset(args, "fast")
@@ -203,33 +200,6 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, Amounts]:
     )
     amounts = Amounts(args.rounds, args.start_percent, args.add_percent, args.at_once)
     return settings, amounts
-
-
-def _write(out: Path, report: dict[str, Any]) -> None:
-    """Write the table and all results."""
-    from napari_impartial.core.atomic_write import atomic_path
-
-    for name, text in (("table.md", describe(report)), ("results.json", to_json(report, indent=1))):
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def summarize(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds, for each set, round and policy."""
-    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
-    for result in results:
-        key = (result["set"], result["round"], result["policy"])
-        groups.setdefault(key, []).append(result)
-    return [
-        {
-            "set": name,
-            "round": round_,
-            "policy": policy,
-            "runs": len(runs),
-            **spread(runs, ("cells", "percent", "background_strokes", *FIGURES)),
-        }
-        for (name, round_, policy), runs in groups.items()
-    ]
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from .dataset import no_cell
 
     names = [stem(path).removesuffix("_truth") for path in args.truths]
-    check_distinct(names, "--out")
+    check_distinct(names)
     files = [args.out / f"{name}_scribbles.tif" for name in names]
     check_not_inputs(files, args.truths, "--out")
     for file in files:

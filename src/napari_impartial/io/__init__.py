@@ -3,14 +3,13 @@
 from napari_impartial.core.atomic_write import atomic_path
 
 from .images import SUFFIXES, read_images, stem, write_tiff
-from .labels import read_label_stack, read_labels
+from .labels import read_labels
 from .rois import read_roi_zip
 
 __all__ = [
     "SUFFIXES",
     "atomic_path",
     "read_images",
-    "read_label_stack",
     "read_labels",
     "read_roi_zip",
     "stem",

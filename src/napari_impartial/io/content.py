@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,18 +15,19 @@ from napari_impartial.core.words import count
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """Content of a file, as far as the file says.
+    """Content of a file, or of a level of it, as far as the file says.
 
     Attributes
     ----------
     array
-        As stored, whatever its type; or what is indexed like one (:class:`.lazy.LazyArray`).
+        As stored, whatever its type; or what is indexed like one (:class:`.lazy.LazyArray`), of
+        which no element has been read.
     axes
         Letters of ``TZCYX``, one an axis; None if the file does not say.
     channel_names
         As in the file; not necessarily as many as it has channels.
     pixel_size, pixel_unit
-        As in :class:`core.data.image.Image`.
+        As in :class:`core.data.image.Image`, at this level.
     colour
         Whether the first three channels are said to be red, green and blue.
     opacity
@@ -38,6 +40,12 @@ class Content:
         What is to be said of `axes`, unless the user says what they are; or "".
     spacing
         Size of a step along Z, in `pixel_unit`, and along T, in seconds, where the file says it.
+    path
+        The file, or the group of a store, that it lies in, where it was opened and not read.
+    n_levels
+        Of a store.
+    version
+        Of OME-Zarr; "" for everything else.
     """
 
     array: Any
@@ -51,6 +59,9 @@ class Content:
     lossy: str = ""
     doubt: str = ""
     spacing: Mapping[str, float] = field(default_factory=dict)
+    path: Path = Path()
+    n_levels: int = 1
+    version: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_impartial.core.errors import ImPartialError, note
 
+from .lazy import first_line
 from .limits import ALWAYS_ALLOWED, check_claim, check_file
 from .regions import MOST_PIXELS, Region, Ring
 
@@ -54,9 +55,8 @@ def read_geojson(path: str | os.PathLike[str]) -> list[Region]:
         raise
     except Exception as error:
         # JSON that is something else ends in KeyError, TypeError, RecursionError ...
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ImPartialError(
-            f"{path} cannot be read; it may be damaged or no GeoJSON file ({reason})."
+            f"{path} cannot be read; it may be damaged or no GeoJSON file ({first_line(error)})."
         ) from error
     if not regions:
         raise ImPartialError(f"{path} holds no area (Polygon or MultiPolygon).")

@@ -20,7 +20,7 @@ from napari_impartial.core.data.image import Image, planes
 from napari_impartial.core.errors import ImPartialError, ImPartialWarning, note
 
 from .content import Content, Stack
-from .lazy import LazyImage
+from .lazy import first_line
 from .limits import check_file
 from .numpy_files import read_numpy
 from .other_formats import READERS, open_with_bioio
@@ -108,15 +108,10 @@ def open_image(
     content = read_content(path, level)
     if content.palette is not None:
         content = _in_colour(content, path)
-    letters = content.axes
+    letters = axes_in_use(content, axes)
     if axes is None and content.doubt:
         note(content.doubt)
-    if axes is not None:
-        given = axes.upper()
-        # readers drop axes of length one, so the file may have fewer than the user says
-        dropped = len(given) > content.array.ndim and set(letters or "?") <= set(given)
-        letters = letters if dropped else given
-    elif content.opacity and letters is not None:
+    if axes is None and content.opacity and letters is not None:
         content = _opaque(content, letters, path)
         letters = content.axes
     name = stem(path)
@@ -285,10 +280,10 @@ def read_content(
 
     suffix = Path(path).suffix.lower()
     if is_zarr(path):
-        return _of_lazy((open_labels if labels else open_zarr)(path, level))
+        return (open_labels if labels else open_zarr)(path, level)
     file = check_file(path)
     if suffix in READERS:
-        return _of_lazy(open_with_bioio(file, level))
+        return open_with_bioio(file, level)
     if suffix not in SUFFIXES:
         raise ImPartialError(
             f"{path} is of no kind that can be read; use one of {', '.join(SUFFIXES)}."
@@ -308,21 +303,18 @@ def read_content(
     except Exception as error:
         # decoders raise whatever comes up where a file is cut short or foreign
         # (struct.error, zlib.error, KeyError, SyntaxError ...)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ImPartialError(
-            f"{path} cannot be read; it may be truncated or no {suffix} file ({reason})."
+            f"{path} cannot be read; it may be truncated or no {suffix} file ({first_line(error)})."
         ) from error
 
 
-def _of_lazy(image: LazyImage) -> Content:
-    return Content(
-        image.array,
-        image.axes,
-        image.channel_names,
-        image.pixel_size,
-        image.pixel_unit,
-        spacing=image.spacing,
-    )
+def axes_in_use(content: Content, given: str | None) -> str | None:
+    """Return the axes that the user gives for a file, in capitals, or else its own."""
+    if given is None:
+        return content.axes
+    # Readers drop axes of length one, so the file may have fewer than the user says.
+    dropped = len(given) > content.array.ndim and set(content.axes or "?") <= set(given.upper())
+    return content.axes if dropped else given.upper()
 
 
 def names_fit(content: Content, axes: str | None) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_impartial.core.errors import ImPartialError, note
+from napari_impartial.core.words import shape_text
 
 from .content import Stack
 from .images import read_content
@@ -67,11 +67,10 @@ class Labels:
             array = array.reshape(*other.shape, *array.shape[-2:])
             mine = Stack(self.path, other.axes, other.shape)
         elif self.axes is None:
-            shape = " x ".join(map(str, lengths))
             raise ImPartialError(
-                f"{self.path} has {shape} planes and does not say what they are, "
-                f"{other.path} has {other.describe()} ({_order(other)}); they need the same "
-                "planes in the same order."
+                f"{self.path} has {shape_text(lengths)} planes and does not say what they are, "
+                f"{other.path} has {other.describe()} ({shape_text(other.shape) or 1}); they need "
+                "the same planes in the same order."
             )
         else:
             mine = Stack(self.path, self.axes, lengths)
@@ -93,10 +92,6 @@ def _lengths(stack: Stack, like: Stack | None = None) -> list[tuple[str, int]]:
     return list(zip(letters, stack.shape, strict=True))
 
 
-def _order(stack: Stack) -> str:
-    return " x ".join(map(str, stack.shape)) or "1"
-
-
 def pair_planes(
     one: Labels, other: Labels
 ) -> tuple[list[NDArray[np.int32]], list[NDArray[np.int32]]]:
@@ -111,8 +106,8 @@ def pair_planes(
         one.axes is other.axes is None and one.array.shape != other.array.shape
     ):
         raise ImPartialError(
-            f"{one.path} is {_size(one.array.shape)} but {other.path} is "
-            f"{_size(other.array.shape)}; they have to lie on the same grid."
+            f"{one.path} is {shape_text(one.array.shape)} but {other.path} is "
+            f"{shape_text(other.array.shape)}; they have to lie on the same grid."
         )
     if one.axes is other.axes is None:
         return tuple(list(x.array.reshape(-1, *x.array.shape[-2:])) for x in (one, other))  # type: ignore[return-value]
@@ -120,10 +115,6 @@ def pair_planes(
     stacks = [labels.stack for labels in (one, other) if labels.stack is not None]
     lead = max(stacks, key=lambda stack: len(stack.axes))
     return one.planes_of(lead), other.planes_of(lead)
-
-
-def _size(shape: Sequence[int]) -> str:
-    return " x ".join(str(n) for n in shape)
 
 
 def read_labels(path: str | os.PathLike[str], level: int = 0) -> NDArray[np.int32]:
@@ -149,32 +140,6 @@ def read_labels(path: str | os.PathLike[str], level: int = 0) -> NDArray[np.int3
         As :func:`open_labels`.
     """
     return open_labels(path, level).planes
-
-
-def read_label_stack(path: str | os.PathLike[str], level: int = 0) -> NDArray[np.int32]:
-    """Read label images, time points and slices apart if the file says which axes these are.
-
-    Parameters
-    ----------
-    path, level
-        As for :func:`read_labels`.
-
-    Returns
-    -------
-    ndarray
-        int32: (Y, X), (N, Y, X), or (T, Z, Y, X) if the file says that it has both, whatever
-        their order in it.
-
-    Raises
-    ------
-    ImPartialError
-        As :func:`open_labels`.
-    """
-    labels = open_labels(path, level)
-    array = labels.in_order()
-    if labels.axes is None and array.ndim > 3:
-        return array.reshape(-1, *array.shape[-2:])
-    return array
 
 
 def open_labels(path: str | os.PathLike[str], level: int = 0) -> Labels:
@@ -262,8 +227,3 @@ def _whole_numbers(array: NDArray[Any], path: str | os.PathLike[str]) -> NDArray
             f"{_INT32_MAX}."
         )
     return array.astype(np.int32)
-
-
-def transposed(labels: Labels) -> Labels:
-    """Return the labels with rows and columns exchanged."""
-    return replace(labels, array=labels.array.swapaxes(-1, -2))

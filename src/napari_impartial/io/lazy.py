@@ -1,10 +1,7 @@
-"""Images of which parts are read as they are asked for."""
+"""Arrays in files, of which parts are read as they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,44 +57,6 @@ class LazyArray:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read the whole."""
         return np.asarray(self[...], dtype=dtype)
-
-
-@dataclass(frozen=True, eq=False)
-class LazyImage:
-    """An image, or labels, in a file, at one of its levels, of which no pixel has been read.
-
-    Attributes
-    ----------
-    path : Path
-        The file, or the group of a store, that it lies in.
-    array : LazyArray
-        Of the level.
-    axes : str or None
-        Letters of ``TZCYX``, one an axis; None where the file does not say.
-    channel_names : tuple of str or None
-    pixel_size : (float, float) or None
-        Height and width of a pixel at this level, in `pixel_unit`.
-    pixel_unit : str
-    spacing : dict of str to float
-        Size of a step along Z, in `pixel_unit`, and along T, in seconds, where the file says it.
-    n_levels : int
-    version : str
-        Of OME-Zarr; "" for everything else.
-    colour, opacity : bool
-        As of :class:`.content.Content`.
-    """
-
-    path: Path
-    array: LazyArray
-    axes: str | None
-    channel_names: tuple[str, ...] | None
-    pixel_size: tuple[float, float] | None
-    pixel_unit: str
-    spacing: Mapping[str, float]
-    n_levels: int
-    version: str
-    colour: bool = False
-    opacity: bool = False
 
 
 def first_line(error: BaseException) -> str:

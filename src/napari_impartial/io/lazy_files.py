@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import tifffile
 from napari_impartial.core.errors import note
 
 from .complaints import complaints_of
+from .content import Content
 from .images import SLIDE_SUFFIXES, TIFF_SUFFIXES, names_fit, read_content
-from .lazy import LazyArray, LazyImage
+from .lazy import LazyArray
 from .limits import check_file
 
 
-def open_lazy(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
+def open_lazy(path: str | os.PathLike[str], level: int = 0) -> Content:
     """Open an image file without reading its pixels, where its format allows that.
 
     Parameters
@@ -30,27 +32,16 @@ def open_lazy(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
     ImPartialError
         As :func:`.images.read_images`.
     """
-    from .ome_zarr import is_zarr, open_image
-
-    if is_zarr(path):
-        return open_image(path, level)
     content = read_content(path, level, lazy=True)
     if content.doubt:
         note(content.doubt)
     array = content.array
-    lazy = array if isinstance(array, LazyArray) else LazyArray(array, str(path))
-    return LazyImage(
-        Path(path),
-        lazy,
-        content.axes,
-        content.channel_names if names_fit(content, content.axes) else None,
-        content.pixel_size,
-        content.pixel_unit,
-        content.spacing,
-        1,
-        "",
-        content.colour and content.axes is not None,
-        content.opacity,
+    return replace(
+        content,
+        array=array if isinstance(array, LazyArray) else LazyArray(array, str(path)),
+        path=Path(path),
+        channel_names=content.channel_names if names_fit(content, content.axes) else None,
+        colour=content.colour and content.axes is not None,
     )
 
 

@@ -19,6 +19,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import csv_rows
 
 from .images import write_tiff
+from .lazy import first_line
 from .outlines import write_geojson, write_roi_zip
 
 Table = dict[str, NDArray[Any]]
@@ -183,9 +184,8 @@ def read_table(path: Path) -> Table:
     except OSError as error:
         raise ImPartialError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, OverflowError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ImPartialError(
-            f"{path} is damaged or no table of objects ({reason}); predict again."
+            f"{path} is damaged or no table of objects ({first_line(error)}); predict again."
         ) from error
     missing = {"label", "centroid_y", "centroid_x", "area_px", "bbox_y0"} - table.keys()
     if missing:

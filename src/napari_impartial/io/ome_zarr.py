@@ -17,7 +17,8 @@ import numpy as np
 
 from napari_impartial.core.errors import ImPartialError
 
-from .lazy import LazyArray, LazyImage, first_line, import_zarr
+from .content import Content
+from .lazy import LazyArray, first_line, import_zarr
 
 MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files of which a zarr store or a group in it has at least one."""
@@ -94,7 +95,7 @@ def name_of(path: str | os.PathLike[str]) -> str:
     return "_".join([store, *parts[root + 1 :]])
 
 
-def open_image(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
+def open_image(path: str | os.PathLike[str], level: int = 0) -> Content:
     """Open an image of a store at one of its levels, without reading a pixel.
 
     Parameters
@@ -120,7 +121,9 @@ def open_image(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
     scales = attributes.get("multiscales")
     if not scales:
         raise ImPartialError(_no_image(folder, attributes))
-    scale = _first(scales, folder, "multiscales")
+    if not isinstance(scales, list) or not isinstance(scales[0], dict):
+        raise ImPartialError(f"{folder} has multiscales metadata of a form that is not OME-Zarr's.")
+    scale = scales[0]
     datasets = scale.get("datasets")
     if not isinstance(datasets, list) or not datasets:
         raise ImPartialError(
@@ -144,20 +147,20 @@ def open_image(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
     size = (sizes["Y"], sizes["X"]) if {"Y", "X"} <= set(sizes) else None
     if size == (1.0, 1.0) and not unit:
         size = None  # a scale has to be written, even where none is known
-    return LazyImage(
-        folder,
+    return Content(
         LazyArray(array, f"level {level} of {folder}"),
         axes,
         _channel_names(attributes),
         size,
         unit if size else "",
-        _steps(sizes, units),
-        len(datasets),
-        version,
+        spacing=_steps(sizes, units),
+        path=folder,
+        n_levels=len(datasets),
+        version=version,
     )
 
 
-def open_labels(path: str | os.PathLike[str], level: int = 0) -> LazyImage:
+def open_labels(path: str | os.PathLike[str], level: int = 0) -> Content:
     """Open labels: those that lie at `path`, or the only ones of the image there.
 
     Raises
@@ -290,13 +293,6 @@ def _ome(group: Any) -> tuple[dict[str, Any], str]:
     return attributes, ""
 
 
-def _first(value: Any, folder: Path, what: str) -> dict[str, Any]:
-    if not isinstance(value, list) or not isinstance(value[0], dict):
-        raise ImPartialError(f"{folder} has {what} metadata of a form that is not OME-Zarr's.")
-    found: dict[str, Any] = value[0]
-    return found
-
-
 def _no_image(folder: Path, attributes: Mapping[str, Any]) -> str:
     """Say what a group is that is no image."""
     for kind, advice in (
@@ -327,14 +323,13 @@ def _array(group: Any, name: str, folder: Path, level: int) -> Any:
     return array
 
 
-def _plain(folder: Path, array: Any) -> LazyImage:
+def _plain(folder: Path, array: Any) -> Content:
     """Describe an array without OME metadata."""
     names = getattr(array.metadata, "dimension_names", None) or ()
     letters = "".join(str(name or "?")[:1].upper() for name in names)
     known = set(letters) <= set("TZCYX") and len(set(letters)) == len(letters) == array.ndim
     known = known and {"Y", "X"} <= set(letters)
-    lazy = LazyArray(array, str(folder))
-    return LazyImage(folder, lazy, letters if known else None, None, None, "", {}, 1, "")
+    return Content(LazyArray(array, str(folder)), letters if known else None, path=folder)
 
 
 def _axes(given: Any, ndim: int, folder: Path) -> tuple[str, dict[str, str]]:

@@ -85,7 +85,7 @@ class Layout:
         return (*(1 for _ in lead), min(y, self.chunk_px), min(x, self.chunk_px))
 
 
-def create(path: Path, layout: Layout, keep: bool = False) -> list[Any]:
+def create(path: Path, layout: Layout) -> list[Any]:
     """Make an image or labels without content yet.
 
     Parameters
@@ -93,8 +93,6 @@ def create(path: Path, layout: Layout, keep: bool = False) -> list[Any]:
     path : Path
         Group to make.
     layout : Layout
-    keep : bool
-        Take what is there already.
 
     Returns
     -------
@@ -103,9 +101,6 @@ def create(path: Path, layout: Layout, keep: bool = False) -> list[Any]:
     """
     zarr = import_zarr()
     zarr_format = 2 if layout.version == "0.4" else 3
-    if keep and is_zarr(path):
-        group = zarr.open_group(str(path), mode="r+", use_consolidated=False)
-        return [group[str(level)] for level in range(len(layout.shapes))]
     group = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)
     arrays = [
         group.create_array(
@@ -124,14 +119,14 @@ def create(path: Path, layout: Layout, keep: bool = False) -> list[Any]:
     return arrays
 
 
-def create_labels(image: Path, layout: Layout, keep: bool = False) -> list[Any]:
+def create_labels(image: Path, layout: Layout) -> list[Any]:
     """Make labels of an image that :func:`create` has made; arguments are those of it."""
     zarr = import_zarr()
     zarr_format = 2 if layout.version == "0.4" else 3
     holder = zarr.open_group(str(image / "labels"), mode="a", zarr_format=zarr_format)
     attributes = dict(holder.attrs).get("ome", {}) if zarr_format == 3 else dict(holder.attrs)
     names = sorted({*attributes.get("labels", []), layout.name})
-    arrays = create(image / "labels" / layout.name, layout, keep)
+    arrays = create(image / "labels" / layout.name, layout)
     if zarr_format == 2:
         holder.attrs.update({"labels": names})
     else:

@@ -7,13 +7,14 @@ from typing import Any
 
 from napari_impartial.core.errors import ImPartialError
 
-from .lazy import LazyArray, LazyImage, first_line
+from .content import Content
+from .lazy import LazyArray, first_line
 
 READERS = {".czi": "bioio-czi", ".nd2": "bioio-nd2", ".lif": "bioio-lif"}
 """Endings that need bioio, and which of its readers."""
 
 
-def open_with_bioio(path: Path, level: int = 0) -> LazyImage:
+def open_with_bioio(path: Path, level: int = 0) -> Content:
     """Open the first scene of a file at one of its levels; planes are read as they are asked for.
 
     Raises
@@ -48,14 +49,13 @@ def open_with_bioio(path: Path, level: int = 0) -> LazyImage:
     image.set_resolution_level(level)
     size = image.physical_pixel_sizes
     known = size.Y is not None and size.X is not None
-    return LazyImage(
-        path,
+    return Content(
         LazyArray(image.dask_data, str(path)),
         "TCZYX",
         tuple(str(name) for name in image.channel_names or ()) or None,
         (float(size.Y), float(size.X)) if known else None,
         "µm" if known else "",
-        {"Z": float(size.Z)} if size.Z is not None else {},
-        len(levels),
-        "",
+        spacing={"Z": float(size.Z)} if size.Z is not None else {},
+        path=path,
+        n_levels=len(levels),
     )

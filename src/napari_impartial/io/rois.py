@@ -17,6 +17,7 @@ from napari_impartial.core.errors import ImPartialError, note
 
 from .complaints import complaints_of
 from .geojson import is_hidden
+from .lazy import first_line
 from .limits import check_claim, check_file
 from .regions import MOST_PIXELS, Region, Ring, rasterise
 
@@ -96,9 +97,8 @@ def read_rois(path: str | os.PathLike[str]) -> list[Region]:
         raise
     except Exception as error:
         # a damaged file ends in struct.error, zlib.error, ValueError, BadZipFile ...
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ImPartialError(
-            f"{file} cannot be read; it may be damaged or no ImageJ ROI file ({reason})."
+            f"{file} cannot be read; it may be damaged or no ImageJ ROI file ({first_line(error)})."
         ) from error
     if not regions:
         raise ImPartialError(f"{path} holds no area (polygon, freehand, rectangle or oval).")

@@ -60,18 +60,19 @@ NOT_DRAWN = "not drawn"
 
 _UNITS = re.compile(r"(\d+)=(\d+)")
 
-# Verdict, whether it is of a place, and the number of cells where no other is given.
+# Verdict, whether it is of a place, the least number of cells, which goes without saying, and
+# whether it is the only one.
 _WORDS = {
-    RIGHT_WORD: (False, 1),
-    WRONG_WORD: (False, 1),
-    "wrong": (False, 1),
-    SEVERAL_WORD: (False, 2),
-    NO_CELL_WORD: (False, 0),
-    "no cell": (False, 0),
-    FINE_WORD: (True, 0),
-    MISSED_WORD: (True, 1),
-    "missed cells": (True, 1),
-    "missed": (True, 1),
+    RIGHT_WORD: (False, 1, False),
+    WRONG_WORD: (False, 1, True),
+    "wrong": (False, 1, True),
+    SEVERAL_WORD: (False, 2, False),
+    NO_CELL_WORD: (False, 0, True),
+    "no cell": (False, 0, True),
+    FINE_WORD: (True, 0, True),
+    MISSED_WORD: (True, 1, False),
+    "missed cells": (True, 1, False),
+    "missed": (True, 1, False),
 }
 _UNSURE_WORDS = (UNSURE_WORD, "can't tell", "unsure", "?")
 
@@ -208,11 +209,11 @@ def _check_whole(
     check: SpotCheck, strata: Mapping[int, tuple[Kind, int]], path: str | os.PathLike[str]
 ) -> None:
     """Check that rows were neither copied nor lost, but for those of some objects and places."""
-    numbers = sorted(strata)
-    if numbers != list(range(len(numbers))):
+    gap = next(at for at in range(len(strata) + 1) if at not in strata)
+    if gap < len(strata):
         raise ImPartialError(
-            f"{path} lacks rows: there is none of stratum {_first_gap(numbers) + 1}; leave the "
-            "verdict empty where there is none, and keep the row."
+            f"{path} lacks rows: there is none of stratum {gap + 1}; leave the verdict empty where "
+            "there is none, and keep the row."
         )
     for at, stratum in enumerate(check.strata):
         drawn = [unit.image for unit in check.units if unit.stratum == at]
@@ -223,10 +224,6 @@ def _check_whole(
                 f"The rows of stratum {at + 1} in {path} do not add up to what it was drawn from; "
                 "rows must be neither copied nor removed."
             )
-
-
-def _first_gap(numbers: Sequence[int]) -> int:
-    return next(i for i, number in enumerate([*numbers, -1]) if number != i)
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -274,7 +271,7 @@ def _answer(row: Mapping[str, str], kind: Kind, where: str) -> Answer | None:
         return None
     if word in _UNSURE_WORDS:
         return UNSURE
-    place, cells = _WORDS.get(word, (not kind.is_place, 0))
+    place, least, only = _WORDS.get(word, (not kind.is_place, 0, False))
     if place != kind.is_place:
         allowed = [
             f"'{one}'"
@@ -285,11 +282,7 @@ def _answer(row: Mapping[str, str], kind: Kind, where: str) -> Answer | None:
             f"{where} has the verdict {row['verdict']!r}; it can be {', '.join(allowed)} or "
             f"'{UNSURE_WORD}'."
         )
-    if row["cells"]:
-        cells = _whole(row, "cells", where)
-    answer = Answer(word == RIGHT_WORD, cells)
-    least = {RIGHT_WORD: 1, SEVERAL_WORD: 2}.get(word, 1 if _WORDS[word][1] else 0)
-    most = {NO_CELL_WORD: 0, "no cell": 0, FINE_WORD: 0, WRONG_WORD: 1, "wrong": 1}.get(word)
-    if cells < least or (most is not None and cells > most):
+    cells = _whole(row, "cells", where) if row["cells"] else least
+    if cells < least or (only and cells > least):
         raise ImPartialError(f"{where} says {row['verdict']!r} and {cells} cells; correct one.")
-    return answer
+    return Answer(word == RIGHT_WORD, cells)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_impartial.core.data.axes import AXES
 from napari_impartial.core.errors import ImPartialError, note
+from napari_impartial.core.words import shape_text
 
 from .complaints import complaints_of
 from .content import Content
@@ -159,7 +160,7 @@ def _check_alone(file: Path, tif: tifffile.TiffFile) -> None:
     """Refuse a file of several images, unless the others are smaller ones of the first."""
     others = [series for series in tif.series[1:] if not _is_companion(series)]
     if others:
-        sizes = [" x ".join(str(n) for n in s.shape) for s in (tif.series[0], *others)]
+        sizes = [shape_text(s.shape) for s in (tif.series[0], *others)]
         listed = ", ".join(sizes[:4]) + (" ..." if len(sizes) > 4 else "")
         raise ImPartialError(
             f"{file} holds {len(sizes)} images ({listed}); save the one to use in a file of its "

@@ -1,15 +1,11 @@
-"""Workers of a run: threads of this process, processes of this machine, or a cluster.
-
-Dask schedules in each case.
-"""
+"""Workers of a run: threads of this process, or Dask's, on this machine or on a cluster."""
 
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,9 +52,9 @@ class Engine:
         self._client, self._pool, self._rest = client, pool, rest
 
     def run(
-        self, step: Callable[..., None], arguments: Sequence[tuple[Any, ...]], report: Report
-    ) -> None:
-        """Do a step with each of the arguments, begun in this order.
+        self, step: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], report: Report
+    ) -> list[Any]:
+        """Do a step with each of the arguments, begun in this order; return what comes of each.
 
         Parameters
         ----------
@@ -74,44 +70,33 @@ class Engine:
             What a step raises, or if workers are lost again and again.
         """
         if not arguments:
-            return
+            return []
         if self._client is not None:
-            self._on_cluster(step, arguments, report)
-        else:
-            self._on_threads(step, arguments, report)
-
-    def _on_threads(
-        self, step: Callable[..., None], arguments: Sequence[tuple[Any, ...]], report: Report
-    ) -> None:
-        import dask
-        from dask.callbacks import Callback
-
-        done = 0
-
-        class Count(Callback):
-            def _posttask(self, *_: Any) -> None:
-                nonlocal done
-                done += 1
-                report(done / len(arguments))
-
-        # Dask begins tasks in an order of its own: each takes what is next when it begins.
-        waiting: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
-        for some in arguments:
-            waiting.put(some)
-        tasks = [dask.delayed(_next, pure=False)(step, waiting, self._rest) for _ in arguments]
-        with Count():
-            dask.compute(*tasks, scheduler="threads", pool=self._pool)
+            return self._on_cluster(step, arguments, report)
+        assert self._pool is not None
+        futures = [self._pool.submit(_with_rests, self._rest, step, some) for some in arguments]
+        try:
+            for number, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                report(number / len(arguments))
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
 
     def _on_cluster(
-        self, step: Callable[..., None], arguments: Sequence[tuple[Any, ...]], report: Report
-    ) -> None:
-        from distributed import KilledWorker, as_completed
+        self, step: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], report: Report
+    ) -> list[Any]:
+        from distributed import KilledWorker
+        from distributed import as_completed as ended
 
         futures = self._client.map(_alone, [step] * len(arguments), arguments, pure=False)
         try:
-            for number, future in enumerate(as_completed(futures, loop=self._client.loop), start=1):
+            for number, future in enumerate(ended(futures, loop=self._client.loop), start=1):
                 future.result()
                 report(number / len(arguments))
+            found: list[Any] = self._client.gather(futures)
+            return found
         except KilledWorker as error:
             raise ImPartialError(
                 "Workers are lost again and again, for want of memory as a rule; use fewer, or "
@@ -121,24 +106,22 @@ class Engine:
             self._client.cancel(futures)
 
 
-def _next(
-    step: Callable[..., None],
-    waiting: queue.SimpleQueue[tuple[Any, ...]],
-    act: Callable[[], None] | None,
-) -> None:
-    """Do a step with what comes next."""
+def _with_rests(
+    act: Callable[[], None] | None, step: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Any:
+    """Do a step, and rest before it and whenever it says so."""
     _here.rest = act
     rest()
-    _alone(step, waiting.get_nowait())
+    return _alone(step, arguments)
 
 
-def _alone(step: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _alone(step: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Do a step on one core: there are as many at once as there are cores."""
     import torch
 
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)
-    step(*arguments)
+    return step(*arguments)
 
 
 @contextmanager
@@ -159,12 +142,8 @@ def engine(
     Raises
     ------
     ImPartialError
-        If Dask is missing, or no scheduler answers.
+        If Dask's workers are missing, or no scheduler answers.
     """
-    try:
-        import dask
-    except ImportError:
-        raise ImPartialError(_missing("zarr")) from None
     if not workers and not scheduler:
         before = _torch_threads()
         try:
@@ -174,9 +153,12 @@ def engine(
             _torch_threads(before)
         return
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError:
-        raise ImPartialError(_missing("cluster")) from None
+        raise ImPartialError(
+            "Workers are Dask's: pip install 'napari-impartial[cluster]'"
+        ) from None
     settings = {
         "distributed.scheduler.allowed-failures": _WORKERS_LOST,
         "distributed.logging.distributed": "critical",
@@ -211,7 +193,3 @@ def _torch_threads(count: int | None = None) -> int:
     if count is not None:
         torch.set_num_threads(count)
     return int(torch.get_num_threads())
-
-
-def _missing(extra: str) -> str:
-    return f"Slides are predicted with Dask: pip install 'napari-impartial[{extra}]'"

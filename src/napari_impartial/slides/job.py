@@ -1,4 +1,4 @@
-"""Description of a run that can be sent to a worker and kept beside the results."""
+"""Description of a run, which every worker gets with each step."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from napari_impartial.core.config import InstanceConfig, PredictionConfig, Sugge
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.seams import Blocks
 from napari_impartial.core.network.model_card import ModelCard
+from napari_impartial.io.lazy import import_zarr
 from napari_impartial.io.ome_zarr import INSTANCES, RECORD, UNCERTAINTY, full_state_of, state_of
 from napari_impartial.io.ome_zarr_writer import CHUNK_PX, VERSIONS, Layout
 
@@ -108,15 +109,6 @@ class Job:
         """Folder of what stays with the result, so that it can be cut anew from its maps."""
         return Path(self.store) / RECORD
 
-    def to_json(self) -> str:
-        """Return it as text."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        """Return it from text."""
-        return _job(text)
-
     def keys(self) -> dict[str, str]:
         """Return what the files of each stage depend on, as text.
 
@@ -156,20 +148,6 @@ class Job:
         for stage, values in own.items():
             found[stage] = before = json.dumps([before, values])
         return found
-
-
-@lru_cache(maxsize=8)
-def _job(text: str) -> Job:
-    values: dict[str, Any] = json.loads(text)
-    for name, kind in (
-        ("prediction", PredictionConfig),
-        ("instances", InstanceConfig),
-        ("suggestions", SuggestionConfig),
-    ):
-        values[name] = kind(**values[name])
-    values.setdefault("layout", 1)
-    plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-    return Job(**plain)
 
 
 def make_job(
@@ -319,8 +297,6 @@ def layouts(job: Job) -> tuple[Layout, Layout]:
 
 def level_arrays(job: Job) -> tuple[list[Any], list[Any]]:
     """Open the levels of the maps and of the labels for writing."""
-    from napari_impartial.io.lazy import import_zarr
-
     zarr = import_zarr()
     group = zarr.open_group(job.store, mode="r+", use_consolidated=False)
     maps, labels = layouts(job)
@@ -332,8 +308,6 @@ def level_arrays(job: Job) -> tuple[list[Any], list[Any]]:
 
 def create_record(job: Job) -> None:
     """Make the folder of what stays with the result: a group, so that no reader wonders at it."""
-    from napari_impartial.io.lazy import import_zarr
-
     zarr_format = 2 if job.version == "0.4" else 3
     import_zarr().open_group(str(job.record), mode="w", zarr_format=zarr_format)
     information_array(job, create=True)
@@ -366,8 +340,6 @@ def unpacked(information: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _working_array(job: Job, path: Path, dtype: DTypeLike, create: bool) -> Any:
     """Open an array of the labels' size, or make it."""
-    from napari_impartial.io.lazy import import_zarr
-
     zarr = import_zarr()
     if create:
         _, labels = layouts(job)

@@ -44,15 +44,20 @@ def save_whole(path: Path, whole: Whole) -> None:
     write_arrays(path, figures=figures, typical=typical, **sizes)
 
 
+def load(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a file."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
 def load_whole(path: Path) -> Whole:
     """Read what :func:`save_whole` wrote."""
     from napari_impartial.core.instances.scoring import Outlook
 
-    with np.load(path, allow_pickle=False) as file:
-        diameter, gain, good, one, two, *window = file["figures"].tolist()
-        typical = float(file["typical"])
-        count = len(file.files) - 2
-        sizes = tuple(file[f"sizes{i}"] for i in range(count))
+    file = load(path)
+    diameter, gain, good, one, two, *window = file["figures"].tolist()
+    typical = float(file["typical"])
+    sizes = tuple(file[f"sizes{i}"] for i in range(len(file) - 2))
     outlook = None if np.isnan(typical) else Outlook(typical, sizes)
     y0, y1, x0, x1 = (int(v) for v in window)
     return Whole(diameter, gain, outlook, good, (one, two), (y0, y1, x0, x1))
@@ -60,29 +65,28 @@ def load_whole(path: Path) -> Whole:
 
 def numbers_of(job: Job, plane: int) -> Mapping[str, NDArray[np.int64]]:
     """Return the final numbers of objects: where each block's begin, and what they are."""
-    with np.load(of_plane(job, "numbers", plane), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    return load(of_plane(job, "numbers", plane))
 
 
 def links_of(job: Job, plane: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the ids of a plane's objects, ascending, and the numbers of what they are part of."""
-    with np.load(of_plane(job, "links", plane), allow_pickle=False) as file:
-        return file["ids"], file["numbers"]
+    file = load(of_plane(job, "links", plane))
+    return file["ids"], file["numbers"]
 
 
 def load_overlaps(job: Job, plane: int, block: int) -> tuple[NDArray[np.int64], list[Overlaps]]:
     """Return the ids of a block's objects, and their overlaps with the planes before."""
-    with np.load(place(job, "overlaps", plane, block, "npz"), allow_pickle=False) as file:
-        gaps = range(1, 1 + sum(name.startswith("pixels") for name in file.files))
-        names = [f.name for f in fields(Overlaps)]
-        return file["ids"], [Overlaps(**{n: file[f"{n}{gap}"] for n in names}) for gap in gaps]
+    file = load(place(job, "overlaps", plane, block, "npz"))
+    gaps = range(1, 1 + sum(name.startswith("pixels") for name in file))
+    names = [f.name for f in fields(Overlaps)]
+    return file["ids"], [Overlaps(**{n: file[f"{n}{gap}"] for n in names}) for gap in gaps]
 
 
 def load_sums(file: Path) -> tuple[ObjectSums, NDArray[np.int64]]:
     """Read the sums of a block's objects, and the ids of those that may lie in others, too."""
-    with np.load(file, allow_pickle=False) as arrays:
-        sums = ObjectSums(**{f.name: arrays[f.name] for f in fields(ObjectSums)})
-        return sums, arrays["crossing"]
+    arrays = load(file)
+    crossing = arrays.pop("crossing")
+    return ObjectSums(**arrays), crossing
 
 
 def write(path: Path, content: bytes) -> None:

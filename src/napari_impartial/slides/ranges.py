@@ -6,10 +6,8 @@ being in memory.
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -29,7 +27,7 @@ from napari_impartial.core.network.model_card import read_card
 
 from .engine import Engine
 from .job import Job, source_of
-from .kept import of_plane, place, write
+from .kept import of_plane, write
 from .source import Area, Source
 
 # So much is read at once, but chunks are taken whole, up to so many times as much.
@@ -40,8 +38,8 @@ Values = list[NDArray[np.float32]]
 """Values of each channel."""
 Usual = Mapping[int, tuple[float, int]]
 """Channels of which all that differs from a value is wanted: the value, and of how many one."""
-Collect = Callable[[Sequence[int], Usual], Values]
-"""Returns the sample of planes, or what differs from the usual."""
+Collect = Callable[[Usual], Values]
+"""Returns the sample of some planes, or what differs from the usual."""
 
 
 def read_ranges(
@@ -51,53 +49,27 @@ def read_ranges(
     source = source_of(job)
     left = [plane for plane in planes if not of_plane(job, "ranges", plane, "json").exists()]
     alike = _alike(source, job.over_volume)
-    text = job.to_json()
     if alike == 1 and source.shape[0] * source.shape[1] <= MOST_PIXELS_RANKED:
-        engine.run(write_ranges, [(text, plane) for plane in left], report)
+        engine.run(write_ranges, [(job, plane) for plane in left], report)
         return
     groups = sorted({plane // alike for plane in left})
     for number, group in enumerate(groups):
         some = range(group * alike, (group + 1) * alike)
 
-        def collect(some: Sequence[int], usual: Usual, number: int = number) -> Values:
-            kind = "others" if usual else "samples"
-            parts = [(plane, part) for plane in some for part in range(len(parts_of(source)))]
-            engine.run(
-                collect_part,
-                [(text, kind, plane, part, list(usual.items())) for plane, part in parts],
-                lambda done: report((number + done) / len(groups)),
-            )
-            return _joined([_load(place(job, kind, *one, "npz")) for one in parts])
+        def collect(usual: Usual, some: Sequence[int] = some, number: int = number) -> Values:
+            steps = [(job, p, part, usual) for p in some for part in range(len(parts_of(source)))]
+            found = engine.run(read_part, steps, lambda done: report((number + done) / len(groups)))
+            return _joined(found)
 
-        found = json.dumps(_ranges(source, some, *read_card(job.model).normalization, collect))
+        text = json.dumps(_ranges(source, some, *read_card(job.model).normalization, collect))
         for plane in some:
-            write(of_plane(job, "ranges", plane, "json"), found.encode())
-        for kind in ("others", "samples"):
-            shutil.rmtree(job.folder / kind, ignore_errors=True)
+            write(of_plane(job, "ranges", plane, "json"), text.encode())
 
 
-def write_ranges(text: str, plane: int) -> None:
+def write_ranges(job: Job, plane: int) -> None:
     """Find them of a plane that fits into memory."""
-    job = Job.from_json(text)
     found = ranges(source_of(job), plane, *read_card(job.model).normalization)
     write(of_plane(job, "ranges", plane, "json"), json.dumps(found).encode())
-
-
-def collect_part(
-    text: str, kind: str, plane: int, part: int, usual: list[tuple[int, tuple[float, int]]]
-) -> None:
-    """Read what is wanted of a part of a plane."""
-    job = Job.from_json(text)
-    file = place(job, kind, plane, part, "npz")
-    if file.exists():
-        return
-    source = source_of(job)
-    values = _values(
-        source, plane, parts_of(source)[part], dict(usual), _alike(source, job.over_volume)
-    )
-    content = io.BytesIO()
-    np.savez(content, **{str(number): found for number, found in enumerate(values)})
-    write(file, content.getvalue())
 
 
 def ranges(
@@ -116,12 +88,20 @@ def ranges(
     """
     alike = _alike(source, over_volume)
     start = plane // alike * alike
+    some = range(start, start + alike)
 
-    def collect(some: Sequence[int], usual: Usual) -> Values:
+    def collect(usual: Usual) -> Values:
         parts = parts_of(source)
         return _joined([_values(source, p, part, usual, alike) for p in some for part in parts])
 
-    return _ranges(source, range(start, start + alike), low, high, collect)
+    return _ranges(source, some, low, high, collect)
+
+
+def read_part(job: Job, plane: int, part: int, usual: Usual) -> Values:
+    """Read what is wanted of a part of a plane."""
+    source = source_of(job)
+    area, alike = parts_of(source)[part], _alike(source, job.over_volume)
+    return _values(source, plane, area, usual, alike)
 
 
 def parts_of(source: Source) -> list[Area]:
@@ -154,7 +134,7 @@ def _alike(source: Source, over_volume: bool) -> int:
 def _ranges(
     source: Source, planes: Sequence[int], low: float, high: float, collect: Collect
 ) -> Ranges:
-    sample = collect(planes, {})
+    sample = collect({})
     if len(planes) > 1:
         return tuple(intensity_range(values, low, high) for values in sample)
     found = [percentiles(values, low, high) for values in sample]
@@ -167,7 +147,7 @@ def _ranges(
             share = float(np.mean(sample[channel] != bottom))
             usual[channel] = bottom, max(1, math.ceil(share * size / MOST_PIXELS_RANKED))
     if usual:
-        for channel, others in zip(usual, collect(planes, usual), strict=True):
+        for channel, others in zip(usual, collect(usual), strict=True):
             same = usual[channel][0]
             above, below = others[others > same], others[others < same]
             found[channel] = (
@@ -232,11 +212,6 @@ def _read(
     return found
 
 
-def _joined(parts: list[Values]) -> Values:
+def _joined(parts: Sequence[Values]) -> Values:
     """Put the values of parts together, channel by channel."""
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
-
-
-def _load(file: Any) -> Values:
-    with np.load(file, allow_pickle=False) as arrays:
-        return [arrays[str(number)] for number in range(len(arrays.files))]

@@ -32,9 +32,8 @@ _LEVELS = 100
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
-def adopt_block(text: str, plane: int, block: int, earlier: str) -> None:
+def adopt_block(job: Job, plane: int, block: int, earlier: str) -> None:
     """Link the maps of a block of an earlier result, if they are as its mark says."""
-    job = Job.from_json(text)
     mark = place(job, "predicted", plane, block, "json")
     if mark.exists():
         return

@@ -69,30 +69,21 @@ SAMPLE_PX = 1 << 23
 # What each stage writes into the run's folder (:meth:`.job.Job.keys` says what it depends on), what
 # tells that a step is done first: should its removal be cut short, nothing is taken for done.
 _WRITTEN = {
-    "maps": ("ranges", "samples", "others"),
+    "maps": ("ranges",),
     "cut": ("numbers", "whole", "cut"),
     "finish": ("measured", "places", "cut_labels.zarr"),
     "link": ("links", "overlaps"),
 }
 
 # How a run's time is divided among its stages, for the progress bar, and what they are called.
-_SHARES = {
-    "keep": 0.02,
-    "read": 0.01,
-    "predict": 0.74,
-    "cut": 0.13,
-    "finish": 0.08,
-    "link": 0.02,
-    "shrink": 0.02,
-}
-_WORDS = {
-    "keep": "keeping the maps of the earlier result",
-    "read": "reading how bright it is",
-    "predict": "predicting",
-    "cut": "cutting",
-    "finish": "measuring",
-    "link": "linking",
-    "shrink": "making coarser levels",
+_STAGES = {
+    "keep": (0.02, "keeping the maps of the earlier result"),
+    "read": (0.01, "reading how bright it is"),
+    "predict": (0.74, "predicting"),
+    "cut": (0.13, "cutting"),
+    "finish": (0.08, "measuring"),
+    "link": (0.02, "linking"),
+    "shrink": (0.02, "making coarser levels"),
 }
 
 
@@ -201,27 +192,26 @@ def _run(
     first: tuple[float, float] | None,
 ) -> Outcome:
     store = Path(job.store)
-    text = job.to_json()
     n_planes = source_of(job).n_planes
     everything = list(all_blocks(job))
-    missing = _unpredicted(job, _outwards(job, everything, first))
+    missing = _left(job, "predicted", _outwards(job, everything, first), "json")
     earlier = earlier_result(job, result) if missing else None
     if earlier is not None:
-        keep = [(text, plane, block, str(earlier)) for plane, block in missing]
         stage.expect("keep", 1.0)
         stage.expect("read", 0.0)
         stage.expect("predict", 0.0)
+        keep = [(*step, str(earlier)) for step in missing]
         engine.run(adopt_block, keep, stage.of("keep"))
-        missing = _unpredicted(job, missing)
+        missing = _left(job, "predicted", [one[1:] for one in missing], "json")
     n_kept = len(everything) - len(missing)
     stage.expect("read", float(bool(missing)))
     stage.expect("link", float(bool(job.link)))
     stage.expect("shrink", float(len(layouts(job)[0].shapes) > 1))
     stage.expect("predict", len(missing) / len(everything))
     if missing:
-        read_ranges(job, sorted({plane for plane, _ in missing}), engine, stage.of("read"))
-        predict = [(text, plane, block) for plane, block in missing]
-        engine.run(predict_block, predict, stage.of("predict"))
+        planes = sorted({plane for _, plane, _ in missing})
+        read_ranges(job, planes, engine, stage.of("read"))
+        engine.run(predict_block, missing, stage.of("predict"))
     stage.begin("cut")
     for plane in range(n_planes):
         file = of_plane(job, "whole", plane)
@@ -229,44 +219,17 @@ def _run(
             save_whole(file, look_at_whole(sample(job, plane, SAMPLE_PX), job.instances))
     blocks = blocks_of(job)
     for number in range(ROUNDS):
-        engine.run(
-            cut_block,
-            [
-                (text, plane, block)
-                for plane, block in everything
-                if blocks.round_of(block) == number
-                and not place(job, "cut", plane, block, "npz").exists()
-            ],
-            stage.of("cut", number, ROUNDS),
-        )
+        mine = [one for one in everything if blocks.round_of(one[1]) == number]
+        engine.run(cut_block, _left(job, "cut", mine), stage.of("cut", number, ROUNDS))
     before = 0
     for plane in range(n_planes):
         before = _number(job, plane, before)
-    engine.run(
-        finish_block,
-        [
-            (text, plane, block)
-            for plane, block in everything
-            if not place(job, "measured", plane, block, "npz").exists()
-        ],
-        stage.of("finish"),
-    )
+    engine.run(finish_block, _left(job, "measured", everything), stage.of("finish"))
     if job.link:
-        engine.run(
-            compare_block,
-            [
-                (text, plane, block)
-                for plane, block in everything
-                if not place(job, "overlaps", plane, block, "npz").exists()
-            ],
-            stage.of("link", 0, 2),
-        )
+        engine.run(compare_block, _left(job, "overlaps", everything), stage.of("link", 0, 2))
         _link(job)
-        engine.run(
-            rename_block,
-            [(text, plane, block) for plane, block in everything],
-            stage.of("link", 1, 2),
-        )
+        every = [(job, *one) for one in everything]
+        engine.run(rename_block, every, stage.of("link", 1, 2))
     _pyramids(job, engine, stage)
     name = result.name.removesuffix(".ome.zarr")
     table = result.with_name(f"{name}_measurements.csv")
@@ -326,8 +289,11 @@ def _outwards(
     return sorted(everything, key=distance)
 
 
-def _unpredicted(job: Job, some: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    return [one for one in some if not place(job, "predicted", *one, "json").exists()]
+def _left(
+    job: Job, kind: str, some: list[tuple[int, int]], ending: str = "npz"
+) -> list[tuple[Job, int, int]]:
+    """Return the steps, for some blocks, that are not done yet: whose files are not there."""
+    return [(job, *one) for one in some if not place(job, kind, *one, ending).exists()]
 
 
 class _Stages:
@@ -335,18 +301,18 @@ class _Stages:
 
     def __init__(self, report: Callable[[float], None], tell: Callable[[str], object]) -> None:
         self._report, self._tell = report, tell
-        self._shares = {**_SHARES, "keep": 0.0}
+        self._shares = {name: share for name, (share, _) in _STAGES.items()} | {"keep": 0.0}
         self._told, self._done = "", 0.0
 
     def expect(self, name: str, share: float) -> None:
         """Say that only a share of a stage, 0 to 1, is left to do."""
-        self._shares[name] = share * _SHARES[name]
+        self._shares[name] = share * _STAGES[name][0]
 
     def begin(self, name: str) -> None:
         """Say that a stage begins."""
         if name != self._told:
             self._told = name
-            self._tell(_WORDS[name])
+            self._tell(_STAGES[name][1])
 
     def of(self, name: str, part: int = 0, parts: int = 1) -> Callable[[float], None]:
         """Return what reports a stage's progress, or that of a part of it."""
@@ -514,14 +480,13 @@ def _joined(job: Job, plane: int, first: np.ndarray[Any, Any]) -> np.ndarray[Any
 
 def _pyramids(job: Job, engine: Engine, stage: _Stages) -> None:
     """Write the coarser levels; quick enough to be done again."""
-    text = job.to_json()
     shapes = [layout.shapes for layout in layouts(job)]
     n_levels = len(shapes[0])
     for level in range(1, n_levels):
         engine.run(
             shrink,
             [
-                (text, level, which == 0, region)
+                (job, level, which == 0, region)
                 for which in (0, 1)
                 for region in regions(shapes[which][level], 2 * CHUNK_PX)
             ],

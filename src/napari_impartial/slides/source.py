@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_impartial.core.data.axes import check_axes, guess_axes
-from napari_impartial.core.data.image import (
-    planes,
-)
+from napari_impartial.core.data.image import distinct_names, planes
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.io.lazy import LazyImage
+from napari_impartial.io.content import Content
+from napari_impartial.io.images import axes_in_use, names_fit
 from napari_impartial.io.lazy_files import open_lazy
 from napari_impartial.io.ome_zarr import images_in, is_zarr
 
@@ -29,7 +28,7 @@ class Source:
 
     Attributes
     ----------
-    parts : tuple of LazyImage
+    parts : tuple of Content
         The files; each has a channel or more of the image.
     letters : str
         Axes of each file, of ``TZCYX``.
@@ -42,7 +41,7 @@ class Source:
         As of :class:`cli.inputs.ImageFile`.
     """
 
-    parts: tuple[LazyImage, ...]
+    parts: tuple[Content, ...]
     letters: str
     channel_names: tuple[str, ...]
     picks: tuple[tuple[int, int], ...]
@@ -157,7 +156,7 @@ def open_source(paths: Sequence[Path], axes: str | None = None, level: int = 0) 
             (first,) = planes(
                 part.array[corner],
                 letters_of,
-                _names(part, letters_of),
+                part.channel_names if names_fit(part, letters_of) else None,
                 part.path.name,
                 colour=part.colour,
             )
@@ -179,8 +178,8 @@ def open_source(paths: Sequence[Path], axes: str | None = None, level: int = 0) 
         if part.opacity and axes is None and first.n_channels > 1:
             # It says where the picture is, and not what it shows.
             names, picks = names[:-1], picks[:-1]
-    shape, stack_axes, stack_shape = _stack(parts[0], letters)
-    return Source(parts, letters, _distinct(names), tuple(picks), shape, stack_axes, stack_shape)
+    stack = _stack(parts[0], letters)
+    return Source(parts, letters, distinct_names(names), tuple(picks), *stack)
 
 
 def open_of_shape(
@@ -211,28 +210,13 @@ def open_of_shape(
     )
 
 
-def _letters(part: LazyImage, axes: str | None) -> str:
-    if axes is not None:
-        given = axes.upper()
-        dropped = len(given) > part.array.ndim and set(part.axes or "?") <= set(given)
-        return check_axes(part.axes or "" if dropped else given, part.array.ndim)
-    return part.axes or guess_axes(part.array.shape, part.array.dtype)
+def _letters(part: Content, axes: str | None) -> str:
+    letters, array = axes_in_use(part, axes), part.array
+    return guess_axes(array.shape, array.dtype) if not letters else check_axes(letters, array.ndim)
 
 
-def _names(part: LazyImage, letters: str) -> tuple[str, ...] | None:
-    count = part.array.shape[letters.index("C")] if "C" in letters else 1
-    names = part.channel_names
-    return names if names is not None and len(names) == count else None
-
-
-def _stack(part: LazyImage, letters: str) -> tuple[tuple[int, int], str, tuple[int, ...]]:
+def _stack(part: Content, letters: str) -> tuple[tuple[int, int], str, tuple[int, ...]]:
     """Return rows and columns, and the axes of the stack with their lengths."""
     size = dict(zip(letters, part.array.shape, strict=True))
     stacked = [a for a in "TZ" if size.get(a, 1) > 1]
     return (size["Y"], size["X"]), "".join(stacked), tuple(size[a] for a in stacked)
-
-
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    from napari_impartial.core.data.image import distinct_names
-
-    return distinct_names(names)

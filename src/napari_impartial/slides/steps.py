@@ -64,9 +64,8 @@ _BLUR_REACH = 4
 _mine = threading.local()
 
 
-def predict_block(text: str, plane: int, block: int) -> None:
+def predict_block(job: Job, plane: int, block: int) -> None:
     """Predict a block and write its maps."""
-    job = Job.from_json(text)
     mark = place(job, "predicted", plane, block, "json")
     if mark.exists():
         return
@@ -91,9 +90,8 @@ def predict_block(text: str, plane: int, block: int) -> None:
     write_mark(mark, files, foreground(maps))
 
 
-def cut_block(text: str, plane: int, block: int) -> None:
+def cut_block(job: Job, plane: int, block: int) -> None:
     """Cut a block into objects and keep those that are its own."""
-    job = Job.from_json(text)
     file = place(job, "cut", plane, block, "npz")
     if file.exists():
         return
@@ -152,9 +150,8 @@ def cut_block(text: str, plane: int, block: int) -> None:
     )
 
 
-def finish_block(text: str, plane: int, block: int) -> None:
+def finish_block(job: Job, plane: int, block: int) -> None:
     """Write a block's labels, and sum up its objects and its places to look at."""
-    job = Job.from_json(text)
     mark = place(job, "measured", plane, block, "npz")
     if mark.exists():
         return
@@ -194,9 +191,8 @@ def finish_block(text: str, plane: int, block: int) -> None:
     write_arrays(mark, crossing=_crossing(labels, core, source.shape), **arrays)
 
 
-def compare_block(text: str, plane: int, block: int) -> None:
+def compare_block(job: Job, plane: int, block: int) -> None:
     """Find which objects of a block overlap those of the planes before it."""
-    job = Job.from_json(text)
     file = place(job, "overlaps", plane, block, "npz")
     if file.exists():
         return
@@ -209,9 +205,8 @@ def compare_block(text: str, plane: int, block: int) -> None:
     write_arrays(file, **arrays)
 
 
-def rename_block(text: str, plane: int, block: int) -> None:
+def rename_block(job: Job, plane: int, block: int) -> None:
     """Write a block's labels with the numbers of linked objects; quick enough to be done again."""
-    job = Job.from_json(text)
     core = blocks_of(job).core(block)
     here = np.asarray(cut_labels(job)[at(job, plane, core)])
     ids, numbers = links_of(job, plane)
@@ -219,9 +214,8 @@ def rename_block(text: str, plane: int, block: int) -> None:
     written[0][at(job, plane, core)] = renumbered(here, ids, numbers)
 
 
-def shrink(text: str, level: int, maps: bool, region: tuple[slice, ...]) -> None:
+def shrink(job: Job, level: int, maps: bool, region: tuple[slice, ...]) -> None:
     """Write a region of a coarser level of the maps or labels."""
-    job = Job.from_json(text)
     arrays = level_arrays(job)[0 if maps else 1]
     arrays[level][region] = shrunk(arrays[level - 1], region, not maps)
 

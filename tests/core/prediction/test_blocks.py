@@ -11,7 +11,7 @@ import torch
 from napari_impartial.core.config import ModelConfig, PredictionConfig
 from napari_impartial.core.network.unet import UNet
 from napari_impartial.core.prediction.blocks import BlockPredictor
-from napari_impartial.core.prediction.predict import predict_normalized
+from napari_impartial.core.prediction.predict import VIEWS, predict_normalized
 
 
 @dataclass
@@ -43,7 +43,7 @@ def test_blocks_are_parts_of_the_whole(second_opinion: bool) -> None:
     )
     whole = predict_normalized(network, channels, config)
     predictor = BlockPredictor(Model(Card(True), network), config, shape)  # type: ignore[arg-type]
-    assert side % predictor.grid_px == 0
+    assert side % (network.stride << (VIEWS - 1)) == 0
     assert whole.probability.std() > 0.01
     for y in range(0, shape[0], side):
         for x in range(0, shape[1], side):

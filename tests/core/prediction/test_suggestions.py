@@ -35,23 +35,6 @@ def test_entropy_by_hand() -> None:
     np.testing.assert_allclose(u.entropy(np.full((5, 2), 0.2)), [1, 1], atol=1e-6)
 
 
-def test_mutual_information_by_hand() -> None:
-    # One pixel whose two passes contradict each other, one whose passes both shrug.
-    passes = np.array([[[1.0, 0.5], [0.0, 0.5]], [[0.0, 0.5], [1.0, 0.5]]])
-    mean_entropy = np.mean([u.entropy(one) for one in passes], axis=0)
-    result = u.mutual_information(passes.mean(axis=0), mean_entropy)
-    np.testing.assert_allclose(result, [1.0, 0.0], atol=1e-6)
-
-
-def test_mutual_information_is_never_negative() -> None:
-    rng = np.random.default_rng(0)
-    passes = rng.dirichlet([1, 1, 1], size=(6, 50)).transpose(0, 2, 1)
-    mean_entropy = np.mean([u.entropy(one) for one in passes], axis=0)
-    result = u.mutual_information(passes.mean(axis=0), mean_entropy)
-    assert (result > 0.01).all()
-    assert (u.mutual_information(passes[0], u.entropy(passes[0]) + 1e-6) == 0).all()
-
-
 def test_one_class_has_no_entropy() -> None:
     with pytest.raises(ImPartialError, match="at least two"):
         u.entropy(np.ones((1, 3)))

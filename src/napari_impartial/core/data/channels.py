@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.words import count, shape_text
 
 from .image import Image, distinct_names, intensity_range, normalize
 
@@ -161,8 +162,8 @@ def join_channels(images: Sequence[Image], channel_names: Sequence[str] | None =
     for image in images[1:]:
         if image.shape != first.shape:
             raise ImPartialError(
-                f"'{image.name}' is {_size(image.shape)} pixels and '{first.name}' "
-                f"{_size(first.shape)}; channels of one image have to be of one size."
+                f"'{image.name}' is {shape_text(image.shape)} pixels and '{first.name}' "
+                f"{shape_text(first.shape)}; channels of one image have to be of one size."
             )
     names = [name for image in images for name in image.channel_names]
     if channel_names is not None:
@@ -182,15 +183,11 @@ def join_channels(images: Sequence[Image], channel_names: Sequence[str] | None =
 
 def count_channels(names: Sequence[str]) -> str:
     """Count channels and name them, such as ``2 channels (DAPI, CD8)``."""
-    return f"{len(names)} channel{'s' if len(names) != 1 else ''} ({_listed(names, ', ')})"
+    return f"{count(len(names), 'channel')} ({_listed(names, ', ')})"
 
 
 def _listed(names: Sequence[str], between: str) -> str:
     return between.join(names[:_MOST_LISTED]) + (", ..." if len(names) > _MOST_LISTED else "")
-
-
-def _size(shape: tuple[int, int]) -> str:
-    return f"{shape[0]} x {shape[1]}"
 
 
 def _plain(name: str) -> str:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.draw import line
 from skimage.morphology import skeletonize
+from skimage.segmentation import find_boundaries
 
 from napari_impartial.core.config import STROKE_STYLES
 from napari_impartial.core.data.line_strokes import paint, paint_lines, random_offset
 from napari_impartial.core.errors import ImPartialError
 
+from .label_images import meeting
 from .scribbles import BACKGROUND, FOREGROUND, Scribbles
 
 _LINES, _SLOPPY = ("lines", "sloppy-lines"), ("sloppy", "sloppy-lines")
@@ -48,7 +50,7 @@ def from_instances(partial_masks: Any) -> Scribbles:
     if cells.any():
         distance = ndimage.distance_transform_edt(cells == 0)
         out[(distance > 0) & (distance <= 2)] = BACKGROUND
-        out[_touching(cells)] = BACKGROUND
+        out[meeting(cells) & (cells > 0)] = BACKGROUND
         out[_foreground_strokes(cells)] = FOREGROUND
     return Scribbles(out)
 
@@ -166,8 +168,9 @@ def _outlines(
     if not annotated.any():
         return annotated > 0, annotated > 0
     distance = ndimage.distance_transform_edt(annotated == 0)
-    ring = (distance > 1) & (distance <= 3) | _gaps(cells) & (distance > 0) & (distance <= 1)
-    background = ring & (cells == 0) | _touching(cells) & (distance <= 1)
+    gaps = meeting(cells, connectivity=2)  # between cells, where there is no room for a ring
+    ring = (distance > 1) & (distance <= 3) | gaps & (distance > 0) & (distance <= 1)
+    background = ring & (cells == 0) | meeting(cells) & (cells > 0) & (distance <= 1)
     return background, _foreground_strokes(annotated)
 
 
@@ -234,7 +237,7 @@ def _pick_cells(
 
 def _foreground_strokes(cells: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return each cell's outline, eroded by two pixels or what it bears, and its skeleton."""
-    edge = _edges(cells) & (cells > 0)
+    edge = find_boundaries(cells, mode="inner")
     if not (cells > 0).any():
         return edge
     # Distance from the cell's own edge: a neighbour's is always farther. A cell without
@@ -244,50 +247,7 @@ def _foreground_strokes(cells: NDArray[np.int32]) -> NDArray[np.bool_]:
     deepest = ndimage.maximum(depth, cells, np.arange(cells.max() + 1))
     eroded = (cells > 0) & (depth >= np.minimum(2.0, deepest)[cells])
     kept = np.where(eroded, cells, 0)
-    return (_edges(kept) & eroded) | skeletonize(eroded)
-
-
-def _edges(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return pixels of which a neighbour above, below, left or right is labelled otherwise."""
-    out = np.zeros(labels.shape, dtype=bool)
-    for axis in (0, 1):
-        ahead, behind = _shifted(labels, axis)
-        _mark(out, ahead != behind, axis)
-    return out
-
-
-def _touching(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return the pixels of either side where two cells touch."""
-    out = np.zeros(labels.shape, dtype=bool)
-    for axis in (0, 1):
-        ahead, behind = _shifted(labels, axis)
-        _mark(out, (ahead != behind) & (ahead > 0) & (behind > 0), axis)
-    return out
-
-
-def _gaps(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return background pixels of which the eight neighbours hold two cells or more."""
-    highest = ndimage.maximum_filter(labels, size=3)
-    padded = np.where(labels > 0, labels, np.iinfo(np.int32).max)
-    lowest = ndimage.minimum_filter(padded, size=3)
-    return (labels == 0) & (highest > 0) & (lowest != highest)
-
-
-def _shifted(labels: NDArray[np.int32], axis: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the array less its first and less its last row or column."""
-    if axis == 0:
-        return labels[1:], labels[:-1]
-    return labels[:, 1:], labels[:, :-1]
-
-
-def _mark(out: NDArray[np.bool_], between: NDArray[np.bool_], axis: int) -> None:
-    """Mark the pixels on both sides of the borders `between`."""
-    if axis == 0:
-        out[1:] |= between
-        out[:-1] |= between
-    else:
-        out[:, 1:] |= between
-        out[:, :-1] |= between
+    return find_boundaries(kept, mode="inner") | skeletonize(eroded)
 
 
 def _stroke_background(

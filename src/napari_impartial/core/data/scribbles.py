@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.words import shape_text
 
 NOT_ANNOTATED, BACKGROUND, FOREGROUND = 0, 1, 2
 
@@ -109,8 +110,8 @@ def from_labels(labels: Any, image_shape: tuple[int, int]) -> Scribbles:
         array = array[0]
     if array.shape != tuple(image_shape):
         raise ImPartialError(
-            f"The scribbles are {_size(array.shape)} and the image is {_size(image_shape)}; "
-            "they have to lie on the same grid."
+            f"The scribbles are {shape_text(array.shape)} and the image is "
+            f"{shape_text(image_shape)}; they have to lie on the same grid."
         )
     if array.dtype.kind not in "iu":
         raise ImPartialError(
@@ -172,11 +173,6 @@ def merge(base: Scribbles, added: Scribbles) -> Scribbles:
     """
     if base.shape != added.shape:
         raise ImPartialError(
-            f"The scribbles to merge are {_size(base.shape)} and {_size(added.shape)}."
+            f"The scribbles to merge are {shape_text(base.shape)} and {shape_text(added.shape)}."
         )
     return Scribbles(np.where(added.labels != NOT_ANNOTATED, added.labels, base.labels))
-
-
-def _size(shape: Sequence[int]) -> str:
-    """Write a shape as people do."""
-    return " x ".join(str(n) for n in shape)

@@ -13,18 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.measure import label as connected
+from skimage.segmentation import find_boundaries
 
 from napari_impartial.core.errors import ImPartialError
 
 from .image import Image
+from .label_images import largest_pieces, numbered
 from .mask_scribbles import simulate
 from .scribbles import Scribbles
 
 Float = NDArray[np.float32]
 
 _OCCUPIED = 0.72  # share of the sites that hold a cell
-_SMALLEST_CELL_PX = 12
+SMALLEST_CELL_PX = 12
 _PHOTONS = 45.0  # of a typical stained pixel
 _GAIN, _OFFSET, _READ_NOISE = 12.0, 100.0, 10.0  # counts a photon, counts, counts
 _PATTERNS = ("membrane", "cytoplasm", "nucleus")
@@ -185,12 +186,12 @@ def lay_out(
             closer = distance < nearest
             nearest[closer] = distance[closer]
             owner[closer] = site[closer]
-    truth = largest_pieces(np.where(nearest < 1, owner + 1, 0))
+    truth = largest_pieces(np.where(nearest < 1, owner + 1, 0), SMALLEST_CELL_PX)
     depth = depth_inside(truth)
     inner = sites.nucleus_distance(owner, y, x) * outline
     # soft over about a pixel, and within the cell
     nucleus = np.clip((1 - inner) * 0.25 * spacing + 0.5, 0, 1) * np.clip(depth - 0.8, 0, 1)
-    return Cells(consecutive(truth), depth, nucleus.astype(np.float32))
+    return Cells(numbered(truth), depth, nucleus.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,42 +340,8 @@ def _weights(n: int, scale: float) -> NDArray[np.float64]:
 
 def depth_inside(truth: NDArray[np.int32]) -> Float:
     """Return each cell pixel's distance in px to the cell's own edge; 0 outside of cells."""
-    edge = _outlines(truth)
+    edge = find_boundaries(truth, mode="inner")
     if not edge.any():
         return np.where(truth > 0, 9.0, 0.0).astype(np.float32)
     depth = ndimage.distance_transform_edt(~edge) + 0.5
     return np.where(truth > 0, depth, 0).astype(np.float32)
-
-
-def _outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return pixels of cells that touch something else above, below, left or right."""
-    out = np.zeros(labels.shape, dtype=bool)
-    vertical, horizontal = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    out[1:] |= vertical
-    out[:-1] |= vertical
-    out[:, 1:] |= horizontal
-    out[:, :-1] |= horizontal
-    return out & (labels > 0)
-
-
-def largest_pieces(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Keep the largest connected piece of each label, and drop what is too small."""
-    pieces = connected(labels, background=0, connectivity=1)
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    of_piece = np.zeros(sizes.size, dtype=np.int32)
-    of_piece[pieces.ravel()] = labels.ravel()
-    order = np.argsort(sizes, kind="stable")
-    best = np.zeros(int(labels.max()) + 1, dtype=np.int64)
-    best[of_piece[order]] = order
-    keep = np.zeros(sizes.size, dtype=bool)
-    keep[best] = True
-    keep &= sizes >= _SMALLEST_CELL_PX
-    return np.where(keep[pieces], labels, 0).astype(np.int32)
-
-
-def consecutive(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Renumber labels 1 ... N in the order of their old numbers."""
-    present = np.bincount(labels.ravel()) > 0
-    present[0] = False
-    return np.where(present, np.cumsum(present), 0).astype(np.int32)[labels]

@@ -19,10 +19,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.measure import label
 from skimage.segmentation import expand_labels
 
 from napari_impartial.core.config import InstanceConfig, validate
+from napari_impartial.core.data.label_images import largest_pieces, numbered
 from napari_impartial.core.errors import ImPartialError
 
 from . import scoring
@@ -150,7 +150,7 @@ class Cutter:
         tree, scores = self._judged(config)
         if tree is None:
             return np.zeros(self._p.shape, np.int32)
-        return drop_small(draw_chosen(tree, *choose(tree, scores, config)), config.min_size_px)
+        return numbered(draw_chosen(tree, *choose(tree, scores, config)), config.min_size_px)
 
 
 @runtime_checkable
@@ -219,22 +219,7 @@ def draw_chosen(
     number = np.zeros(len(owner) + 1, np.int32)
     number[1:] = owner + 1
     labels = np.where(tree.levels > lowest[tree.hills], number[tree.hills], 0)
-    return _fill_holes(_largest_pieces(labels))
-
-
-def _largest_pieces(labels: Instances) -> Instances:
-    """Keep the largest connected piece of each object."""
-    pieces = label(labels, background=0, connectivity=1)
-    sizes = np.bincount(pieces.reshape(-1))
-    sizes[0] = 0
-    first = np.zeros(len(sizes), np.int32)
-    first[pieces.reshape(-1)] = labels.reshape(-1)
-    order = np.lexsort((sizes, first))
-    last = np.append(first[order][1:] != first[order][:-1], True)
-    keep = np.zeros(len(sizes), bool)
-    keep[order[last]] = True
-    keep[0] = False
-    return np.asarray(np.where(keep[pieces], labels, 0), dtype=np.int32)
+    return _fill_holes(largest_pieces(labels))
 
 
 def _fill_holes(labels: Instances) -> Instances:
@@ -274,7 +259,7 @@ def _at_one_level(p: Probability, config: InstanceConfig) -> Instances:
         labels[window] = ndimage.label(mask[window], output=np.int32)[0]
     else:
         labels[window] = split_at_waists(p[window], config.threshold, config.split_strength)
-    return drop_small(labels, config.min_size_px)
+    return numbered(labels, config.min_size_px)
 
 
 def bounding_window(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
@@ -341,11 +326,3 @@ def _halve(p: Probability) -> Probability:
     even = np.pad(p, [(0, n % 2) for n in p.shape], mode="edge")
     total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
     return np.asarray(total / np.float32(4.0))
-
-
-def drop_small(labels: Instances, min_size_px: int) -> Instances:
-    """Remove smaller objects and number the rest without gaps."""
-    keep = np.bincount(labels.reshape(-1)) >= max(min_size_px, 1)
-    keep[0] = False
-    number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    return np.asarray(number[labels])

@@ -56,12 +56,10 @@ class Linker:
         Planes lie on top of each other: an object that overlaps the next one much less than it did
         before, and than that one does afterwards, ends there. Through time nothing of the kind
         holds: cells move.
-    least_iou : float
-        0 to 1; objects that overlap less are two.
     """
 
-    def __init__(self, depth: bool = False, least_iou: float = LEAST_IOU) -> None:
-        self._depth, self._least_iou = depth, least_iou
+    def __init__(self, depth: bool = False) -> None:
+        self._depth = depth
         self._ids: list[Ids] = []
         self._first = [0]
         self._followed: list[npt.NDArray[np.bool_]] = []
@@ -86,7 +84,7 @@ class Linker:
         self._followed.append(np.zeros(len(ids), bool))
         follows = np.zeros(len(ids), bool)
         for gap, found in enumerate(overlaps, start=1):
-            least = self._least_iou if gap == 1 else max(self._least_iou, _LEAST_IOU_BEYOND)
+            least = LEAST_IOU if gap == 1 else _LEAST_IOU_BEYOND
             rows, cols, iou = _matches(found, least, _WITHIN if gap == 1 else np.inf)
             before = number - gap
             one = np.searchsorted(self._ids[before], found.true_ids[rows])
@@ -126,16 +124,14 @@ class Linker:
         return np.split(number_of, self._first[1:-1])
 
 
-def link(
-    planes: Sequence[Labels], depth: bool = False, least_iou: float = LEAST_IOU
-) -> list[Instances]:
+def link(planes: Sequence[Labels], depth: bool = False) -> list[Instances]:
     """Give the same number to what is one object in planes that follow each other.
 
     Parameters
     ----------
     planes : sequence of (Y, X) integer arrays
         Ids, 0 for background; those of different planes say nothing of each other.
-    depth, least_iou
+    depth : bool
         As of :class:`Linker`.
 
     Returns
@@ -143,7 +139,7 @@ def link(
     list of (Y, X) int32
         1 to N over all planes, in the order of the first plane that an object is in.
     """
-    linker = Linker(depth, least_iou)
+    linker = Linker(depth)
     ids = [np.unique(plane[plane > 0]).astype(np.int64) for plane in planes]
     for number, plane in enumerate(planes):
         before = range(number - 1, max(number - 1 - REACH, -1), -1)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.data.label_images import numbered
 
 from . import scoring
 from .class_borders import part_by_class
@@ -22,7 +23,6 @@ from .cutter import (
     Probability,
     bounding_window,
     draw_chosen,
-    drop_small,
     landscape,
     smooth,
     split_at_waists,
@@ -142,7 +142,7 @@ def cut_part(
             )
     else:
         labels = ndimage.label(p >= config.threshold, output=np.int32)[0]
-    labels = drop_small(labels, config.min_size_px)
+    labels = numbered(labels, config.min_size_px)
     if classes is not None:
         labels = part_by_class(labels, classes, config.min_size_px)
     return labels, doubt

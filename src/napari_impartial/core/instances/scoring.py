@@ -283,25 +283,20 @@ def score(
     (N, levels) float64
         0 for candidates of fewer than :data:`SMALLEST_PX`.
     """
-    first, *others = (card or _scorecard()).looks
-    features = measure(tree, None if outlook is None else outlook.typical_area)
-    scores = probability(tree, first.log_odds(features))
-    for number, look in enumerate(others):
-        sizes = None if outlook is None else outlook.sizes[number]
-        compared = with_comparisons(tree, features, scores, sizes)
-        scores = probability(tree, look.log_odds(compared))
-    return scores
+    return look_out(tree, card, outlook)[1]
 
 
-def look_out(tree: ObjectTree, card: Scorecard | None = None) -> tuple[Outlook, Floats]:
+def look_out(
+    tree: ObjectTree, card: Scorecard | None = None, outlook: Outlook | None = None
+) -> tuple[Outlook, Floats]:
     """Return what a whole picture's objects are judged by, and :func:`score` of all of them."""
     first, *others = (card or _scorecard()).looks
-    typical = typical_area(tree)
+    typical = typical_area(tree) if outlook is None else outlook.typical_area
     features = measure(tree, typical)
     scores = probability(tree, first.log_odds(features))
     sizes = []
-    for look in others:
-        sizes.append(common_sizes(tree, scores))
+    for number, look in enumerate(others):
+        sizes.append(common_sizes(tree, scores) if outlook is None else outlook.sizes[number])
         compared = with_comparisons(tree, features, scores, sizes[-1])
         scores = probability(tree, look.log_odds(compared))
     return Outlook(typical, tuple(sizes)), scores

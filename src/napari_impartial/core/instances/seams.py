@@ -8,7 +8,6 @@ block of a later round takes what nobody has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,14 +68,6 @@ class Blocks:
         """Return the round, 0 to 3, in which blocks are cut."""
         row, col = np.divmod(np.asarray(block), self.counts[1])
         return np.asarray(2 * (row % 2) + col % 2)
-
-    def neighbours(self, block: int) -> Iterator[int]:
-        """Go through the blocks round a block, up to eight."""
-        row, col = divmod(block, self.counts[1])
-        for r in range(max(row - 1, 0), min(row + 2, self.counts[0])):
-            for c in range(max(col - 1, 0), min(col + 2, self.counts[1])):
-                if (r, c) != (row, col):
-                    yield r * self.counts[1] + c
 
     def holding(
         self, y: npt.NDArray[np.floating], x: npt.NDArray[np.floating]

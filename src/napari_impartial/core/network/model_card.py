@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.config import (
@@ -154,24 +154,17 @@ class ModelCard:
                 f"This model was saved by a newer version of the program "
                 f"({values.get('program_version')}); update napari-impartial to open it."
             )
-        values.setdefault("history", [])
-        values.setdefault("second_opinion", True)
-        values.setdefault("prediction", {})
-        values.setdefault("instances", {})
-        values.setdefault("strokes", None)
-        values.setdefault("scaled_over", "plane")
+        values = _ABSENT_ONCE | values
         for name in values:
             if name not in _ENTRIES:
                 raise _unreadable(f"{name} is not known")
         for name in _ENTRIES:
             _check(name, values)
-        values["model"] = _settings(ModelConfig, "model", values["model"])
-        if isinstance(values["training"], dict) and values["training"].get("preset") == "best":
+        if values["training"].get("preset") == "best":
             # There was a preset of this name, which was the default with more time.
             values["training"] = {**values["training"], "preset": "balanced"}
-        values["training"] = _settings(TrainingConfig, "training", values["training"])
-        values["prediction"] = _settings(PredictionConfig, "prediction", values["prediction"])
-        values["instances"] = _settings(InstanceConfig, "instances", values["instances"])
+        for name, config in _CONFIGS.items():
+            values[name] = _settings(config, name, values[name])
         if values["strokes"] is not None:
             values["strokes"] = StrokeReport.from_json(values["strokes"])
         for name in ("channel_names", "class_names", "normalization", "history"):
@@ -180,6 +173,21 @@ class ModelCard:
 
 
 _LARGEST = 10**18
+_CONFIGS: dict[str, type[Any]] = {
+    "model": ModelConfig,
+    "training": TrainingConfig,
+    "prediction": PredictionConfig,
+    "instances": InstanceConfig,
+}
+# What the cards of older files lack.
+_ABSENT_ONCE: dict[str, Any] = {
+    "history": [],
+    "second_opinion": True,
+    "prediction": {},
+    "instances": {},
+    "strokes": None,
+    "scaled_over": "plane",
+}
 
 
 def _is_text(value: Any) -> bool:
@@ -241,10 +249,7 @@ _ENTRIES: dict[str, _Check] = {
     "channel_names": ("a list of names", lambda value: _are_names(value, 1)),
     "class_names": ("a list of two names or more", lambda value: _are_names(value, 2)),
     "normalization": ("two percentiles from 0 to 100, in order", _are_percentiles),
-    "model": ("a JSON object", lambda value: isinstance(value, dict)),
-    "training": ("a JSON object", lambda value: isinstance(value, dict)),
-    "prediction": ("a JSON object", lambda value: isinstance(value, dict)),
-    "instances": ("a JSON object", lambda value: isinstance(value, dict)),
+    **dict.fromkeys(_CONFIGS, ("a JSON object", lambda value: isinstance(value, dict))),
     "created": _TEXT,
     "program_version": _TEXT,
     "device": _TEXT,
@@ -295,10 +300,7 @@ def _check(name: str, values: dict[str, Any], check: _Check | None = None) -> No
         raise _unreadable(f"{name} is {shown}; it has to be {words}")
 
 
-_Settings = TypeVar("_Settings", ModelConfig, TrainingConfig, PredictionConfig, InstanceConfig)
-
-
-def _settings(config: type[_Settings], section: str, values: dict[str, Any]) -> _Settings:
+def _settings(config: type[Any], section: str, values: dict[str, Any]) -> Any:
     """Return checked settings; those that older versions did not have get their defaults.
 
     Raises

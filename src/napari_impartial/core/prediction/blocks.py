@@ -73,11 +73,6 @@ class BlockPredictor:
         ):
             self._shapes.append(_half(self._shapes[-1]))
 
-    @property
-    def grid_px(self) -> int:
-        """Blocks begin at multiples of this."""
-        return int(self._network.stride) << (VIEWS - 1)
-
     def predict(self, read: Read, block: Area) -> Prediction:
         """Predict a block.
 
@@ -86,7 +81,8 @@ class BlockPredictor:
         read : callable
             See :data:`Read`; asked for the block and what lies round it.
         block : (slice, slice)
-            Beginning at multiples of :attr:`grid_px`, and ending there or with the picture.
+            Beginning at multiples of the network's stride in the smallest view, and ending there
+            or with the picture.
         """
         wanted = [block]
         for shape in self._shapes[1:]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_impartial.core.data.boxes import Box
+from napari_impartial.core.data.label_images import meeting
 
 Map = npt.NDArray[np.float32]
 
@@ -144,11 +145,5 @@ def _reason(box: Box, maps: Maps, shares: _Shares) -> str:
 
 def _seams(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Pixels within 2 px of where two objects touch."""
-    seam = np.zeros(ids.shape, np.uint8)
-    for axis in (0, 1):
-        a, b = np.moveaxis(ids, axis, 0)[:-1], np.moveaxis(ids, axis, 0)[1:]
-        touch = (a != b) & (a > 0) & (b > 0)
-        view = np.moveaxis(seam, axis, 0)
-        view[:-1] |= touch
-        view[1:] |= touch
-    return np.asarray(ndimage.maximum_filter(seam, size=3, mode="constant") > 0)
+    touching = meeting(ids) & (ids > 0)
+    return np.asarray(ndimage.maximum_filter(touching, size=3, mode="constant"))

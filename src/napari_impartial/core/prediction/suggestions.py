@@ -90,32 +90,6 @@ def entropy(probability: npt.ArrayLike, axis: int = 0) -> Map:
     return np.clip(total / np.float32(np.log(len(p))), 0.0, 1.0)
 
 
-def mutual_information(
-    probability: npt.ArrayLike, mean_entropy: npt.ArrayLike, axis: int = 0
-) -> Map:
-    """Mutual information of prediction and weights: the part that annotation can lower.
-
-    Entropy of the mean prediction less mean entropy of the predictions.
-
-    Parameters
-    ----------
-    probability : array
-        Class probabilities averaged over the Monte-Carlo passes.
-    mean_entropy : array without `axis`
-        :func:`entropy` of each pass, averaged over the passes, 0 to 1.
-    axis : int
-        The axis of the K >= 2 classes.
-
-    Returns
-    -------
-    float32 array
-        0 (all passes agree) to 1; over log K, as the entropy.
-    """
-    gap = entropy(probability, axis) - np.asarray(mean_entropy, dtype=np.float32)
-    # By Jensen's inequality never negative, save for rounding.
-    return np.maximum(gap, np.float32(0.0))
-
-
 def suggest(
     entropy: npt.ArrayLike,
     annotated: npt.ArrayLike | None = None,

@@ -109,30 +109,45 @@ def withdrawn(review: Review, scribbles: npt.NDArray[np.integer] | None) -> list
     ]
 
 
-def to_arrays(review: Review) -> dict[str, npt.NDArray[np.generic]]:
-    """Return a review as plain arrays, to be saved without pickle.
+def to_bytes(review: Review) -> npt.NDArray[np.uint8]:
+    """Return a review as the bytes of an .npz file, to be saved without pickle.
 
-    Returns
-    -------
-    dict
-        ``labels``, ``verdicts`` (text), ``kinds``, ``boxes`` (N, 4) as y0, x0, height,
-        width; ``pixels``, the masks one after the other, packed into bits.
+    It holds ``labels``, ``verdicts`` (text), ``kinds``, ``boxes`` (N, 4) as y0, x0, height,
+    width; ``pixels``, the masks one after the other, packed into bits.
     """
     regions = [*review.kept.values(), *review.empty]
     masks = [region.mask.reshape(-1) for region in regions]
-    return {
-        "labels": np.array([region.label for region in regions], dtype=np.int64),
-        "verdicts": np.array([str(region.verdict) for region in regions], dtype="U9"),
-        "kinds": np.array([region.kind for region in regions], dtype=np.uint8),
-        "boxes": np.array(
-            [(region.y0, region.x0, *region.mask.shape) for region in regions], dtype=np.int64
-        ).reshape(-1, 4),
-        "pixels": np.packbits(np.concatenate([np.zeros(0, dtype=bool), *masks])),
-    }
+    boxes = [(region.y0, region.x0, *region.mask.shape) for region in regions]
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        allow_pickle=False,
+        labels=np.array([region.label for region in regions], dtype=np.int64),
+        verdicts=np.array([str(region.verdict) for region in regions], dtype="U9"),
+        kinds=np.array([region.kind for region in regions], dtype=np.uint8),
+        boxes=np.array(boxes, dtype=np.int64).reshape(-1, 4),
+        pixels=np.packbits(np.concatenate([np.zeros(0, dtype=bool), *masks])),
+    )
+    return np.frombuffer(file.getvalue(), dtype=np.uint8)
 
 
-def from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Review:
-    """Return the review that :func:`to_arrays` was given."""
+def from_bytes(content: npt.NDArray[np.uint8]) -> Review:
+    """Return the review that :func:`to_bytes` was given.
+
+    Raises
+    ------
+    ImPartialError
+        If the bytes are damaged.
+    """
+    try:
+        with np.load(io.BytesIO(content.tobytes()), allow_pickle=False) as arrays:
+            return _from_arrays(arrays)
+    except Exception as error:
+        # A flipped bit may ask for a password, another compression or a year's memory.
+        raise ImPartialError(f"The decisions about objects cannot be read ({error}).") from error
+
+
+def _from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Review:
     boxes = np.asarray(arrays["boxes"]).reshape(-1, 4)
     bits = np.unpackbits(np.asarray(arrays["pixels"], dtype=np.uint8)).astype(bool)
     kept: dict[int, Region] = {}
@@ -151,29 +166,6 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Review:
         else:
             empty.append(region)
     return Review(kept, tuple(empty))
-
-
-def to_bytes(review: Review) -> npt.NDArray[np.uint8]:
-    """Return a review as one array of bytes: an .npz file of :func:`to_arrays`."""
-    file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **to_arrays(review))
-    return np.frombuffer(file.getvalue(), dtype=np.uint8)
-
-
-def from_bytes(content: npt.NDArray[np.uint8]) -> Review:
-    """Return the review that :func:`to_bytes` was given.
-
-    Raises
-    ------
-    ImPartialError
-        If the bytes are damaged.
-    """
-    try:
-        with np.load(io.BytesIO(content.tobytes()), allow_pickle=False) as arrays:
-            return from_arrays({name: arrays[name] for name in arrays.files})
-    except Exception as error:
-        # A flipped bit may ask for a password, another compression or a year's memory.
-        raise ImPartialError(f"The decisions about objects cannot be read ({error}).") from error
 
 
 def _padded_window(regions: Iterable[Region], shape: tuple[int, ...]) -> tuple[slice, slice]:

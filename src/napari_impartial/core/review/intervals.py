@@ -17,8 +17,6 @@ CONFIDENCE = 0.95
 
 _TAIL = (1 - CONFIDENCE) / 2
 
-Array = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -27,11 +25,6 @@ class Interval:
     value: float
     low: float
     high: float
-
-    def within(self, low: float, high: float) -> Interval:
-        """Return the interval, with what cannot be cut off."""
-        ends = np.clip([self.value, self.low, self.high], low, high)
-        return Interval(*(float(end) for end in ends))
 
 
 def share_interval(share: float, n_effective: float) -> Interval:

@@ -310,11 +310,6 @@ def crop(review: Review, box: tuple[int, int, int, int]) -> Review:
     )
 
 
-def undecided(review: Review, ids: Iterable[int]) -> list[int]:
-    """Return those of the labels that nothing has been decided about."""
-    return [int(i) for i in ids if int(i) not in review.kept]
-
-
 def regions_of(
     labels: npt.NDArray[np.integer], ids: npt.NDArray[np.integer], verdict: Verdict
 ) -> list[Region]:

@@ -223,14 +223,31 @@ def estimate(
     ]
     strata = np.array([unit.stratum for unit, _ in rows], dtype=int)
     kinds = np.array([stratum.kind for stratum in check.strata], dtype=object)
-    judged = _weigh(
-        kinds,
-        sizes,
-        strata,
-        np.array([answer.right for _, answer in rows], dtype=float),
-        np.array([answer.cells for _, answer in rows], dtype=float),
+    right = np.array([answer.right for _, answer in rows], dtype=float)
+    cells = np.array([answer.cells for _, answer in rows], dtype=float)
+    judged = _weigh(kinds, sizes, strata, right, cells)
+    objects, missed = judged.kind == Kind.OBJECT, cells - right
+    n, n_objects = int(objects.sum()), judged.n_objects
+    precision = recall = f1 = total = None
+    if n:
+        share = float(np.sum((judged.weight * right)[objects]) / n_objects)
+        found = share_interval(min(share, 1.0), judged.n_effective)
+        precision = Interval(found.value, *_whole(found, n_objects))
+        if len(rows) > n:
+            recall = _share_of_right(judged, missed, 1.0)
+            f1 = _share_of_right(judged, missed + np.where(objects, 1 - right, 0), 2.0)
+            total = _cells(judged)
+    return Estimate(
+        n_objects,
+        n,
+        len(rows) - n,
+        int(right.sum()),
+        int(missed[~objects].sum()),
+        precision,
+        recall,
+        f1,
+        total,
     )
-    return _estimate(judged)
 
 
 def _size(of_image: Mapping[int, int], wanted: set[int] | None) -> int:
@@ -263,14 +280,10 @@ def _weigh(
             if factor > 1:
                 left[group] = 1
     objects = kinds == Kind.OBJECT
+    n_effective = effective_size(drawn[objects], sizes[objects])
+    n_objects = int(sizes[objects].sum())
     return _Judged(
-        kinds[strata],
-        right,
-        cells,
-        weight[strata],
-        left[strata],
-        effective_size(drawn[objects], sizes[objects]),
-        int(sizes[objects].sum()),
+        kinds[strata], right, cells, weight[strata], left[strata], n_effective, n_objects
     )
 
 
@@ -281,34 +294,6 @@ def _groups(
     places = groups[1] | groups[2]
     lacking = [not (group & seen).any() for group in groups[1:]]
     return [groups[0], places] if any(lacking) else groups
-
-
-def _estimate(judged: _Judged) -> Estimate:
-    objects = judged.kind == Kind.OBJECT
-    n = int(objects.sum())
-    n_right = int(judged.right.sum())
-    missed = judged.cells - judged.right
-    place_known = bool((~objects).any())
-    precision = recall = f1 = cells = None
-    if n:
-        share = float(np.sum((judged.weight * judged.right)[objects]) / judged.n_objects)
-        found = share_interval(min(share, 1.0), judged.n_effective)
-        precision = Interval(found.value, *_whole(found, judged.n_objects))
-        if place_known:
-            recall = _share_of_right(judged, missed, 1.0)
-            f1 = _share_of_right(judged, missed + np.where(objects, 1 - judged.right, 0), 2.0)
-            cells = _cells(judged)
-    return Estimate(
-        judged.n_objects,
-        n,
-        len(objects) - n,
-        n_right,
-        int(missed[~objects].sum()),
-        precision,
-        recall,
-        f1,
-        cells,
-    )
 
 
 def _whole(share: Interval, of: float) -> tuple[float, float]:

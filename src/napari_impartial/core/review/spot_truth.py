@@ -17,12 +17,11 @@ def answers_from_truth(
     check: SpotCheck,
     planes: Sequence[PlaneLabels],
     truths: Sequence[Labels],
-    threshold: float = 0.5,
 ) -> dict[int, Answer]:
     """Judge all units of a spot check by the truth.
 
-    An object is right where a true one matches it. Each true cell without a match counts where
-    its middle (the pixel of it that is nearest to its centroid) lies.
+    An object is right where a true one matches it at IoU 0.5. Each true cell without a match
+    counts where its middle (the pixel of it that is nearest to its centroid) lies.
 
     Parameters
     ----------
@@ -31,8 +30,6 @@ def answers_from_truth(
         What the sample was drawn from.
     truths : sequence of (Y, X) integer arrays
         True objects of these planes.
-    threshold : float
-        IoU from which an object is right.
 
     Returns
     -------
@@ -53,7 +50,7 @@ def answers_from_truth(
         ]
         if not mine:
             continue
-        found, right = matched_pairs(truth, plane.labels, threshold)
+        found, right = matched_pairs(truth, plane.labels)
         ids = np.unique(truth)
         middles = _middles(truth, np.setdiff1d(ids[ids > 0], found))
         within = plane.labels[middles[:, 0], middles[:, 1]]

@@ -156,8 +156,6 @@ class TrainingProgress:
         Running mean over recent batches; latest on the held-out scribbles, if any.
     best_validation_loss : float or None
         Lowest so far, where anything is held out.
-    best_step : int
-        Step of `best_validation_loss`.
     learning_rate : float
         Of the last step.
     preview : Previewed or None
@@ -175,7 +173,6 @@ class TrainingProgress:
     training: Losses
     validation: Losses | None
     best_validation_loss: float | None
-    best_step: int
     learning_rate: float
     preview: Previewed | None = None
     preview_s: float = 0.0

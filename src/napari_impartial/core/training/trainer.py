@@ -269,7 +269,6 @@ class Trainer:
             training=self.recent,
             validation=self.validation,
             best_validation_loss=self.best[0] if self.best else None,
-            best_step=self.best[1] if self.best else self.steps,
             learning_rate=self.learning_rate(),
         )
 

@@ -9,7 +9,6 @@ out of the loss. Training lasts for the time budget that the network of this pro
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from numpy.typing import NDArray
 from napari_impartial.core.config import TrainingConfig
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.training.schedule import Clock, Schedule
+from napari_impartial.io.lazy import first_line
 
 from .partial_masks import UNKNOWN, annotated_window, mean_diameter_px
 
@@ -125,7 +126,7 @@ def train(
 
     diameter = mean_diameter_px(list(labels))
     device = resolve_device(config.device)
-    started = time.perf_counter()
+    schedule = Schedule(config, Clock())
     with _quiet(), _seeded(config.seed), torch.random.fork_rng(devices=()):
         torch.random.default_generator.manual_seed(config.seed)
         network = CPnet([images[0].n_channels, *_FEATURES], 3, sz=3, diam_mean=_DIAMETER_PX)
@@ -139,13 +140,9 @@ def train(
         network.train()
         steps = 0
         while True:
-            done = (
-                steps / config.max_steps
-                if config.max_steps
-                else (time.perf_counter() - started) / config.time_budget_s
-            )
+            done = schedule.fraction(steps)
             if report is not None:
-                report(min(done, 1.0))
+                report(done)
             if done >= 1:
                 break
             for group in optimizer.param_groups:
@@ -280,9 +277,9 @@ def load(weights: Path, n_channels: int) -> Cellpose:
         with _quiet():
             network.load_model(str(weights))  # unpickles nothing but tensors
     except Exception as error:  # whatever comes up in a foreign file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ImPartialError(
-            f"{weights} holds no weights of Cellpose 3 for {n_channels} channels ({reason})."
+            f"{weights} holds no weights of Cellpose 3 for {n_channels} channels "
+            f"({first_line(error)})."
         ) from error
     if bool((network.output[2].weight == before).all()):
         # names that it does not know, Cellpose passes over

@@ -7,7 +7,6 @@ defaults; training lasts for the time budget that the network of this program ge
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,6 +19,8 @@ from numpy.typing import NDArray
 from napari_impartial.core.config import TrainingConfig
 from napari_impartial.core.data.image import Image, normalize
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.training.schedule import Clock, Schedule
+from napari_impartial.io.lazy import first_line
 
 from .partial_masks import annotated_window, mean_diameter_px
 
@@ -77,7 +78,7 @@ def train(
     import tensorflow as tf
     from stardist.models import Config2D, StarDist2D
 
-    started = time.perf_counter()
+    schedule = Schedule(config, Clock())
     tf.keras.utils.set_random_seed(config.seed)
     diameter = mean_diameter_px(list(labels))
     side = min(_PATCH_PX, *(n // 16 * 16 for image in images for n in image.shape))
@@ -102,13 +103,9 @@ def train(
     def on_batch_end(batch: int, logs: Any = None) -> None:
         nonlocal steps
         steps += 1
-        spent = (
-            steps / config.max_steps
-            if config.max_steps
-            else (time.perf_counter() - started) / config.time_budget_s
-        )
+        spent = schedule.fraction(steps)
         if report is not None:
-            report(min(spent, 1.0))
+            report(spent)
         if spent >= 1:
             model.keras_model.stop_training = True
 
@@ -152,8 +149,7 @@ def load(weights: Path, n_channels: int) -> StarDist:
     try:
         model = StarDist2D(None, name=weights.name, basedir=str(weights.parent))
     except Exception as error:  # whatever comes up in a foreign folder
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ImPartialError(f"{weights} is no model of StarDist ({reason}).") from error
+        raise ImPartialError(f"{weights} is no model of StarDist ({first_line(error)}).") from error
     taken = int(model.config.n_channel_in)
     if taken != n_channels:
         raise ImPartialError(
