@@ -29,6 +29,8 @@ from napari_impartial.core import atomic_write
 from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.network.model_file import load_model
+from napari_impartial.core.prediction import predict as _predict  # noqa: F401
+from napari_impartial.core.training import fit as _fit  # noqa: F401
 from napari_impartial.io import read_images, read_labels, write_tiff
 
 TRAIN = ["--max-steps", "20", "--base-features", "4", "--depth", "1", "--patch-size", "32"]
@@ -108,7 +110,7 @@ def is_marked(path: Path) -> bool:
 
 
 def start(arguments: list[str]) -> int:
-    """Run a command in a fork of this process; return its process id."""
+    """Run a command in a fork of this process, which has loaded most of what it needs."""
     pid = os.fork()
     if pid:
         return pid

@@ -17,6 +17,8 @@ import pytest
 from napari_impartial.core.torch_env import wait_passively
 
 if TYPE_CHECKING:
+    from forking import Nursery
+
     from napari_impartial.core.data.scribbles import Scribbles
     from napari_impartial.core.data.synthetic_tissue import Tissue
 
@@ -30,6 +32,18 @@ GRACE_S = 3.0
 # thread is still at work, the pool itself says.
 # ("IO loop" is distributed's, one for the process; a client that reached nobody leaves it.)
 LASTING_THREADS = ("TMonitor", "tqdm", "_DummyThread", "zarr_io", "asyncio_", "IO loop")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def files_stay_in_memory() -> Iterator[None]:
+    """Do not wait until files are on the disk: no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", bool)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +61,23 @@ def tiny_scribbles(tiny_tissue: Tissue) -> Scribbles:
 
     scribbles, _ = simulate(tiny_tissue.truth, 0.34, np.random.default_rng(1))
     return scribbles
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Callable[[], Nursery]]:
+    """Return what processes are forked off, started when it is first needed."""
+    made: list[Nursery] = []
+
+    def get() -> Nursery:
+        from forking import Nursery
+
+        if not made:
+            made.append(Nursery())
+        return made[0]
+
+    yield get
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

@@ -297,7 +297,16 @@ def test_what_cannot_be(
     files: Files,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    import distributed
+
+    usual = distributed.Client.__init__
+
+    def impatient(self: distributed.Client, address: str, **more: Any) -> None:
+        usual(self, address, **{**more, "timeout": "1s"})
+
+    monkeypatch.setattr(distributed.Client, "__init__", impatient)
     image = as_zarr(tmp_path / "cells.ome.zarr", files.test.image.channels)
     arguments = ["predict", str(image), "--model", str(trained.path), "--samples", "0"]
     assert main([*arguments, "--out", str(tmp_path / "out"), *more]) == 2

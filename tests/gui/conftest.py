@@ -14,7 +14,6 @@ from typing import Any
 import npe2
 import numpy as np
 import pytest
-from forking import Nursery
 from looking import settled
 
 # A machine that is busy with other things may take its time; a very busy one, more.
@@ -57,21 +56,6 @@ def sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Callable[[], Nursery]]:
-    """Return what training processes are forked off, started when it is first needed."""
-    made: list[Nursery] = []
-
-    def get() -> Nursery:
-        if not made:
-            made.append(Nursery())
-        return made[0]
-
-    yield get
-    for one in made:
-        one.close()
-
-
 @pytest.fixture
 def real_children() -> bool:
     """Whether training processes are started as for users; elsewhere they may be forked."""
@@ -80,7 +64,7 @@ def real_children() -> bool:
 
 @pytest.fixture
 def children(
-    monkeypatch: pytest.MonkeyPatch, nursery: Callable[[], Nursery], real_children: bool
+    monkeypatch: pytest.MonkeyPatch, nursery: Callable[[], Any], real_children: bool
 ) -> Iterator[list[Any]]:
     """Record the child processes; those that outlive the viewer fail the test."""
     from napari_impartial.worker.client import TrainingProcess
@@ -219,6 +203,8 @@ def scribbled(
     )
     find("preset_combo").setCurrentIndex(0)
     find("time_budget_spin").setValue(3)
+    # At once; that it is done by itself, after a pause, tests of strokes see.
+    widget.workspace.read_scribbles()
     qtbot.waitUntil(lambda: find("train_button").isEnabled())
     return layer
 

@@ -14,8 +14,9 @@ import pytest
 
 
 @pytest.fixture
-def real_children() -> bool:
-    return True
+def real_children(request: pytest.FixtureRequest) -> bool:
+    """Whether they are as for users: once; they load torch at low priority, which takes long."""
+    return request.function is test_killed_while_paused or sys.platform != "linux"
 
 
 @pytest.fixture

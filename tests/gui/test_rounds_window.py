@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ from napari_impartial.core.review.round_changes import CHANGED, GAINED, LOST, UN
 from napari_impartial.session import rounds as session_rounds
 
 
-@pytest.fixture
-def models(tiny_tissue: Any, tiny_scribbles: Any, tmp_path: Path) -> list[tuple[Path, Any]]:
+@pytest.fixture(scope="module")
+def trained_models(
+    tiny_tissue: Any, tiny_scribbles: Any, tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[Path, Any]]:
     """Two real models, trained for a step or two."""
     from napari_impartial.core.network.model_file import save_model
     from napari_impartial.core.training.fit import fit
 
-    made = []
+    made, folder = [], tmp_path_factory.mktemp("models")
     for steps in (1, 2):
         config = TrainingConfig(max_steps=steps, patch_size=48, precision="float32")
         run = fit(
@@ -37,10 +40,16 @@ def models(tiny_tissue: Any, tiny_scribbles: Any, tmp_path: Path) -> list[tuple[
             while True:
                 next(run)
         except StopIteration as end:
-            path = tmp_path / f"{steps}.impartial"
+            path = folder / f"{steps}.impartial"
             save_model(end.value, path)
             made.append((path, end.value.card))
     return made
+
+
+@pytest.fixture
+def models(trained_models: list[tuple[Path, Any]], tmp_path: Path) -> list[tuple[Path, Any]]:
+    """Copies of them."""
+    return [(Path(shutil.copy(path, tmp_path)), card) for path, card in trained_models]
 
 
 def prediction_of(truth: np.ndarray) -> Prediction:

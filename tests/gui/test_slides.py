@@ -47,10 +47,13 @@ def made() -> Tissue:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, made: Tissue) -> Path:
-    """A pyramid of three levels on disk, at 0.25 µm a pixel."""
+def store(
+    tmp_path_factory: pytest.TempPathFactory, made: Tissue, request: pytest.FixtureRequest
+) -> Path:
+    """A pyramid of three levels on disk, at 0.25 µm a pixel; of a part where a test asks for it."""
     path = tmp_path_factory.mktemp("slides") / "slide.ome.zarr"
-    channels = np.clip(made.image.channels, 0, 65535).astype(np.uint16)
+    height, width = getattr(request, "param", SHAPE)
+    channels = np.clip(made.image.channels[:, :height, :width], 0, 65535).astype(np.uint16)
     layout = Layout(
         channels.shape, "CYX", np.uint16, pixel_size=(0.25, 0.25), pixel_unit="µm",
         channel_names=made.image.channel_names,
@@ -200,12 +203,15 @@ def train_on_a_field(
     return source
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("store", [(640, 600)], indirect=True, ids=["640 x 600"])
 def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     widget: Any, viewer: Any, find: Any, full_res: Any, made: Tissue, store: Path, wait_for: Any,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_steps: list[int], save: Any,
     second_window: Any, open_in: Any,
 ) -> None:  # fmt: skip
     max_steps[0] = 60
+    monkeypatch.setattr(slide_module, "BLOCK_PX", 192)
     out = tmp_path / "out"
     out.mkdir()
     asked: list[str] = []
@@ -234,7 +240,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert "done [slide.ome]" not in names(viewer)
     marks = out / ".slide_objects.ome.zarr.part" / "_maps" / "predicted"
     finished = {file.name: file.stat().st_mtime_ns for file in marks.iterdir()}
-    assert 0 < len(finished) < 20
+    assert 0 < len(finished) < 16
     find("predict_all_button").click()
     wait_for(lambda: not widget.slides.running)
     assert len(asked) == 1, "the folder is known"
@@ -249,7 +255,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     model = next(out.glob("*_model.impartial"))
     code = main(
         ["predict", str(store), "--model", str(model), "--out", str(tmp_path / "cli"),
-         "--format", "zarr", "--block-px", "256", "--min-size-px", str(config.min_size_px),
+         "--format", "zarr", "--block-px", "192", "--min-size-px", str(config.min_size_px),
          "--threshold", str(config.threshold)]
     )  # fmt: skip
     assert code in (0, None)

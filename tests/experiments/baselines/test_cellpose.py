@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -33,10 +34,19 @@ pytestmark = [
 ]
 
 STEPS = TrainingConfig(max_steps=2, device="cpu")
+BATCH = cellpose._BATCH
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_batches() -> Iterator[None]:
+    """A step of its usual batch takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cellpose, "_BATCH", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
-def trained() -> cellpose.Cellpose:
+def trained(small_batches: None) -> cellpose.Cellpose:
     made = tissue((96, 96), 2, seed=1)
     painted, _ = simulate(made.truth, 0.4, np.random.default_rng(0))
     state = np.random.get_state()[1].copy()  # noqa: NPY002
@@ -81,7 +91,10 @@ def test_unknown_pixels_are_left_out_of_the_loss() -> None:
     assert cellpose._loss(maps, everywhere, target).item() == pytest.approx(expected.item())
 
 
-def test_targets_of_a_crop_are_cellposes_where_the_mask_is_known() -> None:
+def test_targets_of_a_crop_are_cellposes_where_the_mask_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cellpose, "_BATCH", BATCH)
     made = tissue((96, 96), 1, seed=3)
     painted, ids = simulate(made.truth, 0.3, np.random.default_rng(0))
     labels = partial_labels(painted, made.truth)
