@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QApplication, QOpenGLWidget, QScrollArea
 from scipy import ndimage
 
 from napari_impartial.core.instances.table_filter import Condition
+from napari_impartial.gui.layers.versions import camera_of
 
 PLAIN, CTRL = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
@@ -44,7 +45,7 @@ def click(widget: Any, viewer: Any, predicted: Any) -> Callable[..., None]:
     # A window that was never shown has its centre elsewhere than in the middle of its canvas.
     send(QEvent.Type.MouseMove, start, NONE, NONE, PLAIN)
     shift = np.subtract(wanted, viewer.cursor.position[-2:])
-    viewer.scene.camera.center = tuple(viewer.scene.camera.center[-2:] + shift)
+    camera_of(viewer).center = tuple(camera_of(viewer).center[-2:] + shift)
     return run
 
 
@@ -190,7 +191,7 @@ def test_the_view_stays_with_what_was_chosen_in_the_picture(
     action: str, widget: Any, viewer: Any, scribbled: Any, click: Any, find: Any, wait_for: Any
 ) -> None:
     viewer.layers.selection.active = scribbled
-    table, camera = find("object_table"), viewer.scene.camera
+    table, camera = find("object_table"), camera_of(viewer)
     click(CTRL)
     before = (camera.center, camera.zoom)
     getattr(widget.keys, action)()

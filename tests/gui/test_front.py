@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_impartial.gui.layers import Role
+from napari_impartial.gui.layers.versions import camera_of, canvas_size
 
 
 def shown(viewer: Any) -> list[str]:
@@ -81,14 +82,14 @@ def test_an_image_of_another_size_is_brought_into_view(
 ) -> None:
     together({"A": (40, 50), "B": (40, 50), "large": (400, 900)})
     choose(widget, "A")
-    camera = viewer.scene.camera
+    camera = camera_of(viewer)
     camera.center, camera.zoom = (10, 10), 20
     choose(widget, "B")
     assert tuple(camera.center[-2:]) == (10, 10), "the same place of the next image"
     assert camera.zoom == 20
     choose(widget, "large")
     assert tuple(camera.center[-2:]) == (199.5, 449.5)
-    height, width = np.array(viewer.canvas.size) / camera.zoom
+    height, width = np.array(canvas_size(viewer)) / camera.zoom
     assert height >= 400
     assert width >= 900
     assert min(height / 400, width / 900) < 1.1
@@ -99,7 +100,7 @@ def test_rows_of_objects_keep_the_zoom_where_they_are_seen_well(
 ) -> None:
     viewer.add_image(np.ones((4000, 4000)), name="A")
     qtbot.waitUntil(lambda: widget.workspace.source is not None)
-    camera, side = viewer.scene.camera, float(min(viewer.canvas.size))
+    camera, side = camera_of(viewer), float(min(canvas_size(viewer)))
     for zoom, kept in ((side / 300, True), (side / 100, True), (side / 30, False)):
         camera.zoom = zoom
         widget.in_picture.go_to(1, 2000.0, 1000.0, 40.0**2)

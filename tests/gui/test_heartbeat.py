@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QTimer
 
+from napari_impartial.gui.layers.versions import camera_of
+
 pytestmark = pytest.mark.alone
 
 
@@ -49,7 +51,7 @@ def test_a_painting_hand_is_not_held_up_by_training(
     def paint() -> None:
         y, x = (rng.integers(0, 96, 20) for _ in range(2))
         scribbled.data_setitem((y, x), int(rng.integers(1, 3)))
-        viewer.scene.camera.zoom *= float(rng.uniform(0.98, 1.02))
+        camera_of(viewer).zoom *= float(rng.uniform(0.98, 1.02))
 
     beats(qtbot, paint, 1.0)
     quiet = beats(qtbot, paint, 4.0)

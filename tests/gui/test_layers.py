@@ -16,6 +16,7 @@ from napari_impartial.gui.layers import ResultLayers, Role, ScribbleLayers, Sour
 from napari_impartial.gui.layers.camera import field_in_view, go_to
 from napari_impartial.gui.layers.grid import Grid
 from napari_impartial.gui.layers.image_source import axes_of, companions
+from napari_impartial.gui.layers.versions import camera_of, canvas_size
 
 
 @pytest.fixture
@@ -237,11 +238,10 @@ def test_the_view_goes_to_a_place_in_the_world(viewer: ViewerModel) -> None:
     layer = viewer.add_image(
         np.zeros((4, 60, 70), np.float32), name="x", scale=(2, 3, 3), translate=(1, 10, 20)
     )
-    viewer.canvas.size = (600, 800)
     source = source_of(layer, (0,), "ZYX")
     go_to(viewer, source, (3,), 30, 40, 50)
-    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (100, 140))
-    np.testing.assert_allclose(viewer.scene.camera.zoom, 600 / 150)
+    np.testing.assert_allclose(camera_of(viewer).center[-2:], (100, 140))
+    np.testing.assert_allclose(camera_of(viewer).zoom, min(canvas_size(viewer)) / 150)
     assert source.plane_in_view(viewer) == (3,)
 
 

@@ -20,6 +20,7 @@ from napari_impartial.core.training.messages import (
     TrainingProgress,
 )
 from napari_impartial.gui.layers import Role
+from napari_impartial.gui.layers.versions import camera_of, canvas_size
 from napari_impartial.gui.train.previews import Shown
 from napari_impartial.session.session import Activity
 
@@ -164,8 +165,8 @@ def test_the_field_that_the_camera_shows_is_previewed(
     image = layer_named(viewer, "tissue")
     # What is in view is known once it has been drawn.
     viewer.window.show()
-    viewer.scene.camera.center = image.data_to_world((0, 24, 24))[1:]
-    viewer.scene.camera.zoom *= 4
+    camera_of(viewer).center = image.data_to_world((0, 24, 24))[1:]
+    camera_of(viewer).zoom *= 4
     wait_for(lambda: 0 < max(image.corner_pixels[1, 1:]) < 70)
     start(600)
     box = lambda: next((r.preview.box for r in reports[::-1] if r.preview), None)  # noqa: E731
@@ -176,7 +177,7 @@ def test_the_field_that_the_camera_shows_is_previewed(
     instances = layer_named(viewer, "instances [tissue]").data
     assert not instances[y1:].any()
     # Panned: the next one is of the new field.
-    viewer.scene.camera.center = image.data_to_world((0, 72, 72))[1:]
+    camera_of(viewer).center = image.data_to_world((0, 72, 72))[1:]
     wait_for(lambda: box()[0] > 30)
     stop()
 
@@ -195,7 +196,7 @@ def wide(
     layer_named(viewer, "scribbles [wide]").data_setitem(np.nonzero(labels), labels[labels > 0])
     find("preset_combo").setCurrentIndex(0)
     wait_for(lambda: find("train_button").isEnabled())
-    viewer.scene.camera.zoom = min(viewer.canvas.size) / 700
+    camera_of(viewer).zoom = min(canvas_size(viewer)) / 700
     return image
 
 
@@ -212,7 +213,7 @@ def test_a_field_that_is_panned_to_is_seen_at_once_and_the_share_is_kept(
         return layer
 
     widget.workspace.results.write_box = noted
-    viewer.scene.camera.center = (400, 400)
+    camera_of(viewer).center = (400, 400)
     find("time_budget_spin").setValue(600)
     find("train_button").click()
     # A first box, and then the field as a whole, which leaves nothing for some seconds.
@@ -220,7 +221,7 @@ def test_a_field_that_is_panned_to_is_seen_at_once_and_the_share_is_kept(
     waited = []
     for y, x in ((1100, 1100), (1100, 400)):
         panned, before = time.monotonic(), len(drawn)
-        viewer.scene.camera.center = (y, x)
+        camera_of(viewer).center = (y, x)
 
         def fresh(y: int = y, x: int = x, before: int = before) -> list[float]:
             boxes = drawn[before:]

@@ -10,6 +10,7 @@ import pytest
 from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.result_layers import ResultLayers
+from napari_impartial.gui.layers.versions import camera_of, canvas_size
 
 SIDE, BOX = 240, 48
 # Two corners, and the middle.
@@ -26,8 +27,8 @@ def test_the_current_place_is_clear_and_has_words_beside_it(
         ((), Suggestion(1 + i, y, x, (y, x, y + BOX, x + BOX), 0.5, "unsure"))
         for i, (y, x) in enumerate(PLACES)
     ]
-    height = viewer.canvas.size[0]
-    viewer.scene.camera.zoom = height / (SIDE * 0.5)
+    height = canvas_size(viewer)[0]
+    camera_of(viewer).zoom = height / (SIDE * 0.5)
     source = Source((layer,), axes, (0,))
     current = found[-1][1]
     marks = ResultLayers(viewer).mark(source, found, current, "Place 3 of 10")

@@ -10,6 +10,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
 from napari_impartial.gui.layers.object_marks import MARGIN_PX, MOST_MARKS, ObjectMarks
+from napari_impartial.gui.layers.versions import camera_of
 
 
 def test_chosen_objects_are_marked(
@@ -50,7 +51,7 @@ def test_chosen_objects_are_marked(
     # napari and the marks agree on where the object is, wherever one looks.
     rows, columns = np.nonzero(predicted.data == label)
     for shift, factor in ((0, 1), (3, 1.5), (-5, 0.7)):
-        camera = viewer.scene.camera
+        camera = camera_of(viewer)
         camera.center = tuple(np.add(camera.center[-2:], shift))
         camera.zoom *= factor
         (outline,) = marks.outlines()

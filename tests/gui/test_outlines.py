@@ -15,6 +15,7 @@ from napari_impartial.gui.layers.outlines import (
     contrast,
     stands_out,
 )
+from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.gui.session.looks import Looks
 
 _RNG = np.random.default_rng(0)
@@ -61,7 +62,7 @@ def test_one_colour_unless_wanted_otherwise(widget: Any, find: Any, predicted: A
 def test_they_are_as_wide_on_the_screen(
     widget: Any, viewer: Any, predicted: Any, qtbot: Any, wait_for: Any
 ) -> None:
-    camera = viewer.scene.camera
+    camera = camera_of(viewer)
     scale = float(np.max(predicted.scale))
     for on_screen, wanted in ((4.0, 1), (1.0, 2), (0.5, 4)):
         camera.zoom = on_screen / scale

@@ -20,6 +20,7 @@ from scipy import ndimage
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.review.annotation import annotation
 from napari_impartial.core.review.review import Verdict
+from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.session.folder import SessionFolder
 from napari_impartial.session.saved_state import SavedPlane, SavedSession, from_content
 from napari_impartial.session.suggested_places import PlaceState
@@ -232,7 +233,7 @@ def test_filter_export_and_both_ways(
     assert predicted.selected_label == 5
     y, x = columns["centroid_y"][4], columns["centroid_x"][4]
     np.testing.assert_allclose(
-        viewer.scene.camera.center[-2:], predicted.data_to_world((y, x)), atol=1e-6
+        camera_of(viewer).center[-2:], predicted.data_to_world((y, x)), atol=1e-6
     )
     assert "reviewed" not in widget.session.status(widget.session.record)
     table.selectAll()

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QMainWindow, QMenu, QWidget
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.table_filter import Condition
+from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.gui.session import autosave
 from napari_impartial.session import locations
 from napari_impartial.session.folder import SessionFolder
@@ -52,8 +53,8 @@ def test_a_session_comes_back_and_goes_on(
     find("threshold_slider").setValue(0.4)
     wait_for(lambda: not widget.results._cutting.busy and not widget.results._pause.isActive())
     find("time_budget_spin").setValue(7)
-    viewer.scene.camera.zoom = 3.5
-    viewer.scene.camera.center = (30.0, 25.0)
+    camera_of(viewer).zoom = 3.5
+    camera_of(viewer).center = (30.0, 25.0)
     image = layer_named(viewer, "tissue")
     image.contrast_limits, image.colormap = (10.0, 90.0), "magma"
     scribbled.colormap.color_dict[2] = np.array([0.0, 1.0, 0.0, 1.0])
@@ -93,8 +94,8 @@ def test_a_session_comes_back_and_goes_on(
     np.testing.assert_allclose(restored.colormap.color_dict[2], (0, 1, 0, 1))
     image = layer_named(other, "tissue")
     assert (image.colormap.name, image.contrast_limits) == ("magma", [10.0, 90.0])
-    np.testing.assert_allclose(other.scene.camera.center[-2:], (30, 25))
-    assert other.scene.camera.zoom == pytest.approx(3.5)
+    np.testing.assert_allclose(camera_of(other).center[-2:], (30, 25))
+    assert camera_of(other).zoom == pytest.approx(3.5)
     assert other.layers.selection.active == restored
     assert [r.card for r in again.session.rounds] == [r.card for r in widget.session.rounds]
     assert again.session.card == widget.session.card

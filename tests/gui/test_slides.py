@@ -32,6 +32,7 @@ from napari_impartial.gui.layers.fields import (
 )
 from napari_impartial.gui.layers.grid import placement
 from napari_impartial.gui.layers.image_source import Source
+from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.gui.result import export as export_module
 from napari_impartial.gui.result import slide as slide_module
 from napari_impartial.gui.review import slide_review
@@ -96,7 +97,7 @@ def field_here(widget: Any, wait_for: Any) -> Source:
 
 
 def look_at(viewer: Any, y: float, x: float) -> None:
-    viewer.scene.camera.center = (y, x)
+    camera_of(viewer).center = (y, x)
 
 
 def test_levels_and_fields_of_a_slide(viewer: Any, store: Path) -> None:
@@ -166,12 +167,12 @@ def test_a_slide_offers_fields_and_reads_nothing_whole(
     assert other.name == "slide.ome [field 2]"
     assert "2 fields" in find("slide_label").text()
     # What is looked at stays in view, from the slide to a field that lies there alone.
-    centre = tuple(viewer.scene.camera.center)
+    centre = tuple(camera_of(viewer).center)
     widget.image_panel.setValue(widget.fields.slide())
-    assert tuple(viewer.scene.camera.center) == centre
+    assert tuple(camera_of(viewer).center) == centre
     widget.image_panel.setValue(source)
     np.testing.assert_allclose(
-        viewer.scene.camera.center[-2:], source.primary.data_to_world((0, 127.5, 127.5))[1:]
+        camera_of(viewer).center[-2:], source.primary.data_to_world((0, 127.5, 127.5))[1:]
     )
     slide.name = "other"
     assert [f.number for _, f in widget.fields.fields(widget.fields.slide())] == [1, 2]
@@ -499,7 +500,7 @@ def test_objects_of_a_slide_are_listed_and_decided_on(
     label = int(model.value(7, "label"))
     middle = np.argwhere(made.truth == label).mean(axis=0)
     table.go_to_row(7)
-    np.testing.assert_allclose(viewer.scene.camera.center[-2:], middle, atol=5)
+    np.testing.assert_allclose(camera_of(viewer).center[-2:], middle, atol=5)
     assert layer.selected_label == label
     widget._on_clicked_object(layer, label + 1)
     assert table.selected() == [label + 1]
@@ -595,7 +596,7 @@ def test_a_sample_of_a_whole_slide_is_judged(
         seen.append(unit)
         y0, x0, y1, x1 = unit.box
         middle = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
-        np.testing.assert_allclose(viewer.scene.camera.center[-2:], middle, atol=0.6)
+        np.testing.assert_allclose(camera_of(viewer).center[-2:], middle, atol=0.6)
         if unit.label:
             inside = made.truth[y0:y1, x0:x1] == unit.label
             assert inside.sum() == (made.truth == unit.label).sum(), "the box is round the object"

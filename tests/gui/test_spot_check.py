@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_impartial.cli.main import main
 from napari_impartial.core.review.spot_check import Answer
+from napari_impartial.gui.layers.versions import camera_of
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_each_is_shown_and_judged_with_one_key_or_click(
     at = go_to_kind(drawn, place=False)
     y0, x0, y1, x1 = check.units[at].box
     # Centred, as large as a quarter of the canvas, marked, its outline seen.
-    centre = predicted.world_to_data(viewer.scene.camera.center)[-2:]
+    centre = predicted.world_to_data(camera_of(viewer).center)[-2:]
     np.testing.assert_allclose(centre, ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2), atol=0.6)
     assert predicted.visible
     (outline,) = drawn._marks.outlines()
@@ -112,10 +113,10 @@ def test_a_verdict_can_be_taken_back_and_the_sample_gone_on_with(
     assert not drawn._marks.outlines()
     n = len(drawn.sample.check.units)
     assert find("spot_check_resume").text() == f"Go on: {n - 1} of {n} left"
-    viewer.scene.camera.zoom = 0.1
+    camera_of(viewer).zoom = 0.1
     find("spot_check_resume").click()
     assert drawn.at == 1
-    assert viewer.scene.camera.zoom > 0.1
+    assert camera_of(viewer).zoom > 0.1
 
 
 def test_the_result_is_told_copied_and_exported(

@@ -12,6 +12,7 @@ from looking import card_for
 from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.data.stroke_report import StrokeReport
 from napari_impartial.gui.layers import Role
+from napari_impartial.gui.layers.versions import camera_of
 
 
 def _objects(widget: Any) -> np.ndarray:
@@ -61,7 +62,7 @@ def test_the_bar_tells_the_verdict_and_shows_where(
     assert words[2] == "2 strokes are in no object"
     for y, x in ((20, 30), (40, 12), (20, 30)):
         widget.bar.verdict.show_wanted.emit("in_no_object")
-        centre = np.array(viewer.scene.camera.center[-2:])
+        centre = np.array(camera_of(viewer).center[-2:])
         layer = widget.workspace.source.primary
         at = (centre - layer.translate[-2:]) / layer.scale[-2:]
         assert tuple(np.rint(at).astype(int).tolist()) == (y, x)

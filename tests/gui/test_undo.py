@@ -10,6 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QOpenGLWidget
 
+from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.gui.widgets import status_line
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -269,7 +270,7 @@ def test_what_was_restored_is_seen(
     settled: Any,
 ) -> None:
     viewer.layers.selection.active = scribbled
-    camera = viewer.scene.camera
+    camera = camera_of(viewer)
     where = decide("D", 3)
     rows, columns = (np.unique(part) for part in np.nonzero(where))
     centre = predicted.data_to_world(((rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2))

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from napari_impartial.core.instances.strokes import find_strokes
 from napari_impartial.core.network.model_card import read_card
+from napari_impartial.gui.layers.versions import camera_of
 
 RESULTS = ["probability [tissue]", "uncertainty [tissue]", "instances [tissue]"]
 
@@ -106,7 +107,7 @@ def test_the_whole_loop(
     unsure = ndimage.uniform_filter(np.where(scribbled.data > 0, 0, entropy), 24, mode="constant")
     assert unsure[place.y, place.x] > np.quantile(unsure, 0.9)
     centre = scribbled.data_to_world(((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2))
-    np.testing.assert_allclose(viewer.scene.camera.center[-2:], centre)
+    np.testing.assert_allclose(camera_of(viewer).center[-2:], centre)
     assert viewer.layers.selection.active == scribbled
     assert scribbled.mode == "paint"
     assert len(layer_named(viewer, "suggestions [tissue]").data) == len(widget.results.places)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import napari
+from qtpy.QtWidgets import QOpenGLWidget
 
-# napari 0.9 has the camera in the viewer's scene, and size and grid in its canvas; before, all
-# were the viewer's own, the size by a private name, which in those versions changes no more.
+# napari 0.9 has the camera in the viewer's scene, and size and grid in its canvas; before, camera
+# and grid were the viewer's own, and the size had no public name.
+
+# Height and width, in pixels of the screen, where there is no window: those of napari's own canvas.
+_NO_WINDOW = (800, 600)
 
 
 def camera_of(viewer: napari.Viewer) -> Any:
@@ -19,8 +23,12 @@ def camera_of(viewer: napari.Viewer) -> Any:
 def canvas_size(viewer: napari.Viewer) -> tuple[int, int]:
     """Return height and width of the canvas, in pixels of the screen."""
     canvas = getattr(viewer, "canvas", None)
-    height, width = viewer._canvas_size if canvas is None else canvas.size
-    return int(height), int(width)
+    if canvas is not None:
+        height, width = canvas.size
+        return int(height), int(width)
+    window = getattr(viewer, "window", None)
+    drawn = None if window is None else window.main_menu.window().findChild(QOpenGLWidget)
+    return _NO_WINDOW if drawn is None else (drawn.height(), drawn.width())
 
 
 def grid_of(viewer: napari.Viewer) -> Any:
