@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+from qtpy.QtWidgets import QComboBox
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -207,7 +208,8 @@ class Panels(Tour):
         live(1)
         self.click("add_images_button")
         self.shots("12_several_images", "image", "save")
-        self.window.widget.image_panel.pick_next(-1)
+        choice = self.window.widget.findChild(QComboBox, "image_combo")
+        choice.setCurrentIndex((choice.currentIndex() - 1) % choice.count())
         live(1)
         self.shots("13_stack", "image", "result")
 

@@ -10,12 +10,14 @@ import dask.array as da
 import numpy as np
 import pytest
 from looking import layer_named
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QProgressBar, QPushButton
 
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.prediction.result import Prediction
+from napari_impartial.gui.image.image_list import ImageRow, ImagesPanel
 from napari_impartial.gui.result.batch_panel import BatchChoice, BatchPanel
 from napari_impartial.io import memory_mapped as scratch_module
 from napari_impartial.io.memory_mapped import Scratch
@@ -254,3 +256,18 @@ def _card(path: Path) -> ModelCard:
     from napari_impartial.core.network.model_card import read_card
 
     return read_card(path)
+
+
+def test_the_image_that_comes_after_a_deleted_one_is_chosen_in_the_list(qtbot: Any) -> None:
+    panel = ImagesPanel()
+    qtbot.addWidget(panel)
+    rows = [
+        ImageRow(key, f"image {key}", "not predicted", Tally(0, 12345, None), False)
+        for key in range(3)
+    ]
+    panel.set_images(rows, 0)
+    panel.set_images(rows[1:], None)  # the first one is deleted, and none is in front yet
+    panel.set_images(rows[1:], 1)
+    table = panel._table
+    assert [index.row() for index in table.selectionModel().selectedRows()] == [0]
+    assert table.at(0, 3).data(Qt.ItemDataRole.DisplayRole) == 12345, "grouped as the user does"

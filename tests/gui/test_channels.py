@@ -9,6 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLineEdit
 
 from napari_impartial.core.data.channels import ChannelPreview, preview_channel
 from napari_impartial.core.data.image import Image, intensity_range, normalize
@@ -196,6 +197,25 @@ def test_normalization_is_that_of_the_core(
     panel.look_at_plane()
     low = intensity_range(data[0, 0])[0]
     qtbot.waitUntil(lambda: panel.table.channels[0].preview.low == low)  # type: ignore[union-attr]
+
+
+def test_a_name_that_is_being_typed_stays_while_previews_arrive(
+    panel: ImagePanel, viewer: ViewerModel, qtbot: Any
+) -> None:
+    viewer.add_image(np.random.default_rng(0).random((2, 40, 50)), name="x")
+    panel.refresh()
+    panel.show()
+    qtbot.waitUntil(lambda: all(row.preview is not None for row in panel.table.channels))
+    panel.table.editItem(panel.table.at(0, 0))
+    editor = panel.table.viewport().findChild(QLineEdit)
+    editor.setText("mitochon")
+    before = panel.table.channels[0].preview
+    viewer.layers[0].data = viewer.layers[0].data * 3
+    panel.table.look_again()
+    qtbot.waitUntil(lambda: panel.table.channels[0].preview.low != before.low)
+    qtbot.waitUntil(lambda: not panel.table._queue)
+    assert editor.text() == "mitochon"
+    assert range_text(panel.table.channels[0].preview) == panel.table.at(0, 1).text()
 
 
 def test_a_thumbnail_shows_the_normalized_channel() -> None:

@@ -135,20 +135,23 @@ class ChannelTable(ShortTable):
             channel.preview = preview
             ratio = self.devicePixelRatioF()
             channel.picture = None if preview is None else _pixmap(preview.thumbnail, ratio)
-            self._show(row)
+            # Anything new about an entry closes its editor, with what was typed.
+            edited = self.state() == QAbstractItemView.State.EditingState
+            self._show(row, (_RANGE,) if edited else (_NAME, _RANGE))
             self._look_at_next()
 
-    def _show(self, row: int) -> None:
+    def _show(self, row: int, columns: Sequence[int] = (_NAME, _RANGE)) -> None:
         """Show name and tick, and the normalization in numbers and as a picture."""
         channel, name, told = self.channels[row], self.at(row, _NAME), self.at(row, _RANGE)
         with QSignalBlocker(self):
-            name.setText(channel.name)
-            checked = Qt.CheckState.Checked if channel.used else Qt.CheckState.Unchecked
-            name.setCheckState(checked)
+            if _NAME in columns:
+                name.setText(channel.name)
+                checked = Qt.CheckState.Checked if channel.used else Qt.CheckState.Unchecked
+                name.setCheckState(checked)
             told.setText(range_text(channel.preview))
             told.setData(Qt.ItemDataRole.DecorationRole, channel.picture)
-            for item in (name, told):
-                item.setToolTip(_tooltip(channel))
+            for column in columns:
+                self.at(row, column).setToolTip(_tooltip(channel))
 
     def _on_item(self, item: QTableWidgetItem) -> None:
         """Rename a channel, or tick it with all that are selected together with it."""

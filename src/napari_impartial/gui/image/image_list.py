@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QModelIndex, Signal
+from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_impartial.gui.widgets.parts import fill, make_button, named
@@ -131,9 +131,10 @@ class ImagesPanel(QWidget):
         for at, row in enumerate(rows):
             self._show(at, row)
         place = next((i for i, row in enumerate(rows) if row.key == current), None)
-        if place is None:
-            self._table.clearSelection()
-        elif self._table.currentIndex().row() != place:
+        selection = self._table.selectionModel()
+        if place is None and selection is not None:
+            selection.clear()  # the current row, too, which may be another image next
+        elif place is not None and self._table.currentIndex().row() != place:
             self._table.selectRow(place)
         self._reviewed.setChecked(place is not None and rows[place].reviewed)
         self._reviewed.setEnabled(place is not None)
@@ -161,7 +162,7 @@ class ImagesPanel(QWidget):
         state = row.status.split(", ")[-1].replace("predicted by", "by")
         for column, entry in enumerate((row.name, state, tally.strokes, tally.cells, objects)):
             item = self._table.at(at, column)
-            item.setText(str(entry))
+            item.setData(Qt.ItemDataRole.DisplayRole, entry)
             item.setToolTip(f"{row.name}: {row.status}{STALE_TIP if row.stale else ''}")
             if column > 1:
                 item.setTextAlignment(RIGHT)
