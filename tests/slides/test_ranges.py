@@ -137,3 +137,13 @@ def test_threads_read_at_the_same_time(
     monkeypatch.setattr(of_ranges, "_values", slow)
     read_ranges(job, [0], threads, bool)
     assert len(names) > 1
+
+
+def test_what_is_kept_of_a_part_does_not_hold_the_rest_of_it(tmp_path: Path) -> None:
+    image = tmp_path / "a.tif"
+    write_tiff(image, stack("uint16"), "TZCYX", ("a", "b"))
+    source = open_source([image], "TZCYX")
+    area = (slice(0, 130), slice(0, 150))
+    (kept,) = of_ranges._values(source, 0, area, {1: (40, 7)}, 1)
+    assert 0 < len(kept) < 60
+    assert kept.base is None

@@ -32,15 +32,19 @@ def open_lazy(path: str | os.PathLike[str], level: int = 0) -> Content:
     ImPartialError
         As :func:`.images.read_images`.
     """
+    from .ome_zarr import is_zarr
+
     content = read_content(path, level, lazy=True)
     if content.doubt:
         note(content.doubt)
     array = content.array
+    # What OME-Zarr names are channels, whatever its axes are called.
+    known = is_zarr(path) or names_fit(content, content.axes)
     return replace(
         content,
         array=array if isinstance(array, LazyArray) else LazyArray(array, str(path)),
         path=Path(path),
-        channel_names=content.channel_names if names_fit(content, content.axes) else None,
+        channel_names=content.channel_names if known else None,
         colour=content.colour and content.axes is not None,
     )
 

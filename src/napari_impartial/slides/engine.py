@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,8 +74,10 @@ class Engine:
         if self._client is not None:
             return self._on_cluster(step, arguments, report)
         assert self._pool is not None
-        futures = [self._pool.submit(_with_rests, self._rest, step, some) for some in arguments]
+        futures: list[Future[Any]] = []
         try:
+            for some in arguments:
+                futures.append(self._pool.submit(_with_rests, self._rest, step, some))
             for number, future in enumerate(as_completed(futures), start=1):
                 future.result()
                 report(number / len(arguments))
@@ -91,12 +93,12 @@ class Engine:
         from distributed import as_completed as ended
 
         futures = self._client.map(_alone, [step] * len(arguments), arguments, pure=False)
+        found: dict[Any, Any] = {}
         try:
-            for number, future in enumerate(ended(futures, loop=self._client.loop), start=1):
-                future.result()
-                report(number / len(arguments))
-            found: list[Any] = self._client.gather(futures)
-            return found
+            for future in ended(futures, loop=self._client.loop):
+                found[future.key] = future.result()
+                report(len(found) / len(arguments))
+            return [found[future.key] for future in futures]
         except KilledWorker as error:
             raise ImPartialError(
                 "Workers are lost again and again, for want of memory as a rule; use fewer, or "

@@ -175,7 +175,8 @@ def _values(source: Source, plane: int, area: Area, usual: Usual, alike: int) ->
         found = []
         for channel, values in zip(usual, _read(source, plane, area, list(usual)), strict=True):
             same, of = usual[channel]
-            found.append(values[(values != same) & np.isfinite(values)][::of])
+            # A copy: a view would keep all that differs.
+            found.append(values[(values != same) & np.isfinite(values)][::of].copy())
         return found
     channels = list(range(len(source.picks)))
     height, width = source.shape

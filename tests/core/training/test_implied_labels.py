@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,12 +13,19 @@ import torch
 from scipy import ndimage
 
 from napari_impartial.core.api import train
-from napari_impartial.core.config import ModelConfig, TrainingConfig, get_preset
+from napari_impartial.core.config import (
+    ModelConfig,
+    PredictionConfig,
+    TrainingConfig,
+    get_preset,
+)
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.instances.strokes import find_strokes
 from napari_impartial.core.network.losses import scribble_loss
+from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.prediction.predict import predict
+from napari_impartial.core.training import seams
 from napari_impartial.core.training.implied_labels import fill_closed, find_seams
 from napari_impartial.core.training.patches import SEAM, PatchSampler
 from napari_impartial.core.training.trainer import Trainer
@@ -87,6 +97,32 @@ def test_a_stroke_that_a_window_cuts_in_two_is_one():
     assert strokes.within(np.s_[0:3, 0:60]).count == 0
 
 
+def test_where_windows_overlap_the_first_one_says_where_a_seam_is(monkeypatch):
+    labels = np.zeros((30, 50), np.uint8)
+    labels[15, 8:20] = labels[15, 30:42] = 2
+    maps = [_two_cells()[0], np.roll(_two_cells()[0], 3, axis=1)]
+    windows = [((0, 0, 0), np.zeros((1, 30, 50), np.float32), labels)] * 2
+    monkeypatch.setattr(seams, "annotated_parts", lambda *_: windows)
+    monkeypatch.setattr(
+        seams, "predict_normalized", lambda *_: SimpleNamespace(foreground=maps.pop(0))
+    )
+    found = seams.Seams(True)
+    found.look(None, [np.zeros((1, 30, 50))], [labels], PredictionConfig(), 0.5)
+    assert set(np.nonzero(found.found[0])[1]) <= {24, 25}
+    assert not maps
+
+
+def test_many_holes_are_filled_in_time():
+    labels = np.full((1000, 1000), 2, np.uint8)
+    labels[2::4, 2::4] = 0  # 62,500 holes
+    labels[2::8, 2::8] = 1
+    began = time.monotonic()
+    filled = fill_closed(labels)
+    assert time.monotonic() - began < 20, "hours, one by one"
+    assert (filled[labels == 1] == 1).all()
+    assert (filled == 0).sum() == 0
+
+
 def test_maps_of_zeros_and_ones_have_seams_too():
     foreground, labels = _two_cells(dip=1.0)
     sure = (foreground > 0.5).astype(np.float32)
@@ -147,14 +183,20 @@ def test_cells_that_touch_are_parted_by_strokes_in_them_alone():
     border = (ndimage.maximum_filter(truth, 3) != ndimage.minimum_filter(truth, 3)) & (truth > 0)
     border &= ndimage.minimum_filter(truth, 5) > 0  # not the outline of all
     inside = (truth > 0) & (ndimage.minimum_filter(truth, 9) == ndimage.maximum_filter(truth, 9))
-    seen = {}
+    seen, models = {}, []
     for implied in (False, True):
         config = TrainingConfig(max_steps=60, seed=1, implied_labels=implied)
-        seen[implied] = predict(image, train([image], [Scribbles(labels)], config)).foreground
+        model = train([image], [Scribbles(labels)], config)
+        seen[implied] = predict(image, model).foreground
+        models.append(model)
     without, with_seams = seen.values()
     assert np.median(with_seams[inside]) > 0.8
     assert np.median(without[border]) > 0.5
     assert np.median(with_seams[border]) < np.median(without[border]) - 0.2
+    # The card says which; those of before this setting learned from what was painted alone.
+    card = json.loads(models[1].card.to_json())
+    assert card["training"].pop("implied_labels") is True
+    assert ModelCard.from_json(json.dumps(card)).training.implied_labels is False
 
 
 def test_the_published_training_knows_what_is_painted_alone():
@@ -188,12 +230,17 @@ def test_seams_are_looked_for_at_half_of_the_budget_and_when_strokes_have_change
     trainer.set_scribbles([Scribbles(np.where(labels == 1, 1, 0).astype(np.uint8))])
     assert trainer.scribbles[0] is drawn, "a class erased for a moment"
     fewer = labels.copy()
-    fewer[:, 40:] = np.where(fewer[:, 40:] == 1, 1, 0)
+    fewer[:, 48:] = np.where(fewer[:, 48:] == 1, 1, 0)
+    assert (trainer.sampler.train_labels[0][:, 64:] == SEAM).any()
     trainer.set_scribbles([Scribbles(fewer)])
+    assert seams() == found, "until it is looked again"
+    assert not trainer.seams.due(0.55)
+    assert trainer.seams.due(0.75)
     connects_everything()
     trainer.step()
-    assert 0 <= seams() < found
-    assert trainer.seamed
+    assert seams() > 0
+    assert not (trainer.sampler.train_labels[0][:, 64:] == SEAM).any(), "no strokes are there now"
+    assert not trainer.seams.due(1.0)
 
 
 def test_the_inside_of_a_closed_stroke_is_the_cell():

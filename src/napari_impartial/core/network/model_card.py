@@ -160,6 +160,8 @@ class ModelCard:
                 raise _unreadable(f"{name} is not known")
         for name in _ENTRIES:
             _check(name, values)
+        # Trainings of before this setting learned from what was painted alone.
+        values["training"] = {"implied_labels": False, **values["training"]}
         if values["training"].get("preset") == "best":
             # There was a preset of this name, which was the default with more time.
             values["training"] = {**values["training"], "preset": "balanced"}

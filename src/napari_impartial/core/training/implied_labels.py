@@ -50,13 +50,18 @@ def fill_closed(labels: Labels) -> Labels:
     for value in np.unique(labels[labels > BACKGROUND]).tolist():
         pieces, _ = ndimage.label(labels == value, np.ones((3, 3)))
         for piece, window in enumerate(ndimage.find_objects(pieces), start=1):
-            line = pieces[window] == piece
-            holes, count = ndimage.label(ndimage.binary_fill_holes(line) & ~line)
-            for hole in range(1, count + 1):
-                inside = holes == hole
-                if np.isin(labels[window][inside], (0, value)).all():
-                    filled = labels.copy() if filled is labels else filled
-                    filled[window][inside] = value
+            line, drawn = pieces[window] == piece, labels[window]
+            if min(line.shape) < 3:
+                continue
+            enclosed = ndimage.binary_fill_holes(line) & ~line
+            if not enclosed.any():
+                continue
+            holes, _ = ndimage.label(enclosed)
+            painted = np.unique(holes[(drawn != 0) & (drawn != value)])
+            inside = enclosed & ~np.isin(holes, painted[painted > 0])
+            if inside.any():
+                filled = labels.copy() if filled is labels else filled
+                filled[window][inside] = value
     return filled
 
 

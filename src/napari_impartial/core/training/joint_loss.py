@@ -72,7 +72,7 @@ class JointLoss:
         zero = logits.new_zeros(())
         scribble = reconstruction = variation = zero
         if config.objective != "reconstruction":
-            seam = patches.labels == SEAM
+            seam = (patches.labels == SEAM) & (self.n_classes < SEAM)
             labels = patches.labels.masked_fill(seam, 1)
             weight = torch.where(seam, SEAM_WEIGHT, 1.0)
             counts = None

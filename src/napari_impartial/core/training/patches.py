@@ -172,10 +172,11 @@ class PatchSampler:
         Parameters
         ----------
         seams : sequence of (Y, X) bool
-            One for each image; new scribbles forget them.
+            Of the images, of the first ones at least; new scribbles forget them.
         """
-        for index, (seam, held_out) in enumerate(zip(seams, self.held_out, strict=True)):
+        for index, (seam, held_out) in enumerate(zip(seams, self.held_out, strict=False)):
             labels = self.train_labels[index]
+            labels = labels.masked_fill(labels == SEAM, 0)  # those of before
             free = self._on_device((seam & ~held_out).astype(np.uint8), index) > 0
             self.train_labels[index] = labels.masked_fill(free & (labels == 0), SEAM)
 

@@ -29,7 +29,6 @@ from napari_impartial.core.data.class_names import class_names
 from napari_impartial.core.data.image import HIGH_PERCENTILE, LOW_PERCENTILE, Image, normalize
 from napari_impartial.core.data.scribbles import Scribbles, check_trainable
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances.strokes import Strokes, find_strokes
 from napari_impartial.core.network.device import (
     memory_format,
     resolve_device,
@@ -39,19 +38,18 @@ from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.network.model_file import TrainedModel
 from napari_impartial.core.network.unet import UNet
 from napari_impartial.core.network.warm_start import first_weights, mix, start
-from napari_impartial.core.prediction.predict import predict_normalized
 
 from .checks import check_channels, check_data, check_settings, check_shapes
 from .ema import WeightAverage, gather_statistics
-from .implied_labels import find_seams
 from .joint_loss import JointLoss
 from .messages import Losses, TrainingProgress, mean_losses
 from .multiscale_check import contradicts
 from .parallel_gradients import Gradients
 from .patches import SEAM, PatchSampler
 from .schedule import Clock, Schedule
+from .seams import Seams
 from .side_by_side import threads_each
-from .stroke_check import StrokeReport, annotated_parts, check_strokes
+from .stroke_check import StrokeReport, check_strokes
 
 # Times the held-out patches are looked at over a budget.
 _VALIDATIONS = 12
@@ -62,8 +60,6 @@ _PATIENCE = 4
 _CALIBRATION_PATCHES, PASSING_CALIBRATION_PATCHES = 48, 16
 # Rise of the held-out loss over its best from which the last weights are given up.
 _TOLERATED_RISE = 1.5
-# Share of the budget from which seams are learned: before, maps say little of where they are.
-_SEAMS_FROM = 0.5
 
 
 class Trainer:
@@ -116,7 +112,8 @@ class Trainer:
         )
         self.steps = 0
         self.frozen = False
-        self.seamed = False
+        wanted = training.implied_labels and training.objective != "reconstruction"
+        self.seams = Seams(wanted and n_classes < SEAM)
         # Whether what is seen at smaller sizes agrees with the strokes, as far as is known.
         self.second_opinion = init.card.second_opinion if init else True
         # The step that the averaged network's statistics are of; negative before the first.
@@ -140,7 +137,7 @@ class Trainer:
         due = not self.frozen and self.fraction() >= self.config.freeze_norm_at
         if due and self.network.normalizations():
             self._freeze()
-        if not self.seamed and self.fraction() >= _SEAMS_FROM:
+        if self.seams.due(self.fraction()):
             self._part_cells()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
@@ -251,8 +248,9 @@ class Trainer:
         self.images, self.scribbles = together, list(scribbles)
         self.normalized += prepared
         self.sampler.set_scribbles(scribbles, self._on_device(prepared))
-        # Those of the strokes before do not hold any more: they are looked for at the next step.
-        self.seamed = False
+        # Old seams stay, but where something is painted now, until it is time to look again.
+        self.sampler.set_seams(self.seams.found)
+        self.seams.strokes_changed()
         self.validation = None
         self.best = None
 
@@ -351,28 +349,18 @@ class Trainer:
 
     def _part_cells(self) -> None:
         """Take for background what parts annotated cells that the averaged network connects."""
-        self.seamed = True
-        config = self.config
-        wanted = config.implied_labels and config.objective != "reconstruction"
-        labels = [drawn.labels for drawn in self.scribbles]
-        if not wanted or self.n_classes >= SEAM or not any(drawn.any() for drawn in labels):
-            return
-        self.calibrate(_CALIBRATION_PATCHES)
+        # In one thread: what is learned from must not depend on what training gives way to.
+        with threads_each(1, torch.get_num_threads()):
+            self.calibrate(_CALIBRATION_PATCHES)
         plain = PredictionConfig(
             samples=0,
             reconstruction=False,
-            precision=config.precision,
+            precision=self.config.precision,
             second_opinion=self.looks_again,
         )
-        seams = [np.zeros(drawn.shape, bool) for drawn in labels]
-        strokes: dict[int, Strokes] = {}
-        for (number, y, x), picture, drawn in annotated_parts(self.normalized, labels):
-            foreground = predict_normalized(self.average.network, picture, plain).foreground
-            inside = (slice(y, y + drawn.shape[0]), slice(x, x + drawn.shape[1]))
-            if number not in strokes:
-                strokes[number] = find_strokes(labels[number])
-            seams[number][inside] |= find_seams(foreground, strokes[number].within(inside))
-        self.sampler.set_seams(seams)
+        labels = [drawn.labels for drawn in self.scribbles]
+        self.seams.look(self.average.network, self.normalized, labels, plain, self.fraction())
+        self.sampler.set_seams(self.seams.found)
 
     def _ask_second_opinion(self) -> None:
         """Learn whether the averaged network's smaller views agree with the strokes."""

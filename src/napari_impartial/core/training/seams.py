@@ -1,0 +1,86 @@
+"""Seams of one training: when they are looked for, and those that were found last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_impartial.core.config import PredictionConfig
+from napari_impartial.core.instances.strokes import find_strokes
+from napari_impartial.core.network.unet import UNet
+from napari_impartial.core.prediction.predict import predict_normalized
+
+from .implied_labels import BoolMask, Labels, find_seams
+from .stroke_check import annotated_parts
+
+# Shares of the budget: seams are looked for from the first on, since before maps say little of
+# where they are; where strokes have changed since, again after the second.
+_FROM, _AGAIN = 0.5, 0.1
+
+
+class Seams:
+    """Finds the seams between annotated cells in the midst of a training.
+
+    Parameters
+    ----------
+    wanted : bool
+        Whether there are to be any.
+
+    Attributes
+    ----------
+    found : list of (Y, X) bool
+        One for each image that there was at the last look; see :func:`.find_seams`.
+    """
+
+    def __init__(self, wanted: bool) -> None:
+        self.found: list[BoolMask] = []
+        self._due = _FROM if wanted else np.inf
+        self._next = self._due
+
+    def due(self, fraction: float) -> bool:
+        """Tell whether to look for them now, after that share of the budget."""
+        return fraction >= self._due
+
+    def strokes_changed(self) -> None:
+        """Look for them again, but not all the time."""
+        self._due = min(self._due, self._next)
+
+    def look(
+        self,
+        network: UNet,
+        pictures: Sequence[npt.NDArray[np.float32]],
+        labels: Sequence[Labels],
+        prediction: PredictionConfig,
+        fraction: float,
+    ) -> None:
+        """Look for them in the annotated images, in up to a megapixel round strokes.
+
+        Parameters
+        ----------
+        network : UNet
+            With the statistics that it is to be judged by.
+        pictures : sequence of (C, Y, X) float32
+            Normalized images.
+        labels : sequence of (Y, X) uint8
+            Strokes on each.
+        prediction : PredictionConfig
+        fraction : float
+            Share of the budget spent.
+        """
+        self._due, self._next = np.inf, fraction + _AGAIN
+        self.found = [np.zeros(drawn.shape, bool) for drawn in labels]
+        strokes = {n: find_strokes(drawn) for n, drawn in enumerate(labels) if drawn.any()}
+        if not any(one.count > 1 for one in strokes.values()):
+            return
+        seen = {number: np.zeros(labels[number].shape, bool) for number in strokes}
+        for (number, y, x), picture, drawn in annotated_parts(pictures, labels):
+            inside = (slice(y, y + drawn.shape[0]), slice(x, x + drawn.shape[1]))
+            part = strokes[number].within(inside)
+            if part.count > 1:
+                foreground = predict_normalized(network, picture, prediction).foreground
+                seam = find_seams(foreground, part)
+                # Where windows overlap, the first says where the line is.
+                self.found[number][inside] |= seam & ~seen[number][inside]
+                seen[number][inside] = True
