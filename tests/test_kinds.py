@@ -86,7 +86,7 @@ def test_a_style_that_there_is_not_is_refused(dataset, tmp_path, monkeypatch, ca
     with pytest.raises(SystemExit) as ended:
         kinds.main()
     assert ended.value.code == 2
-    assert "unknown style dots" in capsys.readouterr().err
+    assert "'dots' is none of outlines, lines" in capsys.readouterr().err
 
 
 def test_areas_under_the_curve():
@@ -104,7 +104,7 @@ def test_what_is_wrong_is_told_by_the_maps_that_are_kept(dataset, tmp_path, monk
     p[:, 40:43] = 0.02
     folder = tmp_path / "2 steps, seed 0, weights shipped"
     folder.mkdir()
-    kinds._keep(folder / "made.lines.npz", [(learned > 0).astype(np.float32), p])
+    kinds.keep(folder / "made.lines.npz", [(learned > 0).astype(np.float32), p])
     command = ["uncertainty", str(dataset), "--maps", str(tmp_path), "--steps", "2"]
     monkeypatch.setattr(sys, "argv", command)
     monkeypatch.setattr(kinds, "train_network", None)

@@ -26,6 +26,9 @@ def told(widget: Any) -> Iterator[list[Any]]:
             heard.append(make(job=0))
 
     widget.training._job = Job()
+    # There is no training set that strokes could join.
+    widget.training._workspace.painted.disconnect(widget.training._send_annotation)
+    widget.training._decided_timer.stop()
     yield heard
     widget.training._job = None
 

@@ -507,7 +507,7 @@ def _claiming_npz(file: Path) -> None:
 
 def _bomb_npz(file: Path) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
-        content = np.zeros((2**13, 2**14), np.uint8)
+        content = np.zeros((2**14, 2**15), np.uint8)
         with archive.open("a.npy", "w") as stream:
             np.lib.format.write_array(stream, content)
 

@@ -24,7 +24,7 @@ from napari_impartial.cli.output import ProgressBar, markdown_table
 from napari_impartial.core.config import LARGEST_SEED
 from napari_impartial.core.errors import ImPartialError
 
-from .dataset import strokes_folder
+from .dataset import CELLS, PANELS, strokes_folder
 
 if TYPE_CHECKING:
     from .public_datasets import AnnotatedImage
@@ -38,8 +38,6 @@ example:
       --test-count 15 --channels DAPI,CD45/PanCK"""
 
 KINDS = ("tissuenet", "deepliif", "cpdmfci")
-CELLS = ("whole", "nucleus")
-PANELS = ("ihc", "hematoxylin", "dapi", "lap2", "marker")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

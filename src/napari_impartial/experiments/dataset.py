@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from napari_impartial.core.data.scribbles import Scribbles
     from napari_impartial.io.images import ImagePlanes
 
+CELLS = ("whole", "nucleus")
+"""What TissueNet has the masks of."""
+PANELS = ("ihc", "hematoxylin", "dapi", "lap2", "marker")
+"""The pictures of a DeepLIIF strip, from left to right, but the last, the segmentation."""
+
 _COMPANION = re.compile(r"_(truth|scribbles\d+)$")
 _SUFFIXES = (".tif", ".tiff")
 

@@ -29,7 +29,7 @@ from napari_impartial.io.limits import check_file
 from napari_impartial.io.pictures import read_picture
 from napari_impartial.io.rois import read_roi_zip
 
-from .convert import CELLS, PANELS
+from .dataset import CELLS, PANELS
 from .npz import ArrayStream
 
 TISSUENET_CHANNELS = ("nucleus", "membrane")
@@ -197,7 +197,7 @@ def read_deepliif(source: Path, panels: Sequence[str] = ("ihc",)) -> Iterator[An
         A folder of PNG strips, or of folders of them with train and test in their names.
         Folders with val in theirs are left out.
     panels : sequence of str
-        Which of :data:`.convert.PANELS` become channels: three each for
+        Which of :data:`.dataset.PANELS` become channels: three each for
         ihc and hematoxylin, which are colour pictures, one for the others.
 
     Raises

@@ -35,6 +35,7 @@ from napari_impartial.core.network.unet import UNet
 from napari_impartial.core.prediction.predict import predict, predict_normalized
 from napari_impartial.core.training import preview as core_previewer
 from napari_impartial.core.training.fit import fit
+from napari_impartial.core.training.implied_labels import fill_closed
 from napari_impartial.core.training.messages import (
     GuestImage,
     NewScribbles,
@@ -493,7 +494,7 @@ def test_images_join_the_running_training_with_their_strokes(
     image, blank = tiny_tissue.image, Scribbles(np.zeros_like(tiny_scribbles.labels))
     trainer = Trainer([image], [tiny_scribbles], SMALL, QUICK, None)
     trainer.set_scribbles([tiny_scribbles, tiny_scribbles], [image])
-    kept = torch.from_numpy(tiny_scribbles.labels)
+    kept = torch.from_numpy(fill_closed(tiny_scribbles.labels))
     for labels in trainer.sampler.train_labels:
         assert torch.equal(labels[:96, :96], kept)
     # Strokes that cannot be learned from: the image comes along all the same, blank.

@@ -28,7 +28,7 @@ def learned() -> tuple[TrainedModel, np.ndarray, np.ndarray]:
     """A model, its image and the strokes that it learned from."""
     made = tissue((128, 128), 2, seed=5)
     drawn = made.scribbles(0.3, seed=1)
-    model = train([made.image], [drawn], TrainingConfig(max_steps=12))
+    model = train([made.image], [drawn], TrainingConfig(max_steps=12, implied_labels=False))
     return model, made.image, drawn.labels
 
 
