@@ -49,9 +49,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Path:
     stack = np.stack([channels, np.roll(channels, 2, 2)], axis=1)[..., :110, :120]
     layout = Layout(stack.shape, "CZYX", np.uint16, channel_names=names, chunk_px=64)
     write_image(made / STACK, stack, layout)
-    for name, rows in (("s.tif", EARLIER), ("t.tif", LATER)):
+    for name, rows, label in (("s.tif", EARLIER, 2), ("t.tif", LATER, 1)):
         strokes = np.zeros(SHAPE, np.uint8)
-        strokes[rows, 50:120] = 2
+        strokes[rows, 50:120] = label
         write_tiff(made / name, strokes, "YX")
     # The upper row of blocks.
     layout = Layout((2, 64, 170), "CYX", np.uint16, channel_names=names, chunk_px=64)
@@ -267,7 +267,7 @@ def test_other_strokes_in_the_same_file_are_noticed(
 
     def draw(rows: slice) -> None:
         strokes[:] = 0
-        strokes[rows, 50:120] = 2
+        strokes[rows, 50:120] = 1
         if kind == "tif":
             write_tiff(drawn, strokes, "YX")
         elif drawn.exists():

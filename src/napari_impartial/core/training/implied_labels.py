@@ -23,7 +23,7 @@ from napari_impartial.core.instances.strokes import BACKGROUND, Strokes
 BoolMask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint8]
 
-SEAM_WEIGHT = 0.3
+SEAM_WEIGHT = 0.1
 """How much a pixel of a seam counts in the scribble loss, where a painted one counts 1."""
 
 # Noise in log-odds below this scale makes ridges of its own.
@@ -78,8 +78,7 @@ def find_seams(foreground: npt.NDArray[np.floating], strokes: Strokes) -> BoolMa
     Returns
     -------
     (Y, X) bool
-        One pixel wide, on the side of the lower probability; only where the map is above one
-        half, and no farther from the two strokes than each is long: what is farther off
+        Two pixels wide, one on either side; only where the map is above one half, and no farther from the two strokes than each is long: what is farther off
         may belong to cells that nobody annotated.
     """
     seam = np.zeros(foreground.shape, bool)
@@ -93,11 +92,10 @@ def find_seams(foreground: npt.NDArray[np.floating], strokes: Strokes) -> BoolMa
     near = np.where(_within_reach(reached, strokes), reached, 0)
     for turn in (np.asarray, np.transpose):
         # Views: the second turn goes along the rows of the same seam.
-        of, level, part = turn(near), turn(height), turn(seam)
+        of, part = turn(near), turn(seam)
         meet = (of[:-1] != of[1:]) & (of[:-1] > 0) & (of[1:] > 0)
-        first = level[:-1] <= level[1:]
-        part[:-1] |= meet & first
-        part[1:] |= meet & ~first
+        part[:-1] |= meet
+        part[1:] |= meet
     return seam & (sources == 0)
 
 
