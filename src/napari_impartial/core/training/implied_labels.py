@@ -78,8 +78,9 @@ def find_seams(foreground: npt.NDArray[np.floating], strokes: Strokes) -> BoolMa
     Returns
     -------
     (Y, X) bool
-        Two pixels wide, one on either side; only where the map is above one half, and no farther from the two strokes than each is long: what is farther off
-        may belong to cells that nobody annotated.
+        Two pixels wide, one on either side; only where the map is above one half, and no
+        farther from the two strokes than each is long: what is farther off may belong to cells
+        that nobody annotated.
     """
     seam = np.zeros(foreground.shape, bool)
     if strokes.count < 2:
