@@ -291,6 +291,21 @@ def test_other_strokes_in_the_same_file_are_noticed(
     assert found[92:98, 60:110].max() == 0
 
 
+def test_half_written_chunks_of_an_interrupted_run_are_removed(
+    folder: Path, tmp_path: Path, threads: Engine, finished: Callable[..., Path]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    job = job_of(folder, out)
+    with pytest.raises(Stopped):
+        run(job, out / NAME, after("predict_block", 2)(None), bool)
+    left = Path(job.store) / "0" / "c" / "0" / "0" / "1.e12739f4a8484a72acb746f393323196.partial"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.touch()
+    assert go(folder, out, threads).n_kept > 0
+    assert content(out) == content(finished())
+
+
 def _damage_chunk(store: Path) -> None:
     (store / "0" / "c" / "0" / "1" / "2").write_bytes(b"no chunk")
 

@@ -359,6 +359,9 @@ def _prepare(job: Job, resume: bool) -> None:
         create_labels(store, labels)
         create_record(job)
         write(key, keys["maps"].encode())
+    # Chunks that a full disk or a kill has left half-written, by zarr's temporary names.
+    for unfinished in store.rglob("*.partial"):
+        unfinished.unlink(missing_ok=True)
     note_made(job)
     (job.record / "failed").unlink(missing_ok=True)
     _drop_what_differs(job, keys)
