@@ -363,3 +363,23 @@ def test_a_run_rests_where_that_is_wanted(folder: Path) -> None:
     # 20 blocks: before each in each of several stages, and at each tile.
     assert len(calls) > 100
     assert (folder / "rests.ome.zarr").is_dir()
+
+
+class _InterruptedWhileRead(list[tuple[int]]):
+    """Arguments of a step, in the midst of which the user presses Ctrl-C."""
+
+    def __iter__(self) -> Iterator[tuple[int]]:
+        yield from self[:200]
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_steps_are_handed_in_begins_no_more_of_them() -> None:
+    done: list[int] = []
+
+    def step(number: int) -> None:
+        time.sleep(0.05)
+        done.append(number)
+
+    with engine() as found, pytest.raises(KeyboardInterrupt):
+        found.run(step, _InterruptedWhileRead((n,) for n in range(300)), bool)
+    assert len(done) < 100

@@ -25,7 +25,7 @@ from napari_impartial.core.instances.strokes import find_strokes
 from napari_impartial.core.network.losses import scribble_loss
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.prediction.predict import predict
-from napari_impartial.core.training import seams
+from napari_impartial.core.training import cell_seams
 from napari_impartial.core.training.implied_labels import fill_closed, find_seams
 from napari_impartial.core.training.patches import SEAM, PatchSampler
 from napari_impartial.core.training.trainer import Trainer
@@ -66,6 +66,17 @@ def test_no_seam_where_the_map_parts_the_cells_or_the_strokes_are_far():
     assert find_seams(foreground, find_strokes(labels)).any()
 
 
+def test_a_seam_is_no_farther_from_a_stroke_than_the_stroke_is_long():
+    foreground = np.full((90, 50), 0.999, np.float32)
+    foreground[:, 24:26] = 0.9
+    labels = np.zeros(foreground.shape, np.uint8)
+    labels[45, 8:20] = labels[45, 30:42] = 2
+    rows, columns = np.nonzero(find_seams(foreground, find_strokes(labels)))
+    ends = np.where(columns < 25, 19, 30)
+    assert 10 <= abs(rows - 45).max() <= 12
+    assert (np.hypot(rows - 45, columns - ends) <= np.hypot(1, 12)).all()
+
+
 def test_strokes_are_no_seams_and_background_needs_none():
     foreground, labels = _two_cells()
     labels[:, 24:26] = 1
@@ -94,11 +105,11 @@ def test_where_windows_overlap_the_first_one_says_where_a_seam_is(monkeypatch):
     labels[15, 8:20] = labels[15, 30:42] = 2
     maps = [_two_cells()[0], np.roll(_two_cells()[0], 3, axis=1)]
     windows = [((0, 0, 0), np.zeros((1, 30, 50), np.float32), labels)] * 2
-    monkeypatch.setattr(seams, "annotated_parts", lambda *_: windows)
+    monkeypatch.setattr(cell_seams, "annotated_parts", lambda *_: windows)
     monkeypatch.setattr(
-        seams, "predict_normalized", lambda *_: SimpleNamespace(foreground=maps.pop(0))
+        cell_seams, "predict_normalized", lambda *_: SimpleNamespace(foreground=maps.pop(0))
     )
-    found = seams.Seams(True)
+    found = cell_seams.Seams(True)
     found.look(None, [np.zeros((1, 30, 50))], [labels], PredictionConfig(), 0.5)
     assert set(np.nonzero(found.found[0])[1]) <= {24, 25}
     assert not maps

@@ -64,7 +64,8 @@ class JointLoss:
                 config.blind_spot_channels == "separately",
             )
         else:
-            batch = BlindSpotBatch(patches.images, patches.images, patches.labels < 0)
+            nowhere = torch.zeros_like(patches.labels, dtype=torch.bool)
+            batch = BlindSpotBatch(patches.images, patches.images, nowhere)
         x = batch.masked_input.contiguous(memory_format=memory_format(self.device))
         with computing_in(self.precision, self.device):
             logits, means = network(x)
@@ -72,7 +73,7 @@ class JointLoss:
         zero = logits.new_zeros(())
         scribble = reconstruction = variation = zero
         if config.objective != "reconstruction":
-            seam = (patches.labels == SEAM) & (self.n_classes < SEAM)
+            seam = patches.labels == SEAM
             labels = patches.labels.masked_fill(seam, 1)
             weight = torch.where(seam, SEAM_WEIGHT, 1.0)
             counts = None

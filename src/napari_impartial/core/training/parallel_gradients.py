@@ -113,5 +113,5 @@ class Gradients:
 
 
 def _annotated(patches: Patches) -> int:
-    """Patches with any stroke in them."""
-    return int((patches.labels > 0).flatten(1).any(dim=1).sum())
+    """Patches with any stroke or seam in them."""
+    return int((patches.labels != 0).flatten(1).any(dim=1).sum())

@@ -34,7 +34,7 @@ _NOISE_DECADES = 2.0
 _COARSEST_GRAIN_PX = 1.5
 
 
-SEAM = 255
+SEAM = -1
 """Label of pixels that are background since they part two cells, not since somebody said so."""
 
 
@@ -175,7 +175,7 @@ class PatchSampler:
             Of the images, of the first ones at least; new scribbles forget them.
         """
         for index, (seam, held_out) in enumerate(zip(seams, self.held_out, strict=False)):
-            labels = self.train_labels[index]
+            labels = self.train_labels[index].short()
             labels = labels.masked_fill(labels == SEAM, 0)  # those of before
             free = self._on_device((seam & ~held_out).astype(np.uint8), index) > 0
             self.train_labels[index] = labels.masked_fill(free & (labels == 0), SEAM)

@@ -39,15 +39,15 @@ from napari_impartial.core.network.model_file import TrainedModel
 from napari_impartial.core.network.unet import UNet
 from napari_impartial.core.network.warm_start import first_weights, mix, start
 
+from .cell_seams import Seams
 from .checks import check_channels, check_data, check_settings, check_shapes
 from .ema import WeightAverage, gather_statistics
 from .joint_loss import JointLoss
 from .messages import Losses, TrainingProgress, mean_losses
 from .multiscale_check import contradicts
 from .parallel_gradients import Gradients
-from .patches import SEAM, PatchSampler
+from .patches import PatchSampler
 from .schedule import Clock, Schedule
-from .seams import Seams
 from .side_by_side import threads_each
 from .stroke_check import StrokeReport, check_strokes
 
@@ -112,8 +112,7 @@ class Trainer:
         )
         self.steps = 0
         self.frozen = False
-        wanted = training.implied_labels and training.objective != "reconstruction"
-        self.seams = Seams(wanted and n_classes < SEAM)
+        self.seams = Seams(training.implied_labels and training.objective != "reconstruction")
         # Whether what is seen at smaller sizes agrees with the strokes, as far as is known.
         self.second_opinion = init.card.second_opinion if init else True
         # The step that the averaged network's statistics are of; negative before the first.
