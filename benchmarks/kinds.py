@@ -1,13 +1,14 @@
 """How good are the objects on many kinds of image, from strokes of several styles?
 
 ``python -m benchmarks.kinds SET... --maps DIR [--styles outlines,lines] [--steps 300]
-[--first-weights DIR] [--tables DIR]``
+[--seeds 0,1,2] [--first-weights DIR] [--tables DIR]``
 
 Each data set is a kind: trained on its training images' strokes, judged on its test images. Of a
 set without test images each image is a kind, the half with more strokes to train on, the other
 to judge. Outlines are the strokes in ``train/``, lines those in ``lines/``. Printed for each kind
 and style: F1 of a random forest with the best of 24 cuts *chosen on the test images*, of ours as
-shipped, and of the best of the same cuts on our maps; then what they come to.
+shipped, and of the best of the same cuts on our maps; then what they come to. With several seeds
+of training, means over these and the standard deviation of ours.
 
 Maps are kept in DIR, so that another cut is judged without training. A kind is judged fairly only
 by what was made without it: ``--first-weights`` and ``--tables`` name folders with KIND.safetensors
@@ -65,19 +66,33 @@ class Kind:
 
 @dataclass(frozen=True)
 class Row:
-    """F1 on one kind's test images."""
+    """F1 on one kind's test images, ours as means over seeds.
+
+    Attributes
+    ----------
+    name, style : str
+    forest : float
+    ours, best_single : float
+    spread : float
+        Standard deviation of `ours` over the seeds; 0 of one seed.
+    split_strengths : tuple of float
+        What strokes chose, for each seed.
+    """
 
     name: str
     style: str
     forest: float
     ours: float
     best_single: float
-    split_strength: float
+    spread: float
+    split_strengths: tuple[float, ...]
 
     def __str__(self) -> str:
-        figures = (self.forest, self.ours, self.best_single)
-        shown = " | ".join(f"{figure:.3f}" for figure in figures)
-        return f"| {self.name} | {self.style} | {shown} | {self.split_strength:g} |"
+        several = len(self.split_strengths) > 1
+        ours = f"{self.ours:.3f}" + (f" ± {self.spread:.3f}" if several else "")
+        strengths = ", ".join(f"{strength:g}" for strength in self.split_strengths)
+        figures = f"{self.forest:.3f} | {ours} | {self.best_single:.3f}"
+        return f"| {self.name} | {self.style} | {figures} | {strengths} |"
 
 
 def kinds_of(folder: Path, style: str) -> Iterator[Kind]:
@@ -173,15 +188,34 @@ def card_of(kind: Kind, tables: Path | None) -> Scorecard | None:
     return Scorecard.from_json(json.loads(own.read_text())) if own and own.exists() else None
 
 
-def judge(kind: Kind, style: str, config: TrainingConfig, maps: Path, tables: Path | None) -> Row:
-    """Judge one kind from strokes of one style."""
+def folder_of(config: TrainingConfig, maps: Path) -> Path:
+    """Return where the maps of a training are kept."""
     weights = Path(config.first_weights).stem if config.first_weights else "shipped"
-    file = f"{kind.name}.{style}.npz"
-    trained = f"{config.max_steps} steps, seed {config.seed}, weights {weights}"
-    learned, unseen = maps_of(kind, config, maps / trained / file)
-    ours, strength = shipped_cut(kind, learned, unseen, card_of(kind, tables))
+    return maps / f"{config.max_steps} steps, seed {config.seed}, weights {weights}"
+
+
+def judge(
+    kind: Kind,
+    style: str,
+    config: TrainingConfig,
+    seeds: Sequence[int],
+    maps: Path,
+    tables: Path | None,
+) -> Row:
+    """Judge one kind from strokes of one style, trained once for each seed."""
+    file, card = f"{kind.name}.{style}.npz", card_of(kind, tables)
+    ours, singles, strengths = [], [], []
+    for seed in seeds:
+        seeded = replace(config, seed=seed)
+        learned, unseen = maps_of(kind, seeded, folder_of(seeded, maps) / file)
+        f1, strength = shipped_cut(kind, learned, unseen, card)
+        ours.append(f1)
+        strengths.append(strength)
+        singles.append(best_single(kind, unseen))
     forest = best_single(kind, forest_maps_of(kind, maps / "forest" / file))
-    return Row(kind.name, style, forest, ours, best_single(kind, unseen), strength)
+    spread = float(np.std(ours, ddof=1)) if len(ours) > 1 else 0.0
+    means = float(np.mean(ours)), float(np.mean(singles))
+    return Row(kind.name, style, forest, *means, spread, tuple(strengths))
 
 
 def summary(rows: Sequence[Row]) -> str:
@@ -216,7 +250,7 @@ def parser_of(description: str, styles: str) -> argparse.ArgumentParser:
     parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
     parser.add_argument("--styles", type=comma_list(one_of(STYLES)), default=styles)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=comma_list(int), default=[0])
     parser.add_argument("--tables", type=Path, metavar="DIR", help="see above")
     return parser
 
@@ -229,7 +263,7 @@ def main() -> None:
     for folder in (args.first_weights, args.tables):
         if folder is not None and not folder.is_dir():
             parser.error(f"there is no folder {folder}")
-    config = TrainingConfig(max_steps=args.steps, seed=args.seed)
+    config = TrainingConfig(max_steps=args.steps)
     print("| kind | strokes | forest, best cut | ours | ours, best single cut | split |")
     print("|---|---|---|---|---|---|")
     rows = []
@@ -247,7 +281,7 @@ def _judged(kind: Kind, style: str, config: TrainingConfig, args: argparse.Names
     own = args.first_weights / f"{kind.name}.safetensors" if args.first_weights else None
     if own is not None and own.exists():
         config = replace(config, first_weights=str(own))
-    return judge(kind, style, config, args.maps, args.tables)
+    return judge(kind, style, config, args.seeds, args.maps, args.tables)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How well does the heatmap tell what is wrong?
 
-``python -m benchmarks.uncertainty SET... --maps DIR [--styles lines] [--steps 300] [--seed 0]
+``python -m benchmarks.uncertainty SET... --maps DIR [--styles lines] [--steps 300] [--seeds 0]
 [--tables DIR]``
 
 Takes maps that ``benchmarks.kinds`` has kept in DIR (it trains what is not there), cuts those of
@@ -14,6 +14,7 @@ were not found) from others, and *wrong pixels* (foreground at 0.5 against the t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from napari_impartial.core.instances.scoring import Scorecard
 from napari_impartial.core.prediction.segment import heatmap
 from napari_impartial.core.prediction.suggestions import entropy
 
-from .kinds import Kind, card_of, kinds_of, maps_of, parser_of, shipped_cut
+from .kinds import Kind, card_of, folder_of, kinds_of, maps_of, parser_of, shipped_cut
 
 Values = npt.NDArray[np.float64]
 TARGETS = ("wrong objects", "pixels of wrong objects", "wrong pixels")
@@ -110,8 +111,7 @@ def areas(kind: Kind, config: TrainingConfig, kept: Path, card: Scorecard | None
 def main() -> None:
     """Print a row for each kind, and their mean."""
     args = parser_of(__doc__, "lines").parse_args()
-    config = TrainingConfig(max_steps=args.steps, seed=args.seed)
-    trained = args.maps / f"{args.steps} steps, seed {args.seed}, weights shipped"
+    configs = [TrainingConfig(max_steps=args.steps, seed=seed) for seed in args.seeds]
     heads = (f"{target}: {', '.join(MAPS)}" for target in TARGETS)
     print(f"| kind | strokes | {' | '.join(heads)} |")
     print("|---|---|---|---|---|")
@@ -119,13 +119,19 @@ def main() -> None:
     for folder in args.sets:
         for style in args.styles:
             for kind in kinds_of(folder, style):
-                file = trained / f"{kind.name}.{style}.npz"
-                rows.append(areas(kind, config, file, card_of(kind, args.tables)))
+                file, card = f"{kind.name}.{style}.npz", card_of(kind, args.tables)
+                found = [areas(kind, c, folder_of(c, args.maps) / file, card) for c in configs]
+                rows.append(_mean(found))
                 print(_row(kind.name, style, rows[-1]), flush=True)
     if rows:
-        told = np.isfinite(rows)  # where all are right, there is nothing to tell
-        total = np.where(told, rows, 0.0).sum(axis=0)
-        print(_row(f"mean of {len(rows)}", "", total / np.maximum(told.sum(axis=0), 1)))
+        print(_row(f"mean of {len(rows)}", "", _mean(rows)))
+
+
+def _mean(areas: Sequence[Values]) -> Values:
+    """Return the mean of those that are known: where all objects are right, nothing is told."""
+    known = np.isfinite(areas)
+    total = np.where(known, areas, 0.0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
 def _row(name: str, style: str, found: Values) -> str:

@@ -65,11 +65,36 @@ def test_a_kind_is_judged_once_and_then_from_what_was_kept(dataset, tmp_path, mo
     assert capsys.readouterr().out == first
 
 
+def test_several_seeds_are_trained_each_and_their_mean_is_told(dataset, tmp_path, monkeypatch):
+    (kind,) = kinds_of(dataset, "lines")
+    right = np.where(kind.test[0][1] > 0, 0.99, 0.01).astype(np.float32)
+    nothing = np.zeros_like(right)
+    trained = []
+
+    def pretend(kind, config, kept):
+        trained.append((config.seed, kept.parent.name))
+        return [nothing], [right if config.seed == 5 else nothing]
+
+    monkeypatch.setattr(kinds, "maps_of", pretend)
+    config = kinds.TrainingConfig(max_steps=2)
+    row = kinds.judge(kind, "lines", config, [5, 7], tmp_path, None)
+    best = kinds.judge(kind, "lines", config, [5], tmp_path, None).ours
+    assert best > 0.5
+    assert row.ours == pytest.approx(best / 2)
+    assert row.spread == pytest.approx(best / 2**0.5)
+    assert f"{best / 2:.3f} ± {row.spread:.3f}" in str(row)
+    assert "±" not in str(Row("a", "lines", 0.5, 0.6, 0.7, 0.0, (0.6,)))
+    assert trained[:2] == [
+        (5, "2 steps, seed 5, weights shipped"),
+        (7, "2 steps, seed 7, weights shipped"),
+    ]
+
+
 def test_the_summary_counts_what_is_below():
     rows = [
-        Row("a", "lines", 0.5, 0.6, 0.7, 0.6),
-        Row("b", "lines", 0.5, 0.4, 0.42, 0.6),
-        Row("a", "outlines", 0.8, 0.79, 0.8, 0.5),
+        Row("a", "lines", 0.5, 0.6, 0.7, 0.0, (0.6,)),
+        Row("b", "lines", 0.5, 0.4, 0.42, 0.0, (0.6,)),
+        Row("a", "outlines", 0.8, 0.79, 0.8, 0.0, (0.5,)),
     ]
     said = summary(rows)
     assert "| mean of 2 | lines | 0.500 | 0.500 | 0.560 | |" in said
