@@ -20,16 +20,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_impartial.cli.options import comma_list, one_of
+from napari_impartial.cli.options import comma_list, number, one_of
 from napari_impartial.core.api import train as train_network
-from napari_impartial.core.config import InstanceConfig, TrainingConfig
+from napari_impartial.core.config import LARGEST_SEED, InstanceConfig, TrainingConfig
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.instances.cutter import Cutter
@@ -47,6 +48,7 @@ from napari_impartial.experiments.dataset import read_with_labels, samples_in
 from .real import Pair, pairs_of
 
 Map = NDArray[np.float32]
+SEEDS = number(0, LARGEST_SEED, int)
 STYLES = {"outlines": "train", "lines": "lines"}
 _PERCENT = 10
 # Below the best single cut by more than this, the maps are right and the cut fails.
@@ -189,9 +191,12 @@ def card_of(kind: Kind, tables: Path | None) -> Scorecard | None:
 
 
 def folder_of(config: TrainingConfig, maps: Path) -> Path:
-    """Return where the maps of a training are kept."""
+    """Return where the maps of a training are kept: one folder for each way of training."""
     weights = Path(config.first_weights).stem if config.first_weights else "shipped"
-    return maps / f"{config.max_steps} steps, seed {config.seed}, weights {weights}"
+    rest = replace(config, max_steps=0, seed=0, first_weights="")
+    mark = zlib.crc32(json.dumps(asdict(rest)).encode())
+    shown = f"{config.max_steps} steps, seed {config.seed}, weights {weights}"
+    return maps / f"{shown}, settings {mark:08x}"
 
 
 def judge(
@@ -250,7 +255,7 @@ def parser_of(description: str, styles: str) -> argparse.ArgumentParser:
     parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
     parser.add_argument("--styles", type=comma_list(one_of(STYLES)), default=styles)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--seeds", type=comma_list(int), default=[0])
+    parser.add_argument("--seeds", type=comma_list(SEEDS), default=[0])
     parser.add_argument("--tables", type=Path, metavar="DIR", help="see above")
     return parser
 

@@ -53,6 +53,7 @@ def settings(seconds: float, steps: int = 0) -> TrainingConfig:
         scribble_patch_fraction=0.0,
         validation_fraction=0.0,
         reconstruction_weight=1.0,
+        edge_weight=0.0,
         half_size_fraction=0.0,
         freeze_norm_at=1.0,
         ema_decay=0.999,

@@ -127,10 +127,10 @@ def main() -> None:
         print(_row(f"mean of {len(rows)}", "", _mean(rows)))
 
 
-def _mean(areas: Sequence[Values]) -> Values:
+def _mean(found: Sequence[Values]) -> Values:
     """Return the mean of those that are known: where all objects are right, nothing is told."""
-    known = np.isfinite(areas)
-    total = np.where(known, areas, 0.0).sum(axis=0)
+    known = np.isfinite(found)
+    total = np.where(known, found, 0.0).sum(axis=0)
     return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 

@@ -84,10 +84,15 @@ def test_several_seeds_are_trained_each_and_their_mean_is_told(dataset, tmp_path
     assert row.spread == pytest.approx(best / 2**0.5)
     assert f"{best / 2:.3f} ± {row.spread:.3f}" in str(row)
     assert "±" not in str(Row("a", "lines", 0.5, 0.6, 0.7, 0.0, (0.6,)))
-    assert trained[:2] == [
-        (5, "2 steps, seed 5, weights shipped"),
-        (7, "2 steps, seed 7, weights shipped"),
-    ]
+    assert [seed for seed, _ in trained[:2]] == [5, 7]
+    assert trained[0][1].startswith("2 steps, seed 5, weights shipped, ")
+    assert trained[0][1].partition("weights")[2] == trained[1][1].partition("weights")[2]
+
+
+def test_maps_of_other_settings_are_not_taken_for_these(tmp_path):
+    config = kinds.TrainingConfig(max_steps=2)
+    other = kinds.TrainingConfig(max_steps=2, edge_weight=0.7)
+    assert kinds.folder_of(config, tmp_path) != kinds.folder_of(other, tmp_path)
 
 
 def test_the_summary_counts_what_is_below():
@@ -127,7 +132,7 @@ def test_what_is_wrong_is_told_by_the_maps_that_are_kept(dataset, tmp_path, monk
     # Two halves of a sure cell are no cell: entropy does not know, doubt of objects may.
     p = np.where(truth > 0, 0.97, 0.02).astype(np.float32)
     p[:, 40:43] = 0.02
-    folder = tmp_path / "2 steps, seed 0, weights shipped"
+    folder = kinds.folder_of(kinds.TrainingConfig(max_steps=2), tmp_path)
     folder.mkdir()
     kinds.keep(folder / "made.lines.npz", [(learned > 0).astype(np.float32), p])
     command = ["uncertainty", str(dataset), "--maps", str(tmp_path), "--steps", "2"]

@@ -184,6 +184,14 @@ class TrainingConfig:
         minimum=0.0,
         maximum=10.0,
     )
+    edge_weight: float = setting(
+        0.2,
+        "Edge weight",
+        "How strongly outlines are drawn to where the brightness changes, where nothing is "
+        "painted; 0 not at all.",
+        minimum=0.0,
+        maximum=10.0,
+    )
     patch_size: int = setting(
         128, "Patch size", "Side of a training patch.", minimum=16, maximum=1024, unit="px"
     )
@@ -504,6 +512,7 @@ def _paper() -> Preset:
             implied_labels=False,
             reconstruction="mean",
             reconstruction_weight=0.1,
+            edge_weight=0.0,
             blind_spot_fraction=0.2,
             blind_spot_channels="separately",
             class_balance="batch",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from napari_impartial.core.network.losses import (
     class_counts,
     class_log_probability,
     component_means,
+    edge_loss,
     reconstruction_loss,
     scribble_loss,
     total_variation_loss,
@@ -182,6 +185,82 @@ def test_total_variation_of_a_constant_is_zero(shape: tuple[int, ...]) -> None:
     assert total_variation_loss(torch.full(shape, 0.3)).item() == 0
 
 
+def _two_classes(foreground: torch.Tensor) -> torch.Tensor:
+    return torch.cat([1 - foreground, foreground], dim=1)
+
+
+def _disc(radius: float, side: int = 64) -> torch.Tensor:
+    """(1, 1, side, side): a soft disc of 1 in the middle of 0."""
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    middle = (side - 1) / 2
+    return torch.sigmoid(2 * (radius - torch.hypot(y - middle, x - middle)))[None, None]
+
+
+def _astray(probability: torch.Tensor, images: torch.Tensor) -> float:
+    return edge_loss(probability, images, torch.ones(images[:, 0].shape, dtype=torch.bool)).item()
+
+
+def test_the_edge_loss_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet([1, 1, 1], (2, 5, 6)).transpose(0, 3, 1, 2)
+    images, free = rng.random((2, 2, 5, 6)), rng.random((2, 5, 6)) < 0.8
+    expected = []
+    for one, image, known in zip(p, images, ~free, strict=True):
+        smooth = np.stack([ndimage.uniform_filter(c, 3, mode="nearest") for c in image])
+        pairs = [((y, x), (y + 1, x)) for y in range(4) for x in range(6)]
+        pairs += [((y, x), (y, x + 1)) for y in range(5) for x in range(5)]
+        contrast = [np.linalg.norm(smooth[:, *i] - smooth[:, *j]) for i, j in pairs]
+        s = np.sqrt(np.mean(np.square(contrast)))
+        change = [
+            0.0 if known[i] or known[j] else np.abs(one[:, *i] - one[:, *j]).sum() / 2
+            for i, j in pairs
+        ]
+        weights = np.exp(-np.square(contrast) / (2 * s**2))
+        expected.append(np.mean(weights * change) / (np.mean(change) + 5e-4))
+    found = edge_loss(*map(torch.from_numpy, (p, images, free)))
+    assert found.item() == pytest.approx(np.mean(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("radius", [4, 10, 24])
+def test_outlines_at_edges_cost_next_to_nothing_however_long_they_are(radius: int) -> None:
+    noise = 0.02 * torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    image = _disc(radius) + noise
+    right = _astray(_two_classes(_disc(radius)), image)
+    faint = _astray(_two_classes(0.3 * _disc(radius)), image)
+    beside = _astray(_two_classes(_disc(radius + 5)), image)
+    assert right < 0.15
+    assert faint == pytest.approx(right, abs=0.05)
+    assert beside > 0.3
+
+
+def test_one_hot_pixel_changes_little() -> None:
+    image, p = _disc(12), _two_classes(_disc(12))
+    hot = image.clone()
+    hot[0, 0, 2, 2] = 50
+    assert _astray(p, hot) == pytest.approx(_astray(p, image), abs=0.1)
+
+
+def test_outlines_along_what_is_painted_cost_nothing() -> None:
+    p, flat = _two_classes(_disc(12)), torch.zeros(1, 1, 64, 64)
+    assert _astray(p, flat) > 0.9
+    free = (_disc(12)[0] < 0.02) | (_disc(12)[0] > 0.98)
+    assert edge_loss(p, flat, free).item() < 0.5
+    assert edge_loss(p, flat, torch.zeros_like(free)).item() == 0
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-4, 1e4])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_flat_noisy_and_certain_predictions_have_gradients(scale: float, value: float) -> None:
+    logits = scale * torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    logits.requires_grad_()
+    p = class_log_probability(logits, 3).exp()
+    loss = edge_loss(p, torch.full((2, 4, 8, 8), value), torch.ones(2, 8, 8, dtype=torch.bool))
+    loss.backward()
+    assert 0 <= loss.item() <= 1
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
 @pytest.mark.parametrize("form", ["mixture", "mean"])
 def test_gradients_agree_with_finite_differences(form: str) -> None:
     torch.manual_seed(0)
@@ -201,6 +280,7 @@ def test_gradients_agree_with_finite_differences(form: str) -> None:
             scribble_loss(log_probability, labels)
             + reconstruction_loss(target, membership, means, mask, form)
             + total_variation_loss(log_probability.exp())
+            + edge_loss(log_probability.exp(), target, labels == 0)
         )
 
     assert torch.autograd.gradcheck(joint, (logits, maps))

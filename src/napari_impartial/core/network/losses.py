@@ -9,7 +9,15 @@ hold for any number of classes, components and channels.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+# Added to the change of probability over a patch, a mean over its pairs of pixels: keeps 0 / 0
+# away, and makes specks of next to no change cost as much as they are.
+_LEAST_CHANGE = 5e-4
+# Squared contrasts over so many times the mean count as that much in the mean: a single hot pixel
+# would make edges out of nothing else.
+_OUTLYING = 20
 
 
 def class_log_probability(logits: Tensor, n_classes: int) -> Tensor:
@@ -164,3 +172,43 @@ def total_variation_loss(probability: Tensor) -> Tensor:
         if probability.shape[dim] > 1:
             total = total + probability.diff(dim=dim).abs().mean()
     return total
+
+
+def edge_loss(probability: Tensor, images: Tensor, free: Tensor) -> Tensor:
+    """Share of the change of class probabilities that lies where images do not change.
+
+    The total variation with the contrast weights of graph cuts (Boykov and Jolly, 2001; as a loss
+    of networks that learn from scribbles: Tang et al., 2018), divided by the total variation. So
+    outlines are drawn to edges of the image, and are not made shorter, which would lose
+    what is small or thin.
+
+    Parameters
+    ----------
+    probability : (B, K, H, W)
+    images : (B, C, H, W)
+        Normalized intensities; H and W are 2 or more. Smoothed over 3 x 3 pixels, since noise has
+        no outlines.
+    free : (B, H, W) bool
+        Pixels that nothing is known of; pairs with others do not count.
+
+    Returns
+    -------
+    Tensor
+        A scalar, 0 to 1: the mean over the batch of ``sum w |dp| / sum |dp|`` over
+        neighbouring pixels, with ``w = exp(-|dx|**2 / (2 s**2))`` and s**2 the mean of
+        ``|dx|**2`` over the patch, outliers aside.
+    """
+    smooth = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    contrasts, changes = [], []
+    for dim in (2, 3):
+        contrasts.append(smooth.diff(dim=dim).square().sum(dim=1).flatten(1))
+        n = free.shape[dim - 1] - 1
+        known = ~(free.narrow(dim - 1, 0, n) & free.narrow(dim - 1, 1, n))
+        # Of two classes, as much as the foreground's probability changes.
+        change = 0.5 * probability.diff(dim=dim).abs().sum(dim=1)
+        changes.append(change.masked_fill(known, 0.0).flatten(1))
+    contrast, change = torch.cat(contrasts, dim=1), torch.cat(changes, dim=1)
+    mean = contrast.mean(dim=1, keepdim=True)
+    usual = contrast.minimum(_OUTLYING * mean).mean(dim=1, keepdim=True).clamp(min=1e-6)
+    weight = (-contrast / (2 * usual)).exp()
+    return ((weight * change).mean(dim=1) / (change.mean(dim=1) + _LEAST_CHANGE)).mean()

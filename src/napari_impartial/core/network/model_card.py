@@ -160,8 +160,8 @@ class ModelCard:
                 raise _unreadable(f"{name} is not known")
         for name in _ENTRIES:
             _check(name, values)
-        # Trainings of before this setting learned from what was painted alone.
-        values["training"] = {"implied_labels": False, **values["training"]}
+        # Trainings of before these settings did without.
+        values["training"] = {"implied_labels": False, "edge_weight": 0.0, **values["training"]}
         if values["training"].get("preset") == "best":
             # There was a preset of this name, which was the default with more time.
             values["training"] = {**values["training"], "preset": "balanced"}

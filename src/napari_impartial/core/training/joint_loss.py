@@ -1,4 +1,4 @@
-"""The joint loss of a network on a batch of patches (paper, eq. 3)."""
+"""The joint loss of a network on a batch of patches: eq. 3 of the paper, and edges."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from napari_impartial.core.network.device import computing_in, memory_format
 from napari_impartial.core.network.losses import (
     class_counts,
     component_means,
+    edge_loss,
     reconstruction_loss,
     scribble_loss,
     total_variation_loss,
@@ -71,7 +72,7 @@ class JointLoss:
             logits, means = network(x)
         log_p = network.log_probability(logits)
         zero = logits.new_zeros(())
-        scribble = reconstruction = variation = zero
+        scribble = reconstruction = variation = edges = zero
         if config.objective != "reconstruction":
             seam = patches.labels == SEAM
             labels = patches.labels.masked_fill(seam, 1)
@@ -89,9 +90,13 @@ class JointLoss:
             )
         if config.total_variation_weight > 0:
             variation = total_variation_loss(log_p.exp())
+        if config.edge_weight > 0 and config.objective == "joint":
+            edges = edge_loss(log_p.exp(), patches.images, patches.labels == 0)
         total = (
             config.scribble_weight * scribble
             + config.reconstruction_weight * reconstruction
             + config.total_variation_weight * variation
+            + config.edge_weight * edges
         )
-        return total, torch.stack([total, scribble, reconstruction, variation]).detach()
+        parts = (total, scribble, reconstruction, variation, edges)
+        return total, torch.stack(parts).detach()

@@ -22,12 +22,13 @@ from napari_impartial.core.prediction.result import Prediction
 
 @dataclass(frozen=True)
 class Losses:
-    """Parts of the joint loss (paper, eq. 1 to 3), each unweighted but `total`."""
+    """Parts of the joint loss (paper, eq. 1 to 3, and edges), each unweighted but `total`."""
 
     total: float
     scribble: float
     reconstruction: float
     total_variation: float
+    edges: float = 0.0
 
 
 def mean_losses(losses: Sequence[Losses], shares: npt.ArrayLike) -> Losses:

@@ -52,9 +52,9 @@ class LossPlot(PlainPlot):
         self.setAccessibleName("Loss curves")
         self.setToolTip(
             "How wrong the network is, over the seconds of training: on the strokes that it learns "
-            "from (and on the image, whose hidden pixels it guesses) and, where there are enough "
-            "to keep some aside, on those. Falling is good; if those kept aside rise again, more "
-            "strokes would help."
+            "from (and on the image, whose hidden pixels it guesses and where its outlines should "
+            "lie) and, where there are enough to keep some aside, on those. Falling is good; if "
+            "those kept aside rise again, more strokes would help."
         )
         self.bottom.setLabel("seconds")
         self._curves = {}
