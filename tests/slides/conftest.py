@@ -21,7 +21,12 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [small.scribbles(0.4)],
         ModelConfig(base_features=4, depth=2),
         TrainingConfig(
-            max_steps=60, patch_size=64, learning_rate=0.02, ema_decay=0.9, implied_labels=False
+            max_steps=60,
+            patch_size=64,
+            learning_rate=0.02,
+            ema_decay=0.9,
+            implied_labels=False,
+            edge_weight=0.0,
         ),
     )
     path = tmp_path_factory.mktemp("model") / "m.impartial"
