@@ -1,14 +1,15 @@
 """How good are the objects on many kinds of image, from strokes of several styles?
 
 ``python -m benchmarks.kinds SET... --maps DIR [--styles outlines,lines] [--steps 300]
-[--seeds 0,1,2] [--first-weights DIR] [--tables DIR]``
+[--seeds 0,1,2] [--first-weights DIR] [--tables DIR] [SETTINGS]``
 
 Each data set is a kind: trained on its training images' strokes, judged on its test images. Of a
 set without test images each image is a kind, the half with more strokes to train on, the other
 to judge. Outlines are the strokes in ``train/``, lines those in ``lines/``. Printed for each kind
 and style: F1 of a random forest with the best of 24 cuts *chosen on the test images*, of ours as
 shipped, and of the best of the same cuts on our maps; then what they come to. With several seeds
-of training, means over these and the standard deviation of ours.
+of training, means over these and the standard deviation of ours. SETTINGS of training, such as
+``--edge-weight 0``, are those of ``napari-impartial train``.
 
 Maps are kept in DIR, so that another cut is judged without training. A kind is judged fairly only
 by what was made without it: ``--first-weights`` and ``--tables`` name folders with KIND.safetensors
@@ -28,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_impartial.cli.options import comma_list, number, one_of
+from napari_impartial.cli.options import add_settings, comma_list, number, one_of, override
 from napari_impartial.core.api import train as train_network
 from napari_impartial.core.config import LARGEST_SEED, InstanceConfig, TrainingConfig
 from napari_impartial.core.data.image import Image
@@ -51,6 +52,8 @@ Map = NDArray[np.float32]
 SEEDS = number(0, LARGEST_SEED, int)
 STYLES = {"outlines": "train", "lines": "lines"}
 _PERCENT = 10
+# Settings that have options of their own here, or none.
+_SAID_OTHERWISE = ("preset", "time_budget_s", "max_steps", "seed", "first_weights", "device")
 # Below the best single cut by more than this, the maps are right and the cut fails.
 _CUT_FAILS = 0.05
 
@@ -257,7 +260,13 @@ def parser_of(description: str, styles: str) -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=comma_list(SEEDS), default=[0])
     parser.add_argument("--tables", type=Path, metavar="DIR", help="see above")
+    add_settings(parser, TrainingConfig, "training", skip=_SAID_OTHERWISE)
     return parser
+
+
+def config_of(args: argparse.Namespace) -> TrainingConfig:
+    """Return how to train, but for the seed."""
+    return override(TrainingConfig(max_steps=args.steps), args, skip=_SAID_OTHERWISE)
 
 
 def main() -> None:
@@ -268,7 +277,7 @@ def main() -> None:
     for folder in (args.first_weights, args.tables):
         if folder is not None and not folder.is_dir():
             parser.error(f"there is no folder {folder}")
-    config = TrainingConfig(max_steps=args.steps)
+    config = config_of(args)
     print("| kind | strokes | forest, best cut | ours | ours, best single cut | split |")
     print("|---|---|---|---|---|---|")
     rows = []

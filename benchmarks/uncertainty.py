@@ -15,7 +15,7 @@ were not found) from others, and *wrong pixels* (foreground at 0.5 against the t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,16 @@ from napari_impartial.core.instances.scoring import Scorecard
 from napari_impartial.core.prediction.segment import heatmap
 from napari_impartial.core.prediction.suggestions import entropy
 
-from .kinds import Kind, card_of, folder_of, kinds_of, maps_of, parser_of, shipped_cut
+from .kinds import (
+    Kind,
+    card_of,
+    config_of,
+    folder_of,
+    kinds_of,
+    maps_of,
+    parser_of,
+    shipped_cut,
+)
 
 Values = npt.NDArray[np.float64]
 TARGETS = ("wrong objects", "pixels of wrong objects", "wrong pixels")
@@ -111,7 +120,7 @@ def areas(kind: Kind, config: TrainingConfig, kept: Path, card: Scorecard | None
 def main() -> None:
     """Print a row for each kind, and their mean."""
     args = parser_of(__doc__, "lines").parse_args()
-    configs = [TrainingConfig(max_steps=args.steps, seed=seed) for seed in args.seeds]
+    configs = [replace(config_of(args), seed=seed) for seed in args.seeds]
     heads = (f"{target}: {', '.join(MAPS)}" for target in TARGETS)
     print(f"| kind | strokes | {' | '.join(heads)} |")
     print("|---|---|---|---|---|")

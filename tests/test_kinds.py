@@ -90,9 +90,15 @@ def test_several_seeds_are_trained_each_and_their_mean_is_told(dataset, tmp_path
 
 
 def test_maps_of_other_settings_are_not_taken_for_these(tmp_path):
-    config = kinds.TrainingConfig(max_steps=2)
-    other = kinds.TrainingConfig(max_steps=2, edge_weight=0.7)
-    assert kinds.folder_of(config, tmp_path) != kinds.folder_of(other, tmp_path)
+    parser = kinds.parser_of("About.", "lines")
+    command = ["SET", "--maps", str(tmp_path), "--steps", "2"]
+    usual, other = (
+        kinds.config_of(parser.parse_args([*command, *options]))
+        for options in ([], ["--edge-weight", "0.7", "--no-implied-labels"])
+    )
+    assert usual == kinds.TrainingConfig(max_steps=2)
+    assert (other.edge_weight, other.implied_labels, other.max_steps) == (0.7, False, 2)
+    assert kinds.folder_of(usual, tmp_path) != kinds.folder_of(other, tmp_path)
 
 
 def test_the_summary_counts_what_is_below():

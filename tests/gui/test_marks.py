@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import settled
 
 from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.layers.result_layers import ResultLayers
 from napari_impartial.gui.layers.versions import camera_of, canvas_size
+from napari_impartial.gui.refine.suggestions import MOST_PLACES
 
 SIDE, BOX = 240, 48
 # Two corners, and the middle.
@@ -60,3 +62,30 @@ def test_the_current_place_is_clear_and_has_words_beside_it(
     edges = np.asarray(marks.edge_color)[:, 3]
     assert edges[-1] == 1
     assert (edges[:-1] < 0.5).all()
+
+
+def test_the_place_that_one_stands_at_stays_in_the_list_when_others_come(
+    widget: Any, viewer: Any, tiny_tissue: Any, prediction_of: Any, wait_for: Any, find: Any
+) -> None:
+    viewer.add_image(tiny_tissue.image.channels, name="tissue")
+    wait_for(lambda: widget.workspace.source is not None)
+    widget.results._keep(widget.session.current, (), prediction_of(tiny_tissue.truth))
+    settled(widget, wait_for)
+    plane, control = widget.session.plane, widget.results.suggestions
+
+    def at(y: int, x: int, score: float) -> Suggestion:
+        return Suggestion(1, y, x, (y, x, y + 8, x + 8), score, "unsure")
+
+    plane.suggestions = [at(80, 80, 0.1), at(60, 80, 0.05)]
+    control.refresh()
+    control.go_to(control.places[0])
+    assert (control.current.suggestion.y, control.current.suggestion.rank) == (80, 1)
+    plane.suggestions += [at(0, 8 * n, 0.5) for n in range(MOST_PLACES + 2)]
+    control.refresh()
+    assert len(control.places) == MOST_PLACES
+    assert (control.current.suggestion.y, control.current.suggestion.rank) == (80, MOST_PLACES)
+    widget.session.changed.emit()
+    wait_for(lambda: f"Place {MOST_PLACES} of {MOST_PLACES}" in find("status_label").text())
+    control.leave()
+    control.refresh()
+    assert 80 not in [place.suggestion.y for place in control.places]

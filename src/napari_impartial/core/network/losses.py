@@ -1,4 +1,4 @@
-"""The losses of the paper as pure functions.
+"""The losses as pure functions: those of the paper, and that of edges.
 
 Notation: B patches, K classes, M mixture components, C channels, H x W pixels. The
 network gives M membership logits and M x C mean maps; component m belongs to class
@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Added to the change of probability over a patch, a mean over its pairs of pixels: keeps 0 / 0
-# away, and makes specks of next to no change cost as much as they are.
+# Added to the mean change of probability between neighbouring pixels of a patch, by which the edge
+# loss is divided: 0 / 0 is 0 then, and where next to nothing changes, noise of the prediction is
+# not taken for outlines.
 _LEAST_CHANGE = 5e-4
 # Squared contrasts over so many times the mean count as that much in the mean: a single hot pixel
 # would make edges out of nothing else.

@@ -81,7 +81,9 @@ class SuggestionControl(QObject):
             for suggestion in plane.suggestions
         ]
         found.sort(key=lambda place: (place.stale != "", -turn(place.suggestion)))
-        del found[MOST_PLACES:]
+        # Whoever stands at a place is told why, whatever has come before it meanwhile.
+        here = [place for place in found[MOST_PLACES:] if self._is_here(place)]
+        found = [*found[: MOST_PLACES - len(here)], *here]
         self.places = [
             replace(place, suggestion=replace(place.suggestion, rank=rank))
             for rank, place in enumerate(found, start=1)
@@ -116,10 +118,14 @@ class SuggestionControl(QObject):
         """The place that was gone to, while its plane is in view and something is to do there."""
         here = (self._session.current, self._session.plane_index)
         for place in self.places:
-            spot = (place.suggestion.y, place.suggestion.x)
-            if self._current == ((place.key, place.plane), spot) and not place.done:
+            if self._is_here(place) and not place.done:
                 return place if here == self._seen_in else None
         return None
+
+    def _is_here(self, place: Place) -> bool:
+        """Return whether a place is the one that was gone to last."""
+        spot = (place.suggestion.y, place.suggestion.x)
+        return self._current == ((place.key, place.plane), spot)
 
     def leave(self) -> None:
         """Be at no place any more: the picture is to be seen alone."""
