@@ -13,6 +13,7 @@ from napari_impartial.core.network.losses import (
     class_counts,
     class_log_probability,
     component_means,
+    contrast_scale,
     edge_loss,
     reconstruction_loss,
     scribble_loss,
@@ -204,6 +205,7 @@ def test_the_edge_loss_by_hand() -> None:
     rng = np.random.default_rng(0)
     p = rng.dirichlet([1, 1, 1], (2, 5, 6)).transpose(0, 3, 1, 2)
     images, free = rng.random((2, 2, 5, 6)), rng.random((2, 5, 6)) < 0.8
+    images[1] *= 10  # each patch has a mean contrast of its own
     expected = []
     for one, image, known in zip(p, images, ~free, strict=True):
         smooth = np.stack([ndimage.uniform_filter(c, 3, mode="nearest") for c in image])
@@ -246,6 +248,50 @@ def test_outlines_along_what_is_painted_cost_nothing() -> None:
     free = (_disc(12)[0] < 0.02) | (_disc(12)[0] > 0.98)
     assert edge_loss(p, flat, free).item() < 0.5
     assert edge_loss(p, flat, torch.zeros_like(free)).item() == 0
+
+
+def _cell() -> tuple[torch.Tensor, torch.Tensor]:
+    """(2, 64, 64) image of a bright nucleus and a pale cell round it; strokes of a line in each."""
+    noise = 0.02 * torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(64, 64, dtype=torch.uint8)
+    labels[32, 14:50], labels[4, 4:60] = 2, 1
+    return torch.stack([_disc(8)[0, 0], 0.5 * _disc(20)[0, 0]]) + noise, labels
+
+
+def test_edges_within_strokes_are_no_outlines() -> None:
+    image, labels = _cell()
+    outer, inner = _two_classes(_disc(20)), _two_classes(_disc(8))
+    assert _astray(outer, image[None]) > 2 * _astray(inner, image[None])
+    mixed = torch.einsum("dc,chw->dhw", contrast_scale([image], [labels]), image)[None]
+    assert _astray(outer, mixed) < _astray(inner, mixed)
+
+
+def test_contrasts_within_strokes_are_of_one_size_in_all_directions() -> None:
+    rng = np.random.default_rng(0)
+    mixing = np.array([[1.0, 0.0, 0.0], [0.9, 0.5, 0.0], [0.0, 0.2, 2.0]])
+    image = torch.from_numpy(np.einsum("dc,cyx->dyx", mixing, rng.random((3, 80, 90)))).float()
+    labels = torch.from_numpy(rng.integers(1, 4, (8, 9)).repeat(10, 0).repeat(10, 1))
+    scale = contrast_scale([image], [labels]).numpy().astype(float)
+    smooth = np.stack([ndimage.uniform_filter(c, 3, mode="nearest") for c in image.numpy()])
+    drawn, seen = labels.numpy(), []
+    for axis in (0, 1):
+        within = (np.diff(drawn, axis=axis) == 0) & (np.delete(drawn, -1, axis) > 1)
+        seen.append(np.diff(smooth, axis=axis + 1)[:, within])
+    second = np.cov(np.concatenate(seen, axis=1), bias=True)
+    second /= np.trace(second) / 3
+    shrunk = (second + 0.1 * np.eye(3)) / 1.1
+    np.testing.assert_allclose(scale @ shrunk @ scale, np.eye(3), atol=0.02)
+    np.testing.assert_allclose(scale, scale.T, atol=1e-6)
+
+
+def test_of_one_channel_and_without_strokes_contrasts_are_as_they_are() -> None:
+    image, labels = _cell()
+    assert torch.equal(contrast_scale([image[:1]], [labels]), torch.eye(1))
+    assert torch.equal(contrast_scale([image], [labels * (labels == 1)]), torch.eye(2))
+    dots = torch.zeros_like(labels)
+    dots[::2, ::2] = 2
+    assert torch.equal(contrast_scale([image], [dots]), torch.eye(2))
+    assert torch.equal(contrast_scale([torch.zeros(2, 1, 5)], [labels[32:33, 20:25]]), torch.eye(2))
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-4, 1e4])

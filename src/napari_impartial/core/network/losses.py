@@ -8,6 +8,9 @@ hold for any number of classes, components and channels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,6 +22,9 @@ _LEAST_CHANGE = 5e-4
 # Squared contrasts over so many times the mean count as that much in the mean: a single hot pixel
 # would make edges out of nothing else.
 _OUTLYING = 20
+# Share of the channels' mean squared contrast within strokes that is added to each: what no stroke
+# happened to cross would count without bounds.
+_SHRINKAGE = 0.1
 
 
 def class_log_probability(logits: Tensor, n_classes: int) -> Tensor:
@@ -199,7 +205,7 @@ def edge_loss(probability: Tensor, images: Tensor, free: Tensor) -> Tensor:
         neighbouring pixels, with ``w = exp(-|dx|**2 / (2 s**2))`` and s**2 the mean of
         ``|dx|**2`` over the patch, outliers aside.
     """
-    smooth = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    smooth = _smoothed(images)
     contrasts, changes = [], []
     for dim in (2, 3):
         contrasts.append(smooth.diff(dim=dim).square().sum(dim=1).flatten(1))
@@ -213,3 +219,47 @@ def edge_loss(probability: Tensor, images: Tensor, free: Tensor) -> Tensor:
     usual = contrast.minimum(_OUTLYING * mean).mean(dim=1, keepdim=True).clamp(min=1e-6)
     weight = (-contrast / (2 * usual)).exp()
     return ((weight * change).mean(dim=1) / (change.mean(dim=1) + _LEAST_CHANGE)).mean()
+
+
+def contrast_scale(images: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:
+    """Find mixtures of the channels that change as much as each other within foreground strokes.
+
+    A nucleus in a cell has an edge, and is no outline if strokes in cells run across it. So
+    contrasts are whitened by those within strokes: the Mahalanobis distance between neighbouring
+    pixels, with the covariance of a cell's own contrasts.
+
+    Parameters
+    ----------
+    images : sequence of (C, Y, X) float tensors
+        Normalized; smoothed as in :func:`edge_loss`.
+    labels : sequence of (Y, X) integer tensors
+        0 not annotated, 1 background, 2 and up foreground.
+
+    Returns
+    -------
+    (C, C) float32
+        Symmetric; :func:`edge_loss` of the images times it measures contrasts as said. The
+        identity of one channel, and where no stroke has two pixels side by side.
+    """
+    n_channels = len(images[0])
+    second = np.zeros((n_channels, n_channels))
+    for image, drawn in zip(images, labels, strict=True):
+        smooth = _smoothed(image[None])[0]
+        for dim in (0, 1):
+            n = drawn.shape[dim] - 1
+            one, other = drawn.narrow(dim, 0, n), drawn.narrow(dim, 1, n)
+            within = (one == other) & (one > 1)
+            # In double precision, which not every device has.
+            contrast = smooth.diff(dim=dim + 1)[:, within].cpu().numpy().astype(np.float64)
+            second += contrast @ contrast.T
+    mean = np.trace(second) / n_channels
+    if mean <= 0:
+        return torch.eye(n_channels)
+    shrunk = (second / mean + _SHRINKAGE * np.eye(n_channels)) / (1 + _SHRINKAGE)
+    size, direction = np.linalg.eigh(shrunk)
+    return torch.from_numpy((direction / np.sqrt(size)) @ direction.T).float()
+
+
+def _smoothed(images: Tensor) -> Tensor:
+    """Return (B, C, H, W) images averaged over 3 x 3 pixels."""
+    return F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)

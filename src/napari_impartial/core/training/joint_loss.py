@@ -36,12 +36,15 @@ class JointLoss:
     precision : torch.dtype
         That the network computes in.
     device : torch.device
+    contrasts : (C, C) Tensor
+        Mixtures of the channels that edges are looked for in; see :func:`.contrast_scale`.
     """
 
     config: TrainingConfig
     n_classes: int
     precision: torch.dtype
     device: torch.device
+    contrasts: Tensor
 
     def __call__(
         self,
@@ -91,7 +94,8 @@ class JointLoss:
         if config.total_variation_weight > 0:
             variation = total_variation_loss(log_p.exp())
         if config.edge_weight > 0 and config.objective == "joint":
-            edges = edge_loss(log_p.exp(), patches.images, patches.labels == 0)
+            mixed = torch.einsum("dc,bchw->bdhw", self.contrasts, patches.images)
+            edges = edge_loss(log_p.exp(), mixed, patches.labels == 0)
         total = (
             config.scribble_weight * scribble
             + config.reconstruction_weight * reconstruction

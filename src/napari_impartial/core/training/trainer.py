@@ -34,6 +34,7 @@ from napari_impartial.core.network.device import (
     resolve_device,
     resolve_precision,
 )
+from napari_impartial.core.network.losses import contrast_scale
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.network.model_file import TrainedModel
 from napari_impartial.core.network.unet import UNet
@@ -88,11 +89,12 @@ class Trainer:
         self.channel_names = init.card.channel_names if init and is_generic(names) else names
         self.device = resolve_device(training.device)
         self.precision = resolve_precision(training.precision, self.device)
-        self.loss = JointLoss(training, n_classes, self.precision, self.device)
         self.normalized = [self.prepare(image) for image in images]
         self.rng = np.random.default_rng(training.seed)
         self.generator = torch.Generator(self.device).manual_seed(training.seed)
         self.sampler = PatchSampler(self._on_device(self.normalized), scribbles, training)
+        contrasts = contrast_scale(self.sampler.images, self.sampler.train_labels).to(self.device)
+        self.loss = JointLoss(training, n_classes, self.precision, self.device, contrasts)
         if init:
             self.network = init.network(self.device).train()
         else:
