@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import napari
 import numpy as np
 import pytest
 from looking import layer_named, names, settled
+from packaging.version import Version
+
+OLD = Version(napari.__version__) < Version("0.8")
 
 
 @pytest.fixture
@@ -64,7 +68,14 @@ def test_other_pixels_of_the_same_shape_are_read_anew(
     assert not widget.workspace.image(key, ()).channels.any()
 
 
-@pytest.mark.parametrize("shape", [(96, 96), (2, 50, 60), (5, 2, 96, 96)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (96, 96),
+        (2, 50, 60),
+        pytest.param((5, 2, 96, 96), marks=pytest.mark.skipif(OLD, reason="napari itself fails")),
+    ],
+)
 def test_other_pixels_of_another_shape_lose_no_stroke(
     widget: Any, viewer: Any, find: Any, scribbled: Any, wait_for: Any, shape: tuple[int, ...]
 ) -> None:

@@ -13,11 +13,11 @@ from napari_impartial.core.network.losses import (
     class_counts,
     class_log_probability,
     component_means,
-    contrast_scale,
     edge_loss,
     reconstruction_loss,
     scribble_loss,
     total_variation_loss,
+    whitening,
 )
 
 
@@ -262,36 +262,83 @@ def test_edges_within_strokes_are_no_outlines() -> None:
     image, labels = _cell()
     outer, inner = _two_classes(_disc(20)), _two_classes(_disc(8))
     assert _astray(outer, image[None]) > 2 * _astray(inner, image[None])
-    mixed = torch.einsum("dc,chw->dhw", contrast_scale([image], [labels]), image)[None]
+    mixed = torch.einsum("dc,chw->dhw", whitening([image], [labels]), image)[None]
     assert _astray(outer, mixed) < _astray(inner, mixed)
 
 
 def test_contrasts_within_strokes_are_of_one_size_in_all_directions() -> None:
     rng = np.random.default_rng(0)
     mixing = np.array([[1.0, 0.0, 0.0], [0.9, 0.5, 0.0], [0.0, 0.2, 2.0]])
-    image = torch.from_numpy(np.einsum("dc,cyx->dyx", mixing, rng.random((3, 80, 90)))).float()
-    labels = torch.from_numpy(rng.integers(1, 4, (8, 9)).repeat(10, 0).repeat(10, 1))
-    scale = contrast_scale([image], [labels]).numpy().astype(float)
-    smooth = np.stack([ndimage.uniform_filter(c, 3, mode="nearest") for c in image.numpy()])
-    drawn, seen = labels.numpy(), []
-    for axis in (0, 1):
-        within = (np.diff(drawn, axis=axis) == 0) & (np.delete(drawn, -1, axis) > 1)
-        seen.append(np.diff(smooth, axis=axis + 1)[:, within])
-    second = np.cov(np.concatenate(seen, axis=1), bias=True)
-    second /= np.trace(second) / 3
-    shrunk = (second + 0.1 * np.eye(3)) / 1.1
-    np.testing.assert_allclose(scale @ shrunk @ scale, np.eye(3), atol=0.02)
+    ring = np.ones((3, 3), bool)
+    ring[1, 1] = False
+    images, labels, seen = [], [], []
+    for n, side in enumerate((80, 120)):
+        noise = rng.random((3, side, 90))
+        noise[n] = ndimage.uniform_filter1d(noise[n], 5, axis=n)
+        picture = np.einsum("dc,cyx->dyx", mixing, noise)
+        drawn = rng.integers(1, 4, (side // 10, 9)).repeat(10, 0).repeat(10, 1)
+        picture[1] += 3 * (drawn == 3)  # between two kinds of cell is not within a stroke
+        images.append(torch.from_numpy(picture))
+        labels.append(torch.from_numpy(drawn))
+        clean = [
+            np.clip(
+                channel,
+                ndimage.minimum_filter(channel, footprint=ring, mode="nearest"),
+                ndimage.maximum_filter(channel, footprint=ring, mode="nearest"),
+            )
+            for channel in picture
+        ]
+        smooth = np.stack([ndimage.uniform_filter(channel, 3, mode="nearest") for channel in clean])
+        for axis in (0, 1):
+            within = (np.diff(drawn, axis=axis) == 0) & (np.delete(drawn, -1, axis) > 1)
+            seen.append(np.diff(smooth, axis=axis + 1)[:, within])
+    every = np.concatenate(seen, axis=1)
+    second = every @ every.T / every.shape[1]
+    few = 0.1 + 15 / every.shape[1]
+    shrunk = (3 * second / np.trace(second) + few * np.eye(3)) / (1 + few)
+    scale = whitening(images, labels).numpy().astype(float)
+    np.testing.assert_allclose(scale @ shrunk @ scale, np.eye(3), atol=1e-5)
     np.testing.assert_allclose(scale, scale.T, atol=1e-6)
+
+
+def test_a_hot_pixel_under_a_stroke_changes_little() -> None:
+    image, labels = _cell()
+    hot = image.clone()
+    hot[1, 32, 20] = 50
+    torch.testing.assert_close(
+        whitening([hot], [labels]), whitening([image], [labels]), atol=0.15, rtol=0
+    )
+
+
+def test_few_pixels_and_rounding_are_no_evidence() -> None:
+    image, labels = _cell()
+    short = labels.clone()
+    short[:, 34:] = 0
+    short[:, :32] = 0
+    few, many = whitening([image], [short]), whitening([image], [labels])
+    assert (few - torch.eye(2)).abs().max() < 0.5 * (many - torch.eye(2)).abs().max()
+    flat = torch.zeros(2, 64, 64)
+    flat[0, 32, 30] = 1e-7
+    assert torch.equal(whitening([flat], [labels]), torch.eye(2))
+
+
+def test_channels_without_anything_change_nothing() -> None:
+    image, labels = _cell()
+    with_empty = torch.cat([image, torch.zeros(1, 64, 64)])
+    found = whitening([with_empty], [labels])[:2, :2]
+    ratio = found[1, 1] / found[0, 0]
+    alone = whitening([image], [labels])
+    assert ratio.item() == pytest.approx((alone[1, 1] / alone[0, 0]).item(), rel=0.1)
 
 
 def test_of_one_channel_and_without_strokes_contrasts_are_as_they_are() -> None:
     image, labels = _cell()
-    assert torch.equal(contrast_scale([image[:1]], [labels]), torch.eye(1))
-    assert torch.equal(contrast_scale([image], [labels * (labels == 1)]), torch.eye(2))
+    assert torch.equal(whitening([image[:1]], [labels]), torch.eye(1))
+    assert torch.equal(whitening([image], [labels * (labels == 1)]), torch.eye(2))
     dots = torch.zeros_like(labels)
     dots[::2, ::2] = 2
-    assert torch.equal(contrast_scale([image], [dots]), torch.eye(2))
-    assert torch.equal(contrast_scale([torch.zeros(2, 1, 5)], [labels[32:33, 20:25]]), torch.eye(2))
+    assert torch.equal(whitening([image], [dots]), torch.eye(2))
+    assert torch.equal(whitening([torch.zeros(2, 1, 5)], [labels[32:33, 20:25]]), torch.eye(2))
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-4, 1e4])

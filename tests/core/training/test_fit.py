@@ -31,7 +31,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import to_instances
 from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.core.instances.strokes import find_strokes
-from napari_impartial.core.network.losses import contrast_scale, edge_loss
+from napari_impartial.core.network.losses import edge_loss, whitening
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.network.model_file import TrainedModel
 from napari_impartial.core.network.unet import UNet
@@ -923,13 +923,14 @@ def test_outlines_along_what_is_painted_are_not_looked_at(
 def test_edges_are_looked_for_in_mixtures_that_strokes_choose(
     tiny_tissue: Tissue, tiny_scribbles: Scribbles
 ) -> None:
-    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    on_cpu = replace(QUICK, device="cpu")
+    trainer = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, on_cpu, None)
     patches = trainer.sampler.sample(trainer.rng)
     drawn = torch.from_numpy(fill_closed(tiny_scribbles.labels))
-    expected = contrast_scale(trainer.sampler.images, [drawn])
+    expected = whitening(trainer.sampler.images, [drawn])
     mixed = torch.einsum("dc,bchw->bdhw", expected, patches.images)
     network = trainer.network.eval()
-    plain = replace(QUICK, reconstruction_weight=0.0)
+    plain = replace(on_cpu, reconstruction_weight=0.0)
     loss = replace(trainer.loss, config=plain, precision=torch.float32)
     _, parts = loss(network, patches, trainer.generator)
     p = network.log_probability(network(patches.images)[0]).exp()
@@ -937,6 +938,21 @@ def test_edges_are_looked_for_in_mixtures_that_strokes_choose(
     assert Losses(*parts.tolist()).edges == pytest.approx(by_hand, rel=1e-4)
     unmixed = edge_loss(p, patches.images, patches.labels == 0).item()
     assert unmixed != pytest.approx(by_hand, rel=2e-3)
+
+
+def test_strokes_that_come_while_it_trains_choose_the_mixtures_anew(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    first = tiny_scribbles.labels.copy()
+    cells = np.argwhere(first > 1)
+    first[tuple(cells[1:].T)] = 0
+    trainer = Trainer([tiny_tissue.image], [Scribbles(first)], SMALL, QUICK, None)
+    n_channels = len(tiny_tissue.image.channels)
+    assert torch.equal(trainer.loss.whitening.cpu(), torch.eye(n_channels))
+    trainer.set_scribbles([tiny_scribbles])
+    whole = Trainer([tiny_tissue.image], [tiny_scribbles], SMALL, QUICK, None)
+    assert torch.equal(trainer.loss.whitening, whole.loss.whitening)
+    assert not torch.equal(trainer.loss.whitening.cpu(), torch.eye(n_channels))
 
 
 def test_the_published_loss_knows_no_edges() -> None:

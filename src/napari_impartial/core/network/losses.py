@@ -8,11 +8,13 @@ hold for any number of classes, components and channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 # Added to the mean change of probability between neighbouring pixels of a patch, by which the edge
@@ -22,9 +24,12 @@ _LEAST_CHANGE = 5e-4
 # Squared contrasts over so many times the mean count as that much in the mean: a single hot pixel
 # would make edges out of nothing else.
 _OUTLYING = 20
-# Share of the channels' mean squared contrast within strokes that is added to each: what no stroke
-# happened to cross would count without bounds.
-_SHRINKAGE = 0.1
+# Squared contrasts of normalized intensities, on the mean, below which nothing changes.
+_LEAST_CONTRAST = 1e-6
+# Share of the channels' mean squared contrast within strokes that is added to each: a channel
+# that does not vary within strokes would have no bounds. And pairs of pixels, for each channel that
+# varies, which those of strokes have to outnumber by far to tell anything.
+_SHRINKAGE, _FEW_PAIRS = 0.1, 5
 
 
 def class_log_probability(logits: Tensor, n_classes: int) -> Tensor:
@@ -216,48 +221,79 @@ def edge_loss(probability: Tensor, images: Tensor, free: Tensor) -> Tensor:
         changes.append(change.masked_fill(known, 0.0).flatten(1))
     contrast, change = torch.cat(contrasts, dim=1), torch.cat(changes, dim=1)
     mean = contrast.mean(dim=1, keepdim=True)
-    usual = contrast.minimum(_OUTLYING * mean).mean(dim=1, keepdim=True).clamp(min=1e-6)
+    usual = contrast.minimum(_OUTLYING * mean).mean(dim=1, keepdim=True).clamp(min=_LEAST_CONTRAST)
     weight = (-contrast / (2 * usual)).exp()
     return ((weight * change).mean(dim=1) / (change.mean(dim=1) + _LEAST_CHANGE)).mean()
 
 
-def contrast_scale(images: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:
+def whitening(images: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:
     """Find mixtures of the channels that change as much as each other within foreground strokes.
 
-    A nucleus in a cell has an edge, and is no outline if strokes in cells run across it. So
+    A nucleus in a cell has an edge, which is no outline if strokes in cells run across it. So
     contrasts are whitened by those within strokes: the Mahalanobis distance between neighbouring
     pixels, with the covariance of a cell's own contrasts.
 
     Parameters
     ----------
     images : sequence of (C, Y, X) float tensors
-        Normalized; smoothed as in :func:`edge_loss`.
+        Normalized; smoothed as in :func:`edge_loss`, without hot pixels.
     labels : sequence of (Y, X) integer tensors
-        0 not annotated, 1 background, 2 and up foreground.
+        0 not annotated, 1 background, 2 and up foreground. Neighbouring pixels of one class count
+        as within a stroke, whichever strokes they are of.
 
     Returns
     -------
     (C, C) float32
-        Symmetric; :func:`edge_loss` of the images times it measures contrasts as said. The
-        identity of one channel, and where no stroke has two pixels side by side.
+        On the CPU, symmetric; :func:`edge_loss` of the images times it measures contrasts as said.
+        The identity of one channel, and where nothing changes within strokes.
     """
     n_channels = len(images[0])
-    second = np.zeros((n_channels, n_channels))
+    second, count = np.zeros((n_channels, n_channels)), 0
     for image, drawn in zip(images, labels, strict=True):
-        smooth = _smoothed(image[None])[0]
-        for dim in (0, 1):
-            n = drawn.shape[dim] - 1
-            one, other = drawn.narrow(dim, 0, n), drawn.narrow(dim, 1, n)
-            within = (one == other) & (one > 1)
-            # In double precision, which not every device has.
-            contrast = smooth.diff(dim=dim + 1)[:, within].cpu().numpy().astype(np.float64)
+        if n_channels == 1 or not bool((drawn > 1).any()):
+            continue
+        for contrast in _within_strokes(image, drawn):
             second += contrast @ contrast.T
-    mean = np.trace(second) / n_channels
-    if mean <= 0:
+            count += contrast.shape[1]
+    varies = second.diagonal() > _LEAST_CONTRAST * count
+    if not varies.any():
         return torch.eye(n_channels)
-    shrunk = (second / mean + _SHRINKAGE * np.eye(n_channels)) / (1 + _SHRINKAGE)
+    mean = second.diagonal()[varies].mean()
+    shrinkage = _SHRINKAGE + _FEW_PAIRS * varies.sum() / count
+    shrunk = (second / mean + shrinkage * np.eye(n_channels)) / (1 + shrinkage)
     size, direction = np.linalg.eigh(shrunk)
     return torch.from_numpy((direction / np.sqrt(size)) @ direction.T).float()
+
+
+def _within_strokes(image: Tensor, drawn: Tensor) -> Iterator[NDArray[np.float64]]:
+    """Yield (C, N) differences between neighbouring pixels of foreground strokes, by direction."""
+    rows, columns = (drawn > 1).any(dim=1).nonzero(), (drawn > 1).any(dim=0).nonzero()
+    # With the pixels that smoothing, and looking for hot ones, takes in.
+    window = tuple(
+        slice(max(int(found.min()) - 2, 0), int(found.max()) + 3) for found in (rows, columns)
+    )
+    drawn, image = drawn[window], image[(slice(None), *window)]
+    smooth = _smoothed(_without_hot_pixels(image)[None])[0]
+    for dim in (0, 1):
+        n = drawn.shape[dim] - 1
+        one, other = drawn.narrow(dim, 0, n), drawn.narrow(dim, 1, n)
+        contrast = smooth.diff(dim=dim + 1)[:, (one == other) & (one > 1)]
+        # In double precision, which not every device has.
+        yield contrast.cpu().numpy().astype(np.float64)
+
+
+def _without_hot_pixels(image: Tensor) -> Tensor:
+    """Return a (C, Y, X) image, no pixel of which is brighter or darker than all around it."""
+    padded = F.pad(image[None], (1, 1, 1, 1), mode="replicate")[0]
+    _, height, width = image.shape
+    around = [
+        padded[:, y : y + height, x : x + width]
+        for y in range(3)
+        for x in range(3)
+        if (y, x) != (1, 1)
+    ]
+    least, most = functools.reduce(torch.minimum, around), functools.reduce(torch.maximum, around)
+    return image.clamp(least, most)
 
 
 def _smoothed(images: Tensor) -> Tensor:

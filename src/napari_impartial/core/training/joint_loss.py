@@ -36,15 +36,20 @@ class JointLoss:
     precision : torch.dtype
         That the network computes in.
     device : torch.device
-    contrasts : (C, C) Tensor
-        Mixtures of the channels that edges are looked for in; see :func:`.contrast_scale`.
+    whitening : (C, C) Tensor
+        Mixtures of the channels that edges are looked for in; see :func:`.losses.whitening`.
     """
 
     config: TrainingConfig
     n_classes: int
     precision: torch.dtype
     device: torch.device
-    contrasts: Tensor
+    whitening: Tensor
+
+    @property
+    def looks_for_edges(self) -> bool:
+        """Return whether outlines at edges are a part."""
+        return self.config.edge_weight > 0 and self.config.objective == "joint"
 
     def __call__(
         self,
@@ -93,8 +98,8 @@ class JointLoss:
             )
         if config.total_variation_weight > 0:
             variation = total_variation_loss(log_p.exp())
-        if config.edge_weight > 0 and config.objective == "joint":
-            mixed = torch.einsum("dc,bchw->bdhw", self.contrasts, patches.images)
+        if self.looks_for_edges:
+            mixed = torch.einsum("dc,bchw->bdhw", self.whitening, patches.images)
             edges = edge_loss(log_p.exp(), mixed, patches.labels == 0)
         total = (
             config.scribble_weight * scribble

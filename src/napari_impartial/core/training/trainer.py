@@ -34,7 +34,7 @@ from napari_impartial.core.network.device import (
     resolve_device,
     resolve_precision,
 )
-from napari_impartial.core.network.losses import contrast_scale
+from napari_impartial.core.network.losses import whitening
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.network.model_file import TrainedModel
 from napari_impartial.core.network.unet import UNet
@@ -93,8 +93,9 @@ class Trainer:
         self.rng = np.random.default_rng(training.seed)
         self.generator = torch.Generator(self.device).manual_seed(training.seed)
         self.sampler = PatchSampler(self._on_device(self.normalized), scribbles, training)
-        contrasts = contrast_scale(self.sampler.images, self.sampler.train_labels).to(self.device)
-        self.loss = JointLoss(training, n_classes, self.precision, self.device, contrasts)
+        every = torch.eye(len(self.channel_names), device=self.device)
+        self.loss = JointLoss(training, n_classes, self.precision, self.device, every)
+        self._whiten()
         if init:
             self.network = init.network(self.device).train()
         else:
@@ -249,11 +250,18 @@ class Trainer:
         self.images, self.scribbles = together, list(scribbles)
         self.normalized += prepared
         self.sampler.set_scribbles(scribbles, self._on_device(prepared))
+        self._whiten()
         # Old seams stay, but where something is painted now, until it is time to look again.
         self.sampler.set_seams(self.seams.found)
         self.seams.strokes_changed()
         self.validation = None
         self.best = None
+
+    def _whiten(self) -> None:
+        """Learn from the strokes which edges are inside cells."""
+        if self.loss.looks_for_edges:
+            found = whitening(self.sampler.images, self.sampler.train_labels)
+            self.loss = replace(self.loss, whitening=found.to(self.device))
 
     def step_s(self) -> float:
         """Return the mean seconds of a step so far, what else there is to do included."""
