@@ -26,10 +26,12 @@ _LEAST_CHANGE = 5e-4
 _OUTLYING = 20
 # Squared contrasts of normalized intensities, on the mean, below which nothing changes.
 _LEAST_CONTRAST = 1e-6
-# Share of the channels' mean squared contrast within strokes that is added to each: a channel
-# that does not vary within strokes would have no bounds. And pairs of pixels, for each channel that
-# varies, which those of strokes have to outnumber by far to tell anything.
-_SHRINKAGE, _FEW_PAIRS = 0.1, 5
+# Share of the channels' mean squared contrast within strokes that is added to that of each, since
+# a channel that does not vary within strokes would count without bounds.
+_SHRINKAGE = 0.1
+# As much as the mean is added at this number of pairs of pixels for each channel that varies, and
+# less the more pairs there are.
+_FEW_PAIRS = 5
 
 
 def class_log_probability(logits: Tensor, n_classes: int) -> Tensor:
