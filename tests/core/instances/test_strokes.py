@@ -12,6 +12,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import Cutter
 from napari_impartial.core.instances.strokes import (
     SPLIT_STRENGTHS,
+    Strokes,
     agreement,
     best_split_strength,
     find_strokes,
@@ -131,17 +132,55 @@ def test_agreement_counts_what_a_cut_does_to_strokes():
     assert found.divided.tolist() == [True, False, False, False]
 
 
-def test_the_split_strength_follows_the_strokes_where_they_are_many():
-    """Rods that the usual cut chops, and round cells that a weak one joins."""
-    whole = _picture("\n".join(["111111111111........", "...................."] * 8))
-    rods = find_strokes(np.where(whole > 0, 2, 0))
-    chopped = np.where(whole > 0, np.arange(20) // 4 + 1 + 5 * np.arange(16)[:, None], 0)
-    joined = np.where(whole > 0, np.arange(16)[:, None] + 1, 0)
+ROWS = np.arange(24)[:, None]
 
-    def cut(strength):
-        return [(chopped if strength > 0.35 else joined).astype(np.int32)]
 
-    assert best_split_strength(cut, [rods]) == pytest.approx(0.3)
-    none = find_strokes(np.zeros((16, 20), np.uint8))
-    assert best_split_strength(cut, [none]) == pytest.approx(0.6)
-    assert best_split_strength(cut, [none]) in SPLIT_STRENGTHS
+def _rods(count: int) -> Strokes:
+    """Return strokes along as many rods of 12 px, each in a row of its own."""
+    drawn = np.zeros((24, 20), np.uint8)
+    drawn[: 2 * count : 2, :12] = 2
+    return find_strokes(drawn)
+
+
+def _objects(chopped: int) -> np.ndarray:
+    """Return twelve rods; each of the first ones is in three pieces."""
+    objects = np.zeros((24, 20), np.int64)
+    objects[::2, :12] = ROWS[::2] + 1
+    pieces = np.arange(12) // 4 + 100 + 3 * ROWS[: 2 * chopped : 2]
+    objects[: 2 * chopped : 2, :12] = pieces
+    return objects.astype(np.int32)
+
+
+def _chosen(usual: np.ndarray, other: np.ndarray, strokes: Strokes, below: float = 0.35) -> float:
+    return best_split_strength(lambda s: [usual if s > below else other], [strokes])
+
+
+def test_the_split_strength_follows_strokes_that_the_usual_one_divides():
+    assert _chosen(_objects(12), _objects(0), _rods(12)) == pytest.approx(0.3)
+    assert _chosen(_objects(12), _objects(0), _rods(2)) == pytest.approx(0.3)
+    strokes = _rods(2)
+    images = best_split_strength(lambda s: [_objects(12 if s > 0.35 else 0)] * 2, [strokes] * 2)
+    assert images == pytest.approx(0.3)
+
+
+def test_the_share_of_strokes_that_fits_moves_the_split_strength_not_their_number():
+    assert _chosen(_objects(1), _objects(0), _rods(12), below=0.25) == pytest.approx(0.6)
+    assert _chosen(_objects(1), _objects(0), _rods(12), below=0.55) == pytest.approx(0.5)
+    assert _chosen(_objects(4), _objects(0), _rods(12), below=0.25) == pytest.approx(0.2)
+    # one stroke in no object says less than twelve of twelve do
+    nothing = np.zeros((24, 20), np.int32)
+    assert _chosen(nothing, _objects(0), _rods(1)) == pytest.approx(0.6)
+    assert _chosen(nothing, _objects(0), _rods(12)) == pytest.approx(0.3)
+
+
+def test_objects_that_two_strokes_share_are_not_dropped_for_it():
+    """A cut in which no annotated cell is found costs no less than one that joins two each."""
+    shared = np.zeros((24, 20), np.int32)
+    shared[:, :12] = ROWS // 4 + 1
+    assert _chosen(shared, np.zeros_like(shared), _rods(3), below=0.25) == pytest.approx(0.6)
+
+
+def test_without_strokes_the_split_strength_is_the_usual_one():
+    assert _chosen(_objects(12), _objects(0), _rods(0)) == pytest.approx(0.6)
+    assert InstanceConfig().split_strength == pytest.approx(0.6)
+    assert 0.6 in SPLIT_STRENGTHS
