@@ -41,6 +41,26 @@ def manifests_are_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def pauses_are_short() -> Iterator[None]:
+    """Wait a quarter of each pause after which the window does something by itself.
+
+    A person's next stroke or key comes within such a pause, a test's at once; a fifth of the
+    window's tests' time was waiting.
+    """
+    from qtpy.QtCore import QTimer
+
+    from napari_impartial.gui import timers
+
+    class Brisk(QTimer):
+        def setInterval(self, msec: int) -> None:
+            super().setInterval(msec // 4 if msec <= 1000 else msec)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timers, "QTimer", Brisk)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that are chosen in a test, and how fast it trained, are not the user's."""
