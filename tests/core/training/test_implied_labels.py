@@ -27,7 +27,7 @@ from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.prediction.predict import predict
 from napari_impartial.core.training import cell_seams
 from napari_impartial.core.training.implied_labels import fill_closed, find_seams
-from napari_impartial.core.training.patches import SEAM, PatchSampler
+from napari_impartial.core.training.patches import SEAM, Patches, PatchSampler
 from napari_impartial.core.training.trainer import Trainer
 
 
@@ -83,6 +83,22 @@ def test_strokes_are_no_seams_and_background_needs_none():
     assert not find_seams(foreground, find_strokes(labels)).any()
     one = np.where(np.arange(50) < 25, labels, 0).astype(np.uint8)
     assert not find_seams(foreground, find_strokes(one)).any()
+    foreground, labels = _two_cells()
+    labels[15, 8:25], labels[15, 25:42] = 2, 3  # two kinds of cell whose strokes touch
+    seam = find_seams(foreground, find_strokes(labels))
+    assert seam[14, 24:26].all()
+    assert not seam[15].any()
+
+
+def test_a_dip_of_a_single_pixel_is_noise_beside_a_wider_one():
+    """Smoothed as log-odds, not as probabilities, among which surer pixels would not count."""
+    foreground, labels = _two_cells(dip=0.999999)
+    foreground[5:25, 5:45] = 0.999999
+    foreground[5:25, 22] = 0.95
+    foreground[5:25, 26:29] = 0.999
+    rows, columns = np.nonzero(find_seams(foreground, find_strokes(labels)))
+    assert len(rows) > 30
+    assert set(columns) <= {26, 27, 28}
 
 
 def test_a_stroke_that_a_window_cuts_in_two_is_one():
@@ -130,6 +146,10 @@ def test_maps_of_zeros_and_ones_have_seams_too():
     foreground, labels = _two_cells(dip=1.0)
     sure = (foreground > 0.5).astype(np.float32)
     assert find_seams(sure, find_strokes(labels))[:, 20:30].any()
+    # and where they dip, the dip is found
+    sure[5:25, 24:26] = 0.9
+    labels[15, 27:30] = 2  # the middle between the strokes is elsewhere
+    assert set(np.nonzero(find_seams(sure, find_strokes(labels)))[1]) <= {24, 25}
 
 
 def test_seams_are_learned_where_no_stroke_is_and_none_is_held_out():
@@ -158,6 +178,27 @@ def test_a_pixel_of_a_seam_counts_by_its_weight(balanced_over_batch):
     counts = torch.tensor([2, 0]) if balanced_over_batch else None
     expected = -(log_p[0, 0, 0, 0] + 0.25 * log_p[0, 0, 0, 1]) / 2 / 2
     assert torch.allclose(scribble_loss(log_p, labels, counts, weight), expected)
+
+
+@pytest.mark.parametrize("balance", ["patch", "batch"])
+def test_in_training_a_seam_counts_a_tenth_of_painted_background(balance):
+    image, _, labels = _abutting()
+    config = TrainingConfig(
+        max_steps=2, warm_start=False, objective="scribble", class_balance=balance
+    )
+    trainer = Trainer([image], [Scribbles(labels)], ModelConfig(8, 2), config, None)
+    network, at = trainer.average.network, torch.zeros(1, 32, 32, dtype=torch.int64)
+    network.eval()
+    pictures = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    painted, seam = at.clone(), at.clone()
+    painted[0, 4:9, 7:20], seam[0, 4:9, 7:20] = 1, SEAM
+    losses = []
+    for drawn in (painted, seam):
+        patches = Patches(pictures, drawn, drawn)
+        _, parts = trainer.loss(network, patches, torch.Generator().manual_seed(0))
+        losses.append(float(parts[1]))
+    assert losses[0] > 0.1
+    assert losses[1] == pytest.approx(0.1 * losses[0], rel=1e-4)
 
 
 def _abutting(side: int = 128) -> tuple[Image, np.ndarray, np.ndarray]:
