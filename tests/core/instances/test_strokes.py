@@ -178,6 +178,8 @@ def test_objects_that_two_strokes_share_are_not_dropped_for_it():
     shared = np.zeros((24, 20), np.int32)
     shared[:, :12] = ROWS // 4 + 1
     assert _chosen(shared, np.zeros_like(shared), _rods(3), below=0.25) == pytest.approx(0.6)
+    # but where a stronger split parts them, it does
+    assert _chosen(_objects(0), shared, _rods(12), below=0.75) == pytest.approx(0.8)
 
 
 def test_without_strokes_the_split_strength_is_the_usual_one():
