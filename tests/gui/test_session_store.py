@@ -427,7 +427,12 @@ def test_opening_takes_the_place_of_the_present_session(
 ) -> None:
     first = save(widget)
     viewer.add_points(np.ones((1, 2)), name="mine")
+    happened, events = [], viewer.layers.events
+    for event in (events.begin_batch, events.removed, events.end_batch):
+        event.connect(lambda e: happened.append(e.type))
     open_in(widget, painted_elsewhere)
+    # As one batch, after which napari collects garbage once.
+    assert happened == ["begin_batch", "removed", "removed", "end_batch"]
     assert sorted(names(viewer)) == ["mine", "other", "scribbles [other]"]
     assert [record.name for record in widget.session.images.values()] == ["other"]
     assert find("image_combo").currentText() == "other"

@@ -95,7 +95,10 @@ class Restorer:
         self.losses += saved.losses
         reused = self._find_again(saved)
         if replace:
-            self._clear(list(reused.values()))
+            # As one batch: after each removal napari collects all garbage, which takes half a
+            # second with torch loaded; a session has five layers an image.
+            with workspace.viewer.layers.batched_update():
+                self._clear(list(reused.values()))
         layers = {
             i: reused[i] if i in reused else self._open(layer)
             for i, layer in enumerate(saved.layers)
