@@ -64,12 +64,18 @@ def test_the_copied_command_does_the_same_again(
     painted = np.nonzero(tiny_scribbles.labels)
     scribbles.data_setitem(painted, tiny_scribbles.labels[painted])
     find("time_budget_spin").setValue(7)
+    nuclei = find("nuclear_channel_combo")
+    assert [nuclei.itemText(i) for i in range(nuclei.count())] == ["none", "DNA", "the edge"]
+    nuclei.setCurrentIndex(1)
+    nuclei.activated.emit(1)
     wait_for(lambda: find("train_button").isEnabled())
     find("train_button").click()
     wait_for(lambda: not widget.session.busy and widget.results.places)
+    assert widget.session.card.training.nuclear_channel == "DNA"
     find("threshold_slider").setValue(0.4)
     first = copied()
     assert "--init" not in first
+    assert "--nuclear-channel DNA" in first
     said = notes()[-1]
     assert "'the other' as the other.tif" in said
     assert "'scribbles [nuc]' as scribbles [nuc].tif" in said

@@ -100,6 +100,29 @@ def test_training_choice_round_trip(panel: Any) -> None:
     assert "A card" in made._device.itemText(0)
 
 
+def test_the_nuclear_channel_is_one_of_the_images(panel: Any) -> None:
+    made = panel(TrainPanel())
+    chosen: list[str] = []
+    made.valueChanged.connect(lambda choice: chosen.append(choice.nuclear_channel))
+    made.set_channels(("DAPI", "CD8"))
+    made._nuclei.setCurrentIndex(1)
+    made._nuclei.activated.emit(1)
+    assert chosen == ["DAPI"]
+    # An image in between that has no such channel does not change it.
+    made.set_channels(("grey",))
+    assert made._nuclei.currentText() == "none"
+    made.set_channels(("DAPI", "CD8"))
+    assert made._nuclei.currentText() == "DAPI"
+    assert made.value().nuclear_channel == "DAPI"
+    # A session brings its own, before its image is there; what makes no sense is left out.
+    other = panel(TrainPanel())
+    other.restore({"preset": "fast", "time_budget_s": 7.0, "nuclear_channel": "CD8"})
+    other.set_channels(("DAPI", "CD8"))
+    assert other._nuclei.currentText() == "CD8"
+    other.restore({"nuclear_channel": 3})
+    assert other.value().nuclear_channel == "CD8"
+
+
 def test_only_what_can_work_is_enabled(panel: Any) -> None:
     made = panel(TrainPanel())
 

@@ -170,6 +170,14 @@ class TrainingConfig:
         "Learn what strokes imply, too: all inside a closed foreground stroke is the cell, and "
         "where two annotated cells touch is a line of background (from half of the budget on).",
     )
+    nuclear_channel: str = setting(
+        "",
+        "Nuclear channel",
+        "Channel that shows a nucleus in each cell, by its name or its number from 0: training "
+        "learns to part cells that touch between their nuclei, also where nothing is painted. "
+        "Empty for none.",
+        unit="channel",
+    )
     reconstruction_weight: float = setting(
         3.0,
         "Reconstruction weight",

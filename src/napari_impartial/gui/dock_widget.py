@@ -422,6 +422,7 @@ class ImPartialWidget(QWidget):
 
     def _on_choice(self, choice: TrainingChoice) -> None:
         self.session.device = choice.device
+        self.session.nuclear_channel = choice.nuclear_channel
         self.store.note_change()
 
     def _on_ready(self, ready: messages.Final) -> None:
@@ -529,6 +530,7 @@ class ImPartialWidget(QWidget):
             "" if record is None else f"{record.name}, {count(record.n_channels, 'channel')}"
         )
         self.scribble_panel.set_ready(record is not None, has_scribbles)
+        self.train_panel.set_channels(() if record is None else record.channel_names)
         steps["scribble"].set_hint("" if record is not None else "Needs an image.")
         self.train_panel.set_state(
             session.activity,

@@ -13,6 +13,7 @@ from napari_impartial.core.network.unet import UNet
 from napari_impartial.core.prediction.predict import predict_normalized
 
 from .implied_labels import BoolMask, Labels, find_seams
+from .nuclei import find_nuclei
 from .stroke_check import annotated_parts
 
 # Shares of the budget: seams are looked for from the first on, since before maps say little of
@@ -27,6 +28,8 @@ class Seams:
     ----------
     wanted : bool
         Whether there are to be any.
+    nuclear_channel : int, optional
+        Position of the channel that shows nuclei.
 
     Attributes
     ----------
@@ -34,8 +37,9 @@ class Seams:
         One for each image that there was at the last look; see :func:`.find_seams`.
     """
 
-    def __init__(self, wanted: bool) -> None:
+    def __init__(self, wanted: bool, nuclear_channel: int | None = None) -> None:
         self.found: list[BoolMask] = []
+        self._nuclear_channel = nuclear_channel
         self._due = _FROM if wanted else np.inf
         self._next = self._due
 
@@ -72,15 +76,20 @@ class Seams:
         self._due, self._next = np.inf, fraction + _AGAIN
         self.found = [np.zeros(drawn.shape, bool) for drawn in labels]
         strokes = {n: find_strokes(drawn) for n, drawn in enumerate(labels) if drawn.any()}
-        if not any(one.count > 1 for one in strokes.values()):
+        fewest = 2 if self._nuclear_channel is None else 1
+        if not any(one.count >= fewest for one in strokes.values()):
             return
         seen = {number: np.zeros(labels[number].shape, bool) for number in strokes}
         for (number, y, x), picture, drawn in annotated_parts(pictures, labels):
             inside = (slice(y, y + drawn.shape[0]), slice(x, x + drawn.shape[1]))
             part = strokes[number].within(inside)
-            if part.count > 1:
+            if part.count >= fewest:
                 foreground = predict_normalized(network, picture, prediction).foreground
-                seam = find_seams(foreground, part)
+                seam = find_seams(foreground, part, self._nuclei(picture))
                 # Where windows overlap, the first says where the line is.
                 self.found[number][inside] |= seam & ~seen[number][inside]
                 seen[number][inside] = True
+
+    def _nuclei(self, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.int32] | None:
+        channel = self._nuclear_channel
+        return None if channel is None else find_nuclei(picture[channel])

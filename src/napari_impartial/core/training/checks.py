@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_impartial.core.config import ModelConfig, TrainingConfig
+from napari_impartial.core.data.channels import count_channels
 from napari_impartial.core.data.image import Image, check_content
 from napari_impartial.core.data.scribbles import Scribbles, check_trainable
 from napari_impartial.core.errors import ImPartialError
@@ -82,6 +83,32 @@ def check_settings(model: ModelConfig, training: TrainingConfig) -> None:
             f"The objective {training.objective} has no weight; raise scribble_weight or "
             "reconstruction_weight above 0."
         )
+
+
+def nuclear_channel(training: TrainingConfig, channel_names: Sequence[str]) -> int | None:
+    """Return the position of the channel that shows nuclei; None where none is named.
+
+    Raises
+    ------
+    ImPartialError
+        If there is no such channel, or nothing would be learned from it.
+    """
+    name = training.nuclear_channel
+    if not name:
+        return None
+    if not training.implied_labels or training.objective == "reconstruction":
+        raise ImPartialError(
+            f"The nuclear channel is {name}, but nothing is learned from it without implied labels "
+            "and strokes; leave it out, or switch implied_labels on."
+        )
+    if name in channel_names:
+        return list(channel_names).index(name)
+    if name.isdecimal() and int(name) < len(channel_names):
+        return int(name)
+    raise ImPartialError(
+        f"There is no channel {name!r} to find nuclei in; there are "
+        f"{count_channels(channel_names)}. Name one of these, or its number, counted from 0."
+    )
 
 
 def check_shapes(images: Sequence[Image], scribbles: Sequence[Scribbles]) -> None:

@@ -6,7 +6,8 @@ Two foreground strokes are two cells. A network that takes all between them for 
 contradicts that without contradicting a single annotated pixel, and once it does so between the
 annotated cells it does so between all of them. So a map is flooded from the strokes, as in a
 watershed: where the floods of two strokes meet is the weakest link between the two cells, and
-training takes that line for background from then on. That a wrongly closed seam is judged by its
+training takes that line for background from then on. Where a channel shows nuclei, each nucleus
+without a stroke is flooded from as well. That a wrongly closed seam is judged by its
 weakest pixel is the idea of maximin affinity learning (Turaga et al., NIPS 2009); here the strokes
 take the place of a full segmentation, and the line is found anew in each training.
 """
@@ -65,7 +66,11 @@ def fill_closed(labels: Labels) -> Labels:
     return filled
 
 
-def find_seams(foreground: npt.NDArray[np.floating], strokes: Strokes) -> BoolMask:
+def find_seams(
+    foreground: npt.NDArray[np.floating],
+    strokes: Strokes,
+    nuclei: npt.NDArray[np.int32] | None = None,
+) -> BoolMask:
     """Find where foreground strokes that a map connects ought to be parted.
 
     Parameters
@@ -74,39 +79,65 @@ def find_seams(foreground: npt.NDArray[np.floating], strokes: Strokes) -> BoolMa
         Probability of any foreground class.
     strokes : Strokes
         Of the same plane.
+    nuclei : (Y, X) int32, optional
+        Labels 1 to N of nuclei (:func:`.nuclei.find_nuclei`): the cells of those in which nothing
+        is painted are parted from each other and from annotated ones, too.
 
     Returns
     -------
     (Y, X) bool
         Two pixels wide, one on either side; only where the map is above one half, and no
-        farther from the two strokes than each is long: what is farther off may belong to cells
-        that nobody annotated.
+        farther from the two strokes or nuclei than each is long: what is farther off may belong
+        to cells that nobody annotated.
     """
     seam = np.zeros(foreground.shape, bool)
-    if strokes.count < 2:
+    cells, count = strokes.number, strokes.count
+    if nuclei is not None:
+        cells, count = _with_nuclei(strokes, nuclei)
+    if count < 2:
         return seam
     log_odds = np.clip(special.logit(foreground.astype(np.float32)), -_MOST, _MOST)
     height = ndimage.gaussian_filter(log_odds, _SMOOTH_PX)
-    outside = strokes.count + 1
-    sources = np.where(strokes.background, outside, strokes.number)
+    sources = np.where(strokes.background, count + 1, cells)
     reached = watershed(-height, sources, mask=(foreground > 0.5) | (sources > 0))
-    near = np.where(_within_reach(reached, strokes), reached, 0)
+    near = np.where(_within_reach(reached, cells, count), reached, 0)
     for turn in (np.asarray, np.transpose):
         # Views: the second turn goes along the rows of the same seam.
         of, part = turn(near), turn(seam)
         meet = (of[:-1] != of[1:]) & (of[:-1] > 0) & (of[1:] > 0)
         part[:-1] |= meet
         part[1:] |= meet
-    return seam & (sources == 0)
+    return seam & (strokes.number == 0) & ~strokes.background
 
 
-def _within_reach(reached: npt.NDArray[np.int32], strokes: Strokes) -> BoolMask:
-    """Tell where a flood is no farther from its stroke than the stroke is long."""
+def _with_nuclei(
+    strokes: Strokes, nuclei: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.int32], int]:
+    """Give strokes and the nuclei that they lie in numbers, then nuclei without a stroke."""
+    cells, count = strokes.number.copy(), strokes.count
+    for one, window in enumerate(ndimage.find_objects(nuclei), start=1):
+        inside = nuclei[window] == one
+        # Most of it is painted as background: then it is none, whatever shines there.
+        if strokes.background[window][inside].mean() > 0.5:
+            continue
+        drawn = np.unique(strokes.number[window][inside])
+        drawn = drawn[drawn > 0]
+        if len(drawn) > 1:
+            continue  # two cells, says who painted them
+        count += not len(drawn)
+        cells[window][inside] = drawn[0] if len(drawn) else count
+    return cells, count
+
+
+def _within_reach(
+    reached: npt.NDArray[np.int32], cells: npt.NDArray[np.int32], count: int
+) -> BoolMask:
+    """Tell where a flood is no farther from what it comes from than that is long."""
     near = np.zeros(reached.shape, bool)
-    for number, window in enumerate(strokes.windows, start=1):
+    for number, window in enumerate(ndimage.find_objects(cells, count), start=1):
         length = float(np.hypot(*(side.stop - side.start for side in window)))
         margin = int(length) + 1
         rows, columns = (slice(max(s.start - margin, 0), s.stop + margin) for s in window)
-        distance = ndimage.distance_transform_edt(strokes.number[rows, columns] != number)
+        distance = ndimage.distance_transform_edt(cells[rows, columns] != number)
         near[rows, columns] |= (reached[rows, columns] == number) & (distance <= length)
     return near

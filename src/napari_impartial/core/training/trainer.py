@@ -41,7 +41,7 @@ from napari_impartial.core.network.unet import UNet
 from napari_impartial.core.network.warm_start import first_weights, mix, start
 
 from .cell_seams import Seams
-from .checks import check_channels, check_data, check_settings, check_shapes
+from .checks import check_channels, check_data, check_settings, check_shapes, nuclear_channel
 from .ema import WeightAverage, gather_statistics
 from .joint_loss import JointLoss
 from .messages import Losses, TrainingProgress, mean_losses
@@ -115,7 +115,10 @@ class Trainer:
         )
         self.steps = 0
         self.frozen = False
-        self.seams = Seams(training.implied_labels and training.objective != "reconstruction")
+        self.seams = Seams(
+            training.implied_labels and training.objective != "reconstruction",
+            nuclear_channel(training, self.channel_names),
+        )
         # Whether what is seen at smaller sizes agrees with the strokes, as far as is known.
         self.second_opinion = init.card.second_opinion if init else True
         # The step that the averaged network's statistics are of; negative before the first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from napari_impartial.gui.widgets.config_form import labelled
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
 from napari_impartial.gui.widgets.loss_plot import LossCurves
 from napari_impartial.gui.widgets.parts import fill, make_button, make_choice, named
-from napari_impartial.gui.widgets.text_labels import Wrapped, duration, line
+from napari_impartial.gui.widgets.text_labels import Wrapped, duration, explained, line
 from napari_impartial.session.session import Activity
 
 _BEGIN_TIP = "Learn from the strokes."
@@ -31,6 +32,11 @@ _GO_ON_TIP = "Go on learning, from what is known and from the strokes as they ar
 _LIVE_TIP = (
     "Learn from strokes as they come, until this is switched off: the outlines in view follow "
     "them. Train then finishes with a training of the time that is set in step 3."
+)
+
+_NUCLEI_TIP = (
+    "Channel that shows a nucleus in each cell: training learns to part cells that touch between "
+    "their nuclei, also where nothing is painted. Not used by Paper."
 )
 
 
@@ -41,6 +47,7 @@ class TrainingChoice:
     preset: str
     time_budget_s: float
     device: str
+    nuclear_channel: str = ""
 
 
 class TrainPanel(QWidget):
@@ -90,6 +97,11 @@ class TrainPanel(QWidget):
         self._device = make_choice("device_combo", told["device"].tooltip, told["device"].label, 1)
         for name in self._described["device"].choices or ():
             self._device.addItem(name, name)
+        nuclei = told["nuclear_channel"]
+        self._nuclei = make_choice("nuclear_channel_combo", _NUCLEI_TIP, nuclei.label, 1)
+        self._nuclei.addItem("none", "")
+        # Chosen for good, though another image that is looked at may lack it.
+        self._nuclear_channel = ""
         self._stopping = self._live_now = False
         # How much of the training's time is left, in words; empty before one knows.
         self.time_left = ""
@@ -109,6 +121,7 @@ class TrainPanel(QWidget):
         self._preset.currentIndexChanged.connect(self._on_preset)
         self._time.valueChanged.connect(lambda _: self.valueChanged.emit(self.value()))
         self._device.currentIndexChanged.connect(lambda _: self.valueChanged.emit(self.value()))
+        self._nuclei.activated.connect(self._on_nuclei)
         self.setValue(
             TrainingChoice("balanced", PRESETS["balanced"].training.time_budget_s, "auto")
         )
@@ -117,7 +130,10 @@ class TrainPanel(QWidget):
     def value(self) -> TrainingChoice:
         """Return what is chosen."""
         return TrainingChoice(
-            self._preset.currentData(), self._time.value(), self._device.currentData()
+            self._preset.currentData(),
+            self._time.value(),
+            self._device.currentData(),
+            self._nuclear_channel,
         )
 
     def setValue(self, choice: TrainingChoice) -> None:
@@ -127,14 +143,30 @@ class TrainPanel(QWidget):
         self._preset.setToolTip(self._preset.currentData(Qt.ItemDataRole.ToolTipRole))
         self._time.setValue(choice.time_budget_s)
         self._device.setCurrentIndex(self._device.findData(choice.device))
+        self._nuclear_channel = choice.nuclear_channel
+        self._nuclei.setCurrentIndex(max(0, self._nuclei.findData(choice.nuclear_channel)))
+        self.valueChanged.emit(self.value())
 
     def restore(self, values: dict[str, Any]) -> None:
         """Choose what a saved session has; what is not known or not offered stays as it is."""
         known = {f.name: values[f.name] for f in fields(TrainingChoice) if f.name in values}
+        if not isinstance(known.get("nuclear_channel", ""), str):
+            del known["nuclear_channel"]
         choice = replace(self.value(), **known)
         if choice.preset not in PRESETS or self._device.findData(choice.device) < 0:
             choice = replace(self.value(), time_budget_s=choice.time_budget_s)
         self.setValue(choice)
+
+    def set_channels(self, names: Sequence[str]) -> None:
+        """Offer the channels of the image in front as those that may show nuclei."""
+        if [self._nuclei.itemData(i) for i in range(1, self._nuclei.count())] == list(names):
+            return
+        with QSignalBlocker(self._nuclei):
+            self._nuclei.clear()
+            self._nuclei.addItem("none", "")
+            for name in names:
+                self._nuclei.addItem(name, name)
+            self._nuclei.setCurrentIndex(max(0, self._nuclei.findData(self._nuclear_channel)))
 
     def set_devices(self, devices: tuple[tuple[str, str], ...]) -> None:
         """Offer the devices that the machine has, with what they are; `auto` is the first."""
@@ -183,7 +215,7 @@ class TrainPanel(QWidget):
         with QSignalBlocker(self._pause):
             self._pause.setChecked(activity is Activity.PAUSED)
         self._pause.setText("Resume" if activity is Activity.PAUSED else "Pause")
-        for editor in (self._preset, self._time, self._device):
+        for editor in (self._preset, self._time, self._device, self._nuclei):
             editor.setEnabled(not training)
         # News that was under way when Stop was pressed is no news any more.
         self._stopping = activity is Activity.STOPPING
@@ -268,12 +300,11 @@ class TrainPanel(QWidget):
 
     def _lay_out(self) -> None:
         form, further = QFormLayout(), QFormLayout()
-        for name, editor in (
-            ("preset", self._preset),
-            ("time_budget_s", self._time),
-            ("device", self._device),
-        ):
-            (further if name == "device" else form).addRow(labelled(self._described[name]), editor)
+        for name, editor in (("preset", self._preset), ("time_budget_s", self._time)):
+            form.addRow(labelled(self._described[name]), editor)
+        nuclei = self._described["nuclear_channel"].label
+        further.addRow(explained(nuclei, _NUCLEI_TIP), self._nuclei)
+        further.addRow(labelled(self._described["device"]), self._device)
         self.at_hand = QWidget(self)
         always = (self._train, 3), (self._stop, 2), (self._live, 2)
         fill(QHBoxLayout(self.at_hand), *always, margins=(0, 0, 0, 0), spacing=3)
@@ -287,6 +318,10 @@ class TrainPanel(QWidget):
         # the pointer.
         parts = (form, buttons, self.needs, self._left, self._advanced)
         fill(QVBoxLayout(self), *parts, margins=(4, 0, 4, 0)).addStretch(1)
+
+    def _on_nuclei(self, _: int) -> None:
+        self._nuclear_channel = self._nuclei.currentData()
+        self.valueChanged.emit(self.value())
 
     def _on_preset(self, _: int) -> None:
         preset = PRESETS[self._preset.currentData()]

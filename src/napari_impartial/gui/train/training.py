@@ -85,7 +85,10 @@ class TrainingControl(QObject):
 
     def train(self, preset: str, time_budget_s: float, device: str, go_on: bool = False) -> None:
         """Start training on all scribbled images; `go_on` starts from the current model."""
-        config = replace(get_preset(preset).training, time_budget_s=time_budget_s, device=device)
+        usual = get_preset(preset).training
+        config = replace(usual, time_budget_s=time_budget_s, device=device)
+        if usual.implied_labels:
+            config = replace(config, nuclear_channel=self._session.nuclear_channel)
         self._set_out(config, go_on)
 
     def train_live(self) -> None:
@@ -97,6 +100,7 @@ class TrainingControl(QObject):
             freeze_norm_at=1.0,
             ema_decay=_LIVE_EMA_DECAY,
             device=self._session.device,
+            nuclear_channel=self._session.nuclear_channel,
         )
         self._set_out(config, self._session.goes_on(), live=True)
 
@@ -186,6 +190,7 @@ class TrainingControl(QObject):
             again = replace(
                 get_preset("fast").training,
                 device=self._pending.training.device,
+                nuclear_channel=self._pending.training.nuclear_channel,
                 time_budget_s=max(1.0, float(round(self._elapsed_s))),
             )
             self._pending = replace(self._pending, training=again)
