@@ -181,10 +181,15 @@ def test_a_pixel_of_a_seam_counts_by_its_weight(balanced_over_batch):
 
 
 @pytest.mark.parametrize("balance", ["patch", "batch"])
-def test_in_training_a_seam_counts_a_tenth_of_painted_background(balance):
+@pytest.mark.parametrize(("nuclei", "share"), [("", 0.1), ("a", 0.3)])
+def test_in_training_a_seam_counts_a_share_of_painted_background(balance, nuclei, share):
     image, _, labels = _abutting()
     config = TrainingConfig(
-        max_steps=2, warm_start=False, objective="scribble", class_balance=balance
+        max_steps=2,
+        warm_start=False,
+        objective="scribble",
+        class_balance=balance,
+        nuclear_channel=nuclei,
     )
     trainer = Trainer([image], [Scribbles(labels)], ModelConfig(8, 2), config, None)
     network, at = trainer.average.network, torch.zeros(1, 32, 32, dtype=torch.int64)
@@ -198,7 +203,7 @@ def test_in_training_a_seam_counts_a_tenth_of_painted_background(balance):
         _, parts = trainer.loss(network, patches, torch.Generator().manual_seed(0))
         losses.append(float(parts[1]))
     assert losses[0] > 0.1
-    assert losses[1] == pytest.approx(0.1 * losses[0], rel=1e-4)
+    assert losses[1] == pytest.approx(share * losses[0], rel=1e-4)
 
 
 def _abutting(side: int = 128) -> tuple[Image, np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from napari_impartial.core.network.losses import (
 )
 from napari_impartial.core.network.unet import UNet
 
-from .implied_labels import SEAM_WEIGHT
+from .implied_labels import NUCLEAR_SEAM_WEIGHT, SEAM_WEIGHT
 from .patches import SEAM, Patches
 
 
@@ -84,7 +84,8 @@ class JointLoss:
         if config.objective != "reconstruction":
             seam = patches.labels == SEAM
             labels = patches.labels.masked_fill(seam, 1)
-            weight = torch.where(seam, SEAM_WEIGHT, 1.0)
+            of_seam = NUCLEAR_SEAM_WEIGHT if config.nuclear_channel else SEAM_WEIGHT
+            weight = torch.where(seam, of_seam, 1.0)
             counts = None
             if config.class_balance == "batch":
                 whole = patches.labels if patches.batch_labels is None else patches.batch_labels
