@@ -61,6 +61,16 @@ def pauses_are_short() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def true_pauses(pauses_are_short: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait as long as a user does: for tests of the pauses themselves."""
+    from qtpy.QtCore import QTimer
+
+    from napari_impartial.gui import timers
+
+    monkeypatch.setattr(timers, "QTimer", QTimer)
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that are chosen in a test, and how fast it trained, are not the user's."""

@@ -15,6 +15,8 @@ from qtpy.QtWidgets import QApplication, QOpenGLWidget
 from napari_impartial.gui.background import Job
 from napari_impartial.worker.messages import GiveWay
 
+pytestmark = pytest.mark.usefixtures("true_pauses")
+
 
 @pytest.fixture
 def told(widget: Any) -> Iterator[list[Any]]:

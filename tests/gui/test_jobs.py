@@ -14,6 +14,8 @@ from qtpy.QtWidgets import QProgressBar, QPushButton
 from napari_impartial.gui.background import Job, Latest
 from napari_impartial.worker.messages import Cancel, Failed, Predicting
 
+pytestmark = pytest.mark.usefixtures("true_pauses")
+
 
 class Quick:
     """Stands in for the process: has all its news out before the window has seen any."""

@@ -24,6 +24,8 @@ from napari_impartial.gui.layers.versions import camera_of, canvas_size
 from napari_impartial.gui.train.previews import Shown
 from napari_impartial.session.session import Activity
 
+pytestmark = pytest.mark.usefixtures("true_pauses")
+
 
 @pytest.fixture
 def reports(widget: Any) -> list[Any]:

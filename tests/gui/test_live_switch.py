@@ -10,6 +10,8 @@ import pytest
 
 from napari_impartial.gui.train import live
 
+pytestmark = pytest.mark.usefixtures("true_pauses")
+
 
 @pytest.fixture
 def switched_on(widget: Any, find: Any, scribbled: Any, wait_for: Any) -> Any:

@@ -41,6 +41,8 @@ from napari_impartial.worker.client import TrainingProcess
 from napari_impartial.worker.messages import Failed, Predicted, Progressed, Ready, Trained
 from napari_impartial.worker.pace import REST_SHARE, REST_SHARE_OF_MANY_CORES
 
+pytestmark = pytest.mark.usefixtures("true_pauses")
+
 SMALL = ModelConfig(base_features=4, depth=2)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="uses /proc or prlimit")
 

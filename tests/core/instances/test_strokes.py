@@ -155,29 +155,63 @@ def _chosen(usual: np.ndarray, other: np.ndarray, strokes: Strokes, below: float
     return best_split_strength(lambda s: [usual if s > below else other], [strokes])
 
 
+NOTHING = np.zeros((24, 20), np.int32)
+
+
 def test_the_split_strength_follows_strokes_that_the_usual_one_divides():
     assert _chosen(_objects(12), _objects(0), _rods(12)) == pytest.approx(0.3)
     assert _chosen(_objects(12), _objects(0), _rods(2)) == pytest.approx(0.3)
-    strokes = _rods(2)
-    images = best_split_strength(lambda s: [_objects(12 if s > 0.35 else 0)] * 2, [strokes] * 2)
-    assert images == pytest.approx(0.3)
+
+
+def test_all_images_count():
+    """One of four rods divided in one image, none or all of eight in another."""
+    strokes = [_rods(4), _rods(8)]
+
+    def chosen(divided: list[int], below: float) -> float:
+        return best_split_strength(
+            lambda s: [_objects(n if s > below else 0) for n in divided], strokes[: len(divided)]
+        )
+
+    assert chosen([1], 0.25) == pytest.approx(0.2)
+    assert chosen([1, 0], 0.25) == pytest.approx(0.6)
+    assert chosen([1, 0], 0.35) == pytest.approx(0.6)
+    assert chosen([1, 0], 0.45) == pytest.approx(0.4)
+    assert chosen([0, 8], 0.25) == pytest.approx(0.2)
 
 
 def test_the_share_of_strokes_that_fits_moves_the_split_strength_not_their_number():
     assert _chosen(_objects(1), _objects(0), _rods(12), below=0.25) == pytest.approx(0.6)
-    assert _chosen(_objects(1), _objects(0), _rods(12), below=0.55) == pytest.approx(0.5)
+    assert _chosen(_objects(1), _objects(0), _rods(12), below=0.45) == pytest.approx(0.4)
     assert _chosen(_objects(4), _objects(0), _rods(12), below=0.25) == pytest.approx(0.2)
     # one stroke in no object says less than twelve of twelve do
-    nothing = np.zeros((24, 20), np.int32)
-    assert _chosen(nothing, _objects(0), _rods(1)) == pytest.approx(0.6)
-    assert _chosen(nothing, _objects(0), _rods(12)) == pytest.approx(0.3)
+    assert _chosen(NOTHING, _objects(0), _rods(1), below=0.25) == pytest.approx(0.6)
+    assert _chosen(NOTHING, _objects(0), _rods(12), below=0.25) == pytest.approx(0.2)
 
 
-def test_objects_that_two_strokes_share_are_not_dropped_for_it():
-    """A cut in which no annotated cell is found costs no less than one that joins two each."""
+def test_costs_of_strokes():
     shared = np.zeros((24, 20), np.int32)
     shared[:, :12] = ROWS // 4 + 1
-    assert _chosen(shared, np.zeros_like(shared), _rods(3), below=0.25) == pytest.approx(0.6)
+    strokes = _rods(12)
+    assert agreement(_objects(0), strokes).cost() == 0.0
+    assert agreement(shared, strokes).cost() == pytest.approx(6.0)
+    # No object at all is no better than objects that strokes share.
+    assert agreement(NOTHING, strokes).cost() == pytest.approx(6.0)
+    assert agreement(_objects(12), strokes).cost() == pytest.approx(12 * 3 * 2 / 3)
+    # Nothing changes at once where half of a stroke lies in objects.
+    for covered in (5, 6, 7):
+        objects = np.zeros((24, 20), np.int32)
+        objects[0, :3], objects[0, 3:covered] = 1, 2
+        largest = max(3, covered - 3)
+        expected = 0.5 * (12 - covered) / 12 + 3.0 * (covered - largest) / 12
+        assert agreement(objects, _rods(1)).cost() == pytest.approx(expected)
+
+
+def test_a_cut_without_objects_is_not_chosen_for_objects_that_strokes_share():
+    shared = np.zeros((24, 20), np.int32)
+    shared[:, :12] = ROWS // 4 + 1
+    for below in (0.25, 0.55, 0.75):
+        usual, other = (shared, NOTHING) if below < 0.6 else (NOTHING, shared)
+        assert _chosen(usual, other, _rods(12), below) == pytest.approx(0.6)
     # but where a stronger split parts them, it does
     assert _chosen(_objects(0), shared, _rods(12), below=0.75) == pytest.approx(0.8)
 

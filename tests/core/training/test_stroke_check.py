@@ -14,7 +14,7 @@ from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.data.stroke_report import StrokeReport
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.errors import ModelFileError
-from napari_impartial.core.instances.strokes import SPLIT_STRENGTHS
+from napari_impartial.core.instances.strokes import SPLIT_STRENGTHS, find_strokes
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.network.model_file import TrainedModel
 from napari_impartial.core.training import stroke_check
@@ -83,6 +83,18 @@ def test_large_images_are_looked_at_in_windows_and_places_are_those_of_the_image
     assert "of your cell strokes are still predicted as background" in report.verdict()
 
 
+def test_a_stroke_that_a_window_cuts_in_pieces_is_one(learned, monkeypatch):
+    model, image, _ = learned
+    picture = np.tile(_normalized(image), (1, 2, 2))
+    labels = np.zeros(picture.shape[1:], np.uint8)
+    labels[40, 20:90] = labels[60, 20:90] = labels[40:61, 90] = 2  # open to the left
+    monkeypatch.setattr(stroke_check, "cover", lambda *_: [(20, 0)])
+    monkeypatch.setattr(stroke_check, "_WINDOW_PX", 64)
+    monkeypatch.setattr(stroke_check, "_MOST_PIXELS", 64 * 64 * 8)
+    report, _ = check_strokes(model.network(), [picture], [labels], PLAIN, InstanceConfig())
+    assert report.strokes == 1
+
+
 def test_the_cut_of_a_preset_that_is_not_automatic_stays(learned):
     model, image, drawn = learned
     config = InstanceConfig(split="components", split_strength=0.25)
@@ -132,7 +144,8 @@ def test_damaged_reports_are_refused(learned, damage):
 
 
 def report_of(labels, probability):
-    seen = stroke_check._see((0, 0, 0), np.asarray(probability, np.float32), labels)
+    strokes = find_strokes(labels)
+    seen = stroke_check._see((0, 0, 0), np.asarray(probability, np.float32), labels, strokes)
     return stroke_check._report([seen], InstanceConfig(split="components", min_size_px=1))
 
 

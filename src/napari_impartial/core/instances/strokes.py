@@ -36,13 +36,13 @@ _EVERYWHERE = np.ones((3, 3), bool)
 SPLIT_STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Split strengths that :func:`best_split_strength` chooses from."""
 
-# What suits most kinds of image, and the F1 that distance from it costs there; what a stroke
-# costs that is in no object, runs through several or shares one. The last two kinds of fault
-# often come from the map, whatever the cut; a stroke through several objects comes from the cut.
-# One stroke more is counted, which fits: few strokes are weak evidence. Fitted to 176 maps of 20
-# kinds of image from strokes of two styles (docs/method.md, *What annotated cells say*).
-_USUAL, _COST_UNUSUAL = 0.6, 1.5
-_COST_UNCOVERED, _COST_DIVIDED, _COST_SHARED = 0.25, 3.0, 0.5
+# What suits most kinds of image, and how strongly the choice is held there; what a stroke costs
+# that is in no object, runs through several or shares one. Most costs what runs through several:
+# the other two faults often come from the map, whatever the cut. One stroke more is counted,
+# which fits, so that few strokes count for less. Fitted to 176 maps of 20 kinds of image from
+# strokes of two styles (docs/benchmarks.md, *Many kinds of image*).
+_USUAL, _COST_UNUSUAL = 0.6, 2.0
+_COST_UNCOVERED, _COST_DIVIDED, _COST_SHARED = 0.5, 3.0, 0.5
 _FITTING = 1
 
 
@@ -199,10 +199,9 @@ class Agreement:
 
     def cost(self) -> float:
         """Return what the strokes that do not fit cost, in sum."""
-        divided = (1.0 - self.whole)[~self.in_no_object].sum()
         return float(
             _COST_UNCOVERED * (1.0 - self.covered).sum()
-            + _COST_DIVIDED * divided
+            + _COST_DIVIDED * (self.covered * (1.0 - self.whole)).sum()
             + _COST_SHARED * self.shared.sum()
         )
 

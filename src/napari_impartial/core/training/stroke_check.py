@@ -72,10 +72,16 @@ def check_strokes(
         automatic.
     """
     plain = replace(prediction, samples=0, reconstruction=False)
-    seen = [
-        _see(origin, predict_normalized(network, picture, plain).probability, drawn)
-        for origin, picture, drawn in annotated_parts(pictures, labels)
-    ]
+    seen = []
+    strokes: dict[int, Strokes] = {}
+    for origin, picture, drawn in annotated_parts(pictures, labels):
+        number, y, x = origin
+        if number not in strokes:
+            strokes[number] = find_strokes(labels[number])
+        # Pieces of a stroke that a window cuts are one stroke still.
+        inside = slice(y, y + drawn.shape[0]), slice(x, x + drawn.shape[1])
+        probability = predict_normalized(network, picture, plain).probability
+        seen.append(_see(origin, probability, drawn, strokes[number].within(inside)))
     if instances.split == "automatic" and any(part.strokes.count for part in seen):
 
         def cut(strength: float) -> list[Instances]:
@@ -87,8 +93,8 @@ def check_strokes(
     return _report(seen, instances), instances
 
 
-def _see(origin: Place, probability: Floats, drawn: Labels) -> _Seen:
-    return _Seen(origin, drawn, probability, Cutter(1.0 - probability[0]), find_strokes(drawn))
+def _see(origin: Place, probability: Floats, drawn: Labels, strokes: Strokes) -> _Seen:
+    return _Seen(origin, drawn, probability, Cutter(1.0 - probability[0]), strokes)
 
 
 def annotated_parts(

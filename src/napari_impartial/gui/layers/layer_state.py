@@ -191,9 +191,12 @@ def _open_file(viewer: napari.Viewer, saved: SavedLayer, folder: Path) -> tuple[
     chosen = next((layer for layer in fitting if same_image(layer, saved)), None)
     if chosen is None and fitting:
         chosen = next((layer for layer in fitting if layer.name == saved.name), fitting[0])
-    for layer in opened:
-        if layer is not chosen:
-            viewer.layers.remove(layer)
+    others = [layer for layer in opened if layer is not chosen]
+    if others:
+        # As one batch, since napari collects all garbage after each removal.
+        with viewer.layers.batched_update():
+            for layer in others:
+                viewer.layers.remove(layer)
     if chosen is None:
         raise ImPartialError(
             f"The image {path} has another shape than when the session was saved "

@@ -96,7 +96,7 @@ class Restorer:
         reused = self._find_again(saved)
         if replace:
             # As one batch: after each removal napari collects all garbage, which takes half a
-            # second with torch loaded; a session has five layers an image.
+            # second with torch loaded; a session has up to seven layers an image.
             with workspace.viewer.layers.batched_update():
                 self._clear(list(reused.values()))
         layers = {
