@@ -67,7 +67,6 @@ def test_the_copied_command_does_the_same_again(
     nuclei = find("nuclear_channel_combo")
     assert [nuclei.itemText(i) for i in range(nuclei.count())] == ["none", "DNA", "the edge"]
     nuclei.setCurrentIndex(1)
-    nuclei.activated.emit(1)
     wait_for(lambda: find("train_button").isEnabled())
     find("train_button").click()
     wait_for(lambda: not widget.session.busy and widget.results.places)

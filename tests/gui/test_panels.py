@@ -106,21 +106,37 @@ def test_the_nuclear_channel_is_one_of_the_images(panel: Any) -> None:
     made.valueChanged.connect(lambda choice: chosen.append(choice.nuclear_channel))
     made.set_channels(("DAPI", "CD8"))
     made._nuclei.setCurrentIndex(1)
-    made._nuclei.activated.emit(1)
     assert chosen == ["DAPI"]
-    # An image in between that has no such channel does not change it.
+    # What is shown is what is used, on an image that has no such channel, too.
     made.set_channels(("grey",))
-    assert made._nuclei.currentText() == "none"
-    made.set_channels(("DAPI", "CD8"))
-    assert made._nuclei.currentText() == "DAPI"
+    assert made._nuclei.currentText() == "DAPI (not in this image)"
     assert made.value().nuclear_channel == "DAPI"
+    made.set_channels(("DAPI", "CD8"))
+    offered = [made._nuclei.itemText(i) for i in range(made._nuclei.count())]
+    assert offered == ["none", "DAPI", "CD8"]
+    assert made._nuclei.currentText() == "DAPI"
+    assert chosen == ["DAPI"], "nobody chose anything since"
     # A session brings its own, before its image is there; what makes no sense is left out.
     other = panel(TrainPanel())
     other.restore({"preset": "fast", "time_budget_s": 7.0, "nuclear_channel": "CD8"})
+    assert other.value() == TrainingChoice("fast", 7.0, "auto", "CD8")
     other.set_channels(("DAPI", "CD8"))
     assert other._nuclei.currentText() == "CD8"
     other.restore({"nuclear_channel": 3})
     assert other.value().nuclear_channel == "CD8"
+
+
+def test_the_nuclear_channel_is_chosen_where_it_is_learned_from(panel: Any) -> None:
+    made = panel(TrainPanel())
+    assert made._nuclei.isEnabled()
+    made._preset.setCurrentIndex(made._preset.findData("paper"))
+    assert not made._nuclei.isEnabled()
+    made.set_state(Activity.IDLE, can_train=True, knows_more=False)
+    assert not made._nuclei.isEnabled()
+    made._preset.setCurrentIndex(made._preset.findData("fast"))
+    assert made._nuclei.isEnabled()
+    made.set_state(Activity.TRAINING, can_train=True, knows_more=False)
+    assert not made._nuclei.isEnabled()
 
 
 def test_only_what_can_work_is_enabled(panel: Any) -> None:

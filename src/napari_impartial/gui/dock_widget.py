@@ -422,7 +422,6 @@ class ImPartialWidget(QWidget):
 
     def _on_choice(self, choice: TrainingChoice) -> None:
         self.session.device = choice.device
-        self.session.nuclear_channel = choice.nuclear_channel
         self.store.note_change()
 
     def _on_ready(self, ready: messages.Final) -> None:
@@ -442,7 +441,7 @@ class ImPartialWidget(QWidget):
         if self.live.finish(partial(self._train, choice, anew)):
             return  # what was learned live is kept first, and gone on from
         go_on = not anew and self.session.goes_on()
-        self.training.train(choice.preset, choice.time_budget_s, choice.device, go_on)
+        self.training.train(choice, go_on)
 
     def _on_progress(self, progress: TrainingProgress) -> None:
         self.train_panel.show_progress(progress)

@@ -69,8 +69,6 @@ class Session:
         self.class_names.changed.connect(self.changed)
         # What computes on this machine; a model may come from another one.
         self.device = "auto"
-        # By name; a model may come from images that have none.
-        self.nuclear_channel = ""
         self._activity = Activity.IDLE
 
     @property

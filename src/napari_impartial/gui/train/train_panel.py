@@ -36,7 +36,7 @@ _LIVE_TIP = (
 
 _NUCLEI_TIP = (
     "Channel that shows a nucleus in each cell: training learns to part cells that touch between "
-    "their nuclei, also where nothing is painted. Not used by Paper."
+    "their nuclei, also where nothing is painted. Not used by Paper and Live."
 )
 
 
@@ -99,9 +99,8 @@ class TrainPanel(QWidget):
             self._device.addItem(name, name)
         nuclei = told["nuclear_channel"]
         self._nuclei = make_choice("nuclear_channel_combo", _NUCLEI_TIP, nuclei.label, 1)
-        self._nuclei.addItem("none", "")
-        # Chosen for good, though another image that is looked at may lack it.
-        self._nuclear_channel = ""
+        self._channels: tuple[str, ...] = ()
+        self._offer_channels("")
         self._stopping = self._live_now = False
         # How much of the training's time is left, in words; empty before one knows.
         self.time_left = ""
@@ -121,7 +120,7 @@ class TrainPanel(QWidget):
         self._preset.currentIndexChanged.connect(self._on_preset)
         self._time.valueChanged.connect(lambda _: self.valueChanged.emit(self.value()))
         self._device.currentIndexChanged.connect(lambda _: self.valueChanged.emit(self.value()))
-        self._nuclei.activated.connect(self._on_nuclei)
+        self._nuclei.currentIndexChanged.connect(lambda _: self.valueChanged.emit(self.value()))
         self.setValue(
             TrainingChoice("balanced", PRESETS["balanced"].training.time_budget_s, "auto")
         )
@@ -133,7 +132,7 @@ class TrainPanel(QWidget):
             self._preset.currentData(),
             self._time.value(),
             self._device.currentData(),
-            self._nuclear_channel,
+            self._nuclei.currentData(),
         )
 
     def setValue(self, choice: TrainingChoice) -> None:
@@ -143,9 +142,7 @@ class TrainPanel(QWidget):
         self._preset.setToolTip(self._preset.currentData(Qt.ItemDataRole.ToolTipRole))
         self._time.setValue(choice.time_budget_s)
         self._device.setCurrentIndex(self._device.findData(choice.device))
-        self._nuclear_channel = choice.nuclear_channel
-        self._nuclei.setCurrentIndex(max(0, self._nuclei.findData(choice.nuclear_channel)))
-        self.valueChanged.emit(self.value())
+        self._offer_channels(choice.nuclear_channel)
 
     def restore(self, values: dict[str, Any]) -> None:
         """Choose what a saved session has; what is not known or not offered stays as it is."""
@@ -158,15 +155,23 @@ class TrainPanel(QWidget):
         self.setValue(choice)
 
     def set_channels(self, names: Sequence[str]) -> None:
-        """Offer the channels of the image in front as those that may show nuclei."""
-        if [self._nuclei.itemData(i) for i in range(1, self._nuclei.count())] == list(names):
-            return
+        """Offer the channels of the image in front as those that may show nuclei.
+
+        One that was chosen stays so where the image has none of that name, and says it.
+        """
+        if self._channels != tuple(names):
+            self._channels = tuple(names)
+            self._offer_channels(self._nuclei.currentData())
+
+    def _offer_channels(self, chosen: str) -> None:
         with QSignalBlocker(self._nuclei):
             self._nuclei.clear()
             self._nuclei.addItem("none", "")
-            for name in names:
+            for name in self._channels:
                 self._nuclei.addItem(name, name)
-            self._nuclei.setCurrentIndex(max(0, self._nuclei.findData(self._nuclear_channel)))
+            if self._nuclei.findData(chosen) < 0:
+                self._nuclei.addItem(f"{chosen} (not in this image)", chosen)
+            self._nuclei.setCurrentIndex(self._nuclei.findData(chosen))
 
     def set_devices(self, devices: tuple[tuple[str, str], ...]) -> None:
         """Offer the devices that the machine has, with what they are; `auto` is the first."""
@@ -215,8 +220,9 @@ class TrainPanel(QWidget):
         with QSignalBlocker(self._pause):
             self._pause.setChecked(activity is Activity.PAUSED)
         self._pause.setText("Resume" if activity is Activity.PAUSED else "Pause")
-        for editor in (self._preset, self._time, self._device, self._nuclei):
+        for editor in (self._preset, self._time, self._device):
             editor.setEnabled(not training)
+        self._nuclei.setEnabled(not training and self._uses_nuclei())
         # News that was under way when Stop was pressed is no news any more.
         self._stopping = activity is Activity.STOPPING
         if self._stopping:
@@ -319,12 +325,12 @@ class TrainPanel(QWidget):
         parts = (form, buttons, self.needs, self._left, self._advanced)
         fill(QVBoxLayout(self), *parts, margins=(4, 0, 4, 0)).addStretch(1)
 
-    def _on_nuclei(self, _: int) -> None:
-        self._nuclear_channel = self._nuclei.currentData()
-        self.valueChanged.emit(self.value())
+    def _uses_nuclei(self) -> bool:
+        return PRESETS[self._preset.currentData()].training.implied_labels
 
     def _on_preset(self, _: int) -> None:
         preset = PRESETS[self._preset.currentData()]
         self._preset.setToolTip(self._preset.currentData(Qt.ItemDataRole.ToolTipRole))
         self._time.setValue(preset.training.time_budget_s)
+        self._nuclei.setEnabled(self._uses_nuclei())
         self.valueChanged.emit(self.value())

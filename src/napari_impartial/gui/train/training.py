@@ -25,6 +25,7 @@ from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 
 from .previews import PreviewControl
+from .train_panel import TrainingChoice
 from .training_set import Training, join
 
 # Whoever goes through a table decides on an object a second or faster; what that teaches
@@ -83,12 +84,12 @@ class TrainingControl(QObject):
         self._decided_timer = single_shot(self, DECISIONS_PAUSE_MS, self._send_annotation)
         workspace.painted.connect(self._send_annotation)
 
-    def train(self, preset: str, time_budget_s: float, device: str, go_on: bool = False) -> None:
+    def train(self, choice: TrainingChoice, go_on: bool = False) -> None:
         """Start training on all scribbled images; `go_on` starts from the current model."""
-        usual = get_preset(preset).training
-        config = replace(usual, time_budget_s=time_budget_s, device=device)
+        usual = get_preset(choice.preset).training
+        config = replace(usual, time_budget_s=choice.time_budget_s, device=choice.device)
         if usual.implied_labels:
-            config = replace(config, nuclear_channel=self._session.nuclear_channel)
+            config = replace(config, nuclear_channel=choice.nuclear_channel)
         self._set_out(config, go_on)
 
     def train_live(self) -> None:
@@ -100,7 +101,6 @@ class TrainingControl(QObject):
             freeze_norm_at=1.0,
             ema_decay=_LIVE_EMA_DECAY,
             device=self._session.device,
-            nuclear_channel=self._session.nuclear_channel,
         )
         self._set_out(config, self._session.goes_on(), live=True)
 
@@ -190,7 +190,6 @@ class TrainingControl(QObject):
             again = replace(
                 get_preset("fast").training,
                 device=self._pending.training.device,
-                nuclear_channel=self._pending.training.nuclear_channel,
                 time_budget_s=max(1.0, float(round(self._elapsed_s))),
             )
             self._pending = replace(self._pending, training=again)
