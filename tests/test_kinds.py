@@ -10,10 +10,12 @@ import pytest
 import tifffile
 
 pytest.importorskip("sklearn")
-from benchmarks import kinds, uncertainty
+from benchmarks import fit_split_strength, kinds, uncertainty
+from benchmarks.fit_split_strength import Run
 from benchmarks.kinds import Row, kinds_of, summary
 
 from napari_impartial.core.data.synthetic_tissue import tissue
+from napari_impartial.core.instances.strokes import SPLIT_STRENGTHS, SplitCosts
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +151,51 @@ def test_what_is_wrong_is_told_by_the_maps_that_are_kept(dataset, tmp_path, monk
     objects, pixels, _ = ([float(v) for v in part.split(",")] for part in row.split("|")[3:6])
     assert objects[2] != objects[0], "the heatmap is more than entropy"
     assert pixels[2] > pixels[0]
+
+
+def _run(kind: str, divided_from: float, best: float, strokes: int = 10) -> Run:
+    """Strokes that are divided from a split strength on, and F1 that falls off round another."""
+    strengths = np.array(SPLIT_STRENGTHS)
+    faults = np.zeros((len(strengths), 3))
+    faults[:, 1] = 0.6 * strokes * (strengths >= divided_from)
+    return Run(kind, "lines", 300, strokes, faults, 0.9 - (strengths - best) ** 2)
+
+
+def test_costs_of_split_strengths_are_chosen_on_other_kinds():
+    rods, round_ones = _run("rods", 0.35, 0.3), _run("round", 0.95, 0.6)
+    stars = _run("stars", 0.25, 0.2)
+    cheap, dear = SplitCosts(faults=(0.5, 0.1, 0.5)), SplitCosts(faults=(0.5, 3.0, 0.5))
+    assert [run.by(dear) for run in (rods, round_ones, stars)] == pytest.approx([0.9] * 3)
+    assert rods.by(cheap) == pytest.approx(0.9 - 0.3**2)
+    assert fit_split_strength.best([rods, round_ones], [cheap, dear]) is dear
+    # Where strokes mislead, those that are cheap are better; each kind counts once.
+    misled = _run("misled", 0.35, 0.6)
+    assert fit_split_strength.best([misled, rods, rods], [cheap, dear]) is cheap
+    told = fit_split_strength.report([rods, round_ones, stars])
+    assert told.splitlines()[2].startswith("| 300 | lines | 0.817 | 0.900 | 0.900 | 0.900 |")
+    assert "chosen on all 3 kinds: SplitCosts(" in told
+    assert told.count("\nwithout ") == 3
+    assert SplitCosts() in fit_split_strength.grid()
+
+
+def test_costs_are_chosen_from_kept_maps(dataset, tmp_path, monkeypatch, capsys):
+    other = dataset.parent / "other"
+    if not other.exists():
+        other.symlink_to(dataset)
+    maps = str(tmp_path)
+    shared = ["--maps", maps, "--steps", "2", "--styles", "lines"]
+    monkeypatch.setattr(sys, "argv", ["fit", str(dataset), str(other), *shared])
+    with pytest.raises(SystemExit, match=r"seed 0.*made\.lines\.npz: run benchmarks\.kinds"):
+        fit_split_strength.main()
+    for folder in (dataset, other):
+        monkeypatch.setattr(sys, "argv", ["kinds", str(folder), *shared])
+        kinds.main()
+    shipped = [line for line in capsys.readouterr().out.splitlines() if "| lines | " in line]
+    ours = {float(line.split("|")[4]) for line in shipped if "mean of" not in line}
+    assert len(ours) == 1, "the same images"
+    monkeypatch.setattr(sys, "argv", ["fit", str(dataset), str(other), *shared, "--seeds", "0"])
+    fit_split_strength.main()
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| 2 ")]
+    usual, by_shipped, without, best = (float(cell) for cell in row.split("|")[3:7])
+    assert by_shipped == ours.pop(), "what kinds tells of the shipped cut"
+    assert best >= max(usual, by_shipped, without)

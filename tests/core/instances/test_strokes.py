@@ -12,6 +12,7 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import Cutter
 from napari_impartial.core.instances.strokes import (
     SPLIT_STRENGTHS,
+    SplitCosts,
     Strokes,
     agreement,
     best_split_strength,
@@ -188,22 +189,28 @@ def test_the_share_of_strokes_that_fits_moves_the_split_strength_not_their_numbe
     assert _chosen(NOTHING, _objects(0), _rods(12), below=0.25) == pytest.approx(0.2)
 
 
-def test_costs_of_strokes():
+def test_faults_of_strokes_and_their_costs():
     shared = np.zeros((24, 20), np.int32)
     shared[:, :12] = ROWS // 4 + 1
     strokes = _rods(12)
-    assert agreement(_objects(0), strokes).cost() == 0.0
-    assert agreement(shared, strokes).cost() == pytest.approx(6.0)
-    # No object at all is no better than objects that strokes share.
-    assert agreement(NOTHING, strokes).cost() == pytest.approx(6.0)
-    assert agreement(_objects(12), strokes).cost() == pytest.approx(12 * 3 * 2 / 3)
+    for objects, faults in (
+        (_objects(0), [0, 0, 0]),
+        (shared, [0, 0, 12]),
+        (NOTHING, [12, 0, 0]),
+        (_objects(12), [0, 12 * 2 / 3, 0]),
+    ):
+        np.testing.assert_allclose(agreement(objects, strokes).faults, faults)
     # Nothing changes at once where half of a stroke lies in objects.
     for covered in (5, 6, 7):
         objects = np.zeros((24, 20), np.int32)
         objects[0, :3], objects[0, 3:covered] = 1, 2
-        largest = max(3, covered - 3)
-        expected = 0.5 * (12 - covered) / 12 + 3.0 * (covered - largest) / 12
-        assert agreement(objects, _rods(1)).cost() == pytest.approx(expected)
+        faults = [(12 - covered) / 12, (covered - max(3, covered - 3)) / 12, 0]
+        np.testing.assert_allclose(agreement(objects, _rods(1)).faults, faults)
+    costs = SplitCosts(usual=0.5, unusual=4.0, faults=(1.0, 2.0, 3.0), fitting=2)
+    assert costs.of(np.array([1.0, 1.0, 1.0]), 4, 0.7) == pytest.approx(6 / 6 + 4 * 0.04)
+    # No object at all is no better than objects that strokes share.
+    uncovered, divided, sharing = SplitCosts().faults
+    assert sharing <= uncovered < divided
 
 
 def test_a_cut_without_objects_is_not_chosen_for_objects_that_strokes_share():

@@ -36,15 +36,6 @@ _EVERYWHERE = np.ones((3, 3), bool)
 SPLIT_STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Split strengths that :func:`best_split_strength` chooses from."""
 
-# What suits most kinds of image, and how strongly the choice is held there; what a stroke costs
-# that is in no object, runs through several or shares one. Most costs what runs through several:
-# the other two faults often come from the map, whatever the cut. One stroke more is counted,
-# which fits, so that few strokes count for less. Fitted to 176 maps of 20 kinds of image from
-# strokes of two styles (docs/benchmarks.md, *Many kinds of image*).
-_USUAL, _COST_UNUSUAL = 0.6, 2.0
-_COST_UNCOVERED, _COST_DIVIDED, _COST_SHARED = 0.5, 3.0, 0.5
-_FITTING = 1
-
 
 @dataclass(frozen=True)
 class Strokes:
@@ -197,13 +188,11 @@ class Agreement:
         """Strokes that run through several objects."""
         return ~self.in_no_object & (self.whole < 1.0 - _LEAST_SHARE)
 
-    def cost(self) -> float:
-        """Return what the strokes that do not fit cost, in sum."""
-        return float(
-            _COST_UNCOVERED * (1.0 - self.covered).sum()
-            + _COST_DIVIDED * (self.covered * (1.0 - self.whole)).sum()
-            + _COST_SHARED * self.shared.sum()
-        )
+    @property
+    def faults(self) -> npt.NDArray[np.float64]:
+        """(3,) strokes in no object, in other objects than their main one, and sharing one."""
+        divided = self.covered * (1.0 - self.whole)
+        return np.array([(1.0 - self.covered).sum(), divided.sum(), self.shared.sum()])
 
 
 def agreement(instances: Instances, strokes: Strokes) -> Agreement:
@@ -227,8 +216,40 @@ def agreement(instances: Instances, strokes: Strokes) -> Agreement:
     return Agreement(covered, whole, held[main] > 1)
 
 
+@dataclass(frozen=True)
+class SplitCosts:
+    """Costs by which annotated cells choose the split strength.
+
+    Chosen by ``benchmarks.fit_split_strength``.
+
+    Attributes
+    ----------
+    usual : float
+        Split strength that suits most kinds of image.
+    unusual : float
+        Cost of the squared distance from it.
+    faults : (float, float, float)
+        Cost of a stroke for each of :attr:`Agreement.faults`. Most costs what runs through
+        several objects: the other two are often the map's fault, whatever the cut.
+    fitting : int
+        Strokes that are counted besides, as if they fitted, so that few count for less.
+    """
+
+    usual: float = 0.6
+    unusual: float = 2.0
+    faults: tuple[float, float, float] = (0.5, 3.0, 0.5)
+    fitting: int = 1
+
+    def of(self, faults: npt.NDArray[np.float64], count: int, strength: float) -> float:
+        """Return the cost of a split strength; (3,) sums of the faults of `count` strokes."""
+        mean = float(faults @ self.faults) / (count + self.fitting)
+        return mean + self.unusual * (strength - self.usual) ** 2
+
+
 def best_split_strength(
-    cut: Callable[[float], Sequence[Instances]], strokes: Sequence[Strokes]
+    cut: Callable[[float], Sequence[Instances]],
+    strokes: Sequence[Strokes],
+    costs: SplitCosts | None = None,
 ) -> float:
     """Choose the split strength that suits annotated cells.
 
@@ -239,21 +260,22 @@ def best_split_strength(
         knowledge of the strokes.
     strokes : sequence of Strokes
         Those of each image.
+    costs : SplitCosts, optional
 
     Returns
     -------
     float
-        One of :data:`SPLIT_STRENGTHS`: that of the least cost a stroke, where distance from what
-        suits most kinds of image has a cost, too.
+        One of :data:`SPLIT_STRENGTHS`: that of the least cost.
     """
-    count = sum(drawn.count for drawn in strokes) + _FITTING
+    costs = costs or SplitCosts()
+    count = sum(drawn.count for drawn in strokes)
 
-    def loss(strength: float) -> float:
+    def cost(strength: float) -> float:
         found = zip(cut(strength), strokes, strict=True)
-        cost = sum(agreement(instances, drawn).cost() for instances, drawn in found)
-        return cost / count + _COST_UNUSUAL * (strength - _USUAL) ** 2
+        faults = sum((agreement(*pair).faults for pair in found), np.zeros(3))
+        return costs.of(faults, count, strength)
 
-    return min(SPLIT_STRENGTHS, key=loss)
+    return min(SPLIT_STRENGTHS, key=cost)
 
 
 def _part_by_background(
