@@ -185,12 +185,20 @@ def typical_area(tree: ObjectTree) -> float:
         whole[c] &= whole[a] and whole[b]
     outermost = whole & ~((tree.parent >= 0) & whole[np.maximum(tree.parent, 0)])
     for level in (_TYPICAL_LEVEL, 0):
-        areas = np.sort(tree.area[outermost, level])
-        areas = areas[areas >= SMALLEST_PX]
-        if len(areas):
-            total = areas.cumsum()
-            return float(areas[np.searchsorted(total, total[-1] / 2)])
+        area = middle_area(tree.area[outermost, level])
+        if area:
+            return area
     return float(SMALLEST_PX)
+
+
+def middle_area(areas: npt.NDArray[Any]) -> float:
+    """Return the area in px of the object that the middle pixel of all belongs to.
+
+    Those of fewer than :data:`SMALLEST_PX` do not count; 0 without any others.
+    """
+    areas = np.sort(areas[areas >= SMALLEST_PX])
+    total = areas.cumsum()
+    return float(areas[np.searchsorted(total, total[-1] / 2)]) if len(areas) else 0.0
 
 
 @cache

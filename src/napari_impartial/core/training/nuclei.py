@@ -7,8 +7,9 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from napari_impartial.core.data.label_images import numbered
-from napari_impartial.core.instances.cutter import split_at_waists
+from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.instances.cutter import Cutter
+from napari_impartial.core.instances.scoring import SMALLEST_PX, middle_area
 
 Floats = npt.NDArray[np.float32]
 Instances = npt.NDArray[np.int32]
@@ -16,9 +17,8 @@ Instances = npt.NDArray[np.int32]
 # Noise in px that is smoothed away, and the percentiles of brightness that are black and white.
 _SMOOTH_PX, _RANGE = 1.0, (1.0, 99.5)
 # A nucleus is brighter than what is around it and than this share of the threshold between
-# nuclei and the rest, and no smaller than this share of the usual one, nor than so many px.
-_FAINTEST, _SMALLEST, _SMALLEST_PX = 0.5, 0.1, 20
-_SPLIT_STRENGTH = 0.6
+# nuclei and the rest, and no smaller than this share of the usual one.
+_FAINTEST, _SMALLEST = 0.5, 0.1
 
 
 def find_nuclei(channel: npt.NDArray[np.floating]) -> Instances:
@@ -43,28 +43,17 @@ def find_nuclei(channel: npt.NDArray[np.floating]) -> Instances:
         return none
     bright = np.clip((smooth - black) / (white - black), 0.0, 1.0).astype(np.float32)
     threshold = float(threshold_otsu(bright))
-    area = _usual_area(_parted(bright, bright > threshold))
+    pieces = _parted(bright, bright > threshold, SMALLEST_PX)
+    area = middle_area(np.bincount(pieces.reshape(-1))[1:])
     if not area:
         return none
     # Brighter than the mean of about two diameters around it: nuclei are of unlike brightness.
     around = ndimage.gaussian_filter(bright, 2 * np.sqrt(area / np.pi))
     mask = ndimage.binary_opening((bright > around) & (bright > _FAINTEST * threshold))
-    return numbered(_parted(bright, mask), round(max(_SMALLEST * area, _SMALLEST_PX)))
+    return _parted(bright, mask, round(max(_SMALLEST * area, SMALLEST_PX)))
 
 
-def _parted(bright: Floats, mask: npt.NDArray[np.bool_]) -> Instances:
-    """Part what touches within a mask, at waists and dips."""
-    if not mask.any():
-        return np.zeros(mask.shape, np.int32)
-    map_of_it = np.where(mask, 0.5 + 0.5 * bright, 0.0).astype(np.float32)
-    return split_at_waists(map_of_it, 0.5, _SPLIT_STRENGTH)
-
-
-def _usual_area(pieces: Instances) -> float:
-    """Return the area in px of the piece that the middle pixel belongs to; 0 without any."""
-    areas = np.sort(np.bincount(pieces.reshape(-1))[1:])
-    areas = areas[areas >= _SMALLEST_PX]
-    if not len(areas):
-        return 0.0
-    total = areas.cumsum()
-    return float(areas[np.searchsorted(total, total[-1] / 2)])
+def _parted(bright: Floats, mask: npt.NDArray[np.bool_], least_px: int) -> Instances:
+    """Part what touches within a mask, at waists and dips, and drop what is smaller."""
+    inside = np.where(mask, 0.5 + 0.5 * bright, 0.0)
+    return Cutter(inside).cut(InstanceConfig("watershed", min_size_px=least_px, smooth_px=0.0))
