@@ -4,10 +4,10 @@
 [--seeds 0,1] [--styles outlines,lines]``
 
 Takes the maps that ``benchmarks.kinds`` has kept in DIR for these steps and seeds, which must all
-be there; nothing is trained. Of a grid of costs (:class:`.SplitCosts`) those are the best with the highest mean F1 over
-the kinds. Printed for each style and number of steps: F1 at the usual split strength for all, by
-the costs that are shipped, by those that were chosen without each kind in turn, and by the best
-split strength for each map, which only the truth tells.
+be there; nothing is trained. Of a grid of costs (:class:`.SplitCosts`) those are the best with the
+highest mean F1 over the kinds. Printed for each style and number of steps: F1 at the usual split
+strength for all, by the costs that are shipped, by those that were chosen without each kind in
+turn, and by the best split strength for each map, which only the truth tells.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ import pytest
 
 from napari_impartial.cli.main import main
 from napari_impartial.core.config import STROKE_STYLES, TrainingConfig
+from napari_impartial.core.data.mask_scribbles import annotate_cells
+from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.experiments import refine
@@ -22,7 +24,11 @@ from napari_impartial.experiments.benchmark_report import pivot_table
 from napari_impartial.experiments.dataset import check_files, open_data_set, training_part
 from napari_impartial.experiments.refine_rounds import POLICIES
 from napari_impartial.experiments.run_cache import FinishedRuns
-from napari_impartial.experiments.simulated_annotator import Annotator, first_strokes
+from napari_impartial.experiments.simulated_annotator import (
+    Annotator,
+    first_strokes,
+    shown_as_one,
+)
 from napari_impartial.io import read_labels, write_tiff
 
 from .conftest import FEW, Cli, Files
@@ -432,6 +438,64 @@ def test_annotator_annotates_whole_cells_at_places() -> None:
     assert list(other.random_cells(np.random.default_rng(0))) == []
 
 
+def _two_that_touch() -> tuple[np.ndarray, np.ndarray]:
+    """Two cells that touch, one alone; the truth, and as shown: one of the two."""
+    truth = np.zeros((40, 60), np.int32)
+    truth[5:15, 5:25] = 7
+    truth[5:15, 25:45] = 9
+    truth[28:38, 5:25] = 3
+    shown = np.where(truth == 3, 1, np.where(truth > 0, 2, 0))
+    shown[20:25, 40:60] = 5
+    return truth, shown
+
+
+def test_annotator_parts_cells_that_are_shown_as_one() -> None:
+    truth, shown = _two_that_touch()
+    assert [shown_as_one(truth, cell, shown) for cell in (7, 9, 3)] == [9, 7, None]
+    assert [shown_as_one(truth, cell, truth) for cell in (7, 9)] == [None, None]
+    assert shown_as_one(truth, 7, np.zeros_like(shown)) is None
+    # less than half of the neighbour, and a neighbour that does not touch
+    assert shown_as_one(truth, 7, np.where(np.arange(60) < 35, shown, 0)) is None
+    far = np.where(np.arange(60) < 25, truth, 0)
+    far[5:15, 30:45] = 9
+    assert shown_as_one(far, 7, shown) is None
+    places = [(0, 10, 15), (0, 33, 15)]
+    lines, told = (Annotator([truth], 16, "lines", seed=1) for _ in range(2))
+    assert lines.annotate(places, 2) == told.annotate(places, 2, [shown]) == 2
+    (before,), (after,) = (one.scribbles() for one in (lines, told))
+    seam = np.zeros(truth.shape, bool)
+    seam[4:16, 24:26] = True
+    assert (after.labels[seam] == BACKGROUND).all()
+    np.testing.assert_array_equal(after.labels == FOREGROUND, before.labels == FOREGROUND)
+    # in place of the line beside that cell; that of the other one is as it was
+    alone = annotate_cells(truth, [3], "lines", 1).labels
+    np.testing.assert_array_equal((after.labels == BACKGROUND) & ~seam, alone == BACKGROUND)
+    assert (told.n_borders, lines.n_borders) == (1, 0)
+    assert told.copy().scribbles()[0].labels.tolist() == after.labels.tolist()
+
+
+def test_annotator_of_outlines_needs_no_further_borders() -> None:
+    truth, shown = _two_that_touch()
+    one, other = (Annotator([truth], 16, "outlines") for _ in range(2))
+    one.annotate([(0, 10, 15)], 1)
+    other.annotate([(0, 10, 15)], 1, [shown])
+    np.testing.assert_array_equal(one.scribbles()[0].labels, other.scribbles()[0].labels)
+
+
+def test_background_that_is_shown_as_an_object_is_painted_as_such() -> None:
+    truth, shown = _two_that_touch()
+    place, cell = (0, 22, 43), (0, 10, 30)
+    blind, sees = (Annotator([truth], 40, "lines") for _ in range(2))
+    assert blind.annotate([place], 1) == 1, "the cell near by"
+    assert sees.annotate([place, cell], 1, [shown]) == 1
+    assert (blind.n_strokes, sees.n_strokes) == (0, 1)
+    assert sees.scribbles()[0].labels[22, 43] == BACKGROUND
+    # no more of these than cells
+    many = Annotator([truth], 40, "lines")
+    assert many.annotate([place, (0, 22, 45), cell], 1, [shown]) == 1
+    assert (many.n_strokes, many.n_cells) == (1, 1)
+
+
 def test_refine_compares_policies_at_equal_cells(cli: Cli, files: Files, tmp_path: Path) -> None:
     command = [
         "refine", files.folder, "--rounds", "1", "--start-percent", "6", "--add-percent", "6",
@@ -473,6 +537,7 @@ def test_table_of_refinement_over_sets() -> None:
     def run(name: str, policy: str, seed: int, round_: int, f1: float) -> dict[str, Any]:
         figures = {**dict.fromkeys(FIGURES, 0.0), "f1": f1}
         shared = {"cells": 10 + round_, "percent": 5.0, "background_strokes": 1}
+        shared |= {"borders": 2}
         return {
             "set": name, "policy": policy, "seed": seed, "round": round_, **shared, **figures
         }  # fmt: skip

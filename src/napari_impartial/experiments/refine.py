@@ -2,7 +2,9 @@
 
 Starts from a few annotated cells, painted as benchmark paints them, and in each round
 annotates as many more cells of the training images with each policy, trains on from the
-last round's model, and scores the test images. The annotator is simulated from the truth. Policies:
+last round's model, and scores the test images. The annotator is simulated from the truth, and
+mends what is shown: background that is shown as an object is painted as such, and cells
+that are shown as one are parted by a line of background along their border. Policies:
   heatmap              where pixels or objects are least sure, as in the window
   entropy              where pixels are least sure, as in the paper
   mutual-information   where the Monte-Carlo passes contradict each other
@@ -60,7 +62,7 @@ ALWAYS_DESCRIBE = True
 DEFAULT_POLICIES = ("heatmap", "random")
 # Results of what is the same in these are put together, and what is put together of them.
 KEYS = ("set", "round", "policy")
-OF_RUNS = ("cells", "percent", "background_strokes", *FIGURES)
+OF_RUNS = ("cells", "percent", "background_strokes", "borders", *FIGURES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -148,6 +150,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                     "style": args.style,
                     "amounts": amounts,
                     "settings": settings,
+                    "figures": OF_RUNS,
                 }
                 found = finished.get(spec)
                 if found is None:

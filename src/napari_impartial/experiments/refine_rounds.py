@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_impartial.core.config import (
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_impartial.core.data.image import Image
+    from napari_impartial.core.data.scribbles import Scribbles
     from napari_impartial.core.network.model_file import TrainedModel
     from napari_impartial.core.prediction.result import Prediction
     from napari_impartial.core.prediction.segment import Objects
@@ -158,35 +159,51 @@ class Rounds:
         )
         if not count:
             return  # all cells are annotated
+        results = [
+            self._result(image, painted, model)
+            for (image, _), painted in zip(self.data.train, annotator.scribbles(), strict=True)
+        ]
         places: Iterable[Place]
         if policy == "random":
             places = annotator.random_places(rng, 100 * count)
         else:
-            places = self._suggested(annotator, model, policy, count)
-        done = annotator.annotate(places, count)
+            places = self._suggested(annotator, model, results, policy, count)
+        shown = [cells.labels for _, cells in results]
+        done = annotator.annotate(places, count, shown)
         # Policies are compared at equal numbers of cells, so any that lack are made up for.
-        annotator.annotate(annotator.random_cells(rng), count - done)
+        annotator.annotate(annotator.random_cells(rng), count - done, shown)
+
+    def _result(
+        self, image: Image, painted: Scribbles, model: TrainedModel
+    ) -> tuple[Prediction, Objects]:
+        """Return what the annotator of a training image is shown."""
+        from napari_impartial.core.prediction.predict import predict
+        from napari_impartial.core.prediction.segment import find_objects
+
+        prediction = predict(image, model, self.settings.prediction)
+        cut = model.card.cut(self.settings.cut)
+        return prediction, find_objects(prediction, cut, scribbles=painted.labels)
 
     def _suggested(
-        self, annotator: Annotator, model: TrainedModel, policy: str, count: int
+        self,
+        annotator: Annotator,
+        model: TrainedModel,
+        results: Sequence[tuple[Prediction, Objects]],
+        policy: str,
+        count: int,
     ) -> list[Place]:
         """Return where a policy would have all training images annotated, best first."""
         from napari_impartial.core.data.image import normalize
-        from napari_impartial.core.prediction.predict import predict
-        from napari_impartial.core.prediction.segment import find_objects
         from napari_impartial.core.prediction.suggestions import rank_all
 
         from .diversity import appearance, diverse
 
-        cut = model.card.cut(self.settings.cut)
         lists: list[list[Suggestion]] = []
         looks = {}
         wanted = min(_MOST_SUGGESTIONS, _SUGGESTIONS_PER_CELL * count)
-        for index, ((image, _), painted) in enumerate(
-            zip(self.data.train, annotator.scribbles(), strict=True)
+        for index, ((image, _), painted, (prediction, cells)) in enumerate(
+            zip(self.data.train, annotator.scribbles(), results, strict=True)
         ):
-            prediction = predict(image, model, self.settings.prediction)
-            cells = find_objects(prediction, cut, scribbles=painted.labels)
             found = self._suggest(prediction, painted.labels > 0, cells, policy, wanted, str(index))
             lists.append(found)
             if policy == "diverse":
@@ -285,6 +302,7 @@ class Rounds:
                 "cells": annotator.n_cells,
                 "percent": 100 * annotator.n_cells / annotator.n_all,
                 "background_strokes": annotator.n_strokes,
+                "borders": annotator.n_borders,
                 **score,
             }
         )

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_impartial.core.config import STROKE_STYLES
-from napari_impartial.core.data.mask_scribbles import annotate_cells, simulate
-from napari_impartial.core.data.scribbles import BACKGROUND, NOT_ANNOTATED, Scribbles
+from napari_impartial.core.data.mask_scribbles import LINES, annotate_cells, simulate
+from napari_impartial.core.data.scribbles import (
+    BACKGROUND,
+    FOREGROUND,
+    NOT_ANNOTATED,
+    Scribbles,
+)
 
 Place = tuple[int, int, int]
 """Index of an image, row and column."""
@@ -20,6 +25,10 @@ Place = tuple[int, int, int]
 @dataclass
 class Annotator:
     """Annotates cells at places, and background where a place holds no cell.
+
+    One who sees what the program found mends it: background that is shown as an object is painted
+    as such, and a line in a cell that is shown as one with a neighbour comes with a line of
+    background along the border between the two, in place of one beside the cell.
 
     Parameters
     ----------
@@ -43,6 +52,8 @@ class Annotator:
     def __post_init__(self) -> None:
         self.cells = [set() for _ in self.truths]
         self.strokes = [[] for _ in self.truths]
+        # Cells that were shown as one with the other.
+        self.parted: list[dict[int, int]] = [{} for _ in self.truths]
         # What was painted at first, and in which cells.
         self._first = [np.zeros(truth.shape, np.uint8) for truth in self.truths]
         self._first_cells: list[set[int]] = [set() for _ in self.truths]
@@ -63,6 +74,11 @@ class Annotator:
         return sum(len(strokes) for strokes in self.strokes)
 
     @property
+    def n_borders(self) -> int:
+        """Cells so far that were shown as one with a neighbour."""
+        return sum(len(parted) for parted in self.parted)
+
+    @property
     def n_all(self) -> int:
         """Cells in all images."""
         return sum(len(ids) for ids in self._all)
@@ -73,6 +89,7 @@ class Annotator:
         other._first, other._first_cells = list(self._first), list(self._first_cells)
         other.cells = [set(cells) for cells in self.cells]
         other.strokes = [list(strokes) for strokes in self.strokes]
+        other.parted = [dict(parted) for parted in self.parted]
         return other
 
     def begin(self, percent: float) -> None:
@@ -104,12 +121,24 @@ class Annotator:
             near, key=lambda i: (centres[i][0] - y) ** 2 + (centres[i][1] - x) ** 2, default=None
         )
 
-    def annotate(self, places: Iterable[Place], count: int) -> int:
+    def annotate(
+        self,
+        places: Iterable[Place],
+        count: int,
+        shown: Sequence[NDArray[np.integer]] | None = None,
+    ) -> int:
         """Go from place to place until `count` more cells are annotated.
 
         At a place without a cell to annotate, a background stroke is painted if it lies in
         the background; at most `count` such strokes in all, so that places in empty parts
         of the image cannot make up for cells.
+
+        Parameters
+        ----------
+        places : iterable of Place
+        count : int
+        shown : sequence of (Y, X) integer arrays, optional
+            What the program found in each image, an id an object.
 
         Returns
         -------
@@ -122,12 +151,18 @@ class Annotator:
                 break
             index, y, x = place
             cell = self.cell_at(place)
-            if cell is not None:
-                self.cells[index].add(cell)
-                done += 1
-            elif self.truths[index][y, x] == 0 and strokes < count:
+            background = self.truths[index][y, x] == 0 and strokes < count
+            if background and (cell is None or (shown is not None and shown[index][y, x] > 0)):
                 self.strokes[index].append((y, x))
                 strokes += 1
+            elif cell is not None:
+                self.cells[index].add(cell)
+                done += 1
+                other = (
+                    None if shown is None else shown_as_one(self.truths[index], cell, shown[index])
+                )
+                if other is not None:
+                    self.parted[index][cell] = other
         return done
 
     def random_cells(self, rng: np.random.Generator) -> Iterator[Place]:
@@ -159,7 +194,13 @@ class Annotator:
         """Paint the annotated cells, and the background strokes, where nothing is yet."""
         truth, labels = self.truths[index], self._first[index].copy()
         later = self.cells[index] - self._first_cells[index]
-        added = annotate_cells(truth, later, self.style, self.seed).labels
+        # Outlines part a cell from its neighbours as they are.
+        parted = self.parted[index] if self.style in LINES else {}
+        added = annotate_cells(truth, later - parted.keys(), self.style, self.seed).labels
+        lines = annotate_cells(truth, parted, self.style, self.seed).labels
+        added[lines == FOREGROUND] = FOREGROUND
+        for pair in parted.items():
+            added[border(truth, *pair) & (added == NOT_ANNOTATED)] = BACKGROUND
         free = labels == NOT_ANNOTATED
         labels[free] = added[free]
         half = self.box_px // 4
@@ -168,6 +209,29 @@ class Annotator:
             free = (truth[row] == 0) & (labels[row] == NOT_ANNOTATED)
             labels[row][free] = BACKGROUND
         return Scribbles(labels)
+
+
+def shown_as_one(truth: NDArray[np.integer], cell: int, shown: NDArray[np.integer]) -> int | None:
+    """Return the neighbour that most of is in the same object as most of a cell.
+
+    The one with the longest border where there are several, None where there is none.
+    """
+    under = np.bincount(shown[truth == cell])
+    under[0] = 0
+    if 2 * under.max() <= np.count_nonzero(truth == cell):
+        return None
+    held = np.bincount(truth[shown == under.argmax()], minlength=int(truth.max()) + 1)
+    most = 2 * held > np.bincount(truth.reshape(-1))
+    most[[0, cell]] = False
+    lengths = {int(i): np.count_nonzero(border(truth, cell, int(i))) for i in np.flatnonzero(most)}
+    longest = max(lengths, key=lambda i: lengths[i], default=None)
+    return longest if longest is not None and lengths[longest] else None
+
+
+def border(truth: NDArray[np.integer], one: int, other: int) -> NDArray[np.bool_]:
+    """Return the pixels in and between two cells that are next to both; none if they are apart."""
+    near = [ndimage.binary_dilation(truth == i, np.ones((3, 3))) for i in (one, other)]
+    return near[0] & near[1] & np.isin(truth, (0, one, other))
 
 
 def first_strokes(

@@ -19,7 +19,9 @@ from napari_impartial.core.errors import ImPartialError
 from .label_images import meeting
 from .scribbles import BACKGROUND, FOREGROUND, Scribbles
 
-_LINES, _SLOPPY = ("lines", "sloppy-lines"), ("sloppy", "sloppy-lines")
+LINES = ("lines", "sloppy-lines")
+"""Styles of strokes that say nothing of where cells end."""
+_SLOPPY = ("sloppy", "sloppy-lines")
 
 # The simulated annotator, after the annotated images the methods are compared on
 _SLOPPY_PX = 2.0
@@ -101,7 +103,7 @@ def simulate(
     chosen = _pick_cells(cells, ids.size, count, np.random.default_rng(picking))
 
     scribbles = _annotate(cells, chosen, style, stroking)
-    if style not in _LINES:
+    if style not in LINES:
         # These keep two pixels away from any cell, and so off what is painted already.
         strokes = np.random.default_rng(stroking)
         _stroke_background(scribbles.labels, cells == 0, 2 + round(count / 8), strokes)
@@ -147,7 +149,7 @@ def _annotate(
         )
     out = np.zeros(cells.shape, dtype=np.uint8)
     stray_px = _SLOPPY_PX if style in _SLOPPY else 0.0
-    if style in _LINES:
+    if style in LINES:
         background, foreground = paint_lines(cells, chosen.tolist(), seed, stray_px)
     else:
         background, foreground = _outlines(cells, chosen)
