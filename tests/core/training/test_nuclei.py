@@ -59,6 +59,17 @@ def test_nuclei_that_touch_are_several():
     assert found[30, 20] != found[30, 36]
 
 
+def test_what_is_much_smaller_than_the_usual_nucleus_is_none():
+    rows, columns = np.mgrid[:90, :120]
+    channel = np.zeros((90, 120), np.float32)
+    for y, x in ((20, 20), (20, 70), (65, 20), (65, 70)):
+        channel = np.maximum(channel, np.hypot(rows - y, columns - x) < 12)
+    channel[40:44, 100:104] = 1.0  # where nuclei have 450 px
+    assert find_nuclei(channel).max() == 4
+    channel[40:50, 100:110] = 1.0
+    assert find_nuclei(channel).max() == 5
+
+
 def test_where_there_is_nothing_there_are_no_nuclei():
     assert not find_nuclei(np.zeros((40, 50), np.float32)).any()
     assert not find_nuclei(np.full((40, 50), 3.0, np.float32)).any()
@@ -102,9 +113,12 @@ def test_strokes_say_more_than_nuclei():
     # and what is painted as background is no cell, whatever shines there
     labels[:] = 0
     labels[15, 14:26] = 2
-    labels[10:21, 36:45] = 1
-    labels[10:21, 56:65] = 1
-    assert not find_seams(foreground, find_strokes(labels), nuclei).any()
+    # if most of it is
+    for rows, is_cell in ((slice(11, 17), False), (slice(11, 14), True)):
+        labels[:, 28:] = 0
+        labels[rows, 36:44] = labels[rows, 56:64] = 1
+        seam = find_seams(foreground, find_strokes(labels), nuclei)
+        assert seam[18:22].any() == is_cell
 
 
 def _trained(channel: str, **more) -> np.ndarray:

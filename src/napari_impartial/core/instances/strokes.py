@@ -247,9 +247,7 @@ class SplitCosts:
 
 
 def best_split_strength(
-    cut: Callable[[float], Sequence[Instances]],
-    strokes: Sequence[Strokes],
-    costs: SplitCosts | None = None,
+    cut: Callable[[float], Sequence[Instances]], strokes: Sequence[Strokes]
 ) -> float:
     """Choose the split strength that suits annotated cells.
 
@@ -260,14 +258,13 @@ def best_split_strength(
         knowledge of the strokes.
     strokes : sequence of Strokes
         Those of each image.
-    costs : SplitCosts, optional
 
     Returns
     -------
     float
         One of :data:`SPLIT_STRENGTHS`: that of the least cost.
     """
-    costs = costs or SplitCosts()
+    costs = SplitCosts()
     count = sum(drawn.count for drawn in strokes)
 
     def cost(strength: float) -> float:
