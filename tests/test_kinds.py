@@ -153,11 +153,11 @@ def test_what_is_wrong_is_told_by_the_maps_that_are_kept(dataset, tmp_path, monk
     assert pixels[2] > pixels[0]
 
 
-def _run(kind: str, divided_from: float, best: float, strokes: int = 10) -> Run:
+def _run(kind: str, divided_from: float, best: float, divided: float = 0.6) -> Run:
     """Strokes that are divided from a split strength on, and F1 that falls off round another."""
-    strengths = np.array(SPLIT_STRENGTHS)
+    strengths, strokes = np.array(SPLIT_STRENGTHS), 10
     faults = np.zeros((len(strengths), 3))
-    faults[:, 1] = 0.6 * strokes * (strengths >= divided_from)
+    faults[:, 1] = divided * strokes * (strengths >= divided_from)
     return Run(kind, "lines", 300, strokes, faults, 0.9 - (strengths - best) ** 2)
 
 
@@ -176,6 +176,15 @@ def test_costs_of_split_strengths_are_chosen_on_other_kinds():
     assert "chosen on all 3 kinds: SplitCosts(" in told
     assert told.count("\nwithout ") == 3
     assert SplitCosts() in fit_split_strength.grid()
+
+
+def test_a_kind_has_no_say_in_the_costs_that_it_is_judged_by():
+    # What suits one kind harms the other.
+    told = fit_split_strength.report(
+        [_run("rods", 0.35, 0.3, 0.05), _run("misled", 0.35, 0.6, 0.05)]
+    )
+    shown = told.splitlines()[2].split("|")[3:7]
+    assert [float(cell) for cell in shown] == pytest.approx([0.855, 0.855, 0.81, 0.9])
 
 
 def test_costs_are_chosen_from_kept_maps(dataset, tmp_path, monkeypatch, capsys):
