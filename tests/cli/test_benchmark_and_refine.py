@@ -470,30 +470,32 @@ def test_annotator_parts_cells_that_are_shown_as_one() -> None:
     # in place of the line beside that cell; that of the other one is as it was
     alone = annotate_cells(truth, [3], "lines", 1).labels
     np.testing.assert_array_equal((after.labels == BACKGROUND) & ~seam, alone == BACKGROUND)
-    assert (told.n_borders, lines.n_borders) == (1, 0)
+    assert (told.n_mended, lines.n_mended) == (1, 0)
     assert told.copy().scribbles()[0].labels.tolist() == after.labels.tolist()
 
 
-def test_annotator_of_outlines_needs_no_further_borders() -> None:
+@pytest.mark.parametrize("style", ["lines", "outlines"])
+def test_background_that_is_shown_as_an_object_is_painted_as_such(style: str) -> None:
     truth, shown = _two_that_touch()
-    one, other = (Annotator([truth], 16, "outlines") for _ in range(2))
-    one.annotate([(0, 10, 15)], 1)
-    other.annotate([(0, 10, 15)], 1, [shown])
-    np.testing.assert_array_equal(one.scribbles()[0].labels, other.scribbles()[0].labels)
-
-
-def test_background_that_is_shown_as_an_object_is_painted_as_such() -> None:
-    truth, shown = _two_that_touch()
-    place, cell = (0, 22, 43), (0, 10, 30)
-    blind, sees = (Annotator([truth], 40, "lines") for _ in range(2))
-    assert blind.annotate([place], 1) == 1, "the cell near by"
-    assert sees.annotate([place, cell], 1, [shown]) == 1
-    assert (blind.n_strokes, sees.n_strokes) == (0, 1)
-    assert sees.scribbles()[0].labels[22, 43] == BACKGROUND
-    # no more of these than cells
-    many = Annotator([truth], 40, "lines")
-    assert many.annotate([place, (0, 22, 45), cell], 1, [shown]) == 1
-    assert (many.n_strokes, many.n_cells) == (1, 1)
+    place, apart = (0, 22, 43), shown == 5
+    shown = np.where(apart, 5, truth)
+    blind, sees = (Annotator([truth], 40, style, seed=1) for _ in range(2))
+    assert blind.annotate([place], 1) == sees.annotate([place], 1, [shown]) == 1
+    assert (blind.n_mended, sees.n_mended) == (0, 1)
+    (before,), (after,) = (one.scribbles() for one in (blind, sees))
+    assert not before.labels[apart].any()
+    assert (after.labels[apart] == BACKGROUND).sum() >= 8
+    np.testing.assert_array_equal(after.labels == FOREGROUND, before.labels == FOREGROUND)
+    # Of lines each cell has one on the background, in one place or the other.
+    elsewhere = (after.labels == BACKGROUND) & ~apart
+    assert elsewhere.any() == (style == "outlines")
+    # what is small, or along the edge of a cell, is let be
+    for rows, columns in ((slice(21, 25), slice(43, 47)), (slice(15, 17), slice(5, 45))):
+        little = truth.copy()
+        little[rows, columns] = 5
+        careful = Annotator([truth], 40, style, seed=1)
+        careful.annotate([place], 1, [little])
+        assert careful.n_mended == 0
 
 
 def test_refine_compares_policies_at_equal_cells(cli: Cli, files: Files, tmp_path: Path) -> None:
@@ -537,7 +539,7 @@ def test_table_of_refinement_over_sets() -> None:
     def run(name: str, policy: str, seed: int, round_: int, f1: float) -> dict[str, Any]:
         figures = {**dict.fromkeys(FIGURES, 0.0), "f1": f1}
         shared = {"cells": 10 + round_, "percent": 5.0, "background_strokes": 1}
-        shared |= {"borders": 2}
+        shared |= {"mended": 2}
         return {
             "set": name, "policy": policy, "seed": seed, "round": round_, **shared, **figures
         }  # fmt: skip

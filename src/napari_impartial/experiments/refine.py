@@ -2,9 +2,9 @@
 
 Starts from a few annotated cells, painted as benchmark paints them, and in each round
 annotates as many more cells of the training images with each policy, trains on from the
-last round's model, and scores the test images. The annotator is simulated from the truth, and
-mends what is shown: background that is shown as an object is painted as such, and cells
-that are shown as one are parted by a line of background along their border. Policies:
+last round's model, and scores the test images. The annotator is simulated from the truth. The
+background stroke that comes with each cell mends what is shown: it parts cells that are shown as
+one, or goes through background that is shown as objects. Policies:
   heatmap              where pixels or objects are least sure, as in the window
   entropy              where pixels are least sure, as in the paper
   mutual-information   where the Monte-Carlo passes contradict each other
@@ -62,7 +62,7 @@ ALWAYS_DESCRIBE = True
 DEFAULT_POLICIES = ("heatmap", "random")
 # Results of what is the same in these are put together, and what is put together of them.
 KEYS = ("set", "round", "policy")
-OF_RUNS = ("cells", "percent", "background_strokes", "borders", *FIGURES)
+OF_RUNS = ("cells", "percent", "background_strokes", "mended", *FIGURES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

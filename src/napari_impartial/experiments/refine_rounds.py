@@ -302,7 +302,7 @@ class Rounds:
                 "cells": annotator.n_cells,
                 "percent": 100 * annotator.n_cells / annotator.n_all,
                 "background_strokes": annotator.n_strokes,
-                "borders": annotator.n_borders,
+                "mended": annotator.n_mended,
                 **score,
             }
         )

@@ -21,14 +21,17 @@ from napari_impartial.core.data.scribbles import (
 Place = tuple[int, int, int]
 """Index of an image, row and column."""
 
+# Background that is shown as an object is painted as such from this area on.
+_LEAST_WRONG_PX = 20
+
 
 @dataclass
 class Annotator:
     """Annotates cells at places, and background where a place holds no cell.
 
-    One who sees what the program found mends it: background that is shown as an object is painted
-    as such, and a line in a cell that is shown as one with a neighbour comes with a line of
-    background along the border between the two, in place of one beside the cell.
+    One who sees what the program found mends it: the background stroke that comes with a cell goes
+    where the result is wrong, that is along the border to a neighbour that is shown as one with the
+    cell, or else through background in the box that is shown as objects.
 
     Parameters
     ----------
@@ -52,8 +55,8 @@ class Annotator:
     def __post_init__(self) -> None:
         self.cells = [set() for _ in self.truths]
         self.strokes = [[] for _ in self.truths]
-        # Cells that were shown as one with the other.
-        self.parted: list[dict[int, int]] = [{} for _ in self.truths]
+        # Background pixels, (N, 2), that mend what was shown, by the cell that they come with.
+        self.mended: list[dict[int, NDArray[np.intp]]] = [{} for _ in self.truths]
         # What was painted at first, and in which cells.
         self._first = [np.zeros(truth.shape, np.uint8) for truth in self.truths]
         self._first_cells: list[set[int]] = [set() for _ in self.truths]
@@ -74,9 +77,9 @@ class Annotator:
         return sum(len(strokes) for strokes in self.strokes)
 
     @property
-    def n_borders(self) -> int:
-        """Cells so far that were shown as one with a neighbour."""
-        return sum(len(parted) for parted in self.parted)
+    def n_mended(self) -> int:
+        """Cells whose background stroke mended what was shown."""
+        return sum(len(mended) for mended in self.mended)
 
     @property
     def n_all(self) -> int:
@@ -89,7 +92,7 @@ class Annotator:
         other._first, other._first_cells = list(self._first), list(self._first_cells)
         other.cells = [set(cells) for cells in self.cells]
         other.strokes = [list(strokes) for strokes in self.strokes]
-        other.parted = [dict(parted) for parted in self.parted]
+        other.mended = [dict(mended) for mended in self.mended]
         return other
 
     def begin(self, percent: float) -> None:
@@ -151,19 +154,34 @@ class Annotator:
                 break
             index, y, x = place
             cell = self.cell_at(place)
-            background = self.truths[index][y, x] == 0 and strokes < count
-            if background and (cell is None or (shown is not None and shown[index][y, x] > 0)):
-                self.strokes[index].append((y, x))
-                strokes += 1
-            elif cell is not None:
+            if cell is not None:
                 self.cells[index].add(cell)
                 done += 1
-                other = (
-                    None if shown is None else shown_as_one(self.truths[index], cell, shown[index])
-                )
-                if other is not None:
-                    self.parted[index][cell] = other
+                if shown is not None:
+                    self._mend(place, cell, shown[index])
+            elif self.truths[index][y, x] == 0 and strokes < count:
+                self.strokes[index].append((y, x))
+                strokes += 1
         return done
+
+    def _mend(self, place: Place, cell: int, shown: NDArray[np.integer]) -> None:
+        """Note the background stroke that mends what is shown at a place, if anything is wrong."""
+        index, y, x = place
+        truth, half = self.truths[index], self.box_px // 2
+        other = shown_as_one(truth, cell, shown)
+        if other is not None:
+            wrong = border(truth, cell, other)
+        else:
+            box = slice(max(0, y - half), y + half + 1), slice(max(0, x - half), x + half + 1)
+            wrong = np.zeros(truth.shape, bool)
+            wrong[box] = (shown[box] > 0) & (ndimage.distance_transform_edt(truth == 0)[box] > 2)
+            pieces, _ = ndimage.label(wrong)
+            areas = np.bincount(pieces.reshape(-1))[1:]
+            if areas.max(initial=0) < _LEAST_WRONG_PX:
+                return
+            largest = (pieces == 1 + areas.argmax()).astype(np.int32)
+            wrong = annotate_cells(largest, [1], self.style, self.seed).labels == FOREGROUND
+        self.mended[index][cell] = np.argwhere(wrong)
 
     def random_cells(self, rng: np.random.Generator) -> Iterator[Place]:
         """Yield the centres of the cells that are left, in random order."""
@@ -194,13 +212,16 @@ class Annotator:
         """Paint the annotated cells, and the background strokes, where nothing is yet."""
         truth, labels = self.truths[index], self._first[index].copy()
         later = self.cells[index] - self._first_cells[index]
-        # Outlines part a cell from its neighbours as they are.
-        parted = self.parted[index] if self.style in LINES else {}
-        added = annotate_cells(truth, later - parted.keys(), self.style, self.seed).labels
-        lines = annotate_cells(truth, parted, self.style, self.seed).labels
-        added[lines == FOREGROUND] = FOREGROUND
-        for pair in parted.items():
-            added[border(truth, *pair) & (added == NOT_ANNOTATED)] = BACKGROUND
+        mended = self.mended[index]
+        added = annotate_cells(truth, later, self.style, self.seed).labels
+        if self.style in LINES:
+            # One background stroke a cell.
+            added = annotate_cells(truth, later - mended.keys(), self.style, self.seed).labels
+            lines = annotate_cells(truth, mended, self.style, self.seed).labels
+            added[lines == FOREGROUND] = FOREGROUND
+        for rows, columns in (pixels.T for pixels in mended.values()):
+            free = added[rows, columns] == NOT_ANNOTATED
+            added[rows[free], columns[free]] = BACKGROUND
         free = labels == NOT_ANNOTATED
         labels[free] = added[free]
         half = self.box_px // 4
