@@ -28,6 +28,7 @@ from napari_impartial.gui.review.review_panel import ReviewPanel
 from napari_impartial.gui.scribble.scribble_panel import ScribblePanel
 from napari_impartial.gui.session.session_panel import SessionPanel
 from napari_impartial.gui.train.train_panel import TrainingChoice, TrainPanel
+from napari_impartial.gui.train.training import config_of
 from napari_impartial.gui.widgets.collapsible_step import Step, VerticalScrollArea, stacked
 from napari_impartial.gui.widgets.config_form import ConfigForm, NumberSlider
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
@@ -124,6 +125,15 @@ def test_the_nuclear_channel_is_one_of_the_images(panel: Any) -> None:
     assert other._nuclei.currentText() == "CD8"
     other.restore({"nuclear_channel": 3})
     assert other.value().nuclear_channel == "CD8"
+
+
+def test_a_choice_of_training_is_a_preset_with_other_values() -> None:
+    config = config_of(TrainingChoice("fast", 7.0, "cpu", "DAPI"))
+    usual = PRESETS["fast"].training
+    chosen = {"time_budget_s": 7.0, "device": "cpu", "nuclear_channel": "DAPI"}
+    assert config == dataclasses.replace(usual, **chosen)
+    # The published training learns nothing from nuclei, and would refuse the name of a channel.
+    assert config_of(TrainingChoice("paper", 7.0, "cpu", "DAPI")).nuclear_channel == ""
 
 
 def test_the_nuclear_channel_is_chosen_where_it_is_learned_from(panel: Any) -> None:

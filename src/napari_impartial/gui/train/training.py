@@ -35,6 +35,18 @@ DECISIONS_PAUSE_MS = 400
 _LIVE_EMA_DECAY = 0.9
 
 
+def config_of(choice: TrainingChoice) -> TrainingConfig:
+    """Return a preset with what was chosen; nuclei where it learns from them alone."""
+    usual = get_preset(choice.preset).training
+    nuclei = choice.nuclear_channel if usual.implied_labels else ""
+    return replace(
+        usual,
+        time_budget_s=choice.time_budget_s,
+        device=choice.device,
+        nuclear_channel=nuclei,
+    )
+
+
 class TrainingControl(QObject):
     """Runs one training at a time and keeps what comes of it.
 
@@ -86,11 +98,7 @@ class TrainingControl(QObject):
 
     def train(self, choice: TrainingChoice, go_on: bool = False) -> None:
         """Start training on all scribbled images; `go_on` starts from the current model."""
-        usual = get_preset(choice.preset).training
-        config = replace(usual, time_budget_s=choice.time_budget_s, device=choice.device)
-        if usual.implied_labels:
-            config = replace(config, nuclear_channel=choice.nuclear_channel)
-        self._set_out(config, go_on)
+        self._set_out(config_of(choice), go_on)
 
     def train_live(self) -> None:
         """Start a training that goes on, following the strokes, until it is stopped."""
