@@ -55,7 +55,10 @@ def test_what_is_needed_at_each_stroke_is_always_seen(
         def unseen(name: str) -> bool:
             # Whatever else happens meanwhile says how things stand.
             widget.bar.verdict.set_verdict(remarks)
-            widget.status.setText("Place 3 of 10: like nothing painted so far: what is it? Paint.")
+            widget.status.setText(
+                "Place 10 of 10: one whole cell? Paint a line along it, or background between two, "
+                "or K."
+            )
             part, screen = find(name), QRect(QPoint(), widget.window().size())
             there = QRect(part.mapTo(widget.window(), QPoint()), part.size())
             return not screen.contains(there) or part.visibleRegion().boundingRect() != part.rect()

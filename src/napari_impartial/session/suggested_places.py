@@ -20,6 +20,12 @@ _QUESTIONS = {
     suggestion_reasons.UNLIKE: "like nothing painted so far: what is it?",
 }
 
+# What to paint where that is not plain: a line in a cell says nothing of where it ends.
+_ADVICE = {
+    suggestion_reasons.TOUCHING: "Paint background between two, or a line along one",
+    suggestion_reasons.DOUBTFUL: "Paint a line along it, or background between two",
+}
+
 
 class PlaceState(StrEnum):
     """State of a suggested place."""
@@ -78,5 +84,6 @@ def place_question(place: Place, n_places: int) -> str:
 
 def place_words(place: Place, n_places: int, fine_key: str = "") -> str:
     """Say why one was taken to a place, and what to do there: paint, or press a key."""
+    advice = _ADVICE.get(place.suggestion.reason, "Paint")
     otherwise = f", or {fine_key}" if fine_key else ""
-    return f"{place_question(place, n_places)} Paint{otherwise}."
+    return f"{place_question(place, n_places)} {advice}{otherwise}."
