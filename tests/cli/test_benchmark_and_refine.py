@@ -459,6 +459,13 @@ def test_annotator_parts_cells_that_are_shown_as_one() -> None:
     far = np.where(np.arange(60) < 25, truth, 0)
     far[5:15, 30:45] = 9
     assert shown_as_one(far, 7, shown) is None
+    # ids as large as they come
+    huge = np.where(truth == 9, np.int64(2**40), truth)
+    assert shown_as_one(huge, 7, np.where(shown == 2, np.int64(2**40), shown)) == 2**40
+    # the neighbour with the longest border of several
+    three = truth.copy()
+    three[15:25, 5:45] = 4
+    assert [shown_as_one(three, cell, three > 0) for cell in (7, 4)] == [4, 7]
     places = [(0, 10, 15), (0, 33, 15)]
     lines, told = (Annotator([truth], 16, "lines", seed=1) for _ in range(2))
     assert lines.annotate(places, 2) == told.annotate(places, 2, [shown]) == 2

@@ -237,16 +237,19 @@ def shown_as_one(truth: NDArray[np.integer], cell: int, shown: NDArray[np.intege
 
     The one with the longest border where there are several, None where there is none.
     """
-    under = np.bincount(shown[truth == cell])
-    under[0] = 0
-    if 2 * under.max() <= np.count_nonzero(truth == cell):
+    own = truth == cell
+    objects, counts = np.unique(shown[own & (shown > 0)], return_counts=True)
+    if 2 * counts.max(initial=0) <= np.count_nonzero(own):
         return None
-    held = np.bincount(truth[shown == under.argmax()], minlength=int(truth.max()) + 1)
-    most = 2 * held > np.bincount(truth.reshape(-1))
-    most[[0, cell]] = False
-    lengths = {int(i): np.count_nonzero(border(truth, cell, int(i))) for i in np.flatnonzero(most)}
-    longest = max(lengths, key=lambda i: lengths[i], default=None)
-    return longest if longest is not None and lengths[longest] else None
+    same = shown == objects[counts.argmax()]
+    lengths = {}
+    for other in np.unique(truth[ndimage.binary_dilation(own, np.ones((5, 5)))]).tolist():
+        whole = truth == other
+        if other in (0, cell) or 2 * np.count_nonzero(whole & same) <= np.count_nonzero(whole):
+            continue
+        lengths[other] = np.count_nonzero(border(truth, cell, other))
+    longest = max(lengths, key=lambda other: lengths[other], default=0)
+    return longest if lengths.get(longest) else None
 
 
 def border(truth: NDArray[np.integer], one: int, other: int) -> NDArray[np.bool_]:
