@@ -459,6 +459,11 @@ def test_annotator_parts_cells_that_are_shown_as_one() -> None:
     far = np.where(np.arange(60) < 25, truth, 0)
     far[5:15, 30:45] = 9
     assert shown_as_one(far, 7, shown) is None
+    # less than half of the cell itself, and a neighbour beyond a thin one
+    assert shown_as_one(truth, 7, np.where(np.arange(60) < 16, 0, shown)) is None
+    thin = truth.copy()
+    thin[4:16, 25] = 8
+    assert shown_as_one(thin, 7, np.where(thin == 8, 0, shown)) is None
     # ids as large as they come
     huge = np.where(truth == 9, np.int64(2**40), truth)
     assert shown_as_one(huge, 7, np.where(shown == 2, np.int64(2**40), shown)) == 2**40
