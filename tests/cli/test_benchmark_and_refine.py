@@ -525,6 +525,8 @@ def test_refine_compares_policies_at_equal_cells(cli: Cli, files: Files, tmp_pat
     for policy in POLICIES:
         assert by_round[0, policy]["cells"] == step
         assert by_round[1, policy]["cells"] == 2 * step
+        # What three steps have learned is wrong everywhere, and the annotator sees it.
+        assert by_round[1, policy]["mended"] > by_round[0, policy]["mended"] == 0
     assert by_round[0, "entropy"]["f1"] == by_round[0, "random"]["f1"]
     assert "| round | cells |" in done.out
     assert "F1 entropy" in done.out
