@@ -3,11 +3,12 @@
 ``python -m benchmarks.fit_split_strength SET... --maps DIR [--tables DIR] [--steps 300,75]
 [--seeds 0,1] [--styles outlines,lines]``
 
-Takes the maps that ``benchmarks.kinds`` has kept in DIR for these steps and seeds, which must all
-be there; nothing is trained. Of a grid of costs (:class:`.SplitCosts`) those are the best with the
-highest mean F1 over the kinds. Printed for each style and number of steps: F1 at the usual split
-strength for all, by the costs that are shipped, by those that were chosen without each kind in
-turn, and by the best split strength for each map, which only the truth tells.
+Takes the maps that ``benchmarks.kinds`` has kept in DIR for these steps and seeds, made with the
+shipped first weights and the usual settings; all must be there, and nothing is trained. Of a grid
+of costs (:class:`.SplitCosts`) those are the best with the highest mean F1 over the kinds. Printed
+for each style and number of steps: F1 at the usual split strength for all, by the costs that are
+shipped, by those that were chosen without each kind in turn, and by the best split strength for
+each map, which only the truth tells.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Run:
 
     Attributes
     ----------
-    kind, style : str
+    kind : str
+        Data set; images of a set without test images are of one kind.
+    style : str
     steps : int
     strokes : int
         Foreground strokes of all training images.
@@ -72,9 +75,14 @@ class Run:
 def grid() -> list[SplitCosts]:
     """Return the costs to choose from: no object costs no less than an object that is shared."""
     return [
-        SplitCosts(0.6, unusual, (uncovered, divided, shared), fitting)
-        for unusual, uncovered, divided, shared, fitting in itertools.product(
-            (1.0, 1.5, 2.0), (0.25, 0.5, 0.75, 1.0), (2.0, 3.0, 4.0), (0.25, 0.5, 1.0), (1, 2)
+        SplitCosts(usual, unusual, (uncovered, divided, shared), fitting)
+        for usual, unusual, uncovered, divided, shared, fitting in itertools.product(
+            (0.5, 0.6, 0.7),
+            (1.0, 1.5, 2.0),
+            (0.25, 0.5, 0.75, 1.0),
+            (2.0, 3.0, 4.0),
+            (0.25, 0.5, 1.0),
+            (1, 2),
         )
         if uncovered >= shared
     ]
@@ -96,7 +104,8 @@ def measure(kind: Kind, style: str, config: TrainingConfig, args: argparse.Names
         faults.append(np.sum([one.faults for one in agreements], axis=0))
         f1.append(evaluate(truths, cuts[n:]).f1)
     count = sum(drawn.count for drawn in strokes)
-    return Run(kind.name, style, config.max_steps, count, np.array(faults), np.array(f1))
+    group = kind.name.partition(", ")[0]
+    return Run(group, style, config.max_steps, count, np.array(faults), np.array(f1))
 
 
 def best(runs: Sequence[Run], costs: Sequence[SplitCosts]) -> SplitCosts:

@@ -145,6 +145,9 @@ def test_the_nuclear_channel_is_chosen_where_it_is_learned_from(panel: Any) -> N
     assert not made._nuclei.isEnabled()
     made._preset.setCurrentIndex(made._preset.findData("fast"))
     assert made._nuclei.isEnabled()
+    for preset, learns in (("paper", False), ("fast", True)):
+        made.restore({"preset": preset})
+        assert made._nuclei.isEnabled() == learns
     made.set_state(Activity.TRAINING, can_train=True, knows_more=False)
     assert not made._nuclei.isEnabled()
 

@@ -3,8 +3,8 @@
 Starts from a few annotated cells, painted as benchmark paints them, and in each round
 annotates as many more cells of the training images with each policy, trains on from the
 last round's model, and scores the test images. The annotator is simulated from the truth. The
-background stroke that comes with each cell mends what is shown: it parts cells that are shown as
-one, or goes through background that is shown as objects. Policies:
+background stroke that comes with each cell mends what is shown: it parts cells that touch and
+are shown as one, or goes through background that is shown as an object. Policies:
   heatmap              where pixels or objects are least sure, as in the window
   entropy              where pixels are least sure, as in the paper
   mutual-information   where the Monte-Carlo passes contradict each other

@@ -29,9 +29,11 @@ _LEAST_WRONG_PX = 20
 class Annotator:
     """Annotates cells at places, and background where a place holds no cell.
 
-    One who sees what the program found mends it: the background stroke that comes with a cell goes
-    where the result is wrong, that is along the border to a neighbour that is shown as one with the
-    cell, or else through background in the box that is shown as objects.
+    One who sees what the program found mends it by a background stroke with each cell: along the
+    border to a neighbour that touches it and is shown as one with it, or else through the largest
+    piece of background in the box that is shown as an object. In the styles of lines it takes
+    the place of the line beside the cell; outlines keep their ring. Two cells of one round may
+    come with the same stroke.
 
     Parameters
     ----------
@@ -51,12 +53,13 @@ class Annotator:
     seed: int = 0
     cells: list[set[int]] = field(init=False)
     strokes: list[list[tuple[int, int]]] = field(init=False)
+    mended: list[dict[int, NDArray[np.intp]]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.cells = [set() for _ in self.truths]
         self.strokes = [[] for _ in self.truths]
         # Background pixels, (N, 2), that mend what was shown, by the cell that they come with.
-        self.mended: list[dict[int, NDArray[np.intp]]] = [{} for _ in self.truths]
+        self.mended = [{} for _ in self.truths]
         # What was painted at first, and in which cells.
         self._first = [np.zeros(truth.shape, np.uint8) for truth in self.truths]
         self._first_cells: list[set[int]] = [set() for _ in self.truths]
@@ -213,10 +216,9 @@ class Annotator:
         truth, labels = self.truths[index], self._first[index].copy()
         later = self.cells[index] - self._first_cells[index]
         mended = self.mended[index]
-        added = annotate_cells(truth, later, self.style, self.seed).labels
+        own = later - mended.keys() if self.style in LINES else later
+        added = annotate_cells(truth, own, self.style, self.seed).labels
         if self.style in LINES:
-            # One background stroke a cell.
-            added = annotate_cells(truth, later - mended.keys(), self.style, self.seed).labels
             lines = annotate_cells(truth, mended, self.style, self.seed).labels
             added[lines == FOREGROUND] = FOREGROUND
         for rows, columns in (pixels.T for pixels in mended.values()):
@@ -233,7 +235,7 @@ class Annotator:
 
 
 def shown_as_one(truth: NDArray[np.integer], cell: int, shown: NDArray[np.integer]) -> int | None:
-    """Return the neighbour that most of is in the same object as most of a cell.
+    """Return the neighbour that touches a cell and is mostly in the same object as most of it.
 
     The one with the longest border where there are several, None where there is none.
     """

@@ -8,6 +8,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.data.label_images import numbered
 from napari_impartial.core.instances.cutter import Cutter
 from napari_impartial.core.instances.scoring import SMALLEST_PX, middle_area
 
@@ -56,4 +57,6 @@ def find_nuclei(channel: npt.NDArray[np.floating]) -> Instances:
 def _parted(bright: Floats, mask: npt.NDArray[np.bool_], least_px: int) -> Instances:
     """Part what touches within a mask, at waists and dips, and drop what is smaller."""
     inside = np.where(mask, 0.5 + 0.5 * bright, 0.0)
-    return Cutter(inside).cut(InstanceConfig("watershed", min_size_px=least_px, smooth_px=0.0))
+    pieces = Cutter(inside).cut(InstanceConfig("watershed", min_size_px=0, smooth_px=0.0))
+    # (A setting of the cut has an upper bound, which large bright areas go beyond.)
+    return numbered(pieces, least_px)

@@ -143,6 +143,7 @@ class TrainPanel(QWidget):
         self._time.setValue(choice.time_budget_s)
         self._device.setCurrentIndex(self._device.findData(choice.device))
         self._offer_channels(choice.nuclear_channel)
+        self._enable_nuclei()
 
     def restore(self, values: dict[str, Any]) -> None:
         """Choose what a saved session has; what is not known or not offered stays as it is."""
@@ -222,7 +223,7 @@ class TrainPanel(QWidget):
         self._pause.setText("Resume" if activity is Activity.PAUSED else "Pause")
         for editor in (self._preset, self._time, self._device):
             editor.setEnabled(not training)
-        self._nuclei.setEnabled(not training and self._uses_nuclei())
+        self._enable_nuclei()
         # News that was under way when Stop was pressed is no news any more.
         self._stopping = activity is Activity.STOPPING
         if self._stopping:
@@ -325,12 +326,13 @@ class TrainPanel(QWidget):
         parts = (form, buttons, self.needs, self._left, self._advanced)
         fill(QVBoxLayout(self), *parts, margins=(4, 0, 4, 0)).addStretch(1)
 
-    def _uses_nuclei(self) -> bool:
-        return PRESETS[self._preset.currentData()].training.implied_labels
+    def _enable_nuclei(self) -> None:
+        learns = PRESETS[self._preset.currentData()].training.implied_labels
+        self._nuclei.setEnabled(learns and self._preset.isEnabled())
 
     def _on_preset(self, _: int) -> None:
         preset = PRESETS[self._preset.currentData()]
         self._preset.setToolTip(self._preset.currentData(Qt.ItemDataRole.ToolTipRole))
         self._time.setValue(preset.training.time_budget_s)
-        self._nuclei.setEnabled(self._uses_nuclei())
+        self._enable_nuclei()
         self.valueChanged.emit(self.value())
