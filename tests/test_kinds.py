@@ -171,10 +171,11 @@ def test_costs_of_split_strengths_are_chosen_on_other_kinds():
     # Where strokes mislead, those that are cheap are better; each kind counts once.
     misled = _run("misled", 0.35, 0.6)
     assert fit_split_strength.best([misled, rods, rods], [cheap, dear]) is cheap
-    told = fit_split_strength.report([rods, round_ones, stars])
-    assert told.splitlines()[2].startswith("| 300 | lines | 0.817 | 0.900 | 0.900 | 0.900 |")
-    assert "chosen on all 3 kinds: SplitCosts(" in told
-    assert told.count("\nwithout ") == 3
+    told = fit_split_strength.report([rods, round_ones, stars, _run("balls", 0.95, 0.6)])
+    figures = [float(cell) for cell in told.splitlines()[2].split("|")[3:7]]
+    assert figures == pytest.approx([(0.81 + 0.9 + 0.74 + 0.9) / 4, 0.9, 0.9, 0.9], abs=0.001)
+    assert "chosen on all 4 kinds: SplitCosts(" in told
+    assert told.count("\nwithout ") == 4
     assert SplitCosts() in fit_split_strength.grid()
 
 
