@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -186,6 +187,19 @@ def test_a_kind_has_no_say_in_the_costs_that_it_is_judged_by():
     )
     shown = told.splitlines()[2].split("|")[3:7]
     assert [float(cell) for cell in shown] == pytest.approx([0.855, 0.855, 0.81, 0.9])
+
+
+def test_strokes_are_held_against_training_images_and_f1_is_of_test_images(dataset, tmp_path):
+    (kind,) = kinds.kinds_of(dataset, "lines")
+    config = kinds.TrainingConfig(max_steps=2)
+    seen = [(truth > 0).astype(np.float32) for truth in kind.truths]
+    unseen = [np.zeros(truth.shape, np.float32) for _, truth in kind.test]
+    kinds.keep(kinds.folder_of(config, tmp_path) / "made.lines.npz", [*seen, *unseen])
+    args = argparse.Namespace(maps=tmp_path, tables=None)
+    run = fit_split_strength.measure(kind, "lines", config, args)
+    assert run.strokes > 1
+    assert (run.faults[:, 0] < run.strokes / 2).all(), "most lie in objects"
+    assert not run.f1.any(), "no object in test images"
 
 
 def test_costs_are_chosen_from_kept_maps(dataset, tmp_path, monkeypatch, capsys):

@@ -112,6 +112,8 @@ def test_the_nuclear_channel_is_one_of_the_images(panel: Any) -> None:
     made.set_channels(("grey",))
     assert made._nuclei.currentText() == "DAPI (not in this image)"
     assert made.value().nuclear_channel == "DAPI"
+    made.set_channels(())
+    assert made._nuclei.currentText() == "DAPI", "there is no image"
     made.set_channels(("DAPI", "CD8"))
     offered = [made._nuclei.itemText(i) for i in range(made._nuclei.count())]
     assert offered == ["none", "DAPI", "CD8"]

@@ -171,7 +171,8 @@ class TrainPanel(QWidget):
             for name in self._channels:
                 self._nuclei.addItem(name, name)
             if self._nuclei.findData(chosen) < 0:
-                self._nuclei.addItem(f"{chosen} (not in this image)", chosen)
+                lacking = " (not in this image)" if self._channels else ""
+                self._nuclei.addItem(chosen + lacking, chosen)
             self._nuclei.setCurrentIndex(self._nuclei.findData(chosen))
 
     def set_devices(self, devices: tuple[tuple[str, str], ...]) -> None:
