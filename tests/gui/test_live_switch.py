@@ -99,3 +99,19 @@ def test_the_command_repeats_a_training_of_as_long(
     done = widget.training.done.training
     assert done.schedule == "budget"
     assert abs(done.time_budget_s - max(1, widget.session.card.seconds)) <= 1
+
+
+def test_it_learns_from_the_nuclear_channel_that_is_chosen(
+    widget: Any, find: Any, scribbled: Any, wait_for: Any
+) -> None:
+    nuclei = find("nuclear_channel_combo")
+    nuclei.setCurrentIndex(1)
+    name = nuclei.currentData()
+    assert name
+    find("live_button").click()
+    wait_for(lambda: widget.training.live and widget.training._elapsed_s > 0)
+    find("live_button").click()
+    wait_for(lambda: widget.session.rounds and not widget.session.busy)
+    card = widget.session.card
+    assert (card.training.schedule, card.training.nuclear_channel) == ("steady", name)
+    assert widget.training.done.training.nuclear_channel == name, "Copy command has it, too"

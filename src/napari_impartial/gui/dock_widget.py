@@ -91,7 +91,6 @@ class ImPartialWidget(QWidget):
         self.process = TrainingProcess()
         self._warming: Job | None = None
         self.training = TrainingControl(self.workspace, self.process, self)
-        self.live = LiveControl(self.workspace, self.training, self)
         self.results = ResultControl(self.workspace, self.process, self)
         self.verdict = VerdictControl(self.workspace, self)
         self.batch = BatchControl(self.workspace, self.process, self.results.review, self)
@@ -103,6 +102,7 @@ class ImPartialWidget(QWidget):
             self.workspace, self.process, self.results, self.training, self.store
         )
         self._make_panels()
+        self.live = LiveControl(self.workspace, self.training, self.train_panel.value, self)
         self.fields = FieldControl(self.workspace, self.slide_row, self)
         self.keys = KeyActions(
             self.workspace,

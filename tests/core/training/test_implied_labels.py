@@ -297,6 +297,29 @@ def test_seams_are_looked_for_at_half_of_the_budget_and_when_strokes_have_change
     assert not trainer.seams.due(1.0)
 
 
+def test_a_training_without_an_end_has_seams_from_half_a_usual_budget_on():
+    image, _, labels = _abutting()
+    endless = TrainingConfig(schedule="steady", time_budget_s=1e5, warm_start=False)
+    trainer = Trainer([image], [Scribbles(labels)], ModelConfig(), endless, None)
+    assert trainer.fraction() < 0.01
+    due = [s for s in range(400) if trainer.seams.due(trainer.schedule.maturity(s))]
+    assert due == list(range(150, 400))
+    trainer.step()
+    assert not trainer.seams.found
+    trainer.steps = 150
+    trainer.step()
+    assert len(trainer.seams.found) == 1
+    later = [trainer.schedule.maturity(s) for s in (151, 179, 180, 10_000)]
+    assert not any(map(trainer.seams.due, later)), "until strokes change"
+    trainer.set_scribbles([Scribbles(labels.copy())])
+    assert [trainer.seams.due(at) for at in later] == [False, False, True, True]
+    # Steps count, whatever share of a budget they are: a limit changes nothing.
+    limited = replace(endless, max_steps=400)
+    trainer = Trainer([image], [Scribbles(labels)], ModelConfig(), limited, None)
+    assert not trainer.seams.due(trainer.schedule.maturity(149))
+    assert trainer.seams.due(trainer.schedule.maturity(150))
+
+
 def test_the_inside_of_a_closed_stroke_is_the_cell():
     labels = np.zeros((40, 60), np.uint8)
     labels[5:15, 5:15] = 2

@@ -43,9 +43,9 @@ class Seams:
         self._due = _FROM if wanted else np.inf
         self._next = self._due
 
-    def due(self, fraction: float) -> bool:
-        """Tell whether to look for them now, after that share of the budget."""
-        return fraction >= self._due
+    def due(self, maturity: float) -> bool:
+        """Tell whether to look for them now; see :meth:`.Schedule.maturity`."""
+        return maturity >= self._due
 
     def strokes_changed(self) -> None:
         """Look for them again, but not all the time."""
@@ -57,7 +57,7 @@ class Seams:
         pictures: Sequence[npt.NDArray[np.float32]],
         labels: Sequence[Labels],
         prediction: PredictionConfig,
-        fraction: float,
+        maturity: float,
     ) -> None:
         """Look for them in the annotated images, in up to a megapixel round strokes.
 
@@ -70,10 +70,10 @@ class Seams:
         labels : sequence of (Y, X) uint8
             Strokes on each.
         prediction : PredictionConfig
-        fraction : float
-            Share of the budget spent.
+        maturity : float
+            Of this look.
         """
-        self._due, self._next = np.inf, fraction + _AGAIN
+        self._due, self._next = np.inf, maturity + _AGAIN
         self.found = [np.zeros(drawn.shape, bool) for drawn in labels]
         strokes = {n: find_strokes(drawn) for n, drawn in enumerate(labels) if drawn.any()}
         fewest = 2 if self._nuclear_channel is None else 1

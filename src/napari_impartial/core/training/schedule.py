@@ -13,6 +13,8 @@ _WARM_UP = 0.05
 _PAPER_DECAY, _PAPER_DECAY_EPOCHS, _PAPER_EPOCHS = 0.96, 2, 200
 # Of the highest rate, for as long as a training goes on; reached after so many steps.
 _STEADY, _STEADY_FROM_STEP = 0.3, 10
+# Steps of a usual budget, for trainings that have none.
+_USUAL_STEPS = 300
 
 
 class Clock:
@@ -54,6 +56,16 @@ class Schedule:
         if self._config.max_steps:
             return min(steps / self._config.max_steps, 1.0)
         return min(self._clock.seconds() / self._config.time_budget_s, 1.0)
+
+    def maturity(self, steps: int) -> float:
+        """How far on the network is: the share of the budget that is spent.
+
+        ``steady`` has no end that tells; there it is the steps over those of a usual budget, and
+        goes beyond 1.
+        """
+        if self._config.schedule == "steady":
+            return steps / _USUAL_STEPS
+        return self.fraction(steps)
 
     def learning_rate(self, steps: int) -> float:
         """Return the rate for the step that follows so many.

@@ -142,8 +142,9 @@ class Trainer:
         due = not self.frozen and self.fraction() >= self.config.freeze_norm_at
         if due and self.network.normalizations():
             self._freeze()
-        if self.seams.due(self.fraction()):
-            self._part_cells()
+        maturity = self.schedule.maturity(self.steps)
+        if self.seams.due(maturity):
+            self._part_cells(maturity)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         patches = self.sampler.sample(self.rng)
@@ -359,7 +360,7 @@ class Trainer:
         self.best = None
         self._ask_second_opinion()
 
-    def _part_cells(self) -> None:
+    def _part_cells(self, maturity: float) -> None:
         """Take for background what parts annotated cells that the averaged network connects."""
         # In one thread: what is learned from must not depend on what training gives way to.
         with threads_each(1, torch.get_num_threads()):
@@ -371,7 +372,7 @@ class Trainer:
             second_opinion=self.looks_again,
         )
         labels = [drawn.labels for drawn in self.scribbles]
-        self.seams.look(self.average.network, self.normalized, labels, plain, self.fraction())
+        self.seams.look(self.average.network, self.normalized, labels, plain, maturity)
         self.sampler.set_seams(self.seams.found)
 
     def _ask_second_opinion(self) -> None:

@@ -10,6 +10,7 @@ from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.session import Activity
 
+from .train_panel import TrainingChoice
 from .training import TrainingControl
 
 # Nothing new to learn from for so long: the machine is left alone until the next stroke.
@@ -18,6 +19,14 @@ REST_AFTER_MS = 60_000
 
 class LiveControl(QObject):
     """Starts a training without a budget as soon as one can, and rests where nothing is new.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    training : TrainingControl
+    choice : function
+        Returns what is chosen in the step of training.
+    parent : QObject, optional
 
     Signals
     -------
@@ -28,11 +37,15 @@ class LiveControl(QObject):
     changed = Signal()
 
     def __init__(
-        self, workspace: Workspace, training: TrainingControl, parent: QObject | None = None
+        self,
+        workspace: Workspace,
+        training: TrainingControl,
+        choice: Callable[[], TrainingChoice],
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._workspace, self._session = workspace, workspace.session
-        self._training = training
+        self._training, self._choice = training, choice
         self.on = False
         # Whether it was we who held training, since nothing is new.
         self.resting = False
@@ -91,7 +104,7 @@ class LiveControl(QObject):
     def _begin(self) -> None:
         if self.on and not self._session.busy and not self._session.missing_for_training():
             self.resting = False
-            self._training.train_live()
+            self._training.train_live(self._choice())
             if not self._training.live:
                 # It has been said why; nobody wants to hear it again and again.
                 self.switch(False)

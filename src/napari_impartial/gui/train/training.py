@@ -100,15 +100,20 @@ class TrainingControl(QObject):
         """Start training on all scribbled images; `go_on` starts from the current model."""
         self._set_out(config_of(choice), go_on)
 
-    def train_live(self) -> None:
-        """Start a training that goes on, following the strokes, until it is stopped."""
+    def train_live(self, choice: TrainingChoice) -> None:
+        """Start a training that goes on, following the strokes, until it is stopped.
+
+        Of what was chosen it takes the device and the nuclear channel.
+        """
+        chosen = config_of(choice)
         config = replace(
             get_preset("fast").training,
             schedule="steady",
             time_budget_s=parameters(TrainingConfig)["time_budget_s"].maximum or 0.0,
             freeze_norm_at=1.0,
             ema_decay=_LIVE_EMA_DECAY,
-            device=self._session.device,
+            device=chosen.device,
+            nuclear_channel=chosen.nuclear_channel,
         )
         self._set_out(config, self._session.goes_on(), live=True)
 
@@ -195,9 +200,11 @@ class TrainingControl(QObject):
         self.waiting = ""
         if self.live and self._pending is not None:
             # What Copy command repeats is a training of as long.
+            now = self._pending.training
             again = replace(
                 get_preset("fast").training,
-                device=self._pending.training.device,
+                device=now.device,
+                nuclear_channel=now.nuclear_channel,
                 time_budget_s=max(1.0, float(round(self._elapsed_s))),
             )
             self._pending = replace(self._pending, training=again)
