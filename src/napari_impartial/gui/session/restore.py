@@ -169,6 +169,13 @@ class Restorer:
         own = [layers.get(i) for i in image.layers]
         present = tuple(layer for layer in own if layer is not None)
         source = None
+        # What could not be opened has been told; what the session itself lacks has not.
+        if not image.layers or any(i not in layers for i in image.layers):
+            strokes = f" (that of '{image.scribbles.name}')" if image.scribbles else ""
+            self.losses.append(
+                f"An image{strokes}, or a part of it, is lost: the session does not have the "
+                "layers that it is made of."
+            )
         if present and own[0] is not None:
             # As in the window's own sources, names stay with their channels.
             named = zip((*image.channels, *own[1:]), image.names, strict=False)
@@ -245,7 +252,10 @@ class Restorer:
         """Return what a round has found in the images that are back."""
         masks: dict[PlaneKey, npt.NDArray[np.int32] | PackedLabels] = {}
         for mask in one.masks:
-            source = sources[mask.image] if 0 <= mask.image < len(sources) else None
+            if not 0 <= mask.image < len(sources):
+                self.losses.append(f"Objects of round {one.number} in an unknown image are lost.")
+                continue
+            source = sources[mask.image]
             if source is None:
                 continue
             index, labels = tuple(mask.at), mask.labels
