@@ -297,6 +297,28 @@ def test_seams_are_looked_for_at_half_of_the_budget_and_when_strokes_have_change
     assert not trainer.seams.due(1.0)
 
 
+def test_a_training_that_goes_on_has_seams_from_the_beginning():
+    image, _, labels = _abutting()
+    config = TrainingConfig(max_steps=10, warm_start=False)
+    first = Trainer([image], [Scribbles(labels)], ModelConfig(), config, None)
+    assert not first.seams.due(0.49)
+    model = first.result()
+    trainer = Trainer([image], [Scribbles(labels)], ModelConfig(), config, model)
+    looks = []
+    found = trainer.seams.look
+    trainer.seams.look = lambda *given: (looks.append(trainer.steps), found(*given))
+    while not trainer.finished():
+        trainer.step()
+    assert looks == [0, 5]
+    # Strokes that change between the two are heard as ever.
+    trainer = Trainer([image], [Scribbles(labels)], ModelConfig(), config, model)
+    trainer.step()
+    trainer.set_scribbles([Scribbles(labels.copy())])
+    assert [trainer.seams.due(at) for at in (0.05, 0.15)] == [False, True]
+    off = replace(config, implied_labels=False)
+    assert not Trainer([image], [Scribbles(labels)], ModelConfig(), off, model).seams.due(1.0)
+
+
 def test_a_training_without_an_end_has_seams_from_half_a_usual_budget_on():
     image, _, labels = _abutting()
     endless = TrainingConfig(schedule="steady", time_budget_s=1e5, warm_start=False)

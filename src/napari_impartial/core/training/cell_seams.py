@@ -17,7 +17,8 @@ from .nuclei import find_nuclei
 from .stroke_check import annotated_parts
 
 # Shares of the budget: seams are looked for from the first on, since before maps say little of
-# where they are; where strokes have changed since, again after the second.
+# where they are, but where training goes on from a model; where strokes have changed since, again
+# after the second.
 _FROM, _AGAIN = 0.5, 0.1
 
 
@@ -30,6 +31,9 @@ class Seams:
         Whether there are to be any.
     nuclear_channel : int, optional
         Position of the channel that shows nuclei.
+    goes_on : bool
+        Whether training begins with a model, whose maps tell where seams are from the first step
+        on: without them it would unlearn in the first half what it learned of them.
 
     Attributes
     ----------
@@ -37,10 +41,13 @@ class Seams:
         One for each image that there was at the last look; see :func:`.find_seams`.
     """
 
-    def __init__(self, wanted: bool, nuclear_channel: int | None = None) -> None:
+    def __init__(
+        self, wanted: bool, nuclear_channel: int | None = None, goes_on: bool = False
+    ) -> None:
         self.found: list[BoolMask] = []
         self._nuclear_channel = nuclear_channel
-        self._due = _FROM if wanted else np.inf
+        first = 0.0 if goes_on else _FROM
+        self._due = first if wanted else np.inf
         self._next = self._due
 
     def due(self, maturity: float) -> bool:
@@ -73,7 +80,7 @@ class Seams:
         maturity : float
             Of this look.
         """
-        self._due, self._next = np.inf, maturity + _AGAIN
+        self._due, self._next = np.inf if maturity >= _FROM else _FROM, maturity + _AGAIN
         self.found = [np.zeros(drawn.shape, bool) for drawn in labels]
         strokes = {n: find_strokes(drawn) for n, drawn in enumerate(labels) if drawn.any()}
         fewest = 2 if self._nuclear_channel is None else 1

@@ -118,6 +118,7 @@ class Trainer:
         self.seams = Seams(
             training.implied_labels and training.objective != "reconstruction",
             nuclear_channel(training, self.channel_names),
+            goes_on=init is not None,
         )
         # Whether what is seen at smaller sizes agrees with the strokes, as far as is known.
         self.second_opinion = init.card.second_opinion if init else True
