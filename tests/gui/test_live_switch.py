@@ -115,3 +115,34 @@ def test_it_learns_from_the_nuclear_channel_that_is_chosen(
     card = widget.session.card
     assert (card.training.schedule, card.training.nuclear_channel) == ("steady", name)
     assert widget.training.done.training.nuclear_channel == name, "Copy command has it, too"
+
+
+def test_stop_ends_it(widget: Any, find: Any, switched_on: Any, wait_for: Any, qtbot: Any) -> None:
+    find("stop_button").click()
+    wait_for(lambda: widget.session.rounds and not widget.session.busy)
+    qtbot.wait(100)
+    assert not widget.live.on
+    assert not find("live_button").isChecked()
+    assert not widget.session.busy
+    assert len(widget.session.rounds) == 1
+
+
+def test_a_nuclear_channel_that_is_not_there_is_told_before_anything_begins(
+    widget: Any, find: Any, scribbled: Any, notes: Any, qtbot: Any
+) -> None:
+    called = widget.training._nuclear_channel
+    shown = widget.session.record.channel_names
+    assert shown == ("channel 1", "channel 2")
+    assert called("channel 2", ("DAPI", "CD45")) == "CD45", "what a model calls it"
+    assert called("dapi", ("DAPI", "CD45")) == "DAPI"
+    assert called("", ("DAPI", "CD45")) == ""
+    widget.train_panel.restore({"nuclear_channel": "GHOST"})
+    find("live_button").click()
+    qtbot.waitUntil(lambda: not widget.live.on)
+    assert "'GHOST'" in notes()[-1]
+    assert "Train > Advanced" in notes()[-1]
+    find("train_button").click()
+    assert len(notes()) == 2
+    assert not widget.session.busy
+    assert not widget.session.rounds
+    assert widget.training._job is None

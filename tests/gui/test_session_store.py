@@ -21,7 +21,8 @@ from napari_impartial.gui.session import autosave
 from napari_impartial.session import locations
 from napari_impartial.session.folder import SessionFolder
 from napari_impartial.session.locations import OpenSession
-from napari_impartial.session.saved_state import SavedSession
+from napari_impartial.session.read import read
+from napari_impartial.session.saved_state import SavedSession, unpack_map
 
 
 def strokes_in(folder: Path, image: int = 0) -> np.ndarray:
@@ -787,3 +788,16 @@ def test_a_sample_that_was_only_looked_at_is_no_session(
     scribbles.paint((5, 5), 1)
     widget.store.save()
     wait_for(lambda: widget.store.saves == 1 and not widget.store.busy)
+
+
+def test_where_objects_are_in_doubt_comes_back(
+    widget: Any, predicted: Any, save: Any, wait_for: Any
+) -> None:
+    plane = widget.session.record.plane(())
+    wait_for(lambda: plane.raw_doubt is not None)
+    doubt = plane.raw_doubt.copy()
+    assert doubt.any()
+    saved = read(SessionFolder(save(widget)))
+    kept = saved.images[0].planes[0].doubt
+    assert isinstance(kept, np.ndarray)
+    np.testing.assert_allclose(unpack_map(kept), doubt, atol=1e-4)

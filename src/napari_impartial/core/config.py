@@ -168,7 +168,8 @@ class TrainingConfig:
         True,
         "Implied labels",
         "Learn what strokes imply, too: all inside a closed foreground stroke is the cell, and "
-        "where two annotated cells touch is a line of background (from half of the budget on).",
+        "where two annotated cells touch is a line of background (from half of the budget on, "
+        "from the beginning where training goes on from a model).",
     )
     nuclear_channel: str = setting(
         "",

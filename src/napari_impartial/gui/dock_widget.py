@@ -206,6 +206,8 @@ class ImPartialWidget(QWidget):
         self.train_panel.live_wanted.connect(self.live.switch)
         self.live.changed.connect(self._update)
         self.train_panel.pause_wanted.connect(training.pause)
+        # First: what ends by itself is begun anew.
+        self.train_panel.stop_wanted.connect(partial(self.live.switch, False))
         self.train_panel.stop_wanted.connect(training.stop)
         self.train_panel.stop_wanted.connect(results.cancel)
         self.train_panel.stop_wanted.connect(self.batch.cancel)

@@ -40,6 +40,7 @@ from .arrays import (
     is_plain_file,
     place_of,
     read_pages,
+    storable,
     write_pages,
     write_plane,
 )
@@ -326,13 +327,19 @@ class SessionFolder:
             if "$array" in reference:
                 file = self._check_own(self._inside(reference["$array"]))
                 read = read_pages(file, math.prod(shape), reference.get("digest"))
+                kept = storable(np.zeros(1, dtype)).dtype.newbyteorder("=")
+                if read.dtype.newbyteorder("=") != kept:
+                    raise ValueError(f"{read.dtype} is said to be {dtype}")
                 array = read.astype(dtype, copy=False).reshape(shape)
             else:
                 array = np.zeros(shape, dtype)
+                seen = set()
                 for plane in reference["$planes"]:
-                    array[place_of(plane["at"], shape)] = self._load_plane(
-                        plane["file"], shape, dtype
-                    )
+                    place = place_of(plane["at"], shape)
+                    if place in seen:
+                        raise ValueError(f"two planes are said to lie at {place}")
+                    seen.add(place)
+                    array[place] = self._load_plane(plane["file"], shape, dtype)
         except ImPartialError:
             raise
         except MemoryError as error:

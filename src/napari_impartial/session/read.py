@@ -73,6 +73,7 @@ def read(folder: SessionFolder) -> SavedSession:
         plane.review = _loaded(plane.review, from_bytes)
         plane.suggested_on = _loaded(plane.suggested_on)
         plane.objects = _loaded(plane.objects)
+        plane.doubt = _loaded(plane.doubt)
         for one in plane.dismissed:
             one.foreground = _loaded(one.foreground)
     for mask in (mask for one in saved.rounds for mask in one.masks):

@@ -257,7 +257,8 @@ def test_the_published_training_knows_what_is_painted_alone():
     assert get_preset("paper").training.implied_labels is False
 
 
-def test_seams_are_looked_for_at_half_of_the_budget_and_when_strokes_have_changed():
+def test_seams_are_looked_for_at_half_of_the_budget_and_when_strokes_have_changed(monkeypatch):
+    monkeypatch.setattr(cell_seams, "_SETTLE", 0.0)
     image, _, labels = _abutting()
     drawn = Scribbles(labels)
     config = TrainingConfig(max_steps=4, warm_start=False, ema_decay=0.0)
@@ -335,11 +336,21 @@ def test_a_training_without_an_end_has_seams_from_half_a_usual_budget_on():
     assert not any(map(trainer.seams.due, later)), "until strokes change"
     trainer.set_scribbles([Scribbles(labels.copy())])
     assert [trainer.seams.due(at) for at in later] == [False, False, True, True]
-    # Steps count, whatever share of a budget they are: a limit changes nothing.
+    # Nor at once where the last look is long ago: the strokes are to be seen first.
+    trainer.seams.look(trainer.average.network, [], [], PredictionConfig(), 2.0)
+    trainer.steps = 10_000
+    trainer.set_scribbles([Scribbles(labels.copy())])
+    assert [trainer.seams.due(trainer.schedule.maturity(s)) for s in (10_006, 10_012)] == [0, 1]
+    # A limit counts where that is sooner.
     limited = replace(endless, max_steps=400)
     trainer = Trainer([image], [Scribbles(labels)], ModelConfig(), limited, None)
     assert not trainer.seams.due(trainer.schedule.maturity(149))
     assert trainer.seams.due(trainer.schedule.maturity(150))
+    trainer = Trainer(
+        [image], [Scribbles(labels)], ModelConfig(), replace(endless, max_steps=100), None
+    )
+    assert not trainer.seams.due(trainer.schedule.maturity(49))
+    assert trainer.seams.due(trainer.schedule.maturity(50))
 
 
 def test_the_inside_of_a_closed_stroke_is_the_cell():

@@ -16,10 +16,11 @@ from .implied_labels import BoolMask, Labels, find_seams
 from .nuclei import find_nuclei
 from .stroke_check import annotated_parts
 
-# Shares of the budget: seams are looked for from the first on, since before maps say little of
-# where they are, but where training goes on from a model; where strokes have changed since, again
-# after the second.
-_FROM, _AGAIN = 0.5, 0.1
+# In units of Schedule.maturity: seams are looked for from the first on, since before maps say
+# little of where they are, but where training goes on from a model. Where strokes change later,
+# again at the earliest after the second, and no sooner after the change than the third, since a
+# look takes as long as several steps and somebody waits to see what the strokes do.
+_FROM, _AGAIN, _SETTLE = 0.5, 0.1, 0.03
 
 
 class Seams:
@@ -54,9 +55,9 @@ class Seams:
         """Tell whether to look for them now; see :meth:`.Schedule.maturity`."""
         return maturity >= self._due
 
-    def strokes_changed(self) -> None:
-        """Look for them again, but not all the time."""
-        self._due = min(self._due, self._next)
+    def strokes_changed(self, maturity: float) -> None:
+        """Look for them again, but not all the time and not at once."""
+        self._due = min(self._due, max(self._next, maturity + _SETTLE))
 
     def look(
         self,
@@ -78,7 +79,7 @@ class Seams:
             Strokes on each.
         prediction : PredictionConfig
         maturity : float
-            Of this look.
+            How far on training is, from :meth:`.Schedule.maturity`.
         """
         self._due, self._next = np.inf if maturity >= _FROM else _FROM, maturity + _AGAIN
         self.found = [np.zeros(drawn.shape, bool) for drawn in labels]

@@ -13,7 +13,7 @@ _WARM_UP = 0.05
 _PAPER_DECAY, _PAPER_DECAY_EPOCHS, _PAPER_EPOCHS = 0.96, 2, 200
 # Of the highest rate, for as long as a training goes on; reached after so many steps.
 _STEADY, _STEADY_FROM_STEP = 0.3, 10
-# Steps of a usual budget, for trainings that have none.
+# Steps of a budget, for trainings that have none: about what *balanced* does on two CPU cores.
 _USUAL_STEPS = 300
 
 
@@ -58,14 +58,16 @@ class Schedule:
         return min(self._clock.seconds() / self._config.time_budget_s, 1.0)
 
     def maturity(self, steps: int) -> float:
-        """How far on the network is: the share of the budget that is spent.
+        """Return how far on training is, as a share of a budget.
 
-        ``steady`` has no end that tells; there it is the steps over those of a usual budget, and
-        goes beyond 1.
+        Returns
+        -------
+        float
+            The share that is spent, 0 to 1; with ``steady``, which is for trainings that are ended
+            by hand, at least the steps over :data:`_USUAL_STEPS`, which may be above 1.
         """
-        if self._config.schedule == "steady":
-            return steps / _USUAL_STEPS
-        return self.fraction(steps)
+        spent = self.fraction(steps)
+        return max(spent, steps / _USUAL_STEPS) if self._config.schedule == "steady" else spent
 
     def learning_rate(self, steps: int) -> float:
         """Return the rate for the step that follows so many.

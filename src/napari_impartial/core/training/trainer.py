@@ -258,7 +258,7 @@ class Trainer:
         self._whiten()
         # Old seams stay, but where something is painted now, until it is time to look again.
         self.sampler.set_seams(self.seams.found)
-        self.seams.strokes_changed()
+        self.seams.strokes_changed(self.schedule.maturity(self.steps))
         self.validation = None
         self.best = None
 
@@ -363,9 +363,12 @@ class Trainer:
 
     def _part_cells(self, maturity: float) -> None:
         """Take for background what parts annotated cells that the averaged network connects."""
+        first = not self.seams.found
         # In one thread: what is learned from must not depend on what training gives way to.
         with threads_each(1, torch.get_num_threads()):
-            self.calibrate(_CALIBRATION_PATCHES)
+            self.calibrate(_CALIBRATION_PATCHES if first else PASSING_CALIBRATION_PATCHES)
+        if first and not self.frozen and self.init is None:
+            self._ask_second_opinion()  # else it has been asked
         plain = PredictionConfig(
             samples=0,
             reconstruction=False,

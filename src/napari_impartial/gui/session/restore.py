@@ -80,6 +80,8 @@ class Restorer:
         self._show_objects = show_objects
         self.losses: list[str] = []
         self.remarks: list[str] = []
+        # Images that are back.
+        self._put: list[Source] = []
 
     def put_back(self, saved: SavedSession, replace: bool) -> Source | None:
         """Bring a session back; return the image that the user had in front.
@@ -170,13 +172,18 @@ class Restorer:
         present = tuple(layer for layer in own if layer is not None)
         source = None
         # What could not be opened has been told; what the session itself lacks has not.
+        known = next((one.name for one in (image.scribbles, image.instances) if one), "unknown")
         if not image.layers or any(i not in layers for i in image.layers):
-            strokes = f" (that of '{image.scribbles.name}')" if image.scribbles else ""
             self.losses.append(
-                f"An image{strokes}, or a part of it, is lost: the session does not have the "
-                "layers that it is made of."
+                f"The image of '{known}', or a channel of it, is lost: the session does not have "
+                "the layers that it says."
             )
-        if present and own[0] is not None:
+        if own and any(own[0] is one.primary for one in self._put):
+            self.losses.append(
+                f"The results beside '{known}' are lost: the session says that they are of the "
+                "same image as others."
+            )
+        elif present and own[0] is not None:
             # As in the window's own sources, names stay with their channels.
             named = zip((*image.channels, *own[1:]), image.names, strict=False)
             names = tuple(name for channel, name in named if channel is not None)
@@ -186,6 +193,7 @@ class Restorer:
                 key = self._workspace.add(made)
                 self._session.images[key].reviewed = image.reviewed
                 source = made
+                self._put.append(made)
         # Without its image, too, the strokes come back.
         if image.scribbles is not None:
             self._put_back_strokes(image.scribbles, source)
@@ -276,8 +284,15 @@ class Restorer:
         fits = isinstance(labels, np.ndarray) and labels.shape == Grid(source).shape
         if image.instances is not None and not fits:
             self.losses.append(f"The objects of {source.name} are lost.")
+        seen: set[PlaneIndex] = set()
         for plane in image.planes:
             index = tuple(plane.at)
+            if index in seen:
+                self.losses.append(
+                    f"What the session says a second time of {source.plane_name(index)} is lost."
+                )
+                continue
+            seen.add(index)
             if not source.has_plane(index):
                 self.losses.append(f"The results of a plane of {source.name} are lost.")
                 continue
@@ -298,7 +313,13 @@ class Restorer:
                 part = part.astype(np.int32)
                 known = self._session.images[key].plane(index)
                 doubt = plane.doubt
-                usable = isinstance(doubt, np.ndarray) and doubt.shape == source.plane_shape
+                usable = (
+                    isinstance(doubt, np.ndarray)
+                    and doubt.shape == source.plane_shape
+                    and doubt.dtype == np.uint16
+                )
+                if doubt is not None and not usable:
+                    self.losses.append(f"Where the objects of {name} are in doubt is lost.")
                 known.set_objects(part, unpack_map(doubt) if usable else None)
                 if known.prediction is not None:
                     results = self._workspace.results

@@ -11,6 +11,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.config import TrainingConfig, get_preset, parameters
+from napari_impartial.core.data.channels import is_generic
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.training.messages import NewScribbles, Stop, TrainingProgress
@@ -123,9 +124,11 @@ class TrainingControl(QObject):
         try:
             card = self._session.card if go_on else None
             items = self._workspace.training_set(None if card is None else card.channel_names)
+            nuclei = self._nuclear_channel(config.nuclear_channel, items[0].image.channel_names)
         except ImPartialError as error:
             notifications.show_warning(str(error))
             return
+        config = replace(config, nuclear_channel=nuclei)
         self.live, self._elapsed_s = live, 0.0
         self._session.score_round(items)
         self._items = items
@@ -140,6 +143,22 @@ class TrainingControl(QObject):
             self._session.class_names.given(self._n_classes),
         )
         self._start(self._pending)
+
+    def _nuclear_channel(self, chosen: str, names: Sequence[str]) -> str:
+        """Return what a channel of the image in front is called in training."""
+        if not chosen or chosen in names:
+            return chosen
+        assert self._session.record is not None
+        shown = self._session.record.channel_names
+        if chosen in shown and is_generic(shown) and len(shown) == len(names):
+            return names[shown.index(chosen)]  # the model's names, in the same order
+        for name in names:
+            if name.strip().casefold() == chosen.strip().casefold():
+                return name
+        raise ImPartialError(
+            f"There is no channel {chosen!r} to find nuclei in. Choose another nuclear channel, or "
+            "none, under Train > Advanced."
+        )
 
     def pause(self, paused: bool) -> None:
         """Hold the running training, or let it go on."""
