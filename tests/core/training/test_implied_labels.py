@@ -315,7 +315,7 @@ def test_a_training_that_goes_on_has_seams_from_the_beginning():
     trainer = Trainer([image], [Scribbles(labels)], ModelConfig(), config, model)
     trainer.step()
     trainer.set_scribbles([Scribbles(labels.copy())])
-    assert [trainer.seams.due(at) for at in (0.05, 0.15)] == [False, True]
+    assert [trainer.seams.due(at) for at in (0.2, 0.3)] == [False, True]
     off = replace(config, implied_labels=False)
     assert not Trainer([image], [Scribbles(labels)], ModelConfig(), off, model).seams.due(1.0)
 
@@ -332,7 +332,7 @@ def test_a_training_without_an_end_has_seams_from_half_a_usual_budget_on():
     trainer.steps = 150
     trainer.step()
     assert len(trainer.seams.found) == 1
-    later = [trainer.schedule.maturity(s) for s in (151, 179, 180, 10_000)]
+    later = [trainer.schedule.maturity(s) for s in (151, 224, 225, 10_000)]
     assert not any(map(trainer.seams.due, later)), "until strokes change"
     trainer.set_scribbles([Scribbles(labels.copy())])
     assert [trainer.seams.due(at) for at in later] == [False, False, True, True]

@@ -20,7 +20,7 @@ from .stroke_check import annotated_parts
 # little of where they are, but where training goes on from a model. Where strokes change later,
 # again at the earliest after the second, and no sooner after the change than the third, since a
 # look takes as long as several steps and somebody waits to see what the strokes do.
-_FROM, _AGAIN, _SETTLE = 0.5, 0.1, 0.03
+_FROM, _AGAIN, _SETTLE = 0.5, 0.25, 0.03
 
 
 class Seams:
