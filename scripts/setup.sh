@@ -82,10 +82,8 @@ say "Installing napari-impartial${extras:+ with $extras} (a few minutes the firs
 rm -f "$stamp"
 quiet="-qq"
 [ -t 2 ] && quiet="" # someone is watching: show what pip does
-# Modules are compiled when they are first imported: to compile all that is installed takes pip
-# half of its time, most of it for what nobody imports.
 # shellcheck disable=SC2086
-"$venv/bin/python" -m pip install $quiet --no-compile --disable-pip-version-check --no-input \
+"$venv/bin/python" -m pip install $quiet --disable-pip-version-check --no-input \
     --root-user-action=ignore -c constraints.txt -e ".${extras:+[$extras]}" \
     || fail "pip could not install the packages; its message is above."
 printf '%s\n' "$wanted_hash" "base ${extras//,/ }" >"$stamp"
