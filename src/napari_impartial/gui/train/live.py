@@ -24,7 +24,7 @@ class LiveControl(QObject):
     ----------
     workspace : Workspace
     training : TrainingControl
-    choice : function
+    choice : callable
         Returns what is chosen in the step of training.
     parent : QObject, optional
 

@@ -36,7 +36,7 @@ _LIVE_TIP = (
 
 _NUCLEI_TIP = (
     "Channel that shows a nucleus in each cell: training learns to part cells that touch between "
-    "their nuclei, also where nothing is painted. Not used by Paper."
+    "their nuclei, also where nothing is painted. Not used while Paper is chosen."
 )
 
 

@@ -104,7 +104,7 @@ class TrainingControl(QObject):
     def train_live(self, choice: TrainingChoice) -> None:
         """Start a training that goes on, following the strokes, until it is stopped.
 
-        Of what was chosen it takes the device and the nuclear channel.
+        Of what was chosen it takes the device, and the nuclear channel unless Paper is chosen.
         """
         chosen = config_of(choice)
         config = replace(
