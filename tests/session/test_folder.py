@@ -654,3 +654,14 @@ def test_a_file_that_was_never_there_does_not_keep_the_rest_back(tmp_path: Path)
     folder.write({"m": missing})
     assert folder.lost == []
     assert folder.read()["m"].read_bytes() == b"weights"
+
+
+def test_planes_at_one_place_are_told(tmp_path: Path) -> None:
+    strokes = np.ones((2, 4, 4), np.uint8)
+    strokes[1] = 2
+    SessionFolder(tmp_path).write({"strokes": Kept(strokes, sparse=True)})
+    stored = SessionFolder(tmp_path).read()["strokes"]
+    np.testing.assert_array_equal(stored.load(), strokes)
+    stored.reference["$planes"][1]["at"] = stored.reference["$planes"][0]["at"]
+    with pytest.raises(ImPartialError, match="two planes are said to lie at"):
+        stored.load()
