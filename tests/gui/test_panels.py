@@ -119,14 +119,16 @@ def test_the_nuclear_channel_is_one_of_the_images(panel: Any) -> None:
     assert offered == ["none", "DAPI", "CD8"]
     assert made._nuclei.currentText() == "DAPI"
     assert chosen == ["DAPI"], "nobody chose anything since"
-    # A session brings its own, before its image is there; what makes no sense is left out.
+    # A session brings its own, before its image is there; what makes no sense is told.
     other = panel(TrainPanel())
     other.restore({"preset": "fast", "time_budget_s": 7.0, "nuclear_channel": "CD8"})
     assert other.value() == TrainingChoice("fast", 7.0, "auto", "CD8")
     other.set_channels(("DAPI", "CD8"))
     assert other._nuclei.currentText() == "CD8"
-    other.restore({"nuclear_channel": 3})
-    assert other.value().nuclear_channel == "CD8"
+    for wrong in ({"nuclear_channel": 3}, {"preset": "?"}):
+        with pytest.raises(ImPartialError, match="cannot be chosen"):
+            other.restore(wrong)
+    assert other.value() == TrainingChoice("fast", 7.0, "auto", "CD8")
 
 
 def test_a_choice_of_training_is_a_preset_with_other_values() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.instances.table_filter import Condition
 from napari_impartial.core.review.annotation import to_bytes
 from napari_impartial.core.review.review import Region, Review, Verdict
 from napari_impartial.session.folder import MANIFEST
@@ -41,7 +42,13 @@ def test_a_lost_manifest_is_named_and_all_else_is_there(
     folder = tmp_path / "copy"
     shutil.copytree(whole, folder)
     (folder / MANIFEST).write_text("{")
+    # What a session says nothing of is as in a new window, not as in the session before.
+    rows = widget.result_panel.review.filter
+    rows.setValue(Condition("area_px", "<", "1000"))
+    widget.session.class_names.give(2, "neuron")
     open_in(widget, folder)
+    assert rows.value() == Condition()
+    assert widget.session.class_names.save() == {}
     told = [note for note in notes() if MANIFEST in note]
     assert len(told) == 1
     assert "its copy" in told[0]
@@ -128,6 +135,46 @@ DAMAGED: list[list[Damage]] = [
             ),
             "in doubt is lost",
         )
+    ],
+    [
+        ("no number", lambda c: c["rounds"][0].update(number=0), "A round without a number"),
+        ("no planes", lambda c: c["images"][0].pop("planes"), "images 1 lacks planes"),
+        ("names", lambda c: c["images"][1].update(names=["a", "b"]), "names of the channels"),
+        ("no loose", lambda c: c.pop("loose"), "it lacks loose"),
+        ("class names", lambda c: c["parts"].update(class_names={"2": 7}), "2: 7 cannot be"),
+        ("cut", lambda c: c["parts"].update(objects={"threshold": 7}), "says of objects is lost"),
+        ("preset", lambda c: c["parts"].update(training={"preset": "?"}), "'?', '' cannot be"),
+    ],
+    [
+        ("present", lambda c: c.update(model=None), "that of round 1 is it"),
+        (
+            "same round",
+            lambda c: c["rounds"].append(c["rounds"][0]),
+            "a second time of a round",
+        ),
+        (
+            "same masks",
+            lambda c: c["rounds"][0]["masks"].append(c["rounds"][0]["masks"][0]),
+            "a second time of the objects of round 1",
+        ),
+        (
+            "looked fine",
+            lambda c: c["images"][0]["planes"][0]["dismissed"][0].update(box=[1]),
+            "are suggested again",
+        ),
+        ("check", lambda c: c["parts"].update(spot_check={"images": []}), "Is it good enough?"),
+    ],
+    [
+        (
+            "two present",
+            lambda c: c["rounds"].append({**c["rounds"][0], "number": 2, "masks": []}),
+            "of round 2, too",
+        ),
+        (
+            "no file",
+            lambda c: c["layers"][0].update(data=None, shape=[8, 8]),
+            "names no file of the image 'first'",
+        ),
     ],
     [("pixels", lambda c: c["layers"][0]["data"].update(dtype="uint8"), "is said to be uint8")],
     [("images", lambda c: c.update(images={"x": 1}), "images")],

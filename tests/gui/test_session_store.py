@@ -128,6 +128,7 @@ def test_the_window_looks_as_it_did(
     second_window: Any,
     crash: Any,
     open_in: Any,
+    notes: Any,
 ) -> None:
     predicted.opacity, predicted.contour = 0.3, 1
     layer_named(viewer, "probability [tissue]").visible = True
@@ -141,11 +142,15 @@ def test_the_window_looks_as_it_did(
     crash(widget)
 
     other, again = second_window()
+    # Another image of the same name, with something on it, is open there.
+    other.add_image(np.zeros((40, 40), np.float32), name="tissue")
+    other.add_labels(np.ones((40, 40), np.uint8), name="instances [tissue]")
     open_in(again, folder)
     viewer.layers["unsure"].name = "uncertainty [tissue]"
-    assert names(other) == names(viewer)
+    assert names(other) == ["tissue [1]", "instances [tissue [1]]", *names(viewer)]
     look = lambda one: (one.name, one.visible, one.opacity, str(one.blending))  # noqa: E731
-    assert [look(one) for one in other.layers] == [look(one) for one in viewer.layers]
+    assert [look(one) for one in [*other.layers][2:]] == [look(one) for one in viewer.layers]
+    assert not any("session" in note for note in notes())
     assert layer_named(other, "instances [tissue]").contour == 1
     assert again.result_panel.review.filter.value() == Condition("area_px", "<", "1000")
     assert {n: step.is_open() for n, step in again.steps.items()} == {

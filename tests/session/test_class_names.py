@@ -55,7 +55,8 @@ def test_names_of_a_model_go_with_it_and_those_of_the_user_stay() -> None:
 )  # fmt: skip
 def test_damaged_names_of_a_session_are_left_out(damaged: object) -> None:
     names = ClassNames()
-    names.restore(damaged)
+    with pytest.raises(ImPartialError, match="cannot be a class's name"):
+        names.restore(damaged)
     assert names.save() == {}
 
 
@@ -67,5 +68,6 @@ def test_names_are_saved_and_restored() -> None:
     others.give(3, "gone")
     others.restore(names.save())
     assert others.kinds(4) == names.kinds(4) == ("Cell 2", "Tumour", "Ki-67+ µm")
-    others.restore({"2": "A", "3": "a"})
+    with pytest.raises(ImPartialError, match="3: 'a' cannot be"):
+        others.restore({"2": "A", "3": "a"})
     assert others.kinds(3) == ("A", "Cell 2")

@@ -588,9 +588,22 @@ def test_the_state_comes_back_through_the_folder(tmp_path: Path) -> None:
 
 def test_other_versions_fields_do_not_matter(tmp_path: Path) -> None:
     # A later program knows more fields, an earlier one fewer.
-    SessionFolder(tmp_path).write({"images": [{"axes": "CYX", "verdicts": [1]}], "weather": "fine"})
-    read = from_content(SavedSession, SessionFolder(tmp_path).read())
-    assert read == SavedSession(images=[SavedImage(axes="CYX")])
+    state = SavedSession(images=[SavedImage(axes="CYX", planes=[SavedPlane(at=[2])])])
+    content = to_content(state)
+    content["weather"] = content["images"][0]["verdicts"] = ["fine"]
+    for name in ("predicted_by", "suggested_on", "dismissed", "review", "previewed", "doubt"):
+        del content["images"][0]["planes"][0][name]
+    SessionFolder(tmp_path).write(content)
+    assert from_content(SavedSession, SessionFolder(tmp_path).read()) == state
+
+
+@pytest.mark.parametrize("name", ["images", "layers", "rounds", "model"])
+def test_what_every_file_has_is_missed(name: str) -> None:
+    content = to_content(SavedSession())
+    del content[name]
+    losses: list[str] = []
+    from_content(SavedSession, content, losses)
+    assert losses == [f"The session is damaged: it lacks {name}."]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from napari_impartial.core.errors import ImPartialError
 
 # Labels of scribbles are small; a damaged file may say anything.
 _LARGEST_LABEL = 255
+_LONGEST_SHOWN = 80
 
 
 class ClassNames:
@@ -99,18 +100,31 @@ class ClassNames:
         return {str(label): name for label, name in sorted(self._typed.items())}
 
     def restore(self, saved: Any) -> None:
-        """Take over the names of a session's file, as far as they can be names."""
+        """Take over the names of a session's file, as far as they can be names.
+
+        Raises
+        ------
+        ImPartialError
+            If some cannot, once the others are taken over.
+        """
         self._typed = {}
-        for key, name in saved.items() if isinstance(saved, Mapping) else ():
-            if not (isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 4):
-                continue
-            label = int(key)
-            if not FOREGROUND <= label <= _LARGEST_LABEL or not isinstance(name, str):
-                continue
-            if any(same_name(name, other) for other in self._typed.values()):
-                continue
-            try:
-                self._typed[label] = check_name(name) or usual_name(label)
-            except ImPartialError:
-                continue
+        given = saved.items() if isinstance(saved, Mapping) else [("", saved)]
+        wrong = [f"{key}: {name!r}" for key, name in given if not self._take_over(key, name)]
         self.changed.emit()
+        if wrong:
+            raise ImPartialError(f"{', '.join(wrong)[:_LONGEST_SHOWN]} cannot be a class's name.")
+
+    def _take_over(self, key: Any, name: Any) -> bool:
+        """Note the name of a session's file; return whether it is one."""
+        if not (isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 4):
+            return False
+        label = int(key)
+        if not FOREGROUND <= label <= _LARGEST_LABEL or not isinstance(name, str):
+            return False
+        if any(same_name(name, other) for other in self._typed.values()):
+            return False
+        try:
+            self._typed[label] = check_name(name) or usual_name(label)
+        except ImPartialError:
+            return False
+        return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from napari_impartial.core.review.round_changes import PackedLabels
 
 from .folder import SessionFolder, Stored
 from .locations import OpenSession, SessionInUseError
-from .saved_state import SavedSession, from_content
+from .saved_state import Part, SavedImage, SavedSession, from_content
 
 
 def open_and_read(path: Path) -> tuple[SavedSession, OpenSession | None]:
@@ -78,10 +78,73 @@ def read(folder: SessionFolder) -> SavedSession:
             one.foreground = _loaded(one.foreground)
     for mask in (mask for one in saved.rounds for mask in one.masks):
         mask.labels = _loaded(mask.labels, PackedLabels.pack)
+    _drop_contradictions(saved)
     saved.model = _checked(folder, saved.model)
     for training in saved.rounds:
         training.model = _checked(folder, training.model)
     return saved
+
+
+def _drop_contradictions(saved: SavedSession) -> None:
+    """Drop what a session says twice, or of what it does not have; tell it among the losses."""
+    primaries: set[int] = set()
+    for i, image in enumerate(saved.images, 1):
+        if image == SavedImage():
+            # Nothing of it could be read, which has been told.
+            continue
+        parts = (image.scribbles, image.instances)
+        name = next((f"'{one.name}'" for one in parts if one), f"image {i}")
+        if not image.layers or any(not 0 <= n < len(saved.layers) for n in image.layers):
+            saved.losses.append(
+                f"The image of {name}, or a channel of it, is lost: the session does not have "
+                "the layers that it says."
+            )
+            image.layers = []
+        elif image.layers[0] in primaries:
+            saved.losses.append(
+                f"The results beside {name} are lost: the session says that they are of the same "
+                "image as others."
+            )
+            image.layers = []
+        elif image.names and len(image.names) != len(image.channels) + len(image.layers) - 1:
+            saved.losses.append(f"The names of the channels of {name} are lost.")
+            image.names = []
+        primaries.update(image.layers[:1])
+        image.planes = _each_once(
+            image.planes, lambda plane: tuple(plane.at), f"a plane of {name}", saved.losses
+        )
+    rounds = [one for one in saved.rounds if one.number > 0]
+    if len(rounds) < len(saved.rounds):
+        saved.losses.append("A round without a number is lost.")
+    saved.rounds = _each_once(rounds, lambda one: one.number, "a round", saved.losses)
+    for one in saved.rounds:
+        masks = [mask for mask in one.masks if 0 <= mask.image < len(saved.images)]
+        if len(masks) < len(one.masks):
+            saved.losses.append(f"Objects of round {one.number} in an unknown image are lost.")
+        one.masks = _each_once(
+            masks,
+            lambda mask: (mask.image, *mask.at),
+            f"the objects of round {one.number}",
+            saved.losses,
+        )
+    current = [one for one in saved.rounds if one.current]
+    for one in current[1:]:
+        saved.losses.append(f"The session says of round {one.number}, too, that it is the present.")
+        one.current = False
+    if saved.model is None and current and current[0].model is not None:
+        saved.losses.append(f"The present model is lost; that of round {current[0].number} is it.")
+        saved.model = current[0].model
+
+
+def _each_once(
+    parts: list[Part], key: Callable[[Part], Hashable], what: str, losses: list[str]
+) -> list[Part]:
+    """Return the parts without those whose key an earlier one has."""
+    found: dict[Hashable, Part] = {}
+    for part in parts:
+        if found.setdefault(key(part), part) is not part:
+            losses.append(f"What the session says a second time of {what} is lost.")
+    return list(found.values())
 
 
 def _loaded(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:

@@ -1,8 +1,8 @@
 """Saved state of an annotation session: plain dataclasses, no layers, no window.
 
-To keep more, add a field with a default here, or use :attr:`SavedSession.parts`. Fields
-that a file does not have get their default, and names that are not known are ignored, so
-neither needs a new format version.
+To keep more, add a field with `_LATER` here, or use :attr:`SavedSession.parts`: those
+get their default where a file does not have them, and names that are not known are ignored,
+so neither needs a new format version. All other fields are in every file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ Part = TypeVar("Part")
 
 _ONE = 65535
 _NOT_WRITTEN = {"written": False}
+#: Of fields that files of the first versions do not have.
+_LATER = {"required": False}
 _LONGEST_VALUE_SHOWN = 40
 
 
@@ -124,15 +126,15 @@ class SavedPlane:
     at: list[int] = field(default_factory=list)
     prediction: Any = None
     n_samples: int = 0
-    predicted_by: int = UNKNOWN
+    predicted_by: int = field(default=UNKNOWN, metadata=_LATER)
     suggestions: list[dict[str, Any]] = field(default_factory=list)
     visited: list[list[int]] = field(default_factory=list)
-    suggested_on: Any = None
-    dismissed: list[SavedDismissal] = field(default_factory=list)
-    review: Any = None
-    previewed: bool = False
-    objects: Any = None
-    doubt: Any = None
+    suggested_on: Any = field(default=None, metadata=_LATER)
+    dismissed: list[SavedDismissal] = field(default_factory=list, metadata=_LATER)
+    review: Any = field(default=None, metadata=_LATER)
+    previewed: bool = field(default=False, metadata=_LATER)
+    objects: Any = field(default=None, metadata=_LATER)
+    doubt: Any = field(default=None, metadata=_LATER)
 
 
 @dataclass
@@ -193,10 +195,10 @@ class SavedRound:
     number: int = 0
     model: Path | ImPartialError | None = None
     annotated_px: int = 0
-    annotated_cells: int = 0
-    current: bool = False
-    masks: list[SavedMask] = field(default_factory=list)
-    unseen: float | None = None
+    annotated_cells: int = field(default=0, metadata=_LATER)
+    current: bool = field(default=False, metadata=_LATER)
+    masks: list[SavedMask] = field(default_factory=list, metadata=_LATER)
+    unseen: float | None = field(default=None, metadata=_LATER)
 
 
 @dataclass
@@ -312,16 +314,27 @@ def from_content(
     Raises
     ------
     ImPartialError
-        If a value is of another kind than its field, and there is no list of `losses`.
+        If a value is missing or of another kind than its field, and there is no list of
+        `losses`.
     """
     if not isinstance(content, dict):
         error = f"The session is damaged: {place or kind.__name__} is missing or no object."
         if losses is None:
             raise ImPartialError(error)
         losses.append(error)
-        content = {}
+        return kind()
     hints = typing.get_type_hints(kind)
     values = {}
+    lacks = [
+        one.name
+        for one in _written(kind)
+        if one.metadata.get("required", True) and one.name not in content
+    ]
+    if lacks:
+        error = f"The session is damaged: {place or 'it'} lacks {', '.join(lacks)}."
+        if losses is None:
+            raise ImPartialError(error)
+        losses.append(error)
     for one in _written(kind):
         if one.name not in content:
             continue

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review.spot_check import (
     Answer,
     Kind,
@@ -23,6 +24,8 @@ from napari_impartial.core.review.spot_check import (
 
 from .plane import Plane, PlaneKey
 from .session import Session
+
+_DAMAGED = "The sample of 'Is it good enough?' is damaged; draw a new one."
 
 
 @dataclass
@@ -194,7 +197,33 @@ def to_plain(sample: JudgedSample, session: Session) -> dict[str, Any]:
 
 
 def from_plain(saved: Mapping[str, Any], session: Session) -> JudgedSample:
-    """Return the sample that :func:`to_plain` made plain values of."""
+    """Return the sample that :func:`to_plain` made plain values of.
+
+    Raises
+    ------
+    ImPartialError
+        If they are not.
+    """
+    try:
+        sample = _sample(saved, session)
+        positions = range(len(sample.check.units))
+        images, strata = (range(len(x)) for x in (sample.check.images, sample.check.strata))
+        fits = (
+            len(sample.keys) == len(sample.check.groups) == len(images)
+            and len(sample.prints) == len(positions)
+            and all(u.image in images and u.stratum in strata for u in sample.check.units)
+            and all(image in images for image, _ in sample.origins)
+            and all(at in positions and one.cells >= 0 for at, one in sample.answers.items())
+            and all(type(v) is bool for a in saved["answers"] for v in (a[1], a[3]))
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ImPartialError(_DAMAGED) from error
+    if not fits:
+        raise ImPartialError(_DAMAGED)
+    return sample
+
+
+def _sample(saved: Mapping[str, Any], session: Session) -> JudgedSample:
     by_name = {record.name: key for key, record in session.images.items()}
     check = SpotCheck(
         tuple(saved["images"]),

@@ -170,7 +170,9 @@ def file_of(layer: Layer) -> Path | None:
 
 def _open_file(viewer: napari.Viewer, saved: SavedLayer, folder: Path) -> tuple[ImageLayer, str]:
     """Read an image's file and keep the one layer of it that was meant."""
-    places = [Path(saved.path or "")]
+    if not saved.path:
+        raise ImPartialError(f"The session names no file of the image '{saved.name}'.")
+    places = [Path(saved.path)]
     if saved.relative:
         # The images may have moved together with the session.
         places.append(Path(os.path.normpath(folder / saved.relative)))

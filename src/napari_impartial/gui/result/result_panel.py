@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,7 +9,6 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_impartial.core.config import InstanceConfig, validate
-from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.words import count
 from napari_impartial.gui.layers.outlines import CHOICES
 from napari_impartial.gui.review.object_table import Table
@@ -106,10 +104,15 @@ class ResultPanel(QWidget):
         self._follow_split()
 
     def restore(self, values: dict[str, Any]) -> None:
-        """Show what a saved session has; values that are not valid are left as they are."""
+        """Show what a saved session has.
+
+        Raises
+        ------
+        ImPartialError
+            If a value is not valid.
+        """
         known = {f.name: values[f.name] for f in fields(InstanceConfig) if f.name in values}
-        with contextlib.suppress(ImPartialError):
-            self.setValue(validate(replace(self.value(), **known)))
+        self.setValue(validate(replace(self.value(), **known)))
 
     def set_ready(self, can_predict: bool, what: str = "image", predicting: bool = False) -> None:
         """Enable what can work.

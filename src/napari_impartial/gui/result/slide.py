@@ -227,9 +227,10 @@ class SlideControl(QObject):
     def restore(self, saved: dict[str, Any]) -> None:
         """Show what :meth:`save` returned, once images are back."""
         self._folders = {str(k): str(v) for k, v in saved.get("folders", {}).items()}
-        self._unseen = {}
+        # Those of a slide that is not there stay in the session, too.
+        self._unseen = dict(saved.get("results", {}))
         for key, record in self._session.images.items():
-            one = saved.get("results", {}).get(record.name)
+            one = self._unseen.get(record.name)
             if one is None or not record.is_slide:
                 continue
             result = SlideResult(
@@ -243,8 +244,8 @@ class SlideControl(QObject):
                 mark_of(Path(one["table"])),
                 *_decided(one, record.name),
             )
-            if not self._show(key, self._workspace.sources[key], result):
-                self._unseen[record.name] = one
+            if self._show(key, self._workspace.sources[key], result):
+                del self._unseen[record.name]
 
     def _show(self, key: int, source: Source, result: SlideResult) -> bool:
         """Show a result; False where that cannot be, which is said."""

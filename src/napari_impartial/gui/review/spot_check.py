@@ -171,15 +171,11 @@ class SpotCheckControl(QObject):
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Take up what a session kept."""
         self._go(None)
+        self.sample = None
         try:
             self.sample = from_plain(saved, self._session) if saved else None
-        except (KeyError, TypeError, ValueError, IndexError):
-            self.sample = None
-            notifications.show_warning(
-                "The sample of 'Is it good enough?' in this session is damaged and was left out; "
-                "draw a new one."
-            )
-        self._tell()
+        finally:
+            self._tell()
 
     def _well(self, key: int) -> str:
         """Return the well that an image of a plate lies in, "" for other images."""

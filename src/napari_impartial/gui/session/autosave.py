@@ -70,7 +70,7 @@ class SessionStore(QObject):
         self._session = workspace.session
         self._results = results
         self._new_model_path = new_model_path
-        self._parts: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {}
+        self._parts: dict[str, tuple[Callable[[], Any], Callable[[Any], None], Any]] = {}
         self._snapshots = Snapshots(workspace)
         self._end = SessionEnd(workspace, self._before_removal, self)
         self._open: OpenSession | None = None
@@ -129,9 +129,9 @@ class SessionStore(QObject):
             numbers, with `Kept` for arrays.
         restore
             Called with what `save` returned, arrays as `Stored`, after images, scribbles
-            and models are back. Sessions without the part do not call it.
+            and models are back; for a session without the part with what there is now.
         """
-        self._parts[name] = (save, restore)
+        self._parts[name] = (save, restore, save())
 
     def look_for_unfinished(self) -> None:
         """Offer the last session that was not finished: crashed, or its dock was closed."""
@@ -254,7 +254,7 @@ class SessionStore(QObject):
 
     def _take(self, folder: Path, last: bool = False) -> SavedSession:
         """Describe the session; the `last` time, corrections of this moment count, too."""
-        parts = {name: save() for name, (save, _) in self._parts.items()}
+        parts = {name: save() for name, (save, _, _) in self._parts.items()}
         # Any other time they are saved by the next one, and a hand is not held up.
         pending = self._results.review.pending() if last else {}
         return self._snapshots.take(folder, parts, pending)
@@ -437,10 +437,9 @@ class SessionStore(QObject):
         # Layers for what is suggested are made here, before parts tell how they looked.
         with restorer.part("What is suggested"):
             self._results.suggestions.refresh()
-        for name, (_, restore) in self._parts.items():
-            if name in saved.parts:
-                with restorer.part(f"What the session says of {name.replace('_', ' ')}"):
-                    restore(saved.parts[name])
+        for name, (_, restore, at_first) in self._parts.items():
+            with restorer.part(f"What the session says of {name.replace('_', ' ')}"):
+                restore(saved.parts.get(name, at_first))
         self._results.show_all()
         with restorer.part("The view"):
             look_at(self._workspace.viewer, saved.view)

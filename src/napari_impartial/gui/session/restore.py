@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,6 @@ class Restorer:
         self._show_objects = show_objects
         self.losses: list[str] = []
         self.remarks: list[str] = []
-        # Images that are back.
-        self._put: list[Source] = []
 
     def put_back(self, saved: SavedSession, replace: bool) -> Source | None:
         """Bring a session back; return the image that the user had in front.
@@ -101,6 +100,7 @@ class Restorer:
             # second with torch loaded; a session has up to seven layers an image.
             with workspace.viewer.layers.batched_update():
                 self._clear(list(reused.values()))
+        self._give_names_back(saved, reused)
         layers = {
             i: reused[i] if i in reused else self._open(layer)
             for i, layer in enumerate(saved.layers)
@@ -142,6 +142,32 @@ class Restorer:
             if layer in viewer.layers and layer.name not in images:
                 viewer.layers.remove(layer)
 
+    def _give_names_back(self, saved: SavedSession, reused: dict[int, ImageLayer]) -> None:
+        """Let the session's layers have the names that they were saved with.
+
+        What is kept of them goes by their names, which napari would change where another layer
+        has them: that one gets another name.
+        """
+        images = [one.name for one in saved.layers]
+        labels = [one.scribbles for one in saved.images] + [one.instances for one in saved.images]
+        taken = {*images, *(one.name for one in (*labels, *saved.loose) if one is not None)}
+        taken |= {f"{role} [{name}]" for role in Role for name in images}
+        layers = self._workspace.viewer.layers
+        others = [layer for layer in layers if layer not in reused.values()]
+        # Images first: the layers that belong to one are called like it.
+        for layer in sorted(others, key=lambda one: not isinstance(one, ImageLayer)):
+            before = str(layer.name)
+            if before not in taken:
+                continue
+            known = {*taken, *(one.name for one in layers)}
+            now = next(n for n in (f"{before} [{i}]" for i in count(1)) if n not in known)
+            layer.name = now
+            for own in others:
+                if own.name.endswith(f" [{before}]"):
+                    own.name = f"{own.name.removesuffix(f' [{before}]')} [{now}]"
+        for i, layer in reused.items():
+            layer.name = saved.layers[i].name
+
     def _find_again(self, saved: SavedSession) -> dict[int, ImageLayer]:
         """Return the layers that the user has opened already."""
         found: dict[int, ImageLayer] = {}
@@ -168,22 +194,10 @@ class Restorer:
     def _put_back_image(
         self, image: SavedImage, layers: dict[int, ImageLayer | None]
     ) -> Source | None:
-        own = [layers.get(i) for i in image.layers]
+        own = [layers[i] for i in image.layers]
         present = tuple(layer for layer in own if layer is not None)
         source = None
-        # What could not be opened has been told; what the session itself lacks has not.
-        known = next((one.name for one in (image.scribbles, image.instances) if one), "unknown")
-        if not image.layers or any(i not in layers for i in image.layers):
-            self.losses.append(
-                f"The image of '{known}', or a channel of it, is lost: the session does not have "
-                "the layers that it says."
-            )
-        if own and any(own[0] is one.primary for one in self._put):
-            self.losses.append(
-                f"The results beside '{known}' are lost: the session says that they are of the "
-                "same image as others."
-            )
-        elif present and own[0] is not None:
+        if present and own[0] is not None:
             # As in the window's own sources, names stay with their channels.
             named = zip((*image.channels, *own[1:]), image.names, strict=False)
             names = tuple(name for channel, name in named if channel is not None)
@@ -193,7 +207,6 @@ class Restorer:
                 key = self._workspace.add(made)
                 self._session.images[key].reviewed = image.reviewed
                 source = made
-                self._put.append(made)
         # Without its image, too, the strokes come back.
         if image.scribbles is not None:
             self._put_back_strokes(image.scribbles, source)
@@ -260,9 +273,6 @@ class Restorer:
         """Return what a round has found in the images that are back."""
         masks: dict[PlaneKey, npt.NDArray[np.int32] | PackedLabels] = {}
         for mask in one.masks:
-            if not 0 <= mask.image < len(sources):
-                self.losses.append(f"Objects of round {one.number} in an unknown image are lost.")
-                continue
             source = sources[mask.image]
             if source is None:
                 continue
@@ -284,15 +294,8 @@ class Restorer:
         fits = isinstance(labels, np.ndarray) and labels.shape == Grid(source).shape
         if image.instances is not None and not fits:
             self.losses.append(f"The objects of {source.name} are lost.")
-        seen: set[PlaneIndex] = set()
         for plane in image.planes:
             index = tuple(plane.at)
-            if index in seen:
-                self.losses.append(
-                    f"What the session says a second time of {source.plane_name(index)} is lost."
-                )
-                continue
-            seen.add(index)
             if not source.has_plane(index):
                 self.losses.append(f"The results of a plane of {source.name} are lost.")
                 continue
@@ -382,7 +385,7 @@ class Restorer:
         found = [one for one in made if one is not None]
         self._session.images[key].plane(index).dismissed = found
         if len(found) < len(made):
-            self.remarks.append(f"Some places of {source.plane_name(index)} are suggested again.")
+            self.losses.append(f"Some places of {source.plane_name(index)} are suggested again.")
 
     def _usable(self, saved: SavedLayer) -> bool:
         if not isinstance(saved.data, np.ndarray):

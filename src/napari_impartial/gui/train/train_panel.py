@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_impartial.core.config import PRESETS, TrainingConfig, parameters
+from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.training.messages import TrainingProgress
 from napari_impartial.gui.keybindings import key_hint, with_key
 from napari_impartial.gui.widgets.collapsible_step import Step, stacked
@@ -146,13 +147,19 @@ class TrainPanel(QWidget):
         self._enable_nuclei()
 
     def restore(self, values: dict[str, Any]) -> None:
-        """Choose what a saved session has; what is not known or not offered stays as it is."""
+        """Choose what a saved session has; a device that this machine lacks stays as it is.
+
+        Raises
+        ------
+        ImPartialError
+            If that cannot be chosen.
+        """
         known = {f.name: values[f.name] for f in fields(TrainingChoice) if f.name in values}
-        if not isinstance(known.get("nuclear_channel", ""), str):
-            del known["nuclear_channel"]
         choice = replace(self.value(), **known)
-        if choice.preset not in PRESETS or self._device.findData(choice.device) < 0:
-            choice = replace(self.value(), time_budget_s=choice.time_budget_s)
+        if choice.preset not in PRESETS or not isinstance(choice.nuclear_channel, str):
+            raise ImPartialError(f"{choice.preset!r}, {choice.nuclear_channel!r} cannot be chosen.")
+        if self._device.findData(choice.device) < 0:
+            choice = replace(choice, device=self.value().device)
         self.setValue(choice)
 
     def set_channels(self, names: Sequence[str]) -> None:
