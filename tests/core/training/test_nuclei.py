@@ -149,6 +149,9 @@ def test_a_channel_is_named_or_numbered():
     found = [nuclear_channel(config, names) for config in wanted]
     assert found == [None, 2, 0, 1]
     assert nuclear_channel(wanted[3], ("body", "nucleus")) == 1
+    # Capitals and space make no difference, unless one is called exactly so.
+    assert nuclear_channel(wanted[1], ("body", " Nucleus")) == 1
+    assert nuclear_channel(wanted[1], ("Nucleus", "nucleus")) == 1
 
 
 @pytest.mark.parametrize(

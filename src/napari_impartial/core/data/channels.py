@@ -74,6 +74,16 @@ def is_generic(names: Sequence[str]) -> bool:
     return all(_GENERIC.fullmatch(name.strip()) for name in names)
 
 
+def find_channel(names: Sequence[str], name: str) -> int | None:
+    """Return the position of the channel of a name, or None.
+
+    Capital letters and space round it make no difference, unless one is called exactly so.
+    """
+    if name in names:
+        return list(names).index(name)
+    return next((i for i, one in enumerate(names) if _plain(one) == _plain(name)), None)
+
+
 def match_channels(
     have: Sequence[str],
     want: Sequence[str],
@@ -121,9 +131,7 @@ def match_channels(
         raise ImPartialError(
             f"{image} has {count_channels(have)}, but {other} {count_channels(want)}; {advice}."
         )
-    places = {_plain(name): i for i, name in reversed(list(enumerate(have)))}
-    exact = {name: i for i, name in enumerate(have)}
-    found = [exact.get(name, places.get(_plain(name))) for name in want]
+    found = [find_channel(have, name) for name in want]
     missing = [name for name, place in zip(want, found, strict=True) if place is None]
     if missing:
         raise ImPartialError(

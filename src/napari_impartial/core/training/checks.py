@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_impartial.core.config import ModelConfig, TrainingConfig
-from napari_impartial.core.data.channels import count_channels
+from napari_impartial.core.data.channels import count_channels, find_channel
 from napari_impartial.core.data.image import Image, check_content
 from napari_impartial.core.data.scribbles import Scribbles, check_trainable
 from napari_impartial.core.errors import ImPartialError
@@ -101,8 +101,9 @@ def nuclear_channel(training: TrainingConfig, channel_names: Sequence[str]) -> i
             f"The nuclear channel is {name}, but nothing is learned from it without implied labels "
             "and strokes; leave it out, or switch implied_labels on."
         )
-    if name in channel_names:
-        return list(channel_names).index(name)
+    found = find_channel(channel_names, name)
+    if found is not None:
+        return found
     if name.isdecimal() and int(name) < len(channel_names):
         return int(name)
     raise ImPartialError(

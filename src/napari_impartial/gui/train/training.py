@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.config import TrainingConfig, get_preset, parameters
-from napari_impartial.core.data.channels import is_generic
+from napari_impartial.core.data.channels import find_channel, is_generic
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.training.messages import NewScribbles, Stop, TrainingProgress
@@ -152,9 +152,8 @@ class TrainingControl(QObject):
         shown = self._session.record.channel_names
         if chosen in shown and is_generic(shown) and len(shown) == len(names):
             return names[shown.index(chosen)]  # the model's names, in the same order
-        for name in names:
-            if name.strip().casefold() == chosen.strip().casefold():
-                return name
+        if (found := find_channel(names, chosen)) is not None:
+            return names[found]
         raise ImPartialError(
             f"There is no channel {chosen!r} to find nuclei in. Choose another nuclear channel, or "
             "none, under Train > Advanced."
