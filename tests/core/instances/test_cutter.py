@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
 from napari_impartial.core.config import InstanceConfig
+from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import Cutter, count_objects, to_instances
 from napari_impartial.core.instances.metrics import evaluate, matched_pairs
 from napari_impartial.core.instances.scoring import SMALLEST_PX
+from napari_impartial.core.instances.selection import choose, cover
 from napari_impartial.core.instances.watershed import find_hills, find_passes, join_hills
 from napari_impartial.core.prediction.result import Prediction
 
@@ -295,3 +298,32 @@ def test_objects_are_counted_whatever_their_ids() -> None:
     assert count_objects(labels) == 2
     labels[4] = 2_000_000_000
     assert count_objects(labels) == 3
+
+
+def _packed(inside: float) -> npt.NDArray[np.float32]:
+    """Return a map of packed cells that shows nothing between them."""
+    truth = tissue(shape=(256, 256), n_channels=2, seed=1).truth
+    return ndimage.gaussian_filter(np.where(truth > 0, inside, 0.02).astype(np.float32), 1)
+
+
+def test_sure_foreground_is_not_left_out_where_no_cut_of_it_is_convincing() -> None:
+    config, p = InstanceConfig(), _packed(0.8)
+    cutter = Cutter(p)
+    pieces, n = ndimage.label((cutter.cut(config) == 0) & (p > 0.5))
+    left_out = np.bincount(pieces.ravel(), minlength=n + 1)[1:]
+    assert left_out.max() < 600
+    tree, scores = cutter._judged(config)
+    assert tree is not None
+    chosen, covered = choose(tree, scores, config)[0], cover(tree, scores, config)[0]
+    # What is worth its price stays as it is, and a third of the picture comes in.
+    np.testing.assert_array_equal(covered[chosen >= 0], chosen[chosen >= 0])
+    assert np.isin(tree.hills, np.flatnonzero((chosen < 0) & (covered >= 0)) + 1).mean() > 0.2
+
+
+def test_what_is_not_sure_to_be_foreground_is_left_out() -> None:
+    config = InstanceConfig()
+    tree, scores = Cutter(_packed(0.62))._judged(config)
+    assert tree is not None
+    chosen = choose(tree, scores, config)[0]
+    assert (chosen < 0).any()
+    np.testing.assert_array_equal(cover(tree, scores, config)[0], chosen)

@@ -30,7 +30,7 @@ from .class_borders import part_by_class
 from .component_tree import LEVELS, ObjectTree, build_tree
 from .distances import distance_inside, mean_distance_inside
 from .doubt import doubt_of
-from .selection import allowed, choose
+from .selection import allowed, cover
 from .sharpness import gain, sharpen
 from .strokes import Strokes, impose
 from .watershed import find_hills, find_passes, join_hills
@@ -131,7 +131,7 @@ class Cutter:
         tree, scores = self._judged(config)
         if tree is None:
             return np.zeros(self._p.shape, np.float32)
-        return doubt_of(tree, allowed(tree, scores, config), *choose(tree, scores, config))
+        return doubt_of(tree, allowed(tree, scores, config), *cover(tree, scores, config))
 
     def _smooth(self, sigma: float) -> Probability:
         if self._smoothed is None or self._smoothed[0] != sigma:
@@ -150,7 +150,7 @@ class Cutter:
         tree, scores = self._judged(config)
         if tree is None:
             return np.zeros(self._p.shape, np.int32)
-        return numbered(draw_chosen(tree, *choose(tree, scores, config)), config.min_size_px)
+        return numbered(draw_chosen(tree, *cover(tree, scores, config)), config.min_size_px)
 
 
 @runtime_checkable

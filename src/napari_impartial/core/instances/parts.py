@@ -28,7 +28,7 @@ from .cutter import (
     split_at_waists,
 )
 from .doubt import Doubt, doubt_of
-from .selection import allowed, choose, good_score
+from .selection import allowed, cover, good_score
 from .sharpness import gain, sharpen
 
 
@@ -131,7 +131,7 @@ def cut_part(
         if tree is None:
             return labels, np.zeros(p.shape, np.float32)
         scores = scoring.score(tree, outlook=whole.outlook)
-        owner, level = choose(tree, scores, config, whole.good)
+        owner, level = cover(tree, scores, config, whole.good)
         labels = draw_chosen(tree, owner, level)
         doubt = doubt_of(tree, allowed(tree, scores, config), owner, level)
     elif config.split == "watershed":

@@ -7,12 +7,15 @@ import numpy.typing as npt
 
 from napari_impartial.core.config import InstanceConfig
 
-from .component_tree import LEVELS, ObjectTree
+from .component_tree import AREA, LEVELS, SUM_P, ObjectTree
 
 # At threshold 0.5 and split strength 0.6: how likely a candidate has to be one object, the least
 # that this falls to, and the lowest level of outlines. Price and level go with the threshold.
 _PRICE, _LOW_PRICE, _PRICE_SLOPE = 0.35, 0.05, 0.6
 _LOWEST_LEVEL = 0.2
+# Mean probability, over what is above 0.5, from which a part of a map is foreground for sure, and
+# the price there.
+_SURE, _SURE_PRICE, _MIDDLE = 0.9, 0.1, int(np.searchsorted(LEVELS, np.float32(0.5)))
 
 
 def choose(
@@ -44,6 +47,49 @@ def choose(
     price = min(max(price, 0.01), 0.99)
     preference = _split_preference(config.split_strength)
     return _buy(tree, greatest, price, preference), scores.argmax(axis=1)
+
+
+def cover(
+    tree: ObjectTree,
+    scores: npt.NDArray[np.float64],
+    config: InstanceConfig,
+    good: float | None = None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Choose candidates, and the likeliest where the foreground is sure but none was chosen.
+
+    Packed cells between which a map shows nothing have no candidate that is worth the price of
+    :func:`choose`. What is sure to be foreground is some object, though, and is cut for a
+    lower price rather than left out.
+
+    Parameters and returns are those of :func:`choose`.
+    """
+    owner, level = choose(tree, scores, config, good)
+    greatest = allowed(tree, scores, config).max(axis=1)
+    greatest[~_left_out(tree, owner)] = 0.0
+    preference = _split_preference(config.split_strength)
+    rest = _buy(tree, greatest, _SURE_PRICE, preference)
+    return np.where(owner < 0, rest, owner), level
+
+
+def _left_out(tree: ObjectTree, owner: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which nodes lie in a part of sure foreground of which nothing was chosen; (N,) bool.
+
+    A part is the largest node that holds nothing chosen.
+    """
+    area, total = tree.sums[:, _MIDDLE, AREA], tree.sums[:, _MIDDLE, SUM_P]
+    sure = (total >= _SURE * area) & (area > 0)
+    parents = tree.parent.tolist()
+    holds = [*(owner >= 0).tolist(), *[False] * (len(parents) - len(owner))]
+    for node, above in enumerate(parents):
+        if above >= 0 and holds[node]:
+            holds[above] = True
+    found = [False] * len(parents)
+    for node in range(len(parents) - 1, -1, -1):
+        above = parents[node]
+        if not holds[node]:
+            inside = above >= 0 and not holds[above]
+            found[node] = found[above] if inside else bool(sure[node])
+    return np.array(found)
 
 
 def good_score(tree: ObjectTree, scores: npt.NDArray[np.float64], config: InstanceConfig) -> float:
