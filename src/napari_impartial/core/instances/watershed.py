@@ -14,6 +14,8 @@ Landscape = npt.NDArray[np.float32]
 Regions = npt.NDArray[np.int32]
 
 _NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+# Pixels that are looked at together, so that they stay in the processor's cache.
+_BAND_PIXELS = 1 << 15
 
 
 def find_hills(
@@ -35,52 +37,54 @@ def find_hills(
     summits : (N + 1,) float32
         Height of each region's highest pixel; the first entry, of region 0, is 0.
     """
-    padded = np.full((mask.shape[0] + 2, mask.shape[1] + 2), -1.0, np.float32)
-    padded[1:-1, 1:-1] = np.where(mask, height, np.float32(-1.0))
-    width = padded.shape[1]
-    flat = padded.reshape(-1)
+    way = _uphill(height, mask)
+    flat = mask.reshape(-1)
     index_type = np.int32 if flat.size < 2**31 else np.int64
-    inside: npt.NDArray[np.integer] = np.flatnonzero(flat >= 0).astype(index_type)
-    target = _uphill(flat, inside, width)
-    pointer = np.arange(flat.size, dtype=index_type)
-    pointer[inside] = target
+    inside: npt.NDArray[np.integer] = np.flatnonzero(flat).astype(index_type)
+    steps = np.array([0, *(dy * mask.shape[1] + dx for dy, dx in _NEIGHBOURS)], index_type)
+    rank = np.zeros(flat.size, index_type)
+    rank[inside] = np.arange(len(inside), dtype=index_type)
+    pointer = rank.take(inside + steps.take(way.reshape(-1).take(inside)))
+    roots = np.flatnonzero(pointer == rank.take(inside))
     while True:  # each round doubles the length of the path taken
-        further = pointer[target]
-        if np.array_equal(further, target):
+        further = pointer.take(pointer)
+        if np.array_equal(further, pointer):
             break
-        pointer[inside] = further
-        target = further
-    roots = inside[target == inside]
-    number = np.zeros(flat.size, np.int32)
+        pointer = further
+    number = np.zeros(len(inside), np.int32)
     number[roots] = np.arange(1, len(roots) + 1)
-    regions = np.zeros(flat.size, np.int32)
-    regions[inside] = number[target]
-    summits = np.append(np.float32(0.0), flat[roots])
-    return regions.reshape(padded.shape)[1:-1, 1:-1], summits
+    regions = np.zeros(mask.shape, np.int32)
+    regions.reshape(-1)[inside] = number.take(pointer)
+    return regions, np.append(np.float32(0.0), height.reshape(-1)[inside[roots]])
 
 
-def _uphill(
-    flat: npt.NDArray[np.float32], inside: npt.NDArray[np.integer], width: int
-) -> npt.NDArray[np.integer]:
-    """Index of each pixel's steepest neighbour uphill, or of the pixel itself.
+def _uphill(height: Landscape, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Find each pixel's steepest neighbour uphill: 1 + its index, or 0 for the pixel itself.
 
     On level ground the last level neighbour in reading order counts as uphill, so that a
     plateau ends in one summit and no two pixels point to each other.
     """
-    here = flat[inside]
-    steepest = np.zeros(len(inside), np.float32)
-    target = inside.copy()
-    for dy, dx in _NEIGHBOURS:
-        step = dy * width + dx
-        rise = flat[inside + step] - here
-        if dy and dx:
-            rise *= np.float32(np.sqrt(0.5))
-        better = rise > steepest
-        if step > 0:
-            better |= (rise == 0) & (steepest == 0)
-        steepest[better] = rise[better]
-        target[better] = inside[better] + np.asarray(step, inside.dtype)
-    return target
+    rows, cols = mask.shape
+    padded = np.full((rows + 2, cols + 2), -1.0, np.float32)
+    np.copyto(padded[1:-1, 1:-1], height, where=mask)
+    way = np.zeros(mask.shape, np.uint8)
+    band = max(1, _BAND_PIXELS // cols)
+    for start in range(0, rows, band):
+        way_here = way[start : start + band]
+        stop = start + len(way_here)
+        here = padded[start + 1 : stop + 1, 1:-1]
+        steepest = np.zeros(here.shape, np.float32)
+        for number, (dy, dx) in enumerate(_NEIGHBOURS, start=1):
+            rise = padded[start + 1 + dy : stop + 1 + dy, 1 + dx : cols + 1 + dx] - here
+            if dy and dx:
+                rise *= np.float32(np.sqrt(0.5))
+            better = rise > steepest
+            if (dy, dx) > (0, 0):
+                better |= (rise == 0) & (steepest == 0)
+            # Numbers grow, so the greatest is the last that was better.
+            np.maximum(way_here, better.view(np.uint8) * np.uint8(number), out=way_here)
+            np.maximum(steepest, rise, out=steepest)
+    return way
 
 
 def find_passes(
