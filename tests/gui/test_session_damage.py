@@ -42,6 +42,10 @@ def test_a_lost_manifest_is_named_and_all_else_is_there(
     folder = tmp_path / "copy"
     shutil.copytree(whole, folder)
     (folder / MANIFEST).write_text("{")
+    # Its images are open, each by the name of the other.
+    first = np.random.default_rng(0).random((48, 40)).astype(np.float32)
+    viewer.add_image(first, name="second")
+    viewer.add_image(first + 1, name="first")
     # What a session says nothing of is as in a new window, not as in the session before.
     rows = widget.result_panel.review.filter
     rows.setValue(Condition("area_px", "<", "1000"))
@@ -52,7 +56,9 @@ def test_a_lost_manifest_is_named_and_all_else_is_there(
     told = [note for note in notes() if MANIFEST in note]
     assert len(told) == 1
     assert "its copy" in told[0]
-    for name in ("first", "second"):
+    assert [layer.name for layer in viewer.layers].count("first") == 1
+    for name, pixels in (("first", first), ("second", first + 1)):
+        np.testing.assert_array_equal(viewer.layers[name].data, pixels)
         assert (viewer.layers[f"scribbles [{name}]"].data[5:9, 5:9] == 2).all()
     assert not widget.session.busy
 
@@ -137,7 +143,7 @@ DAMAGED: list[list[Damage]] = [
         )
     ],
     [
-        ("no number", lambda c: c["rounds"][0].update(number=0), "A round without a number"),
+        ("no number", lambda c: c["rounds"][0].update(number=0), "it is round 1 now"),
         ("no planes", lambda c: c["images"][0].pop("planes"), "images 1 lacks planes"),
         ("names", lambda c: c["images"][1].update(names=["a", "b"]), "names of the channels"),
         ("no loose", lambda c: c.pop("loose"), "it lacks loose"),
@@ -150,7 +156,7 @@ DAMAGED: list[list[Damage]] = [
         (
             "same round",
             lambda c: c["rounds"].append(c["rounds"][0]),
-            "a second time of a round",
+            "it is round 2 now",
         ),
         (
             "same masks",

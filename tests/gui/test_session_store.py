@@ -150,7 +150,8 @@ def test_the_window_looks_as_it_did(
     assert names(other) == ["tissue [1]", "instances [tissue [1]]", *names(viewer)]
     look = lambda one: (one.name, one.visible, one.opacity, str(one.blending))  # noqa: E731
     assert [look(one) for one in [*other.layers][2:]] == [look(one) for one in viewer.layers]
-    assert not any("session" in note for note in notes())
+    told = [note for note in notes() if "session" in note]
+    assert told == ["The session has a 'tissue'; the one open is 'tissue [1]' now."]
     assert layer_named(other, "instances [tissue]").contour == 1
     assert again.result_panel.review.filter.value() == Condition("area_px", "<", "1000")
     assert {n: step.is_open() for n, step in again.steps.items()} == {
@@ -279,13 +280,18 @@ def test_an_image_that_is_open_already_is_not_opened_twice(
     second_window: Any,
     open_in: Any,
     crash: Any,
+    wait_for: Any,
 ) -> None:
     folder = save(widget)
     crash(widget)
     other, again = second_window()
     other.open(on_disk, plugin="napari")
+    # With a layer for strokes that nobody has painted on.
+    wait_for(lambda: again.workspace.source is not None)
+    again.workspace.new_scribbles()
     open_in(again, folder)
     assert names(other) == ["cells", "scribbles [cells]"]
+    assert layer_named(other, "scribbles [cells]").data[40, 41] == 2
 
 
 def test_images_that_moved_with_the_session_are_found(

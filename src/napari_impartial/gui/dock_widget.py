@@ -279,26 +279,27 @@ class ImPartialWidget(QWidget):
 
     def _wire_store(self) -> None:
         store, panel, line = self.store, self.session_panel, self.restore_line
-        store.keep_part(
-            "training", lambda: asdict(self.train_panel.value()), self.train_panel.restore
-        )
-        store.keep_part(
-            "objects", lambda: asdict(self.result_panel.value()), self.result_panel.restore
-        )
-        names = self.session.class_names
-        store.keep_part("class_names", names.save, names.restore)
-        store.keep_part("outlines", self.result_panel.outline, self.result_panel.set_outline)
-        front = self.workspace.front
+        train, result, review = self.train_panel, self.result_panel, self.result_panel.review
+        for name, value, restore in (
+            ("training", lambda: asdict(train.value()), train.restore),
+            ("objects", lambda: asdict(result.value()), result.restore),
+            ("outlines", result.outline, result.set_outline),
+            ("filter", review.save_filter, review.restore_filter),
+        ):
+            store.keep_part(name, value, restore, value())
+        names, front, looks = self.session.class_names, self.workspace.front, Looks(self.workspace)
+        store.keep_part("class_names", names.save, names.restore, {})
         store.keep_part("hidden", front.save, front.restore)
-        looks, review = Looks(self.workspace), self.result_panel.review
-        store.keep_part("filter", review.save_filter, review.restore_filter)
         store.keep_part(
-            "steps", lambda: {n: step.is_open() for n, step in self.steps.items()}, self._open_steps
+            "steps",
+            lambda: {n: step.is_open() for n, step in self.steps.items()},
+            self._open_steps,
+            {},
         )
         store.keep_part("looks", looks.save, looks.restore)
         store.keep_part("levels", self.fields.save, self.fields.restore)
-        store.keep_part("slides", self.slides.save, self.slides.restore)
-        store.keep_part("spot_check", self.spot_check.save, self.spot_check.restore)
+        store.keep_part("slides", self.slides.save, self.slides.restore, {})
+        store.keep_part("spot_check", self.spot_check.save, self.spot_check.restore, {})
         self.spot_check.changed.connect(store.note_change)
         panel.offer_folder(store.folder.parent)
         panel.save_wanted.connect(store.save_as)

@@ -113,10 +113,17 @@ def _drop_contradictions(saved: SavedSession) -> None:
         image.planes = _each_once(
             image.planes, lambda plane: tuple(plane.at), f"a plane of {name}", saved.losses
         )
-    rounds = [one for one in saved.rounds if one.number > 0]
-    if len(rounds) < len(saved.rounds):
-        saved.losses.append("A round without a number is lost.")
-    saved.rounds = _each_once(rounds, lambda one: one.number, "a round", saved.losses)
+    numbers: set[int] = set()
+    for one in saved.rounds:
+        if one.number < 1 or one.number in numbers:
+            now = max(0, *numbers, *(each.number for each in saved.rounds)) + 1
+            saved.losses.append(
+                "The session has no number, or one that another has, for a round; it is "
+                f"round {now} now."
+            )
+            one.number = now
+        numbers.add(one.number)
+    saved.rounds.sort(key=lambda one: one.number)
     for one in saved.rounds:
         masks = [mask for mask in one.masks if 0 <= mask.image < len(saved.images)]
         if len(masks) < len(one.masks):

@@ -7,6 +7,8 @@ whose pass is nearly as high as the lower summit are joined.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -41,8 +43,10 @@ def find_hills(
     flat = mask.reshape(-1)
     index_type = np.int32 if flat.size < 2**31 else np.int64
     inside: npt.NDArray[np.integer] = np.flatnonzero(flat).astype(index_type)
-    steps = np.array([0, *(dy * mask.shape[1] + dx for dy, dx in _NEIGHBOURS)], index_type)
-    rank = np.zeros(flat.size, index_type)
+    steps: npt.NDArray[Any] = np.array(
+        [0, *(dy * mask.shape[1] + dx for dy, dx in _NEIGHBOURS)], index_type
+    )
+    rank: npt.NDArray[Any] = np.zeros(flat.size, index_type)
     rank[inside] = np.arange(len(inside), dtype=index_type)
     pointer = rank.take(inside + steps.take(way.reshape(-1).take(inside)))
     roots = np.flatnonzero(pointer == rank.take(inside))

@@ -244,8 +244,8 @@ class ScribbleLayers:
 
     def put_back(self, source: Source, layer: Labels, shown: bool) -> None:
         """Make a layer the image's scribbles; unless `shown`, as one that was removed."""
-        self._layers.pop(source.primary, None)
-        present = self.find(source)
+        known = self._layers.pop(source.primary, None)
+        present = known if known in self._viewer.layers else self.find(source)
         if present is not None and not np.asarray(present.data).any():
             self._viewer.layers.remove(present)
         if shown:

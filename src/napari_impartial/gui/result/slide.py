@@ -222,30 +222,33 @@ class SlideControl(QObject):
                     "decided": one.decided_plain(),
                     "decided_on": one.decided_on,
                 }
-        return {"results": found, "folders": self._folders}
+        return {"results": found, "folders": dict(self._folders)}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Show what :meth:`save` returned, once images are back."""
+        """Show what :meth:`save` returned, once images are back.
+
+        Raises
+        ------
+        ImPartialError
+            If some of it is damaged, once the rest is shown.
+        """
         self._folders = {str(k): str(v) for k, v in saved.get("folders", {}).items()}
         # Those of a slide that is not there stay in the session, too.
         self._unseen = dict(saved.get("results", {}))
+        damaged = []
         for key, record in self._session.images.items():
             one = self._unseen.get(record.name)
             if one is None or not record.is_slide:
                 continue
-            result = SlideResult(
-                Path(one["store"]),
-                Path(one["table"]),
-                Path(one["places"]),
-                int(one["level"]),
-                int(one["n_objects"]),
-                {str(name): int(n) for name, n in one["classes"].items()},
-                int(one["predicted_by"]),
-                mark_of(Path(one["table"])),
-                *_decided(one, record.name),
-            )
+            try:
+                result = _result(one, record.name)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                damaged.append(record.name)
+                continue
             if self._show(key, self._workspace.sources[key], result):
                 del self._unseen[record.name]
+        if damaged:
+            raise ImPartialError(f"the results of {', '.join(damaged)} cannot be read.")
 
     def _show(self, key: int, source: Source, result: SlideResult) -> bool:
         """Show a result; False where that cannot be, which is said."""
@@ -355,6 +358,21 @@ def _told(found: SlideResult) -> str:
     return (
         f"{found.words()} in all of the slide. {found.store.name}, {found.table.name} and "
         f"{found.places.name} lie in {found.store.parent}."
+    )
+
+
+def _result(saved: dict[str, Any], name: str) -> SlideResult:
+    """Return a slide's result of what a session says of it."""
+    return SlideResult(
+        Path(saved["store"]),
+        Path(saved["table"]),
+        Path(saved["places"]),
+        int(saved["level"]),
+        int(saved["n_objects"]),
+        {str(kind): int(n) for kind, n in saved["classes"].items()},
+        int(saved["predicted_by"]),
+        mark_of(Path(saved["table"])),
+        *_decided(saved, name),
     )
 
 

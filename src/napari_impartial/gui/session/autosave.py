@@ -117,7 +117,13 @@ class SessionStore(QObject):
         """Return whether a session is being written or read."""
         return self._thread is not None
 
-    def keep_part(self, name: str, save: Callable[[], Any], restore: Callable[[Any], None]) -> None:
+    def keep_part(
+        self,
+        name: str,
+        save: Callable[[], Any],
+        restore: Callable[[Any], None],
+        at_first: Any = None,
+    ) -> None:
         """Keep something more with the session.
 
         Parameters
@@ -129,9 +135,12 @@ class SessionStore(QObject):
             numbers, with `Kept` for arrays.
         restore
             Called with what `save` returned, arrays as `Stored`, after images, scribbles
-            and models are back; for a session without the part with what there is now.
+            and models are back.
+        at_first
+            What `restore` is called with before that, and for sessions without the part, so
+            that nothing of the session before stays; None: it is not called.
         """
-        self._parts[name] = (save, restore, save())
+        self._parts[name] = (save, restore, at_first)
 
     def look_for_unfinished(self) -> None:
         """Offer the last session that was not finished: crashed, or its dock was closed."""
@@ -439,7 +448,10 @@ class SessionStore(QObject):
             self._results.suggestions.refresh()
         for name, (_, restore, at_first) in self._parts.items():
             with restorer.part(f"What the session says of {name.replace('_', ' ')}"):
-                restore(saved.parts.get(name, at_first))
+                if at_first is not None:
+                    restore(at_first)
+                if name in saved.parts:
+                    restore(saved.parts[name])
         self._results.show_all()
         with restorer.part("The view"):
             look_at(self._workspace.viewer, saved.view)

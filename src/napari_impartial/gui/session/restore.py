@@ -22,6 +22,7 @@ from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.core.review.review import check_inside
 from napari_impartial.core.review.round_changes import EARLIER, LOADED, PackedLabels
 from napari_impartial.gui.layers import Role, Source, image_layers
+from napari_impartial.gui.layers.fields import FIELD
 from napari_impartial.gui.layers.grid import Grid
 from napari_impartial.gui.layers.layer_state import make_labels, open_image, same_image
 from napari_impartial.gui.layers.scribble_layers import scribble_name
@@ -100,7 +101,8 @@ class Restorer:
             # second with torch loaded; a session has up to seven layers an image.
             with workspace.viewer.layers.batched_update():
                 self._clear(list(reused.values()))
-        self._give_names_back(saved, reused)
+        with self.part("What layers were called"):
+            self._give_names_back(saved, reused)
         layers = {
             i: reused[i] if i in reused else self._open(layer)
             for i, layer in enumerate(saved.layers)
@@ -151,31 +153,46 @@ class Restorer:
         images = [one.name for one in saved.layers]
         labels = [one.scribbles for one in saved.images] + [one.instances for one in saved.images]
         taken = {*images, *(one.name for one in (*labels, *saved.loose) if one is not None)}
-        taken |= {f"{role} [{name}]" for role in Role for name in images}
+        taken |= {name for image in images for name in _names_beside(image)}
         layers = self._workspace.viewer.layers
+
+        def free(name: str) -> str:
+            known = {*taken, *(str(one.name) for one in layers)}
+            return next(n for n in (f"{name} [{i}]" for i in count(1)) if n not in known)
+
         others = [layer for layer in layers if layer not in reused.values()]
         # Images first: the layers that belong to one are called like it.
         for layer in sorted(others, key=lambda one: not isinstance(one, ImageLayer)):
             before = str(layer.name)
             if before not in taken:
                 continue
-            known = {*taken, *(one.name for one in layers)}
-            now = next(n for n in (f"{before} [{i}]" for i in count(1)) if n not in known)
-            layer.name = now
+            now = layer.name = free(before)
+            beside = dict(zip(_names_beside(before), _names_beside(now), strict=True))
             for own in others:
-                if own.name.endswith(f" [{before}]"):
-                    own.name = f"{own.name.removesuffix(f' [{before}]')} [{now}]"
+                own.name = beside.get(str(own.name), own.name)
+            if isinstance(layer, ImageLayer):
+                self.remarks.append(f"The session has a '{before}'; the one open is '{now}' now.")
+        # First out of each other's way.
+        wrong = {i: one for i, one in reused.items() if one.name != images[i]}
+        for layer in wrong.values():
+            layer.name = free(str(layer.name))
+        for i, layer in wrong.items():
+            layer.name = images[i]
         for i, layer in reused.items():
-            layer.name = saved.layers[i].name
+            if FIELD in saved.layers[i].metadata:
+                layer.metadata[FIELD] = saved.layers[i].metadata[FIELD]
 
     def _find_again(self, saved: SavedSession) -> dict[int, ImageLayer]:
         """Return the layers that the user has opened already."""
         found: dict[int, ImageLayer] = {}
         for i, wanted in enumerate(saved.layers):
-            for layer in image_layers(self._workspace.viewer):
-                if layer not in found.values() and same_image(layer, wanted):
-                    found[i] = layer
-                    break
+            alike = [
+                layer
+                for layer in image_layers(self._workspace.viewer)
+                if layer not in found.values() and same_image(layer, wanted)
+            ]
+            if alike:
+                found[i] = next((one for one in alike if one.name == wanted.name), alike[0])
         return found
 
     def _open(self, saved: SavedLayer) -> ImageLayer | None:
@@ -392,6 +409,12 @@ class Restorer:
             self.losses.append(f"'{saved.name}' is lost: {saved.data or 'it is not named.'}")
             return False
         return True
+
+
+def _names_beside(image: str) -> list[str]:
+    """Return what layers that belong to an image of this name are called."""
+    scribbles = scribble_name(image)
+    return [scribbles, f"old {scribbles}", *(f"{role} [{image}]" for role in Role)]
 
 
 def in_one_message(losses: list[str]) -> str:
