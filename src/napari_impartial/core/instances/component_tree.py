@@ -128,7 +128,9 @@ def build_tree(p: Probability) -> ObjectTree | None:
     parent = np.full(count, -1, np.int64)
     for side in (0, 1):
         parent[children[n_hills:, side]] = np.arange(n_hills, count)
-    levels = np.searchsorted(LEVELS, p, side="right").astype(np.uint8)
+    levels = np.zeros(p.shape, np.uint8)
+    for level in LEVELS:
+        levels += p >= level
     sums = np.zeros((count, len(LEVELS), 7))
     sums[:n_hills] = _pixel_sums(p, hills, levels, n_hills)
     log_odds = _log_odds(p)
@@ -244,7 +246,8 @@ def _pixel_sums(
     out = np.zeros((7, n_hills * n_levels))
     for rows in _bands(p.shape):
         inside = np.flatnonzero(hills[rows])
-        y, x = np.divmod(inside, p.shape[1])
+        y = inside // p.shape[1]
+        x = inside - y * p.shape[1]
         key = hills[rows].reshape(-1)[inside].astype(np.int64) - 1
         key = key * n_levels + levels[rows].reshape(-1)[inside] - 1
         yf, xf = (y + rows.start).astype(np.float64), x.astype(np.float64)
@@ -270,26 +273,24 @@ def _outlines(
     n_steps = len(LEVELS) + 1
     free = np.zeros((n_hills + 1) * n_steps)
     keys, lows, passes = [], [], []
-    rim = np.pad(levels, 1).astype(np.int64), np.pad(hills, 1).astype(np.int64)
-    rim_odds = np.pad(log_odds, 1)
-    for rows in _bands(rim[0].shape):
-        down = slice(rows.start, min(rows.stop + 1, len(rim[0])))
-        level, hill, odds = rim[0][down], rim[1][down], rim_odds[down]
-        here = slice(0, rows.stop - rows.start)
-        below = (slice(None, -1), slice(None)), (slice(1, None), slice(None))
-        right = (here, slice(None, -1)), (here, slice(1, None))
-        for one, two in (below, right):
-            a, b, la, lb = hill[one], hill[two], level[one], level[two]
-            for r, high, low in ((a, la, lb), (b, lb, la)):
-                drop = high > low
-                start = r[drop] * n_steps
-                free += np.bincount(start + high[drop], minlength=free.size)
-                free -= np.bincount(start + low[drop], minlength=free.size)
-            border = (a != b) & (a > 0) & (b > 0)
-            a, b = a[border] - 1, b[border] - 1
-            keys.append(np.minimum(a, b) * n_hills + np.maximum(a, b))
-            lows.append(np.minimum(la[border], lb[border]))
-            passes.append(np.minimum(odds[one][border], odds[two][border]))
+    # With a rim of zeros, the last pixel of a row and the first of the next are alike.
+    rims = np.pad(levels, 1), np.pad(hills, 1), np.pad(log_odds, 1)
+    height, width = rims[0].shape
+    for rows in _bands((height, width)):
+        down = slice(rows.start, min(rows.stop + 1, height))
+        level, hill, odds = (rim[down].reshape(-1) for rim in rims)
+        for step, last in ((width, level.size), (1, (rows.stop - rows.start) * width)):
+            one, two = slice(0, last - step), slice(step, last)
+            at = np.flatnonzero(level[one] != level[two])
+            a, b = level.take(at), level.take(at + step)
+            start = hill.take(np.where(a > b, at, at + step)).astype(np.int64) * n_steps
+            free += np.bincount(start + np.maximum(a, b), minlength=free.size)
+            free -= np.bincount(start + np.minimum(a, b), minlength=free.size)
+            at = np.flatnonzero((hill[one] != hill[two]) & (hill[one] > 0) & (hill[two] > 0))
+            first, second = (hill.take(i).astype(np.int64) - 1 for i in (at, at + step))
+            keys.append(np.minimum(first, second) * n_hills + np.maximum(first, second))
+            lows.append(np.minimum(level.take(at), level.take(at + step)))
+            passes.append(np.minimum(odds.take(at), odds.take(at + step)))
     key, which = np.unique(np.concatenate(keys), return_inverse=True)
     common = np.bincount(which * n_steps + np.concatenate(lows), minlength=len(key) * n_steps)
     sides = _at_least(common.reshape(-1, n_steps).astype(np.float64), axis=1)[:, 1:]

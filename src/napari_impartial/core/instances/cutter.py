@@ -229,20 +229,22 @@ def _fill_holes(labels: Instances) -> Instances:
         return labels
     sizes = np.bincount(holes.reshape(-1))
     areas = np.bincount(labels.reshape(-1))
+    inner = np.arange(count + 1) > 0
+    for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
+        inner[edge] = False
+    within = inner[holes]
     least, most = np.full(count + 1, np.iinfo(np.int32).max), np.zeros(count + 1, np.int64)
     for one, two in (
         ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
         ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
     ):
-        for hole, other in ((holes[one], labels[two]), (holes[two], labels[one])):
-            border = (hole > 0) & (other > 0)
-            np.minimum.at(least, hole[border], other[border])
-            np.maximum.at(most, hole[border], other[border])
-    enclosed = least == most
-    for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
-        enclosed[edge] = False
+        for here, there in ((one, two), (two, one)):
+            border = within[here] & (labels[there] > 0)
+            hole, other = holes[here][border], labels[there][border]
+            np.minimum.at(least, hole, other)
+            np.maximum.at(most, hole, other)
     fill = np.zeros(count + 1, np.int32)
-    alone = np.flatnonzero(enclosed)
+    alone = np.flatnonzero(least == most)
     alone = alone[sizes[alone] <= _FILLED_SHARE * areas[most[alone]]]
     fill[alone] = most[alone]
     return np.asarray(np.where(labels > 0, labels, fill[holes]), dtype=np.int32)
