@@ -21,13 +21,14 @@ PATIENCE_MS = int(os.environ.get("IMPARTIAL_PATIENCE_MS", "60000"))
 SCALE, TRANSLATE = (0.5, 0.25), (10.0, 20.0)
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def nothing_loaded_is_collected() -> None:
-    """Keep what earlier modules loaded out of the collector's way.
+    """Keep what was there before a test out of the collector's way.
 
-    napari's fixture collects garbage round every viewer, and would walk through all of
-    torch and scikit-learn each time: a fifth of the window's tests' time.
+    napari collects garbage round every viewer and after each layer that is removed, and would
+    walk through all of torch and scikit-learn each time: a fifth of the window's tests' time.
     """
+    # Garbage first: what is frozen is never looked at again.
     gc.collect()
     gc.freeze()
 
@@ -120,11 +121,31 @@ def children(
 
 
 @pytest.fixture
-def viewer(children: list[Any], make_napari_viewer_proxy: Callable[[], Any]) -> Any:
+def new_viewer(make_napari_viewer_proxy: Callable[[], Any]) -> Callable[[], Any]:
+    """Open a viewer.
+
+    Its main window looks at every event of every widget, in Python, to show a menu bar that was
+    hidden when the mouse comes near. No test hides it, and that was a tenth of their time.
+    """
+    from qtpy.QtWidgets import QApplication, QMainWindow
+
+    def make() -> Any:
+        made = make_napari_viewer_proxy()
+        application = QApplication.instance()
+        for window in application.topLevelWidgets():
+            if isinstance(window, QMainWindow):
+                application.removeEventFilter(window)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def viewer(children: list[Any], new_viewer: Callable[[], Any]) -> Any:
     from napari.utils.notifications import notification_manager
 
     notification_manager.records.clear()
-    return make_napari_viewer_proxy()
+    return new_viewer()
 
 
 @pytest.fixture
@@ -290,13 +311,13 @@ def save(wait_for: Any) -> Callable[[Any], Path]:
 
 
 @pytest.fixture
-def second_window(make_napari_viewer_proxy: Any, widget: Any) -> Callable[[], tuple[Any, Any]]:
+def second_window(new_viewer: Any, widget: Any) -> Callable[[], tuple[Any, Any]]:
     """Open a viewer with a dock widget beside the first."""
 
     from napari_impartial.gui.dock_widget import ImPartialWidget
 
     def make() -> tuple[Any, Any]:
-        viewer = make_napari_viewer_proxy()
+        viewer = new_viewer()
         made = ImPartialWidget(viewer)
         viewer.window.add_dock_widget(made, name="ImPartial", area="right")
         return viewer, made
