@@ -81,6 +81,26 @@ def nursery() -> Iterator[Callable[[], Nursery]]:
 
 
 @pytest.fixture
+def runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do the runs of a benchmark in this process, which has loaded its libraries.
+
+    Runs in processes of their own are tested by test_benchmark_of_both_methods and
+    test_children.py.
+    """
+    import json
+
+    from napari_impartial.cli.output import plain, to_json
+    from napari_impartial.experiments import benchmark_run
+
+    def run(spec: dict[str, Any], report: Callable[[float], None]) -> list[dict[str, Any]]:
+        # What a process is given, and what it gives back, is text.
+        results = benchmark_run.run(json.loads(json.dumps(plain(spec))))
+        return [{**one, "wall_s": 0.0} for one in json.loads(to_json(results))]
+
+    monkeypatch.setattr("napari_impartial.experiments.benchmark.run_apart", run)
+
+
+@pytest.fixture
 def write_results() -> Callable[..., dict[str, Path]]:
     """Writes results of a slide, as a run leaves them, of objects that are given."""
 

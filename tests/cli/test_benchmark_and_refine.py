@@ -275,7 +275,7 @@ def test_tables_side_by_side() -> None:
 
 
 def test_an_interrupted_benchmark_goes_on(
-    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs_here: None, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("sklearn")
     out = tmp_path / "out"
@@ -323,7 +323,7 @@ def test_what_makes_a_run_a_new_one(files: Files, tmp_path: Path) -> None:
     assert nothing.get(spec) is None
 
 
-def test_ablation_switches_the_parts_of_the_loss(cli: Cli, files: Files) -> None:
+def test_ablation_switches_the_parts_of_the_loss(runs_here: None, cli: Cli, files: Files) -> None:
     done = cli("benchmark", files.folder, "--ablation", "--seeds", "0", "--json", *FEW)
     assert done.status == 0, done.err
     results = {result["method"]: result for result in done.json["results"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 
 from napari_impartial.cli.main import main
-from napari_impartial.cli.output import plain
 from napari_impartial.cli.pictures import (
     FALSE_COLOUR,
     FOUND_COLOUR,
@@ -21,23 +19,12 @@ from napari_impartial.cli.pictures import (
 )
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.instances.metrics import evaluate
-from napari_impartial.experiments import benchmark_run
 from napari_impartial.experiments.dataset import open_data_set, training_part
 from napari_impartial.io import read_labels, write_tiff
 
 from .conftest import FEW, Files
 
 PAPER = ["--preset", "paper", "--pooling", "authors", "--batch-size", "4", *FEW]
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do runs in this process, since starting others takes most of the time."""
-
-    def run(spec: dict[str, Any], report: Callable[[float], None]) -> list[dict[str, Any]]:
-        return [{**one, "wall_s": 0.0} for one in benchmark_run.run(plain(spec))]
-
-    monkeypatch.setattr("napari_impartial.experiments.benchmark.run_apart", run)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +53,7 @@ def report_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[A
 
 
 def test_table_1_with_labels_of_other_programs_and_pictures_of_errors(
-    here: None, tissuenet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs_here: None, tissuenet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = open_data_set(tissuenet / "all")
     truths = [read_labels(sample.truth) for sample in data.test if sample.truth]
@@ -120,7 +107,7 @@ def test_labels_that_are_not_there(
 
 
 def test_table_2_on_one_platform(
-    here: None, tissuenet: Path, capsys: pytest.CaptureFixture[str]
+    runs_here: None, tissuenet: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report, text = report_of(
         capsys, "benchmark", tissuenet / "mibi", "--ablation", "--seeds", "0", *PAPER

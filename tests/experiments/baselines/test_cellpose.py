@@ -111,7 +111,7 @@ def test_targets_of_a_crop_are_cellposes_where_the_mask_is_known(
 
 
 def test_benchmark(
-    trained: cellpose.Cellpose, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs_here: None, trained: cellpose.Cellpose, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for part, seed in (("train", 1), ("test", 2)):
         made = tissue((80, 80), 2, seed=seed)
