@@ -33,7 +33,9 @@ def model(tmp_path_factory: pytest.TempPathFactory, tiny_tissue: Any, tiny_scrib
     from napari_impartial.core.network.model_file import save_model
 
     training = TrainingConfig(max_steps=60, patch_size=48, batch_size=4, precision="float32")
-    made = api.train([tiny_tissue.image], [tiny_scribbles], training, ModelConfig(base_features=16))
+    made = api.train(
+        [tiny_tissue.image], [tiny_scribbles], training, ModelConfig(base_features=8, depth=2)
+    )
     return save_model(made, tmp_path_factory.mktemp("model") / "m.impartial")
 
 
