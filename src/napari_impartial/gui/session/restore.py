@@ -13,6 +13,7 @@ import napari
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image as ImageLayer
+from napari.layers import Layer
 
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
@@ -160,24 +161,32 @@ class Restorer:
             known = {*taken, *(str(one.name) for one in layers)}
             return next(n for n in (f"{name} [{i}]" for i in count(1)) if n not in known)
 
+        def call(layer: Layer, now: str) -> None:
+            """Rename a layer, and those that lie beside it as parts of the same image."""
+            beside = dict(zip(_names_beside(layer.name), _names_beside(now), strict=True))
+            layer.name = now
+            for own in layers:
+                own.name = beside.get(str(own.name), own.name)
+
+        # What an earlier dock has left beside an image that is open stays with it.
+        kept = {name for layer in reused.values() for name in _names_beside(layer.name)}
         others = [layer for layer in layers if layer not in reused.values()]
         # Images first: the layers that belong to one are called like it.
         for layer in sorted(others, key=lambda one: not isinstance(one, ImageLayer)):
             before = str(layer.name)
-            if before not in taken:
+            if before not in taken - kept:
                 continue
-            now = layer.name = free(before)
-            beside = dict(zip(_names_beside(before), _names_beside(now), strict=True))
-            for own in others:
-                own.name = beside.get(str(own.name), own.name)
+            call(layer, free(before))
             if isinstance(layer, ImageLayer):
-                self.remarks.append(f"The session has a '{before}'; the one open is '{now}' now.")
+                self.remarks.append(
+                    f"The session has a '{before}'; the one open is '{layer.name}' now."
+                )
         # First out of each other's way.
         wrong = {i: one for i, one in reused.items() if one.name != images[i]}
         for layer in wrong.values():
-            layer.name = free(str(layer.name))
+            call(layer, free(str(layer.name)))
         for i, layer in wrong.items():
-            layer.name = images[i]
+            call(layer, images[i])
         for i, layer in reused.items():
             if FIELD in saved.layers[i].metadata:
                 layer.metadata[FIELD] = saved.layers[i].metadata[FIELD]
