@@ -125,7 +125,7 @@ def new_viewer(make_napari_viewer_proxy: Callable[[], Any]) -> Callable[[], Any]
     """Open a viewer.
 
     Its main window looks at every event of every widget, in Python, to show a menu bar that was
-    hidden when the mouse comes near. No test hides it, and that was a tenth of their time.
+    hidden when the mouse comes near. No test hides it, and that was a twentieth of their time.
     """
     from qtpy.QtWidgets import QApplication, QMainWindow
 
