@@ -87,6 +87,11 @@ def read(folder: SessionFolder) -> SavedSession:
 
 def _drop_contradictions(saved: SavedSession) -> None:
     """Drop what a session says twice, or of what it does not have; tell it among the losses."""
+    _check_images(saved)
+    _check_rounds(saved)
+
+
+def _check_images(saved: SavedSession) -> None:
     primaries: set[int] = set()
     for i, image in enumerate(saved.images, 1):
         if image == SavedImage():
@@ -113,13 +118,15 @@ def _drop_contradictions(saved: SavedSession) -> None:
         image.planes = _each_once(
             image.planes, lambda plane: tuple(plane.at), f"a plane of {name}", saved.losses
         )
+
+
+def _check_rounds(saved: SavedSession) -> None:
     numbers: set[int] = set()
     for one in saved.rounds:
         if one.number < 1 or one.number in numbers:
             now = max(0, *numbers, *(each.number for each in saved.rounds)) + 1
             saved.losses.append(
-                "The session has no number, or one that another has, for a round; it is "
-                f"round {now} now."
+                f"A round has no number of its own in the session; it is round {now} now."
             )
             one.number = now
         numbers.add(one.number)

@@ -43,7 +43,7 @@ def mean_distance_inside(p: npt.NDArray[np.float32], levels: Sequence[float]) ->
 
 
 def distance_inside(mask: npt.NDArray[np.bool_]) -> Distances:
-    """Distance in px of each pixel of the mask to the nearest one outside, 0 outside."""
+    """Distance in px of each pixel of a (Y, X) mask to the nearest one outside; 0 outside."""
     return _along_rows(mask, _along_columns(mask))
 
 
