@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Image
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.table_filter import Condition
 from napari_impartial.core.review.annotation import to_bytes
 from napari_impartial.core.review.review import Region, Review, Verdict
+from napari_impartial.gui.layers.layer_state import fingerprint
 from napari_impartial.session.folder import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,6 +213,38 @@ def test_what_is_damaged_is_named_in_one_message(
             kept = [record for record in widget.session.images.values() if record.planes]
             assert kept, names
         assert not widget.session.busy, names
+        if "present" in names:
+            rounds = widget.session.rounds
+            assert rounds.current is rounds[0]
+            assert rounds.card is not None
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        [("second", 0), ("first", 1)],
+        # Of two with the same pixels the one of the session's name is the session's.
+        [("copy", 1), ("second", 1), ("first", 0)],
+    ],
+)
+def test_images_that_are_open_get_the_names_of_the_session(
+    edited: Any, widget: Any, viewer: Any, open_in: Any, there: list[tuple[str, int]]
+) -> None:
+    pixels = np.random.default_rng(0).random((48, 40)).astype(np.float32)
+
+    def known(content: dict[str, Any]) -> None:
+        for i, layer in enumerate(content["layers"]):
+            layer["print"] = fingerprint(pixels + i)
+
+    for name, number in there:
+        viewer.add_image(pixels + number, name=name)
+    open_in(widget, edited("names", [known]))
+    images = {layer.name: layer.data for layer in viewer.layers if isinstance(layer, Image)}
+    given = {"first", "second"} | {name for name, _ in there}
+    assert {name for name in images if "[" not in name} == given
+    np.testing.assert_array_equal(images["first"], pixels)
+    np.testing.assert_array_equal(images["second"], pixels + 1)
+    assert {record.name for record in widget.session.images.values()} >= {"first", "second"}
 
 
 def test_reviews_that_cannot_be_are_told() -> None:

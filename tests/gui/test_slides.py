@@ -392,7 +392,9 @@ def test_places_in_a_slide_of_several_planes(
     saved = {"store": str(tmp_path / "out.ome.zarr"), "table": "t.csv", "level": 0,
              "places": str(tmp_path / "p.json"), "n_objects": 1, "classes": {},
              "predicted_by": -1}  # fmt: skip
-    widget.slides.restore({"results": {record.name: saved}})
+    elsewhere = {"results": {"not here": saved, record.name: saved}}
+    widget.slides.restore(elsewhere)
+    assert widget.slides.save()["results"].keys() == elsewhere["results"].keys()
     found = {p.plane: p.suggestion.y for p in widget.results.places}
     assert found == {(2,): 300, (0,): 500}
     # A field there is of its plane, and one of another plane is no stand-in.

@@ -105,3 +105,17 @@ def test_a_sample_is_kept_and_found_again_by_the_names_of_images(session):
     )
     assert again.origins == sample.origins
     assert again.keys == [None, 8, 7], "an image that is gone has no place"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"prints": []}, {"answers": [(0, "false", 1, True)]}, {"answers": [(99, True, 1, True)]},
+        {"groups": []}, {"names": []}, {"origins": [(9, [], 1, "")]}, {"units": 3},
+    ],
+)  # fmt: skip
+def test_a_damaged_sample_is_told(session, damage):
+    saved = json.loads(json.dumps(to_plain(draw_sample(session, 6, 0), session)))
+    from_plain(saved, session)
+    with pytest.raises(ImPartialError, match="draw a new one"):
+        from_plain({**saved, **damage}, session)

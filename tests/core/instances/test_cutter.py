@@ -315,6 +315,13 @@ def test_sure_foreground_is_not_left_out_where_no_cut_of_it_is_convincing() -> N
     tree, scores = cutter._judged(config)
     assert tree is not None
     chosen, covered = choose(tree, scores, config)[0], cover(tree, scores, config)[0]
+    # Nothing that is taken in holds what was chosen.
+    for node in np.unique(covered[(chosen < 0) & (covered >= 0)]):
+        inside = np.zeros(len(tree), bool)
+        inside[node] = True
+        for below in range(node, -1, -1):
+            inside[below] |= tree.parent[below] >= 0 and inside[tree.parent[below]]
+        assert (chosen[inside[: len(chosen)]] < 0).all()
     # What is worth its price stays as it is, and a third of the picture comes in.
     np.testing.assert_array_equal(covered[chosen >= 0], chosen[chosen >= 0])
     assert np.isin(tree.hills, np.flatnonzero((chosen < 0) & (covered >= 0)) + 1).mean() > 0.2

@@ -29,3 +29,10 @@ def test_the_mean_is_over_the_outlines_at_the_levels() -> None:
     assert found[4, 4] == pytest.approx((4 + 2) / 2)
     assert found[1, 4] == pytest.approx((1 + 0) / 2)
     assert found[0, 0] == 0
+
+
+def test_distances_that_are_long_are_exact() -> None:
+    mask = np.ones((30, 500), bool)
+    mask[3, 7] = False
+    expected = ndimage.distance_transform_edt(mask).astype(np.float32)
+    np.testing.assert_array_equal(distance_inside(mask), expected)
