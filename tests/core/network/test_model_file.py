@@ -302,7 +302,7 @@ while time.monotonic() < end or not (told and read):
         told += 1
     if time.monotonic() > end + 60:
         break
-print(told > 0)
+print(told > 0, flush=True)
 os._exit(0)
 """
 
