@@ -148,6 +148,15 @@ def test_lists_have_to_fit() -> None:
         evaluate([], [])
 
 
+@pytest.mark.parametrize("shape", [(4, 4), (2, 4, 4)])
+def test_one_array_is_not_a_list_of_images(shape: tuple[int, ...]) -> None:
+    labels = np.ones(shape, int)
+    with pytest.raises(ImPartialError, match=r"evaluate\(\[truth\], \[pred\]\)"):
+        evaluate(labels, labels)  # type: ignore[arg-type]
+    with pytest.raises(ImPartialError, match="label image"):
+        find_overlaps(labels.ravel(), labels.ravel())
+
+
 def oracle_pairs() -> list[tuple[np.ndarray, np.ndarray]]:
     empty, one = np.zeros((3, 3), int), np.eye(3, dtype=int)
     one_sided = [(empty, empty), (empty, one), (one, empty)]

@@ -59,7 +59,7 @@ def evaluate(
     Parameters
     ----------
     truths, preds : sequences of integer arrays
-        One pair an image, of the same shape; ids need not be consecutive.
+        One pair an image or volume, of the same shape; ids need not be consecutive.
     pooling : str
         ``cells``: true and false positives and negatives are counted over all images, and
         best IoU and Dice averaged over all true instances, so that each cell counts alike.
@@ -76,8 +76,8 @@ def evaluate(
     Raises
     ------
     ImPartialError
-        If the lists differ in length or are empty, an image does not fit its partner, or
-        there is no such pooling.
+        If one array is given in place of a list, the lists differ in length or are empty, an
+        image does not fit its partner, or there is no such pooling.
     """
     _check_lengths(truths, preds)
     if not len(truths):
@@ -146,6 +146,11 @@ def matched_pairs(
 
 
 def _check_lengths(truths: Sequence[Labels], preds: Sequence[Labels]) -> None:
+    # Its rows, or the planes of a volume, would be taken for images.
+    if hasattr(truths, "ndim") or hasattr(preds, "ndim"):
+        raise ImPartialError(
+            "One array is given where label images are listed; write evaluate([truth], [pred])."
+        )
     if len(truths) != len(preds):
         raise ImPartialError(
             f"There are {len(truths)} true and {len(preds)} predicted label images; "

@@ -89,6 +89,10 @@ def _summed(
 
 def _check_pair(truth: Labels, pred: Labels) -> None:
     for name, labels in (("true", truth), ("predicted", pred)):
+        if labels.ndim < 2:
+            raise ImPartialError(
+                f"The {name} labels have shape {labels.shape}; give a label image, (Y, X) or more."
+            )
         if not np.issubdtype(labels.dtype, np.integer):
             raise ImPartialError(
                 f"The {name} labels are of type {labels.dtype}; give whole numbers."
@@ -131,13 +135,13 @@ def find_overlaps(truth: Labels, pred: Labels) -> Overlaps:
 
     Parameters
     ----------
-    truth, pred : integer arrays of the same shape
+    truth, pred : (Y, X) integer arrays, or of more axes, of the same shape
         Instance ids, 0 for background; ids need not be consecutive.
 
     Raises
     ------
     ImPartialError
-        If the arrays hold anything but non-negative integers or differ in shape.
+        If the arrays hold anything but non-negative integers, differ in shape or have one axis.
     """
     truth, pred = np.asarray(truth), np.asarray(pred)
     _check_pair(truth, pred)
