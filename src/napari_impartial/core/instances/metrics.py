@@ -79,7 +79,7 @@ def evaluate(
         If one array is given in place of a list, the lists differ in length or are empty, an
         image does not fit its partner, or there is no such pooling.
     """
-    _check_lengths(truths, preds)
+    _check_lists(truths, preds)
     if not len(truths):
         raise ImPartialError("There is nothing to evaluate; give at least one pair of images.")
     if pooling not in POOLINGS:
@@ -145,7 +145,7 @@ def matched_pairs(
     return overlaps.true_ids[found], overlaps.pred_ids[partner[found]]
 
 
-def _check_lengths(truths: Sequence[Labels], preds: Sequence[Labels]) -> None:
+def _check_lists(truths: Sequence[Labels], preds: Sequence[Labels]) -> None:
     # Its rows, or the planes of a volume, would be taken for images.
     if hasattr(truths, "ndim") or hasattr(preds, "ndim"):
         raise ImPartialError(
