@@ -172,6 +172,12 @@ def test_names_are_distinct_and_never_blank() -> None:
     assert image.channel_names == ("DAPI", "DAPI (2)", "channel 3", "DAPI (3)")
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.uint8, complex])
+def test_intensities_are_of_one_type(dtype: type) -> None:
+    with pytest.raises(ImPartialError, match="from_array"):
+        Image(np.zeros((1, 5, 6), dtype), ("a",))
+
+
 def test_wrong_number_of_names() -> None:
     with pytest.raises(ImPartialError, match="2 channels but 3 channel names"):
         from_array(np.zeros((2, 5, 6)), channel_names=["a", "b", "c"])

@@ -122,13 +122,26 @@ def test_crowd_is_counted(seed: int) -> None:
 @pytest.mark.parametrize("split", ["automatic", "watershed"])
 def test_stronger_splitting_never_gives_fewer(split: str) -> None:
     rng = np.random.default_rng(3)
-    noisy = as_probability(crowd()) - rng.random((128, 128), dtype=np.float32) * 0.4
+    noise = rng.random((128, 128), dtype=np.float32) * 0.4
+    noisy = np.clip(as_probability(crowd()) - noise, 0, None)
     counts = [
         to_instances(noisy, InstanceConfig(split, split_strength=s, min_size_px=0)).max()
         for s in (0.0, 0.25, 0.5, 0.75, 1.0)
     ]
     assert counts == sorted(counts)
     assert counts[0] < counts[1] < counts[4]
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(255, 0), (10, -5), (1, 0.01), (np.inf, 0)])
+def test_what_is_no_probability_is_refused(factor: float, offset: float) -> None:
+    p = np.where(crowd() > 0, 1.0, 0.0)
+    with np.errstate(invalid="ignore"), pytest.raises(ImPartialError, match="logits"):
+        Cutter(p * factor + offset)
+
+
+def test_rounded_probabilities_are_cut() -> None:
+    p = np.where(crowd() > 0, 1.0, 0.0)
+    np.testing.assert_array_equal(to_instances(p * 1.0005 - 0.0002), to_instances(p))
 
 
 def test_no_splitting_equals_components() -> None:

@@ -102,7 +102,13 @@ def test_a_painted_cell_is_an_object_whatever_the_map_says():
 
 def test_strokes_of_another_image_are_refused():
     with pytest.raises(ImPartialError, match="same image"):
-        impose(np.zeros((4, 5), np.int32), np.zeros((4, 5)), find_strokes(np.zeros((5, 4))))
+        impose(np.zeros((4, 5), np.int32), np.zeros((4, 5)), find_strokes(np.zeros((5, 4), int)))
+
+
+@pytest.mark.parametrize("drawn", [np.zeros((5, 4)), np.zeros((1, 5, 4), int), np.full((5, 4), -1)])
+def test_what_are_no_strokes_is_refused(drawn):
+    with pytest.raises(ImPartialError, match="1 background and 2 and up foreground"):
+        find_strokes(drawn)
 
 
 @pytest.mark.parametrize("split", ["automatic", "watershed", "components"])

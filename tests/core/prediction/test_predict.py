@@ -279,6 +279,13 @@ def test_image_and_network_are_left_as_they_were(model: TrainedModel) -> None:
     assert np.array_equal(found.probability, expected.probability), "a copy, for evaluation"
 
 
+def test_arrays_and_lists_are_no_image(model: TrainedModel, tiny_tissue: Tissue) -> None:
+    image = tiny_tissue.image
+    for given in (image.channels, [image]):
+        with pytest.raises(ImPartialError, match="from_array"):
+            api.predict(given, model)  # type: ignore[arg-type]
+
+
 def test_wrong_number_of_channels_is_said(model: TrainedModel) -> None:
     with pytest.raises(ImPartialError, match="has 1 channel"):
         api.predict(scene((20, 20)).select([0]), model)

@@ -957,3 +957,17 @@ def test_strokes_that_come_while_it_trains_choose_the_mixtures_anew(
 
 def test_the_published_loss_knows_no_edges() -> None:
     assert get_preset("paper").training.edge_weight == 0
+
+
+def test_what_is_no_list_of_images_is_refused(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    image, drawn = tiny_tissue.image, tiny_scribbles
+    for images, scribbles, made in (
+        (image, [drawn], "from_array"),
+        ([image.channels], [drawn], "from_array"),
+        ([image], drawn, "from_labels"),
+        ([image], [drawn.labels], "from_labels"),
+    ):
+        with pytest.raises(ImPartialError, match=made):
+            api.train(images, scribbles, QUICK)  # type: ignore[arg-type]

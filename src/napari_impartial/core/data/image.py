@@ -34,6 +34,8 @@ _LARGEST, _SMALLEST = 1e30, 1e-30
 class Image:
     """One plane with all its channels, as measured.
 
+    :func:`from_array` makes one of any array.
+
     Attributes
     ----------
     channels
@@ -63,6 +65,11 @@ class Image:
         if self.channels.ndim != 3 or self.channels.size == 0:
             raise ImPartialError(
                 f"An image needs channels, rows and columns; its shape is {self.channels.shape}."
+            )
+        if self.channels.dtype != np.float32:
+            raise ImPartialError(
+                f"The intensities of an image are float32, not {self.channels.dtype}; make it with "
+                "from_array."
             )
         if len(self.channel_names) != self.channels.shape[0]:
             raise ImPartialError(

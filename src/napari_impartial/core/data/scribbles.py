@@ -31,9 +31,22 @@ class Scribbles:
     ----------
     labels
         (Y, X) uint8: 0 not annotated, 1 background, 2 and up foreground classes.
+        :func:`from_labels` makes them of other arrays.
+
+    Raises
+    ------
+    ImPartialError
+        If the labels are of another type or have other axes.
     """
 
     labels: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if self.labels.ndim != 2 or self.labels.dtype != np.uint8:
+            raise ImPartialError(
+                f"Scribbles are (Y, X) uint8, not {self.labels.dtype} of shape "
+                f"{self.labels.shape}; make them with from_labels."
+            )
 
     @property
     def shape(self) -> tuple[int, int]:

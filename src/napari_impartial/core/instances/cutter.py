@@ -51,6 +51,8 @@ _LARGE_RADIUS = 14.0
 # 0 and 1 join all and none.
 _STRENGTH_POWER = 0.322
 
+# Probabilities that were stored or summed may be so far beyond 0 and 1.
+_ROUNDING = 1e-3
 # A hole larger than this share of its object is taken for a hole.
 _FILLED_SHARE = 0.25
 
@@ -74,7 +76,7 @@ class Cutter:
     Raises
     ------
     ImPartialError
-        If the map does not have two axes.
+        If the map does not have two axes, or is not of probabilities.
     """
 
     def __init__(
@@ -89,7 +91,13 @@ class Cutter:
             raise ImPartialError(
                 f"Objects are cut from a (Y, X) map; this one has shape {p.shape}."
             )
-        self._p = np.nan_to_num(p, nan=0.0, posinf=1.0, neginf=0.0)
+        self._p = np.where(np.isnan(p), np.float32(0.0), p)
+        low, high = float(self._p.min(initial=0.0)), float(self._p.max(initial=0.0))
+        if low < -_ROUNDING or high > 1.0 + _ROUNDING:
+            raise ImPartialError(
+                f"Objects are cut from probabilities, 0 to 1; this map goes from {low:.3g} to "
+                f"{high:.3g}. Divide 8-bit values by 255, and turn logits into probabilities."
+            )
         self._smoothed: tuple[float, Probability] | None = None
         self._scored: tuple[float, ObjectTree | None, npt.NDArray[np.float64]] | None = None
 
@@ -192,7 +200,8 @@ def to_instances(
     Raises
     ------
     ImPartialError
-        If the map does not have two axes, or a setting is out of bounds.
+        If the map does not have two axes or is not of probabilities, or a setting is out of
+        bounds.
     """
     cutter = prediction.cutter if isinstance(prediction, HasCutter) else Cutter(prediction)
     return cutter.cut(config, strokes)

@@ -79,8 +79,18 @@ def find_strokes(labels: npt.NDArray[np.integer]) -> Strokes:
     ----------
     labels : (Y, X) integer array
         0 not annotated, 1 background, 2 and up foreground classes.
+
+    Raises
+    ------
+    ImPartialError
+        If they are not (Y, X) whole numbers from 0 on.
     """
     labels = np.asarray(labels)
+    if labels.ndim != 2 or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
+        raise ImPartialError(
+            "Strokes are (Y, X) whole numbers, 1 background and 2 and up foreground; these are "
+            f"{labels.dtype} of shape {labels.shape}, the least {labels.min(initial=0)}."
+        )
     number = np.zeros(labels.shape, np.int32)
     classes = [0]
     for value in np.unique(labels[labels > BACKGROUND]).tolist():

@@ -84,10 +84,15 @@ def predict(
     Raises
     ------
     ImPartialError
-        If the number of channels is not the model's.
+        If the number of channels is not the model's, or an array is given.
     Cancelled
         If `progress` returned True.
     """
+    if not isinstance(image, Image):
+        raise ImPartialError(
+            "An Image is predicted, one at a time; make it of an array with "
+            "napari_impartial.core.data.image.from_array."
+        )
     config = validate(config or model.card.prediction)
     n_channels = image.channels.shape[0]
     if n_channels != model.card.n_channels:

@@ -27,6 +27,7 @@ def check_data(
     ImPartialError
         If they do not, or an image holds nothing, with what to do.
     """
+    _check_types(images, scribbles)
     if not images:
         raise ImPartialError("There is no image to train on; give at least one.")
     if len(images) != len(scribbles):
@@ -53,6 +54,19 @@ def check_data(
             f"{init.card.n_classes}; train a new model to learn the new class."
         )
     return init.card.n_classes
+
+
+def _check_types(images: Sequence[Image], scribbles: Sequence[Scribbles]) -> None:
+    """Check that lists of what scripts are asked for are given, not arrays or a single one."""
+    for name, given, wanted, made in (
+        ("images", images, Image, "core.data.image.from_array"),
+        ("scribbles", scribbles, Scribbles, "core.data.scribbles.from_labels"),
+    ):
+        if not isinstance(given, Sequence) or not all(isinstance(one, wanted) for one in given):
+            raise ImPartialError(
+                f"The {name} to train on are a list of {wanted.__name__}; put a single one in "
+                f"brackets, and make them of arrays with napari_impartial.{made}."
+            )
 
 
 def check_settings(model: ModelConfig, training: TrainingConfig) -> None:
