@@ -323,12 +323,15 @@ def test_bad_input_is_told_in_the_words_of_the_core(
     assert process.pid == first, "the child is not to blame"
 
 
-def test_a_child_is_replaced_after_a_fault(process: TrainingProcess, tiny_scribbles: Any) -> None:
+def test_a_child_is_replaced_after_a_fault(
+    process: TrainingProcess, tiny_tissue: Any, tiny_scribbles: Any
+) -> None:
     """A graphics card that failed once fails for as long as the process lives."""
     assert isinstance(finish(process.run(messages.Hello)), Ready)
     first = process.pid
-    no_image: Any = "no image"
-    failed = finish(process.run(train_job(process, no_image, tiny_scribbles)))
+    no_network: Any = "no network"
+    job = train_job(process, tiny_tissue.image, tiny_scribbles)
+    failed = finish(process.run(partial(job, model=no_network)))
     assert isinstance(failed, Failed)
     assert failed.kind == "fault", failed
     assert isinstance(finish(process.run(messages.Hello)), Ready)
