@@ -2,13 +2,15 @@
 
 ``python -m benchmarks.fit_objectness SET... --maps DIR [--leave-out KIND...] [--out FILE]``
 
+``python -m benchmarks.fit_objectness SET... --maps DIR --each DIR [--together KIND...]...``
+
 Takes the maps that ``benchmarks.kinds`` has kept in DIR, of all kinds, styles of strokes and
 numbers of steps that are found there: maps of unlike sharpness are wanted. Candidates of all
 maps, and of those that the shipped first weights make of procedural images, are labelled by
 whether they cover a true object with an IoU over 0.5. To them sums of one step function for each
 measurement are fitted (boosted stumps), first for candidates by themselves, then with what shows
 when they are compared. Tables that a kind is to be judged by are made without it
-(``--leave-out``).
+(``--leave-out``), those of all kinds in one run by ``--each``.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from .kinds import STYLES, kept_in, kinds_of
 from .procedural import mixtures_of, picture
 
 _OUT = Path(scoring.__file__).parents[2] / "data" / "objectness.json"
-_STUMPS, _RATE, _LEAST_ROWS = 150, 0.2, 200
+_STUMPS, _RATE, _LEAST_ROWS = 300, 0.2, 200
 # More than three are no better on images of new kinds.
 _LOOKS = 3
 # What the first look does without: sizes are judged once it is known how unlike they are.
@@ -207,7 +209,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sets", nargs="+", type=Path)
     parser.add_argument("--maps", type=Path, required=True, help="where maps are kept")
-    parser.add_argument("--leave-out", nargs="+", default=[], metavar="KIND")
+    parser.add_argument(
+        "--leave-out", nargs="+", default=[], metavar="KIND", help="fit nothing to these"
+    )
+    parser.add_argument(
+        "--each",
+        type=Path,
+        metavar="DIR",
+        help="write DIR/KIND.json for each kind, fitted to the others",
+    )
+    parser.add_argument(
+        "--together",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="KIND",
+        help="with --each: kinds so alike that none is fitted to where another is judged",
+    )
     parser.add_argument(
         "--procedural", type=int, default=50, help="procedural images, together worth one kind"
     )
@@ -216,19 +234,32 @@ def main() -> None:
     maps = kept_maps(args.sets, args.maps)
     if not maps:
         parser.error(f"no maps of these sets in {args.maps}; make them with benchmarks.kinds")
-    maps = {name: found for name, found in maps.items() if name not in args.leave_out}
+    kinds = list(maps)
+    known = {name: measured(found) for name, found in maps.items() if name not in args.leave_out}
     if args.procedural:
-        maps["procedural"] = procedural_maps(args.procedural)
-    card = card_of(
-        {
-            name: [c for one in found if (c := candidates(one)) is not None]
-            for name, found in maps.items()
-        }
-    )
-    unfinished = args.out.with_suffix(".tmp")
+        known["procedural"] = measured(procedural_maps(args.procedural))
+    if args.each is None:
+        write_card(known, args.out)
+        return
+    args.each.mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        without = {kind}.union(*(alike for alike in args.together if kind in alike))
+        rest = {name: found for name, found in known.items() if name not in without}
+        write_card(rest, args.each / f"{kind}.json")
+
+
+def measured(maps: Sequence[Map]) -> list[Candidates]:
+    """Measure the candidates of all maps that have any."""
+    return [found for one in maps if (found := candidates(one)) is not None]
+
+
+def write_card(known: dict[str, list[Candidates]], out: Path) -> None:
+    """Fit a card and write it, whole or not at all."""
+    card = card_of(known)
+    unfinished = out.with_suffix(".tmp")
     unfinished.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(args.out)
-    print(f"written: {args.out}, of {len(maps)} kinds")
+    unfinished.replace(out)
+    print(f"written: {out}, of {len(known)} kinds", flush=True)
 
 
 def card_of(known: dict[str, list[Candidates]]) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -84,3 +88,20 @@ def test_procedural_maps_show_most_of_what_is_there_and_are_the_same_each_time()
         assert inside.mean() > outside.mean() + 0.2
     again = fit_objectness.procedural_maps(1)
     np.testing.assert_array_equal(again[0].foreground, maps[0].foreground)
+
+
+def test_tables_are_made_without_each_kind_and_those_like_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first, *others = fit_objectness.procedural_maps(4)
+    maps = {"a": [first], **dict(zip(("b", "b_2", "c"), ([m] for m in others), strict=True))}
+    monkeypatch.setattr(fit_objectness, "kept_maps", lambda *_: dict(maps))
+    monkeypatch.setattr(fit_objectness, "_STUMPS", 20)
+    arguments = "SET --maps DIR --procedural 0 --leave-out c --together b b_2 --each"
+    monkeypatch.setattr(sys, "argv", ["fit", *arguments.split(), str(tmp_path)])
+    fit_objectness.main()
+    assert {file.name for file in tmp_path.iterdir()} == {"a.json", "b.json", "b_2.json", "c.json"}
+    for kind, fitted_to in {"a": "b b_2", "b": "a", "b_2": "a", "c": "a b b_2"}.items():
+        known = {name: fit_objectness.measured(maps[name]) for name in fitted_to.split()}
+        expected = fit_objectness.card_of(known)
+        assert json.loads((tmp_path / f"{kind}.json").read_text("utf-8")) == expected
