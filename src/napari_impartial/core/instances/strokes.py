@@ -105,25 +105,16 @@ def find_strokes(labels: npt.NDArray[np.integer]) -> Strokes:
 
 def _joined_by_enclosure(pieces: Instances, count: int) -> npt.NDArray[np.int64]:
     """Return the number, 1 and up, of each piece; one for a loop and what lies inside it."""
-    leader = list(range(count + 1))
-
-    def find(i: int) -> int:
-        while leader[i] != i:
-            leader[i] = leader[leader[i]]
-            i = leader[i]
-        return i
-
+    # A loop begins above all that lies inside it, so that it has the lower number and comes first.
+    leader = np.arange(count + 1)
     for piece, window in enumerate(ndimage.find_objects(pieces), start=1):
         here = pieces[window]
         if min(here.shape) < 3:
             continue
         line = here == piece
         inside = ndimage.binary_fill_holes(line) & ~line
-        for other in np.unique(here[inside]).tolist():
-            if other:
-                leader[find(other)] = find(piece)
-    leaders = np.array([find(i) for i in range(count + 1)])
-    return np.unique(leaders, return_inverse=True)[1].astype(np.int64)
+        leader[here[inside & (here > 0)]] = leader[piece]
+    return np.unique(leader, return_inverse=True)[1].astype(np.int64)
 
 
 def impose(
