@@ -26,6 +26,21 @@ def largest_pieces(labels: Labels, least_px: int = 1) -> Labels:
     return np.asarray(np.where(keep[pieces], labels, 0), dtype=np.int32)
 
 
+def keep_largest_pieces(labels: Labels, ids: NDArray[np.integer]) -> None:
+    """Erase all but the largest connected piece (4) of some objects, in place."""
+    if not len(ids):
+        return
+    boxes = ndimage.find_objects(labels, int(ids.max()))
+    for number in ids.tolist():
+        if (box := boxes[number - 1]) is None:
+            continue
+        part = labels[box]
+        pieces, count = ndimage.label(part == number)
+        if count > 1:
+            largest = 1 + int(np.argmax(np.bincount(pieces.reshape(-1))[1:]))
+            part[(pieces > 0) & (pieces != largest)] = 0
+
+
 def numbered(labels: Labels, least_px: int = 1) -> Labels:
     """Return objects as 1 ... N, in the order of their old numbers, without smaller ones."""
     keep = np.bincount(labels.reshape(-1)) >= max(least_px, 1)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 from skimage.segmentation import relabel_sequential
+
+from napari_impartial.core.data.label_images import keep_largest_pieces
 
 Area = tuple[slice, slice]
 Instances = npt.NDArray[np.int32]
@@ -143,8 +144,7 @@ def claim(
     mine = np.append(0, keep).astype(np.int32)[labels]
     damaged = np.unique(keep[wanted & (lost > 0)])
     mine[taken] = 0
-    for number in damaged.tolist():
-        _keep_largest(mine, number)
+    keep_largest_pieces(mine, damaged)
     return Claim(
         np.asarray(relabel_sequential(mine)[0], dtype=np.int32), reaches, int((wanted & edge).sum())
     )
@@ -164,15 +164,6 @@ def _at_edge(
     if seen[1].stop < shape[1]:
         near[labels[:, -_RIM_PX:].reshape(-1)] = True
     return near[1:]
-
-
-def _keep_largest(labels: Instances, number: int) -> None:
-    """Erase all but the largest piece of an object."""
-    pieces, count = ndimage.label(labels == number)
-    if count > 1:
-        sizes = np.bincount(pieces.reshape(-1))
-        sizes[0] = 0
-        labels[(pieces > 0) & (pieces != sizes.argmax())] = 0
 
 
 def continued(shown: Instances, field: Instances, box: tuple[int, int, int, int]) -> Instances:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_impartial.core.data.label_images import keep_largest_pieces
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND
 from napari_impartial.core.errors import ImPartialError
 
@@ -150,7 +151,7 @@ def compose(cut: Labels, review: Review) -> Labels:
     highest = max(len(area) - 1, max(review.kept, default=0))
     number[clashes] = np.arange(highest + 1, highest + 1 + len(clashes))
     out = np.where(taken, 0, number[cut]).astype(np.int32)
-    _keep_largest_pieces(out, number[(covered > 0) & ~gone])
+    keep_largest_pieces(out, number[(covered > 0) & ~gone])
     for region in review.kept.values():
         out[region.window][region.mask] = region.label
     return out
@@ -356,15 +357,6 @@ def _not_among(regions: Iterable[Region], others: Iterable[Region]) -> list[Regi
     """Return the regions that are not one of the others: the very same, not an equal one."""
     known = {id(one) for one in others}
     return [one for one in regions if id(one) not in known]
-
-
-def _keep_largest_pieces(labels: Labels, ids: npt.NDArray[np.integer]) -> None:
-    """Leave of each of these objects the largest connected piece, in place."""
-    for region in regions_of(labels, ids, Verdict.ACCEPTED):
-        pieces, n = ndimage.label(region.mask)
-        if n > 1:
-            largest = 1 + int(np.argmax(np.bincount(pieces.reshape(-1))[1:]))
-            labels[region.window][region.mask & (pieces != largest)] = 0
 
 
 def _split_the_cut(
