@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -443,6 +443,24 @@ def scale(
         np.clip(target, -NORMALIZED_LIMIT, NORMALIZED_LIMIT, out=target)
         np.nan_to_num(target, copy=False, nan=0.0)
     return out
+
+
+def halve(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of each block of 2 x 2 px of (..., Y, X); an odd last row or column is doubled first."""
+    even = padded_to(maps, 2, "edge")
+    total = even[..., ::2, ::2] + even[..., 1::2, ::2]
+    total += even[..., ::2, 1::2]
+    total += even[..., 1::2, 1::2]
+    total *= np.float32(0.25)
+    return np.asarray(total)
+
+
+def padded_to(
+    maps: NDArray[np.float32], multiple: int, mode: Literal["edge", "symmetric"]
+) -> NDArray[np.float32]:
+    """Lengthen rows and columns of (..., Y, X) to a multiple; what has one is not copied."""
+    more = [(0, 0)] * (maps.ndim - 2) + [(0, -n % multiple) for n in maps.shape[-2:]]
+    return np.pad(maps, more, mode=mode) if np.any(more) else maps
 
 
 def percentiles(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:

@@ -22,6 +22,7 @@ from scipy import ndimage
 from skimage.segmentation import expand_labels
 
 from napari_impartial.core.config import InstanceConfig, validate
+from napari_impartial.core.data.image import halve
 from napari_impartial.core.data.label_images import largest_pieces, numbered
 from napari_impartial.core.errors import ImPartialError
 
@@ -313,7 +314,7 @@ def landscape(
     as quick, and the blocks vanish in the smoothing that such objects get.
     """
     levels = [threshold + level * (1.0 - threshold) for level in _LEVELS]
-    halved = _halve(p)
+    halved = halve(p)
     if radii is None:
         coarse = distance_inside(halved >= threshold)
         radius = _mean_radius(2.0 * coarse[coarse > 0]) if coarse.any() else 0.0
@@ -330,10 +331,3 @@ def landscape(
 def _mean_radius(distances: npt.NDArray[np.float32]) -> float:
     """Radius in px: over a disc the mean distance to the outline is a third of it."""
     return 3.0 * float(distances.mean(dtype=np.float64))
-
-
-def _halve(p: Probability) -> Probability:
-    """Mean of each block of 2 x 2 px; an odd last row or column is doubled first."""
-    even = np.pad(p, [(0, n % 2) for n in p.shape], mode="edge")
-    total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
-    return np.asarray(total / np.float32(4.0))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_impartial.core.config import PredictionConfig
+from napari_impartial.core.data.image import halve
 from napari_impartial.core.network.device import resolve_device
 from napari_impartial.core.network.model_file import TrainedModel
 
@@ -18,7 +19,6 @@ from .predict import (
     ProgressCallback,
     apply_second_opinion,
     correction,
-    halve,
     predict_part,
 )
 from .result import Prediction

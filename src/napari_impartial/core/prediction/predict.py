@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_impartial.core.config import PredictionConfig, validate
-from napari_impartial.core.data.image import Image, normalize
+from napari_impartial.core.data.image import Image, halve, normalize, padded_to
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.device import (
     computing_in,
@@ -152,24 +151,6 @@ def views(channels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
     return found
 
 
-def halve(channels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Mean of each block of 2 x 2 px; an odd last row or column is doubled first."""
-    even = _padded(channels, 2, "edge")
-    total = even[:, ::2, ::2] + even[:, 1::2, ::2]
-    total += even[:, ::2, 1::2]
-    total += even[:, 1::2, 1::2]
-    total *= np.float32(0.25)
-    return np.asarray(total)
-
-
-def _padded(
-    channels: npt.NDArray[np.float32], multiple: int, mode: Literal["edge", "symmetric"]
-) -> npt.NDArray[np.float32]:
-    """Lengthen rows and columns of (C, Y, X) to a multiple; what has one is not copied."""
-    more = [(0, 0), *((0, -n % multiple) for n in channels.shape[1:])]
-    return np.pad(channels, more, mode=mode) if np.any(more) else channels
-
-
 def combine(seen: Sequence[Tensor]) -> Tensor:
     """Let views at smaller sizes correct what only shows at full size.
 
@@ -290,7 +271,7 @@ def predict_part(
     masks = _draw_masks(network, config)
     _draw_values(network, config, device)
     rows, cols = wanted or (slice(0, channels.shape[1]), slice(0, channels.shape[2]))
-    padded = _padded(channels, network.stride, "symmetric")
+    padded = padded_to(channels, network.stride, "symmetric")
     sums = _Sums(network, (rows.stop - rows.start, cols.stop - cols.start), config)
     tiles = list(_tiles(padded.shape[1:], (rows, cols), config.tile_size, network))
     try:
