@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import ndimage, sparse
+from scipy.sparse import csgraph
 from skimage.segmentation import flood, relabel_sequential, watershed
 
 from napari_impartial.core.errors import ImPartialError
@@ -339,28 +340,23 @@ def _groups(
     Returns
     -------
     group_of : (N + 1,) int32
-        An object of the group for each object.
+        Number of its group for each object; 0 for none.
     strokes_of : dict
         Strokes by group, for groups that hold any.
     """
-    group_of = np.arange(int(labels.max(initial=0)) + 1, dtype=np.int32)
-
-    def find(i: int) -> int:
-        while group_of[i] != i:
-            group_of[i] = group_of[group_of[i]]
-            i = int(group_of[i])
-        return i
-
     held: dict[int, int] = {}
+    pairs: list[tuple[int, int]] = []
     for stroke, shares in _shares(labels, strokes):
         holding = [one for one, share in shares.items() if share >= _LEAST_SHARE]
         if not holding:
             continue
         held[stroke] = holding[0]
-        for one in holding[1:]:
-            group_of[find(one)] = find(holding[0])
-    for i in range(len(group_of)):
-        group_of[i] = find(i)
+        pairs += [(holding[0], one) for one in holding[1:]]
+    n = int(labels.max(initial=0)) + 1
+    joined = np.array(pairs, np.int64).reshape(-1, 2).T
+    graph = sparse.coo_matrix((np.ones(len(pairs), np.int8), tuple(joined)), shape=(n, n))
+    # In the order of their first objects: 0, which nothing is joined with, stays 0.
+    _, group_of = csgraph.connected_components(graph, directed=False)
     strokes_of: dict[int, list[int]] = {}
     for stroke, one in held.items():
         strokes_of.setdefault(int(group_of[one]), []).append(stroke)
