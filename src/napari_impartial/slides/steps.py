@@ -28,7 +28,7 @@ from napari_impartial.core.instances.strokes import find_strokes, impose
 from napari_impartial.core.network.model_file import load_model
 from napari_impartial.core.prediction.blocks import BlockPredictor
 from napari_impartial.core.prediction.segment import heatmap
-from napari_impartial.core.prediction.suggestions import suggest
+from napari_impartial.core.prediction.suggestions import box_side, suggest
 from napari_impartial.io.lazy_files import open_lazy
 from napari_impartial.io.ome_zarr import is_zarr
 from napari_impartial.io.ome_zarr_writer import shrunk
@@ -157,7 +157,7 @@ def finish_block(job: Job, plane: int, block: int) -> None:
         return
     source, blocks = source_of(job), blocks_of(job)
     core = blocks.core(block)
-    side = suggestion_side(job)
+    side = box_side(job.suggestions.box_px, source.shape)
     seen = blocks.around(block, max(job.instances.grow_px + 1, side))
     numbers = numbers_of(job, plane)
     near = _blocks_near(job, seen, int(numbers["reach"]))
@@ -241,11 +241,6 @@ def joined(job: Job) -> bool:
     """Tell whether objects are what touches, across any number of blocks."""
     alone = len(job.class_names) == 1 and not job.scribbles
     return job.instances.split == "components" and alone
-
-
-def suggestion_side(job: Job) -> int:
-    """Return the side of the boxes of suggestions in this picture, in px."""
-    return min(job.suggestions.box_px, max(12, min(source_of(job).shape) // 5))
 
 
 def sample(job: Job, plane: int, most_px: int) -> NDArray[np.float32]:
@@ -364,10 +359,7 @@ def _painted(
                 part = np.append(0, of_block).astype(np.int32)[part]
             else:
                 part[part > 0] += first
-        there = canvas[
-            rows.start - area[0].start : rows.stop - area[0].start,
-            cols.start - area[1].start : cols.stop - area[1].start,
-        ]
+        there = canvas[_inside((rows, cols), area)]
         free = (there == 0) & (part > 0)
         there[free] = part[free]
     return canvas

@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.instances.measurements import csv_rows, to_table
 from napari_impartial.core.instances.object_sums import ObjectSums, join
-from napari_impartial.core.prediction.suggestions import SEPARATION, Suggestion, rank_all
+from napari_impartial.core.prediction.suggestions import (
+    SEPARATION,
+    Suggestion,
+    box_side,
+    rank_all,
+)
 
 from .job import Job, blocks_of, source_of
 from .kept import links_of, load_sums, numbers_of, place
-from .steps import suggestion_side
 
 
 def write_table(job: Job, path: Path) -> tuple[int, int, tuple[int, ...]]:
@@ -99,7 +103,7 @@ def _elsewhere(job: Job, plane: int, bounds: NDArray[np.int64]) -> ObjectSums | 
 def write_places(job: Job, path: Path) -> int:
     """Write the best places of all blocks, apart from each other, and return how many."""
     source = source_of(job)
-    apart = SEPARATION * suggestion_side(job)
+    apart = SEPARATION * box_side(job.suggestions.box_px, source.shape)
     planes = []
     positions = {}
     for plane in range(source.n_planes):

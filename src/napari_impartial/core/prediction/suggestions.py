@@ -138,7 +138,7 @@ def suggest(
     """
     config = validate(config or SuggestionConfig())
     heat = _as_map(entropy)
-    config = dataclasses.replace(config, box_px=_side(config.box_px, heat.shape))
+    config = dataclasses.replace(config, box_px=box_side(config.box_px, heat.shape))
     free = _free(heat.shape, annotated, config.box_px)
     heat = np.where(free, heat, np.float32(0.0))
     maps = Maps(
@@ -187,7 +187,7 @@ def _is_doubted(heat: Map, box: Box, reason: str, least: float) -> bool:
     return bool(patch.max(initial=0.0) >= least)
 
 
-def _side(wanted_px: int, shape: tuple[int, ...]) -> int:
+def box_side(wanted_px: int, shape: tuple[int, ...]) -> int:
     """Side of the boxes: in small images smaller, lest one covers what is to be seen."""
     return min(wanted_px, max(_SMALLEST_BOX_PX, min(shape) // _BOXES_ACROSS))
 
