@@ -138,7 +138,7 @@ def time_ranges(image: Path, model: Path, store: Path) -> None:
     settings = PredictionConfig(), InstanceConfig(), SuggestionConfig()
     channels = range(len(source.channel_names))
     card = read_card(model)
-    job = make_job(source, [image], None, 0, channels, model, card, settings, store)
+    job = make_job([image], None, 0, channels, model, card, settings, store)
     seen: list[float] = []
     with engine() as workers:
         workers.run(time.sleep, [(0.0,)], bool)  # what is loaded first is loaded

@@ -56,9 +56,8 @@ def stack(dtype: Any, shape: tuple[int, int] = (130, 150)) -> np.ndarray:
 
 
 def job_of(image: Path, model: Path, axes: str) -> Job:
-    source = open_source([image], axes)
     return make_job(
-        source, [image], axes, 0, (0, 1), model, read_card(model),
+        [image], axes, 0, (0, 1), model, read_card(model),
         (PredictionConfig(), InstanceConfig(), SuggestionConfig()),
         image.with_name("out.ome.zarr"), block_px=64,
     )  # fmt: skip

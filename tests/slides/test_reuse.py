@@ -27,7 +27,6 @@ from napari_impartial.slides import run as of_run
 from napari_impartial.slides.engine import Engine, engine
 from napari_impartial.slides.job import Job, make_job
 from napari_impartial.slides.run import Outcome, run
-from napari_impartial.slides.source import open_source
 
 NAME, STACK = "a.ome.zarr", "stack.ome.zarr"
 PREDICTION = PredictionConfig(samples=2, precision="float32", device="cpu")
@@ -94,10 +93,9 @@ def job_of(
     count: int = 5,
     **settings: Any,
 ) -> Job:
-    source = open_source([folder / image])
     model = folder / "m.impartial"
     return make_job(
-        source, [folder / image], None, 0, (0, 1), model, read_card(model),
+        [folder / image], None, 0, (0, 1), model, read_card(model),
         (replace(PREDICTION, samples=samples), InstanceConfig(**settings),
          SuggestionConfig(count=count)),
         out / image, drawn, 64, version, link,

@@ -125,7 +125,6 @@ def predict(
     if drawn is not None:
         _check(args, drawn, source, paths[0])
     job = make_job(
-        source,
         paths,
         reading.axes,
         reading.level,

@@ -151,7 +151,6 @@ class Job:
 
 
 def make_job(
-    source: Source,
     paths: Sequence[Path],
     axes: str | None,
     level: int,
@@ -169,8 +168,8 @@ def make_job(
 
     Parameters
     ----------
-    source, paths, axes, level
-        The image as it was opened (:func:`.source.open_source`), and how.
+    paths, axes, level
+        How the image was opened (:func:`.source.open_source`).
     channels : sequence of int
         Which of its channels are the model's, in the model's order.
     model, card

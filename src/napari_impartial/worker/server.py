@@ -130,7 +130,6 @@ class Server:
 
         paths, source = open_of_shape([Path(path) for path in job.paths], job.level, job.shape)
         described = make_job(
-            source,
             paths,
             None,
             job.level,
