@@ -69,14 +69,10 @@ class Source:
         place = np.unravel_index(plane, self.stack_shape) if self.stack_shape else ()
         return {a.lower(): int(i) for a, i in zip(self.stack_axes, place, strict=True)}
 
-    def with_channels(self, places: Sequence[int], names: Sequence[str] | None = None) -> Source:
-        """Return the source with some of its channels, in the given order."""
-        kept = names if names is not None else [self.channel_names[i] for i in places]
-        return replace(
-            self,
-            picks=tuple(self.picks[i] for i in places),
-            channel_names=tuple(kept),
-        )
+    def with_channels(self, places: Sequence[int], names: Sequence[str]) -> Source:
+        """Return the source with some of its channels, in the given order, called like these."""
+        picks = tuple(self.picks[i] for i in places)
+        return replace(self, picks=picks, channel_names=tuple(names))
 
     def positions(self, channels: Sequence[int | str]) -> list[int]:
         """Return where channels stand that are given by position or by name.
