@@ -41,7 +41,7 @@ from .job import (
     only_one,
     source_of,
 )
-from .kept import load_overlaps, of_plane, place, save_whole, write, write_arrays
+from .kept import load_overlaps, numbers_of, of_plane, place, save_whole, write, write_arrays
 from .ranges import read_ranges
 from .reuse import (
     adopt_block,
@@ -391,8 +391,7 @@ def _number(job: Job, plane: int, before: int) -> int:
     """Give numbers to a plane's objects, after those of the planes before; return the last."""
     file = of_plane(job, "numbers", plane)
     if file.exists():
-        with np.load(file, allow_pickle=False) as arrays:
-            return int(arrays["bounds"][-1])
+        return int(numbers_of(job, plane)["bounds"][-1])
     blocks = blocks_of(job)
     counts, reach = [], 0
     for block in range(len(blocks)):
