@@ -169,12 +169,10 @@ def override(config: Config, args: argparse.Namespace, skip: Collection[str] = (
     ImPartialError
         If a value lies out of its bounds.
     """
-    given = {
-        name: value
-        for name in parameters(config)
-        if name not in skip and (value := getattr(args, name, None)) is not None
-    }
-    return validate(dataclasses.replace(config, **given))
+    given = given_settings(type(config), args)
+    return validate(
+        dataclasses.replace(config, **{k: v for k, v in given.items() if k not in skip})
+    )
 
 
 def chosen_preset(args: argparse.Namespace, preset: str | None = None) -> Preset:
