@@ -15,10 +15,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
-from napari_impartial.core.atomic_write import sweep_once
+from napari_impartial.core.atomic_write import reason, sweep_once
 from napari_impartial.core.errors import ImPartialError, message, printable, shortened
 
 # Controls of the second half, marks that turn text round, halves of characters.
@@ -148,12 +147,7 @@ class ProgressBar:
     def __enter__(self) -> ProgressBar:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.active:
             self._draw("")
 
@@ -205,6 +199,7 @@ def ensure_folder(path: str | os.PathLike[str]) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ImPartialError(f"Cannot write in {folder}: {reason}; name another folder.") from error
+        raise ImPartialError(
+            f"Cannot write in {folder}: {reason(error)}; name another folder."
+        ) from error
     return folder

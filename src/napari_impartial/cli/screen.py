@@ -33,8 +33,8 @@ def why_headless(args: argparse.Namespace) -> str | None:
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     ):
         return "there is no screen (neither DISPLAY nor WAYLAND_DISPLAY is set)"
-    for module, package in (("napari", "napari"), ("qtpy", "qtpy")):
-        if not _installed(module):
+    for package in ("napari", "qtpy"):
+        if not _installed(package):
             return f"{package} is not installed (pip install 'napari-impartial[all]')"
     return _probe()
 
