@@ -44,14 +44,10 @@ class FinishedRuns:
         """Return the results of a run, None if it was not finished."""
         if self._folder is None:
             return None
-        file = self._file(spec)
         try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
-            results = kept["results"]
-        except FileNotFoundError:
-            return None
+            results = json.loads(self._file(spec).read_text(encoding="utf-8"))["results"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None  # damaged: it is done again
+            return None  # not there, or damaged: it is done again
         return results if isinstance(results, list) else None
 
     def put(self, spec: dict[str, Any], results: Results) -> None:
