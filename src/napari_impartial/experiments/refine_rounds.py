@@ -115,12 +115,8 @@ class Rounds:
         """Do the first training and then the rounds of each policy."""
         import numpy as np
 
-        from .simulated_annotator import Annotator
-
         policies = list(policies)
-        truths = [truth for _, truth in self.data.train]
-        start = Annotator(truths, self.settings.suggestions.box_px, self.data.style, seed)
-        start.begin(self.amounts.start_percent)
+        start = self._begin(self.amounts.start_percent, seed)
         model = self._train(start, seed, None)
         score = self._score(model)
         for policy in policies:
@@ -139,24 +135,25 @@ class Rounds:
 
     def _at_once(self, percent: float, seed: int) -> None:
         """Annotate so many percent at once, and train as long as all rounds together."""
+        annotator = self._begin(percent, seed)
+        model = self._train(annotator, seed, None, 1 + self.amounts.rounds)
+        self._note(seed, AT_ONCE, self.amounts.rounds, annotator, self._score(model))
+
+    def _begin(self, percent: float, seed: int) -> Annotator:
+        """Return an annotator who has annotated so many percent of the cells."""
         from .simulated_annotator import Annotator
 
         truths = [truth for _, truth in self.data.train]
         annotator = Annotator(truths, self.settings.suggestions.box_px, self.data.style, seed)
         annotator.begin(percent)
-        model = self._train(annotator, seed, None, 1 + self.amounts.rounds)
-        self._note(seed, AT_ONCE, self.amounts.rounds, annotator, self._score(model))
-
-    def _count(self, annotator: Annotator, percent: float) -> int:
-        return max(1, round(percent / 100 * annotator.n_all))
+        return annotator
 
     def _annotate(
         self, annotator: Annotator, model: TrainedModel, policy: str, rng: np.random.Generator
     ) -> None:
         """Annotate one round's cells."""
-        count = min(
-            self._count(annotator, self.amounts.add_percent), annotator.n_all - annotator.n_cells
-        )
+        wanted = max(1, round(self.amounts.add_percent / 100 * annotator.n_all))
+        count = min(wanted, annotator.n_all - annotator.n_cells)
         if not count:
             return  # all cells are annotated
         results = [
