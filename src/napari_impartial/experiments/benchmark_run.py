@@ -146,12 +146,18 @@ def train_forest(task: Task) -> Segment:
     return segment
 
 
+def _peer(method: str) -> Any:
+    """Return the module of Cellpose or StarDist."""
+    from .baselines import cellpose, stardist
+
+    return {"cellpose": cellpose, "stardist": stardist}[method]
+
+
 def train_peer(task: Task) -> Segment:
     """Train Cellpose or StarDist on the annotated cells, or take the user's weights."""
-    from .baselines import cellpose, stardist
     from .baselines.partial_masks import partial_labels
 
-    peer = {"cellpose": cellpose, "stardist": stardist}[task.spec["method"]]
+    peer = _peer(task.spec["method"])
     weights, channels = task.spec.get("weights"), task.spec.get("weights_channels")
     if weights:
         first = task.images[0]
@@ -182,18 +188,10 @@ TRAIN: dict[str, Callable[[Task], Segment]] = {
 
 def load_libraries(method: str) -> None:
     """Import what the method needs, so that its import is not taken for training."""
-    if method not in TRAIN:
-        return
     if method == "forest":
         import sklearn.ensemble  # noqa: F401
-    elif method == "cellpose":
-        from .baselines import cellpose
-
-        cellpose.load_library()
-    elif method == "stardist":
-        from .baselines import stardist
-
-        stardist.load_library()
+    elif TRAIN[method] is train_peer:
+        _peer(method).load_library()
     else:
         from napari_impartial.core.prediction import predict as prediction  # noqa: F401
         from napari_impartial.core.training import fit as training  # noqa: F401
