@@ -41,6 +41,26 @@ def keep_largest_pieces(labels: Labels, ids: NDArray[np.integer]) -> None:
             part[(pieces > 0) & (pieces != largest)] = 0
 
 
+def outermost(pieces: Labels) -> NDArray[np.int64]:
+    """Return for each piece, from 0 on, the outermost one that encloses it, or itself.
+
+    Parameters
+    ----------
+    pieces : (Y, X) int32
+        Numbered in the order of their first pixels, as :func:`scipy.ndimage.label` does.
+    """
+    # A loop begins above all that lies inside it, so that it has the lower number and comes first.
+    outer = np.arange(int(pieces.max(initial=0)) + 1)
+    for piece, window in enumerate(ndimage.find_objects(pieces), start=1):
+        here = pieces[window]
+        own = here == piece
+        others = (here > 0) & ~own
+        # Filling costs much more than looking, and few pieces have another in their box.
+        if others.any():
+            outer[here[others & ndimage.binary_fill_holes(own)]] = outer[piece]
+    return outer
+
+
 def numbered(labels: Labels, least_px: int = 1) -> Labels:
     """Return objects as 1 ... N, in the order of their old numbers, without smaller ones."""
     keep = np.bincount(labels.reshape(-1)) >= max(least_px, 1)

@@ -18,6 +18,8 @@ from scipy import ndimage
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.words import shape_text
 
+from .label_images import outermost
+
 NOT_ANNOTATED, BACKGROUND, FOREGROUND = 0, 1, 2
 
 _EIGHT = np.ones((3, 3), dtype=bool)
@@ -86,21 +88,9 @@ class Scribbles:
         found = {}
         for label in range(1, self.n_classes + 1):
             pieces, n = ndimage.label(self.labels == label, structure=_EIGHT)
-            found[label] = n, n if label == BACKGROUND else n - _n_enclosed(pieces)
+            cells = n if label == BACKGROUND else len(np.unique(outermost(pieces))) - 1
+            found[label] = n, cells
         return found
-
-
-def _n_enclosed(pieces: NDArray[np.int32]) -> int:
-    """Return how many of the pieces 1 ... N lie inside of another."""
-    enclosed: set[int] = set()
-    for piece, window in enumerate(ndimage.find_objects(pieces), start=1):
-        inside = pieces[window]
-        own = inside == piece
-        others = (inside > 0) & ~own
-        # Filling costs much more than looking, and few pieces have another in their box.
-        if others.any():
-            enclosed.update(np.unique(inside[others & ndimage.binary_fill_holes(own)]).tolist())
-    return len(enclosed)
 
 
 def from_labels(labels: Any, image_shape: tuple[int, int]) -> Scribbles:

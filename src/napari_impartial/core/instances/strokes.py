@@ -17,6 +17,7 @@ from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 from skimage.segmentation import flood, relabel_sequential, watershed
 
+from napari_impartial.core.data.label_images import outermost
 from napari_impartial.core.errors import ImPartialError
 
 Instances = npt.NDArray[np.int32]
@@ -95,27 +96,15 @@ def find_strokes(labels: npt.NDArray[np.integer]) -> Strokes:
     number = np.zeros(labels.shape, np.int32)
     classes = [0]
     for value in np.unique(labels[labels > BACKGROUND]).tolist():
-        pieces, count = ndimage.label(labels == value, _EVERYWHERE)
-        of_piece = _joined_by_enclosure(pieces, count) + len(classes) - 1
+        pieces, _ = ndimage.label(labels == value, _EVERYWHERE)
+        # A loop and what lies inside it are one.
+        _, number_of = np.unique(outermost(pieces), return_inverse=True)
+        of_piece = number_of + len(classes) - 1
         of_piece[0] = 0
         np.copyto(number, of_piece[pieces].astype(np.int32), where=pieces > 0)
         classes += [value] * (int(of_piece.max()) + 1 - len(classes))
     windows = tuple(ndimage.find_objects(number, len(classes) - 1))
     return Strokes(number, np.array(classes, np.int64), labels == BACKGROUND, windows)
-
-
-def _joined_by_enclosure(pieces: Instances, count: int) -> npt.NDArray[np.int64]:
-    """Return the number, 1 and up, of each piece; one for a loop and what lies inside it."""
-    # A loop begins above all that lies inside it, so that it has the lower number and comes first.
-    leader = np.arange(count + 1)
-    for piece, window in enumerate(ndimage.find_objects(pieces), start=1):
-        here = pieces[window]
-        if min(here.shape) < 3:
-            continue
-        line = here == piece
-        inside = ndimage.binary_fill_holes(line) & ~line
-        leader[here[inside & (here > 0)]] = leader[piece]
-    return np.unique(leader, return_inverse=True)[1].astype(np.int64)
 
 
 def impose(
