@@ -121,6 +121,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _export_objects(args: argparse.Namespace) -> dict[str, Any]:
     """Write the objects of a store of results."""
+    from napari_impartial.io.object_files import files_beside
     from napari_impartial.slides.export import Results, export, left_out
 
     store, out = args.images[0], args.out
@@ -131,11 +132,10 @@ def _export_objects(args: argparse.Namespace) -> dict[str, Any]:
             "ends in .geojson or .ome.zarr."
         )
     check_not_inputs([out], [*args.images, *([args.table] if args.table else [])], "--out")
-    base = store.name.removesuffix(".zarr").removesuffix(".ome")
-    table = store.with_name(f"{base}_measurements.csv")
+    table, places = files_beside(store)
     verdicts = left_out(table, args.table) if args.table else {}
     factor = (args.pixel_width, args.pixel_width)
-    results = Results(store, table, store.with_name(f"{base}_suggestions.json"), verdicts, factor)
+    results = Results(store, table, places, verdicts, factor)
     started = time.perf_counter()
     with ProgressBar("writing") as bar:
         export(results, {kinds[out.suffix.lower()]: out}, bar.update)

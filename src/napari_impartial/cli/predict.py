@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     names = [stem(paths[0]) for paths in groups]
     check_distinct(names)
     results = [path for name in names for path in result_files(name, args.out).values()]
-    results += [slide.result_paths(name, args.out)["store"] for name in names]
+    results += [slide.store_of(name, args.out) for name in names]
     given = [path for paths in groups for path in paths]
     check_not_inputs(results, [*given, *(args.scribbles or ()), args.model], "--out")
     if args.scribbles is not None:
@@ -243,8 +243,11 @@ class _Run:
 
     def finished(self, name: str) -> bool:
         """Tell whether the results of an image are all there."""
-        small, large = result_files(name, self.out), slide.result_paths(name, self.out)
-        return any(all(p.exists() for p in paths.values()) for paths in (small, large))
+        from napari_impartial.io.object_files import files_beside
+
+        store = slide.store_of(name, self.out)
+        small, large = result_files(name, self.out).values(), (store, *files_beside(store))
+        return any(all(path.exists() for path in paths) for paths in (small, large))
 
     def check(self, paths: tuple[Path, ...], drawn: Path | None) -> None:
         """Read an image that fits into memory, and what is drawn on it."""

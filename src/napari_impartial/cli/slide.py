@@ -76,13 +76,9 @@ def is_large(paths: Sequence[Path], reading: Reading) -> bool:
     return plane_pixels(paths[0], reading.level) > limits.LARGE_PX
 
 
-def result_paths(name: str, out: Path) -> dict[str, Path]:
-    """Return what the results of an image are, and where."""
-    return {
-        "store": out / f"{name}.ome.zarr",
-        "measurements": out / f"{name}_measurements.csv",
-        "suggestions": out / f"{name}_suggestions.json",
-    }
+def store_of(name: str, out: Path) -> Path:
+    """Return the store that an image is predicted into."""
+    return out / f"{name}.ome.zarr"
 
 
 def predict(
@@ -121,7 +117,7 @@ def predict(
     places = [int(position) for position in picked.channels[:, 0, 0]]
     if settings.link:
         check_link(settings.link, source.stack_axes, paths[0])
-    result = result_paths(name, args.out)["store"]
+    result = store_of(name, args.out)
     if drawn is not None:
         _check(args, drawn, source, paths[0])
     job = make_job(

@@ -83,6 +83,15 @@ def slide_files(name: str, folder: Path) -> dict[str, Path]:
     }
 
 
+def files_beside(store: Path) -> tuple[Path, Path]:
+    """Return where the measurements and the suggestions of a slide lie, beside its store."""
+    name = store.name.removesuffix(".zarr").removesuffix(".ome")
+    return (
+        store.with_name(f"{name}{ENDINGS['measurements']}"),
+        store.with_name(f"{name}_suggestions.json"),
+    )
+
+
 def file_names(names: Iterable[str]) -> list[str]:
     """Return names that files can have on any system, all different even without case."""
     made: list[str] = []

@@ -21,6 +21,7 @@ from napari_impartial.core.instances.linking import Linker
 from napari_impartial.core.instances.overlaps import join_overlaps
 from napari_impartial.core.instances.parts import look_at_whole
 from napari_impartial.core.instances.seams import ROUNDS
+from napari_impartial.io.object_files import files_beside
 from napari_impartial.io.ome_zarr import is_zarr
 from napari_impartial.io.ome_zarr_writer import (
     CHUNK_PX,
@@ -231,9 +232,7 @@ def _run(
         every = [(job, *one) for one in everything]
         engine.run(rename_block, every, stage.of("link", 1, 2))
     _pyramids(job, engine, stage)
-    name = result.name.removesuffix(".ome.zarr")
-    table = result.with_name(f"{name}_measurements.csv")
-    places = result.with_name(f"{name}_suggestions.json")
+    table, places = files_beside(result)
     # Beside an earlier store, the earlier files stay as long as that does.
     count, area, classes = write_table(job, job.folder / table.name)
     tracks = read_rows(job.folder / table.name) if job.link == "T" else None
