@@ -20,6 +20,7 @@ from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.data.synthetic_tissue import Tissue
 from napari_impartial.core.network.warm_start import mix
 from napari_impartial.core.prediction.predict import predict
+from napari_impartial.core.training.ema import gather_statistics
 from napari_impartial.core.training.messages import Losses
 from napari_impartial.core.training.trainer import Trainer, _laid_out_like
 
@@ -102,7 +103,7 @@ def test_statistics_are_taken_without_reading_anything(
     trainer = Trainer([tiny_tissue.image], [tiny_scribbles], ModelConfig(), FEW, None)
     patches = trainer.sampler.plain(7, np.random.default_rng(0))
     with Watch() as watch:
-        trainer.average.calibrate(patches)
+        gather_statistics(trainer.average.network, patches, FEW, trainer.precision)
     assert watch.reads == {}
     # And they are what a plain mean over the batches is.
     first = trainer.average.network.normalizations()[0]
@@ -112,7 +113,7 @@ def test_statistics_are_taken_without_reading_anything(
         seen.append(arguments[0].float().mean(dim=(0, 2, 3)))
 
     handle = first.register_forward_pre_hook(note)
-    trainer.average.calibrate(patches)
+    gather_statistics(trainer.average.network, patches, FEW, trainer.precision)
     handle.remove()
     batches = torch.stack(seen[1:])
     assert len(batches) == 3

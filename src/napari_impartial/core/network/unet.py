@@ -359,6 +359,12 @@ class UNet(nn.Module):
         for layer in self.normalizations():
             layer.eval()
 
+    @torch.no_grad()
+    def take_statistics(self, other: UNet) -> None:
+        """Take over the statistics that another network is normalized by."""
+        for mine, its in zip(self.buffers(), other.buffers(), strict=True):
+            mine.copy_(its)
+
     def dropouts(self) -> list[Dropout]:
         """All dropout layers that leave anything out."""
         return _dropouts(self.modules())

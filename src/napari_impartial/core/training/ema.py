@@ -20,9 +20,7 @@ class WeightAverage:
     network : UNet
         The one that is trained.
     config : TrainingConfig
-        Its memory (`ema_decay`; 0 for none), seed and batch size are used.
-    precision : torch.dtype
-        To compute in.
+        Its memory (`ema_decay`; 0 for none) is used.
 
     Attributes
     ----------
@@ -30,9 +28,9 @@ class WeightAverage:
         The average, for inference.
     """
 
-    def __init__(self, network: UNet, config: TrainingConfig, precision: torch.dtype) -> None:
+    def __init__(self, network: UNet, config: TrainingConfig) -> None:
         self.network = copy.deepcopy(network).eval()
-        self._config, self._precision = config, precision
+        self._config = config
 
     @torch.no_grad()
     def add(self, network: UNet, steps: int) -> None:
@@ -48,26 +46,15 @@ class WeightAverage:
             name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()
         }
 
-    def calibrate(self, patches: Tensor) -> None:
-        """Take the statistics of normalization layers from patches (N, C, P, P).
-
-        Those gathered in training are of augmented patches and of weights that have moved
-        on; averaged weights need statistics of their own.
-        """
-        gather_statistics(self.network, patches, self._config, self._precision)
-
-    @torch.no_grad()
-    def take_statistics(self, network: UNet) -> None:
-        """Take over the statistics that `network` is normalized by."""
-        for mine, its in zip(self.network.buffers(), network.buffers(), strict=True):
-            mine.copy_(its)
-
 
 @torch.no_grad()
 def gather_statistics(
     network: UNet, patches: Tensor, config: TrainingConfig, precision: torch.dtype
 ) -> None:
     """Take a network's normalization statistics from patches; it is in evaluation mode then.
+
+    Those gathered in training are of augmented patches and of weights that have moved on;
+    averaged weights need statistics of their own.
 
     Parameters
     ----------

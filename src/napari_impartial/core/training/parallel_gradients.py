@@ -54,13 +54,11 @@ class Gradients:
                 layer.generator = source
         self._workers = SideBySide(len(self._parts))
 
-    @torch.no_grad()
     def freeze_normalization(self) -> None:
         """Normalize by the network's present statistics from now on, in all parts."""
         network, _ = self._parts[0]
         for part, _ in self._parts:
-            for mine, its in zip(part.buffers(), network.buffers(), strict=True):
-                mine.copy_(its)
+            part.take_statistics(network)
             part.freeze_normalization()
 
     def of(

@@ -107,7 +107,7 @@ class Trainer:
             if first is not None:
                 start(network, mix(self.sampler.images, self.sampler.train_labels), first)
             self.network = network.to(self.device).to(memory_format=memory_format(self.device))  # type: ignore[call-overload]
-        self.average = WeightAverage(self.network, training, self.precision)
+        self.average = WeightAverage(self.network, training)
         self.gradients = Gradients(self.network, self.generator, training.seed)
         self.optimizer = self._optimizer()
         self.scaler = torch.amp.GradScaler(
@@ -338,11 +338,12 @@ class Trainer:
         Once they are frozen, it has those that the network is trained with.
         """
         if not self.frozen:
-            self.average.calibrate(self._plain(n_patches))
+            self._gather_statistics(self.average.network, n_patches)
         self.calibrated_at = self.steps
 
-    def _plain(self, n_patches: int) -> Tensor:
-        return self.sampler.plain(n_patches, np.random.default_rng(self.config.seed))
+    def _gather_statistics(self, network: UNet, n_patches: int) -> None:
+        patches = self.sampler.plain(n_patches, np.random.default_rng(self.config.seed))
+        gather_statistics(network, patches, self.config, self.precision)
 
     def _freeze(self) -> None:
         """Hold the statistics of batch normalization.
@@ -350,12 +351,11 @@ class Trainer:
         Those of a few patches at a time, that training has had so far, are another function
         of the image than what prediction computes, and weights come to rely on the difference.
         """
-        patches = self._plain(_CALIBRATION_PATCHES)
         # In one thread: sums in the same order, whatever training gives way to meanwhile.
         with threads_each(1, torch.get_num_threads()):
-            gather_statistics(self.network, patches, self.config, self.precision)
+            self._gather_statistics(self.network, _CALIBRATION_PATCHES)
         self.gradients.freeze_normalization()
-        self.average.take_statistics(self.network)
+        self.average.network.take_statistics(self.network)
         self.frozen = True
         # What was best so far was so under other statistics.
         self.best = None
