@@ -10,9 +10,11 @@ import pytest
 from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review.review import Review, Verdict, regions_of
-from napari_impartial.core.review.spot_check import RIGHT, UNSURE
+from napari_impartial.core.review.spot_check import UNSURE, Answer
 from napari_impartial.session.session import Session
 from napari_impartial.session.spot_checks import draw_sample, from_plain, is_outdated, to_plain
+
+RIGHT = Answer(True, 1)
 
 
 def labels() -> np.ndarray:

@@ -9,7 +9,6 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.core.review.spot_check import (
-    RIGHT,
     UNSURE,
     Answer,
     Kind,
@@ -22,6 +21,7 @@ from napari_impartial.core.review.spot_report import estimate, report
 from napari_impartial.core.review.spot_truth import answers_from_truth
 
 PITCH, SIZE = 6, 4
+RIGHT = Answer(True, 1)
 
 
 def field(n_rows, n_cols, margin=0):

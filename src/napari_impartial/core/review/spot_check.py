@@ -89,7 +89,6 @@ class Answer:
         return self.cells - self.right
 
 
-RIGHT = Answer(True, 1)
 UNSURE = Answer(False, 0, sure=False)
 
 
