@@ -147,9 +147,7 @@ def write_image(path: Path, array: NDArray[Any], layout: Layout) -> None:
     try:
         levels = create(temporary, layout)
         levels[0][...] = array
-        for fine, coarse in itertools.pairwise(levels):
-            for region in regions(coarse.shape, 2 * CHUNK_PX):
-                coarse[region] = shrunk(fine, region, layout.labels)
+        write_coarser(levels, layout.labels)
         put_in_place(temporary, path)
     except OSError as error:
         raise ImPartialError(f"Cannot write {path}: {error.strerror or error}.") from error
@@ -187,6 +185,13 @@ def regions(shape: tuple[int, ...], side: int) -> Iterator[tuple[slice, ...]]:
                     slice(y, min(y + side, shape[-2])),
                     slice(x, min(x + side, shape[-1])),
                 )
+
+
+def write_coarser(levels: Sequence[Any], labels: bool) -> None:
+    """Write all levels but the finest, each from the one before."""
+    for fine, coarse in itertools.pairwise(levels):
+        for region in regions(coarse.shape, 2 * CHUNK_PX):
+            coarse[region] = shrunk(fine, region, labels)
 
 
 def shrunk(fine: Any, region: tuple[slice, ...], labels: bool) -> NDArray[Any]:

@@ -31,7 +31,7 @@ from napari_impartial.io.ome_zarr_writer import (
     create,
     put_in_place,
     regions,
-    shrunk,
+    write_coarser,
 )
 from napari_impartial.io.outlines import Outline, trace, write_features
 
@@ -182,9 +182,7 @@ def _write_labels(results: Results, target: Path, report: Report) -> None:
             part = found.array[region]
             levels[0][region] = np.where(np.isin(part, gone), 0, part) if len(gone) else part
             report(0.8 * (number + 1) / len(everything))
-        for fine, coarse in itertools.pairwise(levels):
-            for region in regions(coarse.shape, 2 * CHUNK_PX):
-                coarse[region] = shrunk(fine, region, True)
+        write_coarser(levels, labels=True)
     put_in_place(new, target)
     report(1.0)
 
