@@ -53,7 +53,7 @@ def read_picture(file: Path) -> Content:
                     "does."
                 )
             if png and head[_DEPTH] == 16 and head[_KIND] not in (_GREY, _INDEXED):
-                return _of_samples(_read_deep(file), file)
+                return _of_samples(_read_deep(file))
             content = _of_picture(picture, file)
     if png and head[_KIND] == _GREY and head[_DEPTH] in (2, 4):
         # The library spreads these over 0 to 255; labels would become others.
@@ -76,10 +76,10 @@ def _of_picture(picture: PIL.Image.Image, file: Path) -> Content:
         )
     if picture.mode in ("L", "RGB") and "transparency" in picture.info:
         note(f"{file} says which of its colours is transparent; that is left out.")
-    return _of_samples(np.asarray(picture), file, lossy)
+    return _of_samples(np.asarray(picture), lossy)
 
 
-def _of_samples(array: NDArray[Any], file: Path, lossy: str = "") -> Content:
+def _of_samples(array: NDArray[Any], lossy: str = "") -> Content:
     """Return content of (Y, X) grey levels or (Y, X, 2 to 4) samples."""
     if array.ndim == 2:
         return Content(array, "YX", lossy=lossy)
