@@ -275,15 +275,11 @@ def _predictor(job: Job) -> BlockPredictor:
     """Return this thread's network: passes set its dropout, so that no two can share one."""
     if getattr(_mine, "job", None) != job:
         _mine.predictor = BlockPredictor(
-            load_model(job.model), job.prediction, source_of(job).shape, _between_tiles
+            load_model(job.model), job.prediction, source_of(job).shape, lambda _: rest()
         )
         _mine.job = job
     predictor: BlockPredictor = _mine.predictor
     return predictor
-
-
-def _between_tiles(_: float) -> None:
-    rest()
 
 
 def _channels_first(job: Job) -> bool:

@@ -255,7 +255,7 @@ def _pixel_sums(
         for number, weight in enumerate(weights):
             out[number] += np.bincount(key, weight, out.shape[1])
     counted = out.reshape(7, n_hills, n_levels).transpose(1, 2, 0)
-    return np.asarray(_at_least(counted, axis=1))
+    return _at_least(counted)
 
 
 def _outlines(
@@ -293,11 +293,11 @@ def _outlines(
             passes.append(np.minimum(odds.take(at), odds.take(at + step)))
     key, which = np.unique(np.concatenate(keys), return_inverse=True)
     common = np.bincount(which * n_steps + np.concatenate(lows), minlength=len(key) * n_steps)
-    sides = _at_least(common.reshape(-1, n_steps).astype(np.float64), axis=1)[:, 1:]
+    sides = _at_least(common.reshape(-1, n_steps).astype(np.float64))[:, 1:]
     first, second = np.divmod(key, n_hills)
     shape = (len(parent), n_steps - 1)
     free_of_all, shared, neck = (np.zeros(shape) for _ in range(3))
-    free_of_all[:n_hills] = _at_least(free.reshape(-1, n_steps)[1:], axis=1)[:, 1:]
+    free_of_all[:n_hills] = _at_least(free.reshape(-1, n_steps)[1:])[:, 1:]
     np.add.at(shared, first, sides)
     np.add.at(shared, second, sides)
     meeting = _meeting(first, second, parent)
@@ -326,9 +326,9 @@ def _meeting(
         two[second] = parent[two[second]]
 
 
-def _at_least(counts: Floats, axis: int) -> Floats:
-    """Turn counts at each level into counts at each level or above."""
-    return np.asarray(np.flip(np.flip(counts, axis).cumsum(axis), axis))
+def _at_least(counts: Floats) -> Floats:
+    """Turn counts at each level, the second axis, into counts at each level or above."""
+    return np.asarray(counts[:, ::-1].cumsum(axis=1)[:, ::-1])
 
 
 def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
