@@ -206,3 +206,30 @@ def test_a_full_disk_is_said_in_the_systems_words(tmp_path: Path) -> None:
 def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str) -> None:
     with pytest.raises(ImPartialError, match="Cannot write"), atomic_path(tmp_path / name):
         pass
+
+
+def test_a_folder_is_replaced_by_a_whole_one_or_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "store"
+    target.mkdir()
+    (target / "kept").write_text("old")
+    with pytest.raises(RuntimeError), atomic_folder(target, replace=True) as folder:
+        (folder / "new").write_text("half")
+        raise RuntimeError
+    rename = Path.rename
+
+    def fail(self: Path, to: Path) -> Path:
+        if self.name.startswith(atomic_write.MARK):
+            raise PermissionError(13, "in use", str(self))
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(PermissionError), atomic_folder(target, replace=True) as folder:
+        (folder / "new").write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    assert (target / "kept").read_text() == "old"
+    monkeypatch.undo()
+    with atomic_folder(target, replace=True) as folder:
+        (folder / "new").write_text("whole")
+    assert [path.name for path in tmp_path.rglob("*")] == ["store", "new"]

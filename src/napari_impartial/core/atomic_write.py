@@ -84,13 +84,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that takes its place if the block succeeds.
 
     Parameters
     ----------
     path
         Where the folder shall be; an empty one may stand there.
+    replace
+        Whether one that holds something is replaced, too.
 
     Yields
     ------
@@ -109,12 +111,39 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        with suppress(FileNotFoundError):
-            target.rmdir()  # an empty folder may stand there
-        os.replace(temporary, target)
+        if replace:
+            replace_folder(temporary, target)
+        else:
+            with suppress(FileNotFoundError):
+                target.rmdir()  # an empty folder may stand there
+            os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         _let_go(lock)
+
+
+def replace_folder(made: Path, path: Path) -> None:
+    """Rename a finished folder to `path`; one that stands there is removed afterwards.
+
+    No system renames over a folder that holds something, so that one is set aside first, and
+    put back if the other cannot be renamed.
+
+    Raises
+    ------
+    OSError
+        If either cannot be renamed.
+    """
+    old = path.with_name(f".{path.name}.old")
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)
+    try:
+        made.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 class WorkFolder:

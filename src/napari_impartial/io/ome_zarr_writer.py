@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_impartial.core.atomic_write import atomic_folder, replace_folder
 from napari_impartial.core.errors import ImPartialError
 
 from .lazy import import_zarr
@@ -142,17 +142,14 @@ def write_image(path: Path, array: NDArray[Any], layout: Layout) -> None:
     ImPartialError
         If something else lies at `path`, or it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
+    _check_free(path)
     try:
-        levels = create(temporary, layout)
-        levels[0][...] = array
-        write_coarser(levels, layout.labels)
-        put_in_place(temporary, path)
+        with atomic_folder(path, replace=True) as temporary:
+            levels = create(temporary, layout)
+            levels[0][...] = array
+            write_coarser(levels, layout.labels)
     except OSError as error:
         raise ImPartialError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def put_in_place(made: Path, path: Path) -> None:
@@ -163,16 +160,15 @@ def put_in_place(made: Path, path: Path) -> None:
     ImPartialError
         If what lies there is no zarr store.
     """
+    _check_free(path)
+    replace_folder(made, path)
+
+
+def _check_free(path: Path) -> None:
     if path.exists() and not is_zarr(path):
         raise ImPartialError(
             f"{path} exists and is no zarr store; move it or choose another --out."
         )
-    old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        path.rename(old)
-    made.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def regions(shape: tuple[int, ...], side: int) -> Iterator[tuple[slice, ...]]:

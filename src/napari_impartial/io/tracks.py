@@ -8,7 +8,6 @@ read what is written here with it.
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_impartial.core.atomic_write import atomic_path
+from napari_impartial.core.atomic_write import atomic_folder, atomic_path
 from napari_impartial.core.errors import ImPartialError
 
 from .lazy import import_zarr
@@ -105,35 +104,34 @@ def write_geff(
     zarr = import_zarr()
     if path.exists() and not (path / ".zgroup").exists():
         raise ImPartialError(f"{path} exists and is no GEFF store; move it.")
-    made = path.with_name(f".{path.name}.part")
-    shutil.rmtree(made, ignore_errors=True)
     try:
-        group = zarr.open_group(str(made), mode="w", zarr_format=2)
-        count = len(tracks.columns["track_id"])
-        _write(group, "nodes/ids", np.arange(count, dtype=np.uint64))
-        group.require_group("nodes/props")
-        group.require_group("edges/props")
-        for name, column in tracks.columns.items():
-            _write(group, f"nodes/props/{name}/values", _plain(column))
-        _write(group, "edges/ids", tracks.edges)
-        group.attrs["geff"] = {
-            "geff_version": _GEFF_VERSION,
-            "directed": True,
-            "axes": _axes(tracks, pixel_size, pixel_unit, spacing or {}),
-            "node_props_metadata": {
-                name: {"identifier": name, "dtype": str(_plain(column).dtype), "varlength": False}
-                for name, column in tracks.columns.items()
-            },
-            "edge_props_metadata": {},
-            "track_node_props": {"tracklet": "track_id"},
-            "extra": {},
-        }
-        shutil.rmtree(path, ignore_errors=True)
-        made.rename(path)
+        with atomic_folder(path, replace=True) as made:
+            group = zarr.open_group(str(made), mode="w", zarr_format=2)
+            count = len(tracks.columns["track_id"])
+            _write(group, "nodes/ids", np.arange(count, dtype=np.uint64))
+            group.require_group("nodes/props")
+            group.require_group("edges/props")
+            for name, column in tracks.columns.items():
+                _write(group, f"nodes/props/{name}/values", _plain(column))
+            _write(group, "edges/ids", tracks.edges)
+            group.attrs["geff"] = {
+                "geff_version": _GEFF_VERSION,
+                "directed": True,
+                "axes": _axes(tracks, pixel_size, pixel_unit, spacing or {}),
+                "node_props_metadata": {
+                    name: {
+                        "identifier": name,
+                        "dtype": str(_plain(column).dtype),
+                        "varlength": False,
+                    }
+                    for name, column in tracks.columns.items()
+                },
+                "edge_props_metadata": {},
+                "track_node_props": {"tracklet": "track_id"},
+                "extra": {},
+            }
     except OSError as error:
         raise ImPartialError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def _plain(column: NDArray[Any]) -> NDArray[Any]:
