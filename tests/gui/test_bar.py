@@ -124,9 +124,9 @@ def test_the_verdict_has_links(qtbot: Any) -> None:
 def test_the_bar_counts_the_objects_in_view(widget: Any, predicted: Any, tiny_tissue: Any) -> None:
     n = widget.session.plane.n_objects
     assert n > 3
-    assert widget.bar.verdict.value() == (Remark(f"{n} objects"),)
+    assert widget.bar.verdict.text() == f"{n} objects"
     widget.results.review.reject([1])
-    assert widget.bar.verdict.value() == (Remark(f"{n - 1} objects"),)
+    assert widget.bar.verdict.text() == f"{n - 1} objects"
 
 
 def test_the_brush_of_a_layer_that_came_with_its_strokes_is_shown(

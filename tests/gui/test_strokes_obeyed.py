@@ -56,10 +56,10 @@ def test_the_bar_tells_the_verdict_and_shows_where(
     trained = session.add_round(tmp_path / "m.impartial", card_for(widget, strokes=report), 9)
     trained.learned = {(session.current, ()): session.plane.scribbles.labels}
     session.changed.emit()
-    words = [remark.words for remark in widget.bar.verdict.value()]
+    words = widget.bar.verdict.accessibleName().split("; ")
     assert words[0] == "98% of your strokes fit"
     assert words[1] == f"{session.plane.n_objects} objects"
-    assert words[2] == "2 strokes are in no object"
+    assert words[2] == "2 strokes are in no object show"
     for y, x in ((20, 30), (40, 12), (20, 30)):
         widget.bar.verdict.show_wanted.emit("in_no_object")
         centre = np.array(camera_of(viewer).center[-2:])

@@ -52,10 +52,6 @@ class VerdictLine(QLabel):
         self._remarks: tuple[Remark, ...] = ()
         self.set_verdict(())
 
-    def value(self) -> tuple[Remark, ...]:
-        """Return what is said."""
-        return self._remarks
-
     def set_verdict(self, remarks: Sequence[Remark]) -> None:
         """Say this; nothing at all where there are no remarks."""
         self._remarks = tuple(remarks)

@@ -321,7 +321,7 @@ class ImPartialWidget(QWidget):
         forget_clicks = on_click(self._viewer, self._on_clicked_object)
         active = self._viewer.layers.selection.events.active
         active.connect(self._on_active_layer)
-        hand = self._hand = Hand(self._viewer, self)
+        hand = Hand(self._viewer, self)
         hand.moving_changed.connect(self.training.give_way)
         hand.moving_changed.connect(self.slides.give_way)
         hand.busy_changed.connect(self.training.note_busy)

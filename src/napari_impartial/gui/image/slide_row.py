@@ -48,10 +48,6 @@ class SlideRow(QWidget):
         self._levels.currentIndexChanged.connect(self._on_level)
         self.hide()
 
-    def value(self) -> int:
-        """Return the number of the resolution."""
-        return max(self._levels.currentIndex(), 0)
-
     def set_slide(self, text: str, levels: Sequence[Level], chosen: int, ready: bool) -> None:
         """Offer fields of a slide.
 

@@ -52,10 +52,6 @@ class Level:
     factor: tuple[float, float]
     pixel_um: float | None
 
-    def box(self, box: Sequence[float]) -> list[float]:
-        """Return a box of the finest level in pixels of this one."""
-        return [v / f for v, f in zip(box, 2 * self.factor, strict=True)]
-
 
 @dataclass(frozen=True)
 class Field:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -206,7 +205,7 @@ class SpotCheckPanel(QWidget):
         unsure = make_button(
             "Cannot tell", "verdict_unsure_button", "Leave this one out.", self.unsure.emit
         )
-        self._back = make_button(
+        back = make_button(
             with_key("Back", "undo_decision"),
             "spot_check_back",
             f"Take the last verdict back. {key_hint('undo_decision')}",
@@ -226,7 +225,7 @@ class SpotCheckPanel(QWidget):
             grid.addWidget(self._numbers[n], *at)
         grid.addLayout(fill(QHBoxLayout(), self._cells, (take, 1)), 2, 1)
         grid.addWidget(unsure, 3, 0)
-        grid.addLayout(fill(QHBoxLayout(), self._back, leave), 3, 1)
+        grid.addLayout(fill(QHBoxLayout(), back, leave), 3, 1)
         self._question_box = QWidget()
         parts = (self._title, self._question, grid)
         fill(QVBoxLayout(self._question_box), *parts, margins=(0, 0, 0, 0))
@@ -280,4 +279,4 @@ class SpotCheckPanel(QWidget):
     def _on_export(self) -> None:
         path = ask_where(self, "Export the protocol", "spot_check.csv", "Tables", ".csv")
         if path is not None:
-            self.export_wanted.emit(Path(path))
+            self.export_wanted.emit(path)

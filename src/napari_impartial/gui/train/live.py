@@ -44,7 +44,7 @@ class LiveControl(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._workspace, self._session = workspace, workspace.session
+        self._session = workspace.session
         self._training, self._choice = training, choice
         self.on = False
         # Whether it was we who held training, since nothing is new.
