@@ -5,12 +5,12 @@ from __future__ import annotations
 PLUGIN = "napari-impartial"
 
 
-def main(sample: str | None = None) -> int:
+def main(sample: str) -> int:
     """Open the window and wait until it is closed.
 
     Parameters
     ----------
-    sample : str, optional
+    sample : str
         Key of one of the plugin's samples, as in its manifest.
 
     Returns
@@ -21,8 +21,7 @@ def main(sample: str | None = None) -> int:
     import napari
 
     viewer = napari.Viewer()
-    if sample is not None:
-        viewer.open_sample(PLUGIN, sample)
+    viewer.open_sample(PLUGIN, sample)
     viewer.window.add_plugin_dock_widget(PLUGIN, "ImPartial")
     napari.run()
     return 0

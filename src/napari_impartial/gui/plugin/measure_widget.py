@@ -14,10 +14,8 @@ from napari_impartial.core.instances.measurements import measure
 from napari_impartial.gui import notifications
 from napari_impartial.gui.layers.image_source import channel_name
 from napari_impartial.gui.layers.versions import camera_of
-from napari_impartial.gui.review.object_table import ObjectTable
+from napari_impartial.gui.review.object_table import ObjectTable, Table
 from napari_impartial.io.object_files import join_tables, write_table
-
-Table = dict[str, np.ndarray]
 
 
 class MeasureWidget(QWidget):
@@ -45,7 +43,6 @@ class MeasureWidget(QWidget):
         self._table.setObjectName("measure_table")
         self._table.set_table(self.measurements)
         self._table.setMinimumHeight(150)
-        self._table.setMaximumHeight(16777215)
         count = QLabel(f"{len(self.measurements['label'])} objects of {layer.name}")
         count.setWordWrap(True)
         self._save = QPushButton("Save as CSV...")

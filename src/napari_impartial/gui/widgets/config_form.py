@@ -59,7 +59,7 @@ class NumberSlider(QWidget):
             self._box = QDoubleSpinBox()
             self._box.setRange(self._low, self._high)
             self._box.setSingleStep(step)
-            self._box.setDecimals(2 if step < 0.1 else 1 if step >= 0.5 else 2)
+            self._box.setDecimals(1 if step >= 0.5 else 2)
         self._box.setKeyboardTracking(False)
         if parameter.unit:
             self._box.setSuffix(f" {parameter.unit}")
