@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -264,16 +265,11 @@ class ResultLayers:
 
     def _add(self, source: Source, role: Role, layer: Layer) -> None:
         """Put a layer under the scribbles, with what is selected staying so."""
-        layers = self._viewer.layers
-        active, selected = layers.selection.active, set(layers.selection)
         place = self._place(source, role)
         # Known before others hear of it: they ask whose it is.
         self._layers[(source.primary, role)] = layer
-        layers.insert(place, layer)
-        if selected:
-            layers.selection.clear()
-            layers.selection.update(selected)
-            layers.selection.active = active
+        with selection_kept(self._viewer):
+            self._viewer.layers.insert(place, layer)
 
     def _place(self, source: Source, role: Role) -> int:
         """From below: image, heatmaps, instances, scribbles, suggestions."""
@@ -286,6 +282,18 @@ class ResultLayers:
         if role is not Role.SUGGESTIONS:
             above += [layer for layer in layers if layer.name == scribble_name(source.name)]
         return min((layers.index(layer) for layer in above if layer in layers), default=len(layers))
+
+
+@contextmanager
+def selection_kept(viewer: napari.Viewer) -> Iterator[None]:
+    """Let what is selected stay so, where napari selects a layer that is added meanwhile."""
+    selection = viewer.layers.selection
+    active, selected = selection.active, set(selection)
+    yield
+    if selected and set(selection) != selected:
+        selection.clear()
+        selection.update(selected)
+        selection.active = active
 
 
 def _corners(grid: Grid, plane: PlaneIndex, box: Box) -> npt.NDArray[np.float64]:

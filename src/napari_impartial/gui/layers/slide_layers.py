@@ -20,6 +20,7 @@ from .fields import Level
 from .grid import placement
 from .image_source import OURS, Source
 from .outlines import Outlines
+from .result_layers import selection_kept
 
 _DONE = Colormap([[0.0, 0.0, 0.0, 0.0], [0.2, 0.9, 0.5, 0.35]], name="impartial done")
 
@@ -127,13 +128,9 @@ class SlideLayers:
         known[source.primary] = layer
         self._take_out(before)
         layers = self._viewer.layers
-        active, selected = layers.selection.active, set(layers.selection)
         there = [layers.index(one) for one in source.layers if one in layers]
-        layers.insert(max(there, default=len(layers) - 1) + 1, layer)
-        if selected:
-            layers.selection.clear()
-            layers.selection.update(selected)
-            layers.selection.active = active
+        with selection_kept(self._viewer):
+            layers.insert(max(there, default=len(layers) - 1) + 1, layer)
 
     def _take_out(self, layer: Layer | None) -> None:
         if layer is not None and layer in self._viewer.layers:

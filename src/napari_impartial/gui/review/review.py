@@ -33,6 +33,7 @@ from napari_impartial.core.review.review import (
 from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.camera import bring_into_view
 from napari_impartial.gui.layers.layer_undo import LayerUndo
+from napari_impartial.gui.layers.result_layers import selection_kept
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.plane import Plane, PlaneIndex, PlaneKey
@@ -321,13 +322,8 @@ class ReviewControl(QObject):
             mask[region.window] |= background_stroke(labels, region)
         rows, columns = np.nonzero(mask)
         source, scribbles = self._workspace.sources[key], self._workspace.scribbles
-        layers = self._workspace.viewer.layers
-        active, selected = layers.selection.active, set(layers.selection)
-        before = scribbles.put(source, plane, rows, columns, BACKGROUND)
-        if active is not None and layers.selection.active is not active:
-            layers.selection.clear()
-            layers.selection.update(selected)
-            layers.selection.active = active
+        with selection_kept(self._workspace.viewer):
+            before = scribbles.put(source, plane, rows, columns, BACKGROUND)
         self._workspace.read_scribbles()
         return rows, columns, before
 
