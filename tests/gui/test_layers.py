@@ -266,7 +266,7 @@ def test_field_in_view_of_several_resolutions_is_that_of_the_finest() -> None:
 def test_no_object_is_too_dark_for_a_thin_line() -> None:
     from napari.utils.colormaps import label_colormap
 
-    from napari_impartial.gui.layers.colours import object_colours
+    from napari_impartial.gui.layers.outlines import object_colours
 
     labels = np.arange(1, 60)
     usual, ours = label_colormap().map(labels), object_colours().map(labels)

@@ -11,13 +11,12 @@ import napari
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels, Layer
-from napari.utils.colormaps import CyclicLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap, label_colormap
 
 from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.gui.timers import single_shot
 
 from .camera import px_on_screen
-from .colours import object_colours
 from .image_source import Source
 from .scribble_layers import COLOURS
 
@@ -40,6 +39,21 @@ WIDTH_PX, _THICKEST = 2.0, 4
 _PAUSE_MS = 150
 # Of an image's pixels, so many may come closer to a colour than the rest.
 _CLOSEST_PERCENT = 10
+# Relative luminance of red, green and blue (ITU-R BT.709), and the least that is seen as a thin
+# line on a dark picture.
+_LUMINANCE, _LEAST = np.array([0.2126, 0.7152, 0.0722]), 0.4
+
+
+def object_colours() -> CyclicLabelColormap:
+    """Return napari's colours of labels with the dark ones lighter, for outlines on dark ground."""
+    usual = label_colormap()
+    colours = np.array(usual.colors, dtype=np.float32)
+    luminance = colours[:, :3] @ _LUMINANCE
+    white = np.clip((_LEAST - luminance) / (1 - np.minimum(luminance, 0.99)), 0, 1)
+    colours[:, :3] += white[:, None] * (1 - colours[:, :3])
+    return CyclicLabelColormap(
+        colors=colours, name="impartial objects", background_value=usual.background_value
+    )
 
 
 def stands_out(pixels: npt.ArrayLike) -> str:
