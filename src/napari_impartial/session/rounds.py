@@ -122,13 +122,17 @@ class Rounds(Sequence[Round]):
         """Return whether a plane's objects are known to be of the present model."""
         return plane.predicted_by == self.model_number != UNKNOWN
 
-    def is_stale(self, plane: Plane) -> bool:
-        """Return whether a plane's prediction is known to be of another than the present model.
+    def is_old(self, predicted_by: int) -> bool:
+        """Return whether results are known to be of another than the present model.
 
-        Of one that a session saved by an older version brought back nothing is known.
+        Of those that a session saved by an older version brought back nothing is known.
         """
-        known = UNKNOWN not in (plane.predicted_by, self.model_number)
-        return plane.prediction is not None and known and not self.is_current(plane)
+        now = self.model_number
+        return UNKNOWN not in (predicted_by, now) and predicted_by != now
+
+    def is_stale(self, plane: Plane) -> bool:
+        """Return whether a plane's prediction is known to be of another than the present model."""
+        return plane.prediction is not None and self.is_old(plane.predicted_by)
 
     def predicted(self, planes: Planes) -> Iterator[tuple[PlaneKey, Plane]]:
         """Go through the planes with objects of the present model."""

@@ -19,7 +19,7 @@ from napari_impartial.core.data.scribbles import Scribbles, check_trainable
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import ModelCard
 from napari_impartial.core.prediction.result import Prediction
-from napari_impartial.core.review.round_changes import UNKNOWN, makers
+from napari_impartial.core.review.round_changes import makers
 
 from .class_names import ClassNames
 from .image_record import ImageRecord
@@ -111,7 +111,7 @@ class Session:
         stale = [plane.predicted_by for plane in predicted if self.rounds.is_stale(plane)]
         if record.on_disk is not None:
             by = record.on_disk.predicted_by
-            words.append(f"predicted by {makers([by])}" if self.is_old(by) else "predicted")
+            words.append(f"predicted by {makers([by])}" if self.rounds.is_old(by) else "predicted")
         elif record.is_slide:
             words.append("slide")
         if stale:
@@ -122,11 +122,6 @@ class Session:
         if record.is_reviewed:
             words.append("reviewed")
         return ", ".join(words) or "new"
-
-    def is_old(self, predicted_by: int) -> bool:
-        """Return whether a slide's results are known to be of another than the present model."""
-        now = self.rounds.model_number
-        return UNKNOWN not in (predicted_by, now) and predicted_by != now
 
     @property
     def record(self) -> ImageRecord | None:

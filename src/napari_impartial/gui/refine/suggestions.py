@@ -109,7 +109,7 @@ class SuggestionControl(QObject):
     def _stale(self, record: ImageRecord, plane: Plane) -> str:
         """Say what predicted a plane where that is not the present model."""
         if record.on_disk is not None:
-            old = self._session.is_old(record.on_disk.predicted_by)
+            old = self._session.rounds.is_old(record.on_disk.predicted_by)
             return makers([record.on_disk.predicted_by]) if old else ""
         return makers([plane.predicted_by]) if self._session.rounds.is_stale(plane) else ""
 

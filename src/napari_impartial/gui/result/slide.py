@@ -19,7 +19,6 @@ from napari_impartial.core.config import SuggestionConfig, parameters
 from napari_impartial.core.data.channels import match_channels
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.prediction.suggestions import Suggestion
-from napari_impartial.core.review.round_changes import UNKNOWN
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Source, image_layers
@@ -183,10 +182,9 @@ class SlideControl(QObject):
 
     def _differs(self, key: int, found: SlideResult) -> str:
         """Say what a result was made with, where that is not what is chosen now."""
-        now, card = self._session.rounds.model_number, self._session.card
-        if UNKNOWN not in (found.predicted_by, now) and found.predicted_by != now:
+        if self._session.rounds.is_old(found.predicted_by):
             return "It was made by an earlier model; Predict all predicts it anew."
-        made = self._made.get(key)
+        made, card = self._made.get(key), self._session.card
         if not made or card is None:
             return ""
         prediction = replace(card.prediction, device=self._session.device)
