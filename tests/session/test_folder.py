@@ -72,7 +72,7 @@ def test_what_was_made_of_an_array_is_not_written_again(tmp_path: Path) -> None:
     given = np.arange(12, dtype=np.int32).reshape(3, 4)
     SessionFolder(tmp_path).write({"a": Kept(given)})
     folder = SessionFolder(tmp_path)
-    packed = folder.read()["a"].load_as(PackedLabels.pack)
+    packed = folder.read()["a"].load(PackedLabels.pack)
     assert isinstance(packed, PackedLabels)
     np.testing.assert_array_equal(packed.unpack(), given)
     before = files(tmp_path / "arrays")

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +45,6 @@ from .arrays import (
     write_plane,
 )
 from .manifest import COPY, MANIFEST, files_named, manifest_text, read_manifest
-
-Made = TypeVar("Made")
 
 _ARRAYS, _FILES = "arrays", "files"
 # Whatever else a name may be to one system or another (a way up, a drive, a device, a stream):
@@ -89,20 +87,10 @@ class Stored:
     folder: SessionFolder
     reference: dict[str, Any]
 
-    def load(self) -> npt.NDArray[Any]:
-        """Read the array.
+    def load(self, convert: Callable[[npt.NDArray[Any]], Any] | None = None) -> Any:
+        """Read the array; return it, or what `convert` makes of it.
 
-        Raises
-        ------
-        ImPartialError
-            If its file is missing or damaged.
-        """
-        return self.folder._load(self.reference, _as_it_is)
-
-    def load_as(self, convert: Callable[[npt.NDArray[Any]], Made]) -> Made:
-        """Return what `convert` makes of the array.
-
-        It is known to be what lies in the file: kept again unchanged, it is not written.
+        That is known to be what lies in the file: kept again unchanged, it is not written.
 
         Raises
         ------
@@ -321,7 +309,9 @@ class SessionFolder:
                 return None
         return {name: self._restore(part, losses) for name, part in value.items()}
 
-    def _load(self, reference: dict[str, Any], convert: Callable[[npt.NDArray[Any]], Made]) -> Made:
+    def _load(
+        self, reference: dict[str, Any], convert: Callable[[npt.NDArray[Any]], Any] | None
+    ) -> Any:
         try:
             shape, dtype = claimed_of(reference)
             if "$array" in reference:
@@ -351,7 +341,7 @@ class SessionFolder:
             raise ImPartialError(
                 f"The session in {self.path} is damaged: an array does not fit ({error})."
             ) from error
-        made = convert(array)
+        made = array if convert is None else convert(array)
         # Saved again unchanged, it need not be written.
         self._known[(id(made), 0)] = (made, reference)
         return made
@@ -423,7 +413,3 @@ def _mark(file: Path) -> tuple[Any, ...]:
     """Return what tells a file from others, and from itself with other content."""
     stat = file.stat()
     return str(file), stat.st_size, stat.st_mtime_ns
-
-
-def _as_it_is(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return array

@@ -150,7 +150,9 @@ class OpenSession:
 
     def abandon(self) -> None:
         """Let go of the folder, as a killed program would: the session is offered again."""
-        self._let_go()
+        # Of a disk that is gone there is nothing to let go of.
+        with contextlib.suppress(OSError):
+            self._lock.release()
 
     def finish(self, remove: bool = False) -> None:
         """Let go of the folder in good order, or remove it; one without a session goes anyway."""
@@ -158,14 +160,9 @@ class OpenSession:
             self._note.unlink(missing_ok=True)
         if not self.is_automatic:
             _remember(self.path)
-        self._let_go()
+        self.abandon()
         if self.is_automatic and (remove or not is_session(self.path)):
             shutil.rmtree(self.path, ignore_errors=True)
-
-    def _let_go(self) -> None:
-        # Of a disk that is gone there is nothing to let go of.
-        with contextlib.suppress(OSError):
-            self._lock.release()
 
 
 def write(
@@ -270,10 +267,10 @@ def _answers(
 
 def _look_at(folder: Path, note: Path) -> tuple[datetime, str] | None:
     """Return what is in a session that has a note; forget it if there is none any more."""
-    if is_session(folder):
-        return None if _is_locked(folder) else _look_into(folder)
     if _is_locked(folder):
         return None
+    if is_session(folder):
+        return _look_into(folder)
     if _is_automatic(folder):
         # Killed before anything was saved, or removed.
         _forget(note)

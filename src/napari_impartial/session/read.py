@@ -78,17 +78,13 @@ def read(folder: SessionFolder) -> SavedSession:
             one.foreground = _loaded(one.foreground)
     for mask in (mask for one in saved.rounds for mask in one.masks):
         mask.labels = _loaded(mask.labels, PackedLabels.pack)
-    _drop_contradictions(saved)
+    # What it says twice, or of what it does not have, is dropped and told among the losses.
+    _check_images(saved)
+    _check_rounds(saved)
     saved.model = _checked(folder, saved.model)
     for training in saved.rounds:
         training.model = _checked(folder, training.model)
     return saved
-
-
-def _drop_contradictions(saved: SavedSession) -> None:
-    """Drop what a session says twice, or of what it does not have; tell it among the losses."""
-    _check_images(saved)
-    _check_rounds(saved)
 
 
 def _check_images(saved: SavedSession) -> None:
@@ -167,7 +163,7 @@ def _loaded(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
     if not isinstance(value, Stored):
         return ImPartialError("its array is not named.")
     try:
-        return value.load() if convert is None else value.load_as(convert)
+        return value.load(convert)
     except ImPartialError as error:
         return error
     except Exception as error:  # whatever a damaged file makes of it, the rest comes back
