@@ -46,7 +46,7 @@ def test_counts_of_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     labels[2, :5], labels[9, :5], labels[15, :5], labels[18, :5] = 1, 2, 2, 3
     record.plane((0,)).scribbles = Scribbles(labels)
     record.plane((4,)).scribbles = Scribbles(labels)
-    record.plane((4,)).set_objects(np.array([[0, 7], [2, 2]], np.int32))
+    record.plane((4,)).set_cut(None, objects=np.array([[0, 7], [2, 2]], np.int32))
     assert record.tally == Tally(8, 6, 2)
     assert Session().status(record) == "2 planes scribbled"
     monkeypatch.setattr(np, "bincount", lambda *_: pytest.fail("counted again"))

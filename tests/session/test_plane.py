@@ -57,7 +57,7 @@ def test_objects_stay_the_same_array(plane: Plane) -> None:
 
 def test_objects_of_a_session_stay_without_their_cut() -> None:
     plane = Plane()
-    plane.set_objects(cut())
+    plane.set_cut(None, objects=cut())
     plane.set_review(Review())
     assert plane.cut is None
     assert plane.n_objects == 3

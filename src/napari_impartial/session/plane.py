@@ -177,7 +177,8 @@ class Plane:
         Parameters
         ----------
         cut : (Y, X) int32, or None
-            Of :attr:`prediction`, or of a round that was gone back to.
+            Of :attr:`prediction`, or of a round that was gone back to; None where it is not known
+            what `objects` were cut from.
         by : InstanceConfig, optional
             Settings of the cut.
         objects : (Y, X) int32, optional
@@ -190,10 +191,6 @@ class Plane:
         """
         self._cut, self._cut_by, self._doubt = cut, by, doubt
         self._objects, self._n_objects = objects, n_objects
-
-    def set_objects(self, objects: Labels, doubt: Doubt | None = None) -> None:
-        """Keep objects, (Y, X), of which it is not known what they were cut from."""
-        self.set_cut(None, objects=objects, doubt=doubt)
 
     def set_review(self, review: Review, objects: Labels | None = None) -> None:
         """Keep other decisions.

@@ -349,7 +349,7 @@ class Restorer:
                 )
                 if doubt is not None and not usable:
                     self.losses.append(f"Where the objects of {name} are in doubt is lost.")
-                known.set_objects(part, unpack_map(doubt) if usable else None)
+                known.set_cut(None, objects=part, doubt=unpack_map(doubt) if usable else None)
                 if known.prediction is not None:
                     results = self._workspace.results
                     results.write(source, index, Role.UNCERTAINTY, known.heat)
