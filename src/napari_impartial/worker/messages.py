@@ -173,13 +173,6 @@ class Ready(Message):
 
 
 @dataclass(frozen=True)
-class Progressed(Message):
-    """Progress of training."""
-
-    progress: TrainingProgress
-
-
-@dataclass(frozen=True)
 class Trained(Message):
     """Training is over and the model has been written."""
 
@@ -224,10 +217,10 @@ class SlideProgress:
 
 
 @dataclass(frozen=True)
-class PredictingSlide(Message):
-    """Progress of the prediction of a slide."""
+class Progressed(Message):
+    """Progress of training, or of the prediction of a slide."""
 
-    progress: SlideProgress
+    progress: TrainingProgress | SlideProgress
 
 
 @dataclass(frozen=True)
@@ -283,7 +276,7 @@ class Failed(Message):
 
 
 Final = Ready | Trained | Predicted | SlidePredicted | SlideExported | Packaged | Failed
-News = Progressed | Predicting | PredictingSlide
+News = Progressed | Predicting
 Reply = Final | News
 
 

@@ -145,7 +145,7 @@ class Server:
         def report(fraction: float) -> None:
             done = blocks_done(described)
             progress = messages.SlideProgress(fraction, done, described.block_px, stage)
-            self._reply(messages.PredictingSlide(job.job, progress))
+            self._reply(messages.Progressed(job.job, progress))
 
         stage = ""
 
