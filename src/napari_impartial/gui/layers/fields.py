@@ -142,6 +142,12 @@ def levels(source: Source, pixel_um: float | None = None) -> list[Level]:
     return found
 
 
+def level_of(source: Source, number: int) -> Level:
+    """Return a resolution of a slide by its number; the coarsest where it has too few."""
+    found = levels(source)
+    return found[min(number, len(found) - 1)]
+
+
 def usual_level(choice: Sequence[Level]) -> int:
     """Return the resolution at which cells are most likely as large as the network knows them."""
     sizes = [level.pixel_um for level in choice]

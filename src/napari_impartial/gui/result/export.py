@@ -25,7 +25,7 @@ from napari_impartial.core.words import count
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Source
-from napari_impartial.gui.layers.fields import levels
+from napari_impartial.gui.layers.fields import level_of
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.gui.review.object_table import SORTED_AT_ONCE
 from napari_impartial.gui.review.review import ReviewControl
@@ -280,12 +280,11 @@ class ExportControl(QObject):
             self.changed.emit()
             return
         source = self._workspace.sources[key]
-        choice = levels(source)
         make = partial(
             messages.ExportSlide,
             results=(str(result.store), str(result.table), str(result.places)),
             verdicts={label: str(one.verdict) for label, one in result.decisions.items()},
-            factor=choice[min(result.level, len(choice) - 1)].factor,
+            factor=level_of(source, result.level).factor,
             targets={kind: str(path) for kind, path in targets.items()},
         )
         if self._slides_process is None:

@@ -22,7 +22,7 @@ from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Job
 from napari_impartial.gui.layers import Source, image_layers
-from napari_impartial.gui.layers.fields import Level, levels, middle_of_view
+from napari_impartial.gui.layers.fields import Level, level_of, levels, middle_of_view
 from napari_impartial.gui.layers.image_source import channel_name
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.io.object_files import file_names, mark_of
@@ -251,7 +251,7 @@ class SlideControl(QObject):
     def _show(self, key: int, source: Source, result: SlideResult) -> bool:
         """Show a result; False where that cannot be, which is said."""
         try:
-            level = levels(source)[min(result.level, len(levels(source)) - 1)]
+            level = level_of(source, result.level)
             self._workspace.slides.show(source, result, level)
             places = _places(result.places, level, source)
         except (ImPartialError, OSError, ValueError, KeyError, TypeError) as error:

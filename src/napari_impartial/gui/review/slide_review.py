@@ -17,7 +17,7 @@ from napari_impartial.core.review.spot_check import PlaneTable
 from napari_impartial.core.words import count
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Latest
-from napari_impartial.gui.layers.fields import levels
+from napari_impartial.gui.layers.fields import level_of
 from napari_impartial.gui.layers.workspace import Workspace
 from napari_impartial.io.object_files import Table, read_table
 from napari_impartial.session.image_record import ImageRecord, SlideDecision, SlideResult
@@ -137,8 +137,7 @@ class SlideReview(QObject):
 
     def _scale(self, key: int, result: SlideResult) -> _Scale:
         source = self._workspace.sources[key]
-        found = levels(source)
-        factor = found[min(result.level, len(found) - 1)].factor
+        factor = level_of(source, result.level).factor
         return _Scale(factor, tuple(letter.lower() for letter, _ in source.stack))
 
     def _described(
