@@ -209,6 +209,10 @@ class Workspace(QObject):
         taken = groups_of(self.known_sources())
         return [layer for layer in layers if group(layer) not in taken]
 
+    def has_plane(self, key: int, plane: PlaneIndex) -> bool:
+        """Return whether an image is in the session and has such a plane at present."""
+        return key in self.session.images and self.sources[key].has_plane(plane)
+
     def known_sources(self) -> list[Source]:
         """Return the images of the session."""
         return [self.sources[key] for key in self.session.images]

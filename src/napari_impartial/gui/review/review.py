@@ -245,7 +245,7 @@ class ReviewControl(QObject):
         latest = self.log.latest
         if latest is None:
             return
-        if latest.where is not None and self._is_there(*latest.where):
+        if latest.where is not None and self._workspace.has_plane(*latest.where):
             self._go_to(*latest.where, latest.spots)
         self.log.undo()
         self._session.changed.emit()
@@ -271,13 +271,9 @@ class ReviewControl(QObject):
         if latest is None or latest.where is None:
             return "" if latest is None else latest.words
         key, plane = latest.where
-        if not self._is_there(key, plane):
+        if not self._workspace.has_plane(key, plane):
             return latest.words
         return f"{latest.words} in {self._workspace.sources[key].plane_name(plane)}"
-
-    def _is_there(self, key: int, plane: PlaneIndex) -> bool:
-        """Return whether an image is in the session and has such a plane at present."""
-        return key in self._session.images and self._workspace.sources[key].has_plane(plane)
 
     def _go_to(self, key: int, plane: PlaneIndex, spots: Sequence[tuple[float, float]]) -> None:
         """Bring a plane to the front; where one looks in it stays if a spot is seen there."""

@@ -200,7 +200,7 @@ class SpotCheckControl(QObject):
             return
         self.at = at
         unit, place = sample.check.units[at], sample.place(at)
-        if place is None or not self._is_there(place):
+        if place is None or not self._workspace.has_plane(*place):
             self._leave_out(sample, unit.image)
             self._go(sample.next_open(at))
             return
@@ -251,10 +251,6 @@ class SpotCheckControl(QObject):
         )
         self._tell()
         self.changed.emit()
-
-    def _is_there(self, place: Any) -> bool:
-        key, plane = place
-        return key in self._session.images and self._workspace.sources[key].has_plane(plane)
 
     def _tell(self) -> None:
         """Show what the verdicts say."""
