@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_impartial.core.training.messages import TrainingProgress
 from napari_impartial.core.words import count
+from napari_impartial.io.region_files import KINDS
 from napari_impartial.session.rounds import Round
 from napari_impartial.session.session import Activity
 from napari_impartial.session.status_text import no_suggestions, stale_results, status
@@ -498,7 +499,7 @@ class ImPartialWidget(QWidget):
         self._update()
 
     def _import_rois(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Outlined cells", "", mask_import.KINDS)
+        path, _ = QFileDialog.getOpenFileName(self, "Outlined cells", "", KINDS)
         if path:
             mask_import.from_region_file(self.workspace, path)
 

@@ -104,10 +104,6 @@ class FieldControl(QObject):
         chosen = self._chosen.get(slide.primary, usual_level(choice))
         return min(chosen, len(choice) - 1)
 
-    def set_level(self, slide: Source, level: int) -> None:
-        """Choose a resolution."""
-        self._chosen[slide.primary] = level
-
     def fields(self, slide: Source) -> list[tuple[Source, Field]]:
         """Return the fields of a slide that are open."""
         return fields_of(slide.name, self._workspace.known_sources())
@@ -208,7 +204,7 @@ class FieldControl(QObject):
     def _on_level(self, number: int) -> None:
         slide = self.slide()
         if slide is not None:
-            self.set_level(slide, number)
+            self._chosen[slide.primary] = number
             self.changed.emit()
 
     def _on_read(self, parts: list[npt.NDArray[Any]] | str) -> None:

@@ -291,7 +291,7 @@ class ImagePanel(QWidget):
         )
         # By channel and layer, not by their order: one of them may be gone for a while.
         renamed = dict(zip(ticked, chosen.names, strict=False)) if chosen else {}
-        flat = "".join(letter for letter in axes if letter != "C")
+        flat = axes.replace("C", "")
         where = Source((layer,), axes, (0,))
         rows = []
         for channel, name in zip([*range(len(own)), *further], names, strict=True):

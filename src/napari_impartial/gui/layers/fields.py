@@ -178,7 +178,7 @@ def read(source: Source, plane: PlaneIndex, level: int, box: Box) -> list[npt.ND
     """Copy a field out of each layer of a slide; may be called on a thread."""
     y0, x0, y1, x1 = box
     area = slice(y0, y1), slice(x0, x1)
-    flat = "".join(letter for letter in source.axes if letter != "C")
+    flat = source.axes.replace("C", "")
     parts = [pixels_of(source.primary, source.axes, plane, None, level, area)]
     parts += [pixels_of(one, flat, plane, None, level, area) for one in source.layers[1:]]
     return parts

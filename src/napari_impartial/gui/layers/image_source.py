@@ -206,7 +206,7 @@ class Source:
                 f"'{self.name}' is too large to be read whole; take a field of it in step 1."
             )
         parts = [read_channels(self.primary, self.axes, plane, run) for run in _runs(self.channels)]
-        axes = "".join(letter for letter in self.axes if letter != "C")
+        axes = self.axes.replace("C", "")
         parts += [read_channels(layer, axes, plane, range(1)) for layer in self.layers[1:]]
         return replace(join_channels(parts, self.channel_names), name=self.plane_name(plane))
 

@@ -61,7 +61,8 @@ class SuggestionControl(QObject):
         workspace.viewer.dims.events.ndisplay.connect(self._on_dimensions)
         self._soon = single_shot(self, 0, self._mark)
         workspace.painted.connect(self._look_again)
-        self._session.dropped.connect(self._on_dropped)
+        # Suggestions in planes that their image no longer has are let go of.
+        self._session.dropped.connect(self.refresh)
 
     def refresh(self) -> None:
         """Rank the suggestions of all images together, list and mark them.
@@ -237,10 +238,6 @@ class SuggestionControl(QObject):
         self._log.push(Decision("finding a place fine", undo, None, where=where, spots=[spot]))
         self.refresh()
         self._session.changed.emit()
-
-    def _on_dropped(self, _: object) -> None:
-        """Let go of suggestions in planes that their image no longer has."""
-        self.refresh()
 
     def _look_again(self) -> None:
         """Take note of places that have been annotated."""

@@ -15,11 +15,9 @@ from napari_impartial.gui import notifications
 from napari_impartial.gui.layers.image_source import OURS, Source
 from napari_impartial.gui.layers.scribble_layers import is_scribble_name
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.io.region_files import KINDS, read_regions
+from napari_impartial.io.region_files import read_regions
 from napari_impartial.io.regions import rasterise
 from napari_impartial.session.plane import PlaneIndex
-
-__all__ = ["KINDS", "candidates", "from_layer", "from_region_file"]
 
 # What is offered is looked at each time that a layer comes or goes.
 _LOOK_PX = 768
