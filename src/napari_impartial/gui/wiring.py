@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QWidget
 
+from napari_impartial.core.data.boxes import centre
 from napari_impartial.session.suggested_places import Place, PlaceState
 
 from .layers.camera import extent_in_view, go_to
@@ -179,7 +180,7 @@ class ObjectsInPicture(QObject):
         plane, there = self._session.plane_index, self._slide_review.place_of(label)
         if there is not None:
             plane, (y0, x0, y1, x1) = there
-            y, x, area_px = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2, (y1 - y0) * (x1 - x0)
+            (y, x), area_px = centre(there[1]), (y1 - y0) * (x1 - x0)
         side, here = math.sqrt(area_px), extent_in_view(viewer, source)
         # As near as it was, unless the object would be a speck or fill the window.
         wanted = None if _NEAREST <= here / side <= _FARTHEST else max(60.0, 6 * side)

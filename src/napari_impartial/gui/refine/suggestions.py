@@ -10,6 +10,7 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
 from napari_impartial.core.config import SuggestionConfig, parameters
+from napari_impartial.core.data.boxes import centre
 from napari_impartial.core.prediction.dismissed import Dismissal, dismiss
 from napari_impartial.core.prediction.suggestions import Suggestion, turn
 from napari_impartial.core.review.round_changes import makers
@@ -162,7 +163,7 @@ class SuggestionControl(QObject):
         y0, x0, y1, x1 = place.suggestion.box
         known = self._session.images[place.key].plane(place.plane)
         side = max(y1 - y0, x1 - x0)
-        centre = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
+        middle = centre(place.suggestion.box)
         if source.is_slide:
             known.visited.add((place.suggestion.y, place.suggestion.x))
             self._current = None
@@ -170,12 +171,12 @@ class SuggestionControl(QObject):
             self._show(source)
             if place.plane:
                 # A field is taken of the plane in view.
-                go_to(self._workspace.viewer, source, place.plane, *centre, _BOXES_ACROSS * side)
+                go_to(self._workspace.viewer, source, place.plane, *middle, _BOXES_ACROSS * side)
             self.field_wanted.emit(place)
             return
         extent = max(1.25 * side, min(_CELLS_ACROSS * _cell_side(known, side / 4), 6 * side))
         known.visited.add((place.suggestion.y, place.suggestion.x))
-        self._look_at(place, place.key, place.plane, centre, extent)
+        self._look_at(place, place.key, place.plane, middle, extent)
         self._show(source)
         self._session.changed.emit()
 
@@ -185,9 +186,9 @@ class SuggestionControl(QObject):
         if field is None or key is None:
             return
         rows, cols = field.inside(place.suggestion.box)
-        centre = (rows.start + rows.stop - 1) / 2, (cols.start + cols.stop - 1) / 2
+        middle = centre((rows.start, cols.start, rows.stop, cols.stop))
         side = max(rows.stop - rows.start, cols.stop - cols.start)
-        self._look_at(place, key, (), centre, _BOXES_ACROSS * side)
+        self._look_at(place, key, (), middle, _BOXES_ACROSS * side)
         # The field has come to lie over the boxes of the slide.
         boxes = self._workspace.results.find(self._workspace.sources[place.key], Role.SUGGESTIONS)
         layers = self._workspace.viewer.layers
@@ -200,14 +201,14 @@ class SuggestionControl(QObject):
         place: Place,
         key: int,
         plane: PlaneIndex,
-        centre: tuple[float, float],
+        middle: tuple[float, float],
         extent_px: float,
     ) -> None:
         """Look at a place in a plane of an image, with the brush in the user's hand."""
         viewer, spot = self._workspace.viewer, (place.suggestion.y, place.suggestion.x)
         # Boxes are flat, and so are strokes.
         viewer.dims.ndisplay = 2
-        go_to(viewer, self._workspace.sources[key], plane, *centre, extent_px)
+        go_to(viewer, self._workspace.sources[key], plane, *middle, extent_px)
         self._current, self._seen_in = ((place.key, place.plane), spot), (key, plane)
         self._workspace.new_scribbles()
         self._mark()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_impartial.core.data.boxes import Box
+from napari_impartial.core.data.boxes import Box, centre
 from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, from_labels
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.seams import continued
@@ -282,7 +282,7 @@ class ReviewControl(QObject):
 
     def _decision(self, words: str, place: PlaneKey, before: Review, after: Review) -> Decision:
         undo = partial(self._revert, place, before, after)
-        spots = [_centre(region) for region in difference(before, after)]
+        spots = [centre(region.box) for region in difference(before, after)]
         return Decision(words, undo, before, after, place, spots)
 
     def verdicts(self) -> dict[int, str]:
@@ -489,11 +489,6 @@ def _rejected(decision: Decision) -> list[Region]:
         return []
     new = after.empty[len(before.empty) :]
     return [region for region in new if region.verdict is Verdict.REJECTED]
-
-
-def _centre(region: Region) -> tuple[float, float]:
-    height, width = region.mask.shape
-    return region.y0 + (height - 1) / 2, region.x0 + (width - 1) / 2
 
 
 def _objects(regions: Sequence[Region]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
+from napari_impartial.core.data.boxes import centre
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review.found_again import find_again
 from napari_impartial.core.review.review import Verdict
@@ -163,8 +164,7 @@ class SlideReview(QObject):
         record.on_disk = result.with_decisions({**before, **new})
         what = f"object {next(iter(new))}" if len(new) == 1 else f"{len(new):,} objects"
         undo = partial(self._undo, key, result.mark, {i: before.get(i) for i in new})
-        boxes = (one.box for one in new.values())
-        spots = [((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2) for y0, x0, y1, x1 in boxes]
+        spots = [centre(one.box) for one in new.values()]
         where = key, next(iter(new.values())).plane
         self._log.push(Decision(f"{doing} {what}", undo, None, where=where, spots=spots))
         self._follow(key, verdict is Verdict.REJECTED or any(i in before for i in new))

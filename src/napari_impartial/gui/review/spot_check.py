@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_impartial import __version__
 from napari_impartial.core.config import SpotCheckConfig
+from napari_impartial.core.data.boxes import centre
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review.spot_check import UNSURE, Answer
 from napari_impartial.core.review.spot_report import report
@@ -136,7 +137,6 @@ class SpotCheckControl(QObject):
             return
         sample.answers[at] = answer
         unit = sample.check.units[at]
-        y0, x0, y1, x1 = unit.box
         words = f"the verdict '{verdict_word(sample.check.kind(unit), answer)}'"
         self._review.log.push(
             Decision(
@@ -145,7 +145,7 @@ class SpotCheckControl(QObject):
                 None,
                 after=answer,
                 where=sample.place(at),
-                spots=[((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2)],
+                spots=[centre(unit.box)],
             )
         )
         self._tell()
@@ -218,7 +218,7 @@ class SpotCheckControl(QObject):
         y0, x0, y1, x1 = box
         share = _ROUND_PLACE if is_place else _ROUND_OBJECT
         extent = max(share * max(y1 - y0, x1 - x0), _LEAST_PX)
-        go_to(viewer, source, plane, (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2, extent)
+        go_to(viewer, source, plane, *centre(box), extent)
         outlines = self._workspace.objects_of(source)
         if outlines is not None:
             outlines.visible = True
