@@ -14,6 +14,7 @@ from napari_impartial.core.data.scribbles import Scribbles, merge
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import count_objects
 from napari_impartial.core.instances.doubt import Doubt, settled
+from napari_impartial.core.instances.measurements import Column, measure
 from napari_impartial.core.prediction.dismissed import Dismissal
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.segment import heatmap
@@ -238,6 +239,26 @@ class Plane:
                 labels = np.zeros(known.shape, dtype=np.int32)
             taught = self._taught = (self._review, shown, annotation(self._review, labels))
         return taught[2] if self.scribbles is None else merge(taught[2], self.scribbles)
+
+    @property
+    def painted(self) -> npt.NDArray[np.uint8] | None:
+        """Labels of :attr:`annotation`, (Y, X)."""
+        found = self.annotation
+        return None if found is None else found.labels
+
+    def measured(self, image: Image, class_names: Sequence[str]) -> dict[str, Column]:
+        """Measure the objects, with all that is known of them (:func:`measure`)."""
+        assert self.instances is not None
+        known = self._prediction
+        return measure(
+            self.instances,
+            image,
+            None if known is None else known.probability,
+            None if known is None else known.entropy,
+            class_names,
+            self.doubt,
+            self.painted,
+        )
 
     @property
     def classes(self) -> set[int]:

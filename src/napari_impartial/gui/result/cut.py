@@ -59,10 +59,8 @@ class Cut:
         done = replace(self, config=config, objects=objects)
         if not self.suggest:
             return done
-        annotation = known.annotation
-        annotated = None if annotation is None else annotation.labels
         found, hold = find_places(
-            prediction, objects, annotated, dismissed=known.dismissed, image=self.name
+            prediction, objects, known.painted, dismissed=known.dismissed, image=self.name
         )
         return replace(done, suggestions=tuple(found), standing=tuple(hold))
 

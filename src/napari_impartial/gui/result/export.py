@@ -65,7 +65,7 @@ class _Snapshot:
                         _objects(plane),
                         probability=plane.prediction.probability,
                         class_names=self.class_names,
-                        painted=_painted(plane),
+                        painted=plane.painted,
                     )
                     kinds = table["class_name"].tolist()
                     classes[index] = dict(zip(table["label"].tolist(), kinds, strict=True))
@@ -85,17 +85,7 @@ class _Snapshot:
         tables, places = [], []
         letters = [letter.lower() for letter, _ in self.source.stack]
         for index, plane in sorted(self.planes.items()):
-            known = plane.prediction
-            table = measure(
-                _objects(plane),
-                self.source.read(index),
-                None if known is None else known.probability,
-                None if known is None else known.entropy,
-                self.class_names,
-                plane.doubt,
-                _painted(plane),
-            )
-            tables.append(table)
+            tables.append(plane.measured(self.source.read(index), self.class_names))
             places.append(dict(zip(letters, index, strict=True)))
         return join_tables(tables, places)
 
@@ -116,11 +106,6 @@ class _Snapshot:
 def _objects(plane: Plane) -> npt.NDArray[np.int32]:
     assert plane.instances is not None, "or it would not be written"
     return plane.instances
-
-
-def _painted(plane: Plane) -> npt.NDArray[np.uint8] | None:
-    annotation = plane.annotation
-    return None if annotation is None else annotation.labels
 
 
 class ExportControl(QObject):

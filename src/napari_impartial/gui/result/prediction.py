@@ -17,7 +17,6 @@ from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.training.messages import Previewed
 from napari_impartial.gui import notifications
@@ -53,7 +52,7 @@ class ResultControl(QObject):
     counted
         Number of objects in the plane in view; None where nothing is predicted.
     measured
-        Table of these objects (:func:`measure`).
+        Table of these objects (:meth:`Plane.measured`).
     adapted
         The :class:`InstanceConfig` by which objects are cut, with a smallest size that fits them.
     """
@@ -382,9 +381,4 @@ def _measured(
     place: PlaneKey, known: Plane, image: Image, class_names: Sequence[str]
 ) -> tuple[PlaneKey, dict[str, npt.NDArray[Any]]]:
     """Measure the objects of a plane; on a thread."""
-    labels, prediction, annotation = known.instances, known.prediction, known.annotation
-    assert labels is not None
-    assert prediction is not None
-    maps = prediction.probability, prediction.entropy
-    painted = None if annotation is None else annotation.labels
-    return place, measure(labels, image, *maps, class_names, known.doubt, painted)
+    return place, known.measured(image, class_names)
