@@ -20,7 +20,7 @@ def names(viewer: Any) -> list[str]:
 
 
 def saved_in(folder: Path) -> SavedSession:
-    return from_content(SavedSession, SessionFolder(folder).read())
+    return from_content(SavedSession, SessionFolder(folder).read(), [])
 
 
 def settled(widget: Any, wait_for: Any) -> None:

@@ -62,7 +62,7 @@ def test_the_x_ends_the_dock_while_training_runs(
     assert not viewer.keymap
     assert not list(progress._all_instances), "napari shows no training that goes on"
     assert not locations._is_locked(folder)
-    saved = from_content(SavedSession, SessionFolder(folder).read())
+    saved = from_content(SavedSession, SessionFolder(folder).read(), [])
     assert saved.images[0].scribbles is not None
     np.testing.assert_array_equal(saved.images[0].scribbles.data.load(), strokes)
     store.close()  # as when the application quits later

@@ -97,7 +97,8 @@ def painted(folder: Path) -> set[int]:
     """Read a session and return the strokes in it, each of which has to be whole or not there."""
     from painting_napari import IMAGES, SIZE, place
 
-    saved = from_content(SavedSession, SessionFolder(folder).read())
+    saved = from_content(SavedSession, SessionFolder(folder).read(), losses := [])
+    assert not losses
     arrays = {}
     for image in saved.images:
         name = saved.layers[image.layers[0]].name

@@ -441,7 +441,7 @@ def test_a_place_whose_record_is_damaged_is_suggested_again(
 
 
 def saved_plane(folder: Path) -> SavedPlane:
-    return from_content(SavedSession, SessionFolder(folder).read()).images[0].planes[0]
+    return from_content(SavedSession, SessionFolder(folder).read(), []).images[0].planes[0]
 
 
 def test_decisions_made_in_the_window_survive_a_restart(

@@ -298,9 +298,7 @@ def to_content(part: Any) -> Any:
     return part
 
 
-def from_content(
-    kind: type[Part], content: Any, losses: list[str] | None = None, place: str = ""
-) -> Part:
+def from_content(kind: type[Part], content: Any, losses: list[str], place: str = "") -> Part:
     """Return the dataclass that :func:`to_content` made a dict of.
 
     Parameters
@@ -310,18 +308,9 @@ def from_content(
         of them does not keep the rest back.
     place
         Where in the session `content` stands, in words.
-
-    Raises
-    ------
-    ImPartialError
-        If a value is missing or of another kind than its field, and there is no list of
-        `losses`.
     """
     if not isinstance(content, dict):
-        error = f"The session is damaged: {place or kind.__name__} is missing or no object."
-        if losses is None:
-            raise ImPartialError(error)
-        losses.append(error)
+        losses.append(f"The session is damaged: {place or kind.__name__} is missing or no object.")
         return kind()
     hints = typing.get_type_hints(kind)
     values = {}
@@ -331,10 +320,7 @@ def from_content(
         if one.metadata.get("required", True) and one.name not in content
     ]
     if lacks:
-        error = f"The session is damaged: {place or 'it'} lacks {', '.join(lacks)}."
-        if losses is None:
-            raise ImPartialError(error)
-        losses.append(error)
+        losses.append(f"The session is damaged: {place or 'it'} lacks {', '.join(lacks)}.")
     for one in _written(kind):
         if one.name not in content:
             continue
@@ -342,8 +328,6 @@ def from_content(
         try:
             values[one.name] = _value(hints[one.name], content[one.name], where, losses)
         except ImPartialError as error:
-            if losses is None:
-                raise
             losses.append(str(error))
     return kind(**values)
 
@@ -352,7 +336,7 @@ def _written(kind: Any) -> list[dataclasses.Field[Any]]:
     return [f for f in dataclasses.fields(kind) if f.metadata.get("written", True)]
 
 
-def _value(hint: Any, value: Any, place: str, losses: list[str] | None) -> Any:
+def _value(hint: Any, value: Any, place: str, losses: list[str]) -> Any:
     if hint is Any:
         return value
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
