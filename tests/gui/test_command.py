@@ -15,9 +15,15 @@ import tifffile
 from napari.layers import Image as ImageLayer
 
 from napari_impartial.cli.main import build_parser, main
-from napari_impartial.core.config import InstanceConfig, PredictionConfig, get_preset
+from napari_impartial.core.config import (
+    InstanceConfig,
+    ModelConfig,
+    PredictionConfig,
+    TrainingConfig,
+    get_preset,
+)
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.network.model_card import read_card
+from napari_impartial.core.network.model_card import ModelCard, read_card
 from napari_impartial.gui.layers import Source
 from napari_impartial.gui.session.headless_command import prediction_command, training_command
 from napari_impartial.gui.train.training_set import Training
@@ -31,6 +37,14 @@ def run(text: str, folder: Path) -> None:
         # As at the start of a process, libraries' warnings are not for the user.
         with warnings.catch_warnings(), contextlib.chdir(folder):
             assert main(words[1:]) == 0
+
+
+def card_of(*names: str) -> ModelCard:
+    """Return the card of a model of these channels, as settings usually are."""
+    config = ModelConfig(), TrainingConfig()
+    return ModelCard(
+        names, ("background", "cell"), (1.0, 99.8), *config, "", "", "cpu", 0.0, 0, 1, 0, None
+    )
 
 
 @pytest.fixture
@@ -171,7 +185,7 @@ def test_channels_and_axes_are_named(tmp_path: Path) -> None:
     swapped = Source((layer(tmp_path, "b", (4, 9, 9), "b.tif"),), "CYX", (0, 3), ("B", "A"))
     prediction = PredictionConfig(device="cpu", samples=3)
     config = InstanceConfig(threshold=0.3)
-    made = prediction_command([a, swapped], ("A", "B"), prediction, config, "m.impartial")
+    made = prediction_command([a, swapped], prediction, config, "m.impartial", card_of("A", "B"))
     one, two = (options(line) for line in made.text.split("\n"))
     assert (one.channels, two.channels) == (["0", "3"], ["3", "0"])
     assert (one.device, one.samples, one.threshold) == ("cpu", 3, 0.3)
@@ -196,7 +210,7 @@ def test_layers_of_one_file_are_found_by_their_names(tmp_path: Path) -> None:
     layers = [layer(tmp_path, name, (9, 9), "all.tif") for name in ("A", "C", "B")]
     source = Source((layers[0], layers[2]), "YX", (0,))
     made = prediction_command(
-        [source], ("B", "A"), PredictionConfig(), InstanceConfig(), "m.impartial"
+        [source], PredictionConfig(), InstanceConfig(), "m.impartial", card_of("B", "A")
     )
     args = options(made.text)
     assert [path.name for path in args.images] == ["all.tif"]

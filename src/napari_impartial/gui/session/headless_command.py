@@ -93,17 +93,16 @@ def training_command(training: Training, model: str) -> Command:
 
 def prediction_command(
     sources: Sequence[Source],
-    channel_names: Sequence[str],
     prediction: PredictionConfig,
     instances: InstanceConfig,
     model: str,
-    card: ModelCard | None = None,
+    card: ModelCard,
 ) -> Command:
     """Return the commands that predict images; one for all that are read in the same way.
 
     What the model's card says of prediction and cut need not be said again.
     """
-    usual = (card.prediction, card.instances) if card else (PredictionConfig(), InstanceConfig())
+    channel_names = card.channel_names
     files = [_files(source, channel_names) for source in sources]
     groups: dict[Any, list[_Files]] = {}
     for one in files:
@@ -112,8 +111,8 @@ def prediction_command(
     for group in groups.values():
         words = ["predict", *(path for one in group for path in one.paths)]
         words += ["--model", model, "--out", "results", *_reading(group, channel_names)]
-        words += _differences(prediction, usual[0])
-        words += _differences(instances, usual[1])
+        words += _differences(prediction, card.prediction)
+        words += _differences(instances, card.instances)
         lines.append(_line(words))
     return Command("\n".join(lines), _unsaved(files))
 

@@ -115,11 +115,7 @@ class ModelControl:
             parts = [] if done is None else [training_command(done, model)]
             if predicted:
                 instances = self._session.instance_config
-                parts.append(
-                    prediction_command(
-                        predicted, card.channel_names, config, instances, model, card
-                    )
-                )
+                parts.append(prediction_command(predicted, config, instances, model, card))
         except ImPartialError as error:
             notifications.show_warning(str(error))
             return
