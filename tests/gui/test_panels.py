@@ -57,7 +57,9 @@ def progress(**changes: Any) -> TrainingProgress:
 
 def test_a_form_returns_what_it_was_given(panel: Any) -> None:
     names = list(parameters(InstanceConfig))
-    form = panel(ConfigForm(InstanceConfig(), names))
+    form = panel(
+        ConfigForm(InstanceConfig(), names[:2], names[2:], dict(zip(names, names, strict=True)))
+    )
     assert form.value() == InstanceConfig()
     seen: list[Any] = []
     form.valueChanged.connect(seen.append)
@@ -68,7 +70,10 @@ def test_a_form_returns_what_it_was_given(panel: Any) -> None:
 
 
 def test_a_form_has_the_words_and_bounds_of_the_settings(panel: Any) -> None:
-    form = panel(ConfigForm(InstanceConfig(), ["threshold", "min_size_px"]))
+    names = ["threshold", "min_size_px"]
+    form = panel(
+        ConfigForm(InstanceConfig(), names[:1], names[1:], dict(zip(names, names, strict=True)))
+    )
     described = parameters(InstanceConfig)
     for name, editor in form.editors.items():
         assert editor.toolTip() == described[name].tooltip

@@ -64,7 +64,7 @@ class ResultPanel(QWidget):
             self.cancel_wanted.emit,
         )
         self._count = line("count_label", "How many objects there are in this plane.", False)
-        self._form = ConfigForm(InstanceConfig(), _SHOWN, _NAMES, seldom=_SELDOM)
+        self._form = ConfigForm(InstanceConfig(), _SHOWN, _SELDOM, _NAMES)
         self._form.add_seldom("Outlines", self._make_outlines())
         self.review = ReviewPanel()
         self.table = self.review.table

@@ -140,15 +140,10 @@ class ConfigForm(QWidget):
         Instance of a dataclass of :mod:`core.config` with the first values.
     names
         Settings to show, in this order.
-    object_names
-        Qt object names of their editors, where not the setting's name.
     seldom
         Settings that are folded away below, under *Advanced*.
-
-    Attributes
-    ----------
-    advanced : Step or None
-        Where these are.
+    object_names
+        Qt object names of the editors.
     """
 
     valueChanged = Signal(object)
@@ -157,23 +152,19 @@ class ConfigForm(QWidget):
         self,
         config: Any,
         names: Sequence[str],
-        object_names: Mapping[str, str] | None = None,
-        parent: QWidget | None = None,
-        seldom: Sequence[str] = (),
+        seldom: Sequence[str],
+        object_names: Mapping[str, str],
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._config = config
-        self._object_names = object_names or {}
+        self._object_names = object_names
         self.editors: dict[str, NumberSlider | Choice] = {}
-        self.advanced: Step | None = None
-        column = fill(QVBoxLayout(self), self._form(names), margins=(0, 0, 0, 0))
-        if seldom:
-            self._further = self._form(seldom)
-            inside = QWidget()
-            inside.setLayout(self._further)
-            self.advanced = Step("Advanced", inside)
-            self.advanced.set_open(False)
-            column.addWidget(self.advanced)
+        inside = QWidget()
+        form, self._further = self._form(names), self._form(seldom)
+        inside.setLayout(self._further)
+        advanced = Step("Advanced", inside)
+        advanced.set_open(False)
+        fill(QVBoxLayout(self), form, advanced, margins=(0, 0, 0, 0))
 
     def value(self) -> Any:
         """Return the configuration as the form shows it."""
@@ -200,7 +191,7 @@ class ConfigForm(QWidget):
         for name in names:
             parameter = described[name]
             made = editor(parameter)
-            made.setObjectName(self._object_names.get(name, name))
+            made.setObjectName(self._object_names[name])
             made.valueChanged.connect(self._on_change)
             form.addRow(labelled(parameter), made)
             self.editors[name] = made
