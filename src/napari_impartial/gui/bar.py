@@ -42,8 +42,8 @@ class VerdictLine(QLabel):
 
     show_wanted = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setObjectName("verdict_label")
         self.setToolTip("What the result in view is like; [show] goes there.")
         self.setWordWrap(True)
@@ -86,8 +86,8 @@ class Bar(QWidget):
     verdict : VerdictLine
     """
 
-    def __init__(self, rows: Sequence[Sequence[QWidget]], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, rows: Sequence[Sequence[QWidget]]) -> None:
+        super().__init__()
         self.setObjectName("bar")
         self.status = StatusLine()
         self.verdict = VerdictLine()

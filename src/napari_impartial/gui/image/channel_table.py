@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QTableWidgetItem
 
 from napari_impartial.core.data.channels import ChannelPreview, preview_channel
 from napari_impartial.core.data.image import HIGH_PERCENTILE, LOW_PERCENTILE, Image
@@ -60,7 +60,7 @@ class ChannelTable(ShortTable):
 
     edited = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__(
             _HEADINGS,
             "channel_table",
@@ -68,7 +68,6 @@ class ChannelTable(ShortTable):
             "Double-click a name to change it: a model finds its channels by name.",
             "Channels",
             _THUMBNAIL.height() + 4,
-            parent=parent,
         )
         self.channels: list[Channel] = []
         self.setEditTriggers(

@@ -66,8 +66,8 @@ class ImagesPanel(QWidget):
     add_wanted = Signal()
     channels_wanted = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._rows: Sequence[ImageRow] = ()
         self._table = ShortTable(
             _HEADINGS,

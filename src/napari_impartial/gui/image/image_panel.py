@@ -47,8 +47,8 @@ class ImagePanel(QWidget):
     valueChanged = Signal(object)
     colour_wanted = Signal(object, str)
 
-    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: napari.Viewer) -> None:
+        super().__init__()
         self._viewer = viewer
         self._layers: list[ImageLayer] = []
         # What was chosen for each layer, for when the user comes back to it.

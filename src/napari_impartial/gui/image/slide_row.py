@@ -26,8 +26,8 @@ class SlideRow(QWidget):
     field_wanted = Signal()
     level_changed = Signal(int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._said = line("slide_label", "How to work on an image that is too large for one piece.")
         self._levels = make_choice(
             "level_combo",

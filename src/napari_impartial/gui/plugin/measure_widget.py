@@ -34,8 +34,8 @@ class MeasureWidget(QWidget):
         If there is no object.
     """
 
-    def __init__(self, viewer: napari.Viewer, layer: Labels, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: napari.Viewer, layer: Labels) -> None:
+        super().__init__()
         self.setObjectName("measure_widget")
         self._viewer, self._layer = viewer, layer
         self.measurements = measure_layer(viewer, layer)

@@ -71,8 +71,8 @@ class RoundsPanel(QWidget):
     roll_back_wanted = Signal(int)
     valueChanged = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._rows: Sequence[RoundRow] = ()
         self._list = named(
             QTreeWidget(),

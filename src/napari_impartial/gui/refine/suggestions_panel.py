@@ -45,8 +45,8 @@ class RefinePanel(QWidget):
     place_fine = Signal(int)
     undo_wanted = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         tip = "Places where strokes promise most; click one to go there."
         self._list = named(QListWidget(), "suggestion_list", tip, "Suggestions")
         self._list.setFixedHeight(lines_high(self._list, 6))

@@ -69,8 +69,8 @@ class BatchPanel(QWidget):
     predict_wanted = Signal(object)
     cancel_wanted = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._stack: tuple[tuple[str, int], ...] = ()
         self._boxes: list[tuple[QSpinBox, QSpinBox]] = []
         self._scope = make_choice(

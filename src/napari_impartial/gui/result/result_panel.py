@@ -51,8 +51,8 @@ class ResultPanel(QWidget):
     cancel_wanted = Signal()
     outline_wanted = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         tip = _PREDICT_TIP.format("image")
         self._predict = make_button("Predict", "predict_button", tip, self.predict_wanted.emit)
         self._predict.setParent(self)

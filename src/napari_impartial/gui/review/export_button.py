@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
 from napari_impartial.gui.widgets.save_dialog import ask_where
 from napari_impartial.io.object_files import file_names
@@ -108,8 +108,8 @@ class ExportButton(QPushButton):
 
     wanted = Signal(str, object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Export", parent)
+    def __init__(self) -> None:
+        super().__init__("Export")
         self.setObjectName("export_button")
         self.setToolTip(
             "Write for other programs: label image, ImageJ ROIs, GeoJSON, table, or the model."

@@ -22,8 +22,8 @@ class FilterRow(QWidget):
 
     valueChanged = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._column = make_choice(
             "filter_column_combo", "Column to compare.", "Column of the filter", 6
         )

@@ -313,8 +313,8 @@ class ObjectTable(QTableView):
     reject_wanted = Signal()
     selection_changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         tip = "Click a row to go to the object. Click a heading to sort."
         named(self, "object_table", tip, "Objects")
         self._model = ObjectTableModel(self)

@@ -70,8 +70,8 @@ class ReviewPanel(QWidget):
     reviewed_changed = Signal(bool)
     export_wanted = Signal(object, object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.table = ObjectTable()
         self.table.setToolTip(
             "Click a row to go to the object. To find the row of an object, click the object; "

@@ -70,8 +70,8 @@ class SpotCheckPanel(QWidget):
     leave_wanted = Signal()
     export_wanted = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._methods_text = ""
         self._asking_place: bool | None = None
         self._make_start()

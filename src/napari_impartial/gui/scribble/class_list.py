@@ -65,8 +65,8 @@ class ClassList(QWidget):
 
     named = Signal(int, str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setObjectName("class_list")
         self._rows: tuple[ClassRow, ...] = ()
         self._parts: dict[int, tuple[QLabel, QLabel | QLineEdit, QLabel]] = {}

@@ -47,8 +47,8 @@ class ScribblePanel(QWidget):
     import_wanted = Signal(str)
     roi_file_wanted = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._new = make_button(
             "New scribbles",
             "new_scribbles_button",

@@ -29,8 +29,8 @@ class ModelRow(QWidget):
     load_wanted = Signal(object)
     command_wanted = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         tip = "Write the model to one file, to share or keep."
         self._save = make_button("Save model...", "save_model_button", tip, self._ask_where)
         tip = "Use a model that was saved."

@@ -43,8 +43,8 @@ class SessionPanel(QWidget):
     save_wanted = Signal(object)
     open_wanted = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._folder = self._last_time = ""
         self._save = make_button(
             "Save session...", "save_session_button", _SAVE_TIP, self._ask_where
@@ -133,8 +133,8 @@ class RestoreLine(QFrame):
     restore_wanted = Signal()
     discard_wanted = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setObjectName("restore_line")
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self._text = line("restore_label", "A session that ended before it was closed.")

@@ -83,8 +83,8 @@ class TrainPanel(QWidget):
     pause_wanted = Signal(bool)
     stop_wanted = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._described = parameters(TrainingConfig)
         told = self._described
         self._preset = make_choice("preset_combo", told["preset"].tooltip, told["preset"].label)

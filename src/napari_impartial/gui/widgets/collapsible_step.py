@@ -41,14 +41,8 @@ class Step(QFrame):
     content that should not move when there is something to say.
     """
 
-    def __init__(
-        self,
-        title: str,
-        content: QWidget,
-        hint: QLabel | None = None,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, title: str, content: QWidget, hint: QLabel | None = None) -> None:
+        super().__init__()
         self._title = self._full_title = title
         self._content = content
         self._button = QToolButton()
@@ -145,8 +139,8 @@ class VerticalScrollArea(QScrollArea):
     passed over.
     """
 
-    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

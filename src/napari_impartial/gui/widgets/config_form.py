@@ -39,8 +39,8 @@ class NumberSlider(QWidget):
 
     valueChanged = Signal(object)
 
-    def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, parameter: Parameter) -> None:
+        super().__init__()
         assert parameter.minimum is not None
         assert parameter.maximum is not None
         self._low, self._high = parameter.minimum, parameter.maximum
@@ -107,8 +107,8 @@ class Choice(QComboBox):
 
     valueChanged = Signal(object)
 
-    def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, parameter: Parameter) -> None:
+        super().__init__()
         self.addItems(list(parameter.choices or ()))
         self.setValue(parameter.default)
         self.currentTextChanged.connect(self.valueChanged.emit)

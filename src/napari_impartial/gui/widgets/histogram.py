@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
 
 from .plots import PlainPlot
 
@@ -30,8 +29,8 @@ class _Counts(pg.AxisItem):
 class Histogram(PlainPlot):
     """Bars of how many objects have which value."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(134, parent, _Counts("left"))
+    def __init__(self) -> None:
+        super().__init__(134, _Counts("left"))
         self.setObjectName("histogram")
         self.setAccessibleName("Histogram")
         self.setToolTip("How many of the objects in the table have which value.")

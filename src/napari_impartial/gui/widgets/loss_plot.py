@@ -46,8 +46,8 @@ def legend(names: Collection[str]) -> str:
 class LossPlot(PlainPlot):
     """Training and held-out loss against time, with the parts of the former."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(125, parent)
+    def __init__(self) -> None:
+        super().__init__(125)
         self.setObjectName("loss_plot")
         self.setAccessibleName("Loss curves")
         self.setToolTip(
@@ -104,8 +104,8 @@ class LossCurves(QStackedWidget):
     plot : LossPlot
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.plot = LossPlot()
         self._note = QLabel("While training runs, its loss curves are drawn here.")
         self._note.setObjectName("loss_note")

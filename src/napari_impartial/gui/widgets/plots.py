@@ -6,7 +6,6 @@ from typing import Any
 
 import pyqtgraph as pg
 from qtpy.QtGui import QPalette
-from qtpy.QtWidgets import QWidget
 
 
 class PlainPlot(pg.GraphicsLayoutWidget):
@@ -22,10 +21,8 @@ class PlainPlot(pg.GraphicsLayoutWidget):
     left, bottom : pyqtgraph.AxisItem
     """
 
-    def __init__(
-        self, height_px: int, parent: QWidget | None = None, left: pg.AxisItem | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, height_px: int, left: pg.AxisItem | None = None) -> None:
+        super().__init__()
         self.setBackground(None)
         self.setFixedHeight(height_px)
         self.box = pg.ViewBox(enableMenu=False, enableMouse=False, defaultPadding=0.03)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
 
 from napari_impartial.gui.timers import single_shot
 
@@ -16,8 +15,8 @@ _VERY_WIDE_PX = 10_000
 class StatusLine(Wrapped):
     """Says what is going on or what comes next."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setObjectName("status_label")
         self.setToolTip("What is going on, or what comes next.")
         self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QTableView,
     QTableWidget,
     QTableWidgetItem,
-    QWidget,
 )
 
 from .parts import named
@@ -49,9 +48,8 @@ class ShortTable(QTableWidget):
         tip: str,
         label: str,
         row_px: int,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(0, len(headings), parent)
+        super().__init__(0, len(headings))
         named(self, name, tip, label)
         self._row_px = row_px
         for column, (heading, told) in enumerate(headings):

@@ -36,8 +36,8 @@ class Wrapped(QLabel):
     dock with it.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setWordWrap(True)
 
     def setText(self, text: str | None) -> None:
