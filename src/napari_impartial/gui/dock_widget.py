@@ -246,9 +246,9 @@ class ImPartialWidget(QWidget):
         results.ended.connect(lambda: self.train_panel.end(self._last_round()))
         results.counted.connect(self.result_panel.set_count)
         results.counted.connect(lambda _: self._show_status())
-        results.measured.connect(self.result_panel.set_table)
+        results.measured.connect(self.result_panel.review.set_table)
         self.slide_review.counted.connect(self.result_panel.set_count)
-        self.slide_review.measured.connect(self.result_panel.set_table)
+        self.slide_review.measured.connect(self.result_panel.review.set_table)
         self.slide_review.returned.connect(self.result_panel.table.select_once_there)
         classes = ClassControl(
             self.session, self.scribble_panel, self._show_scribbles, results.measure_again, self

@@ -116,7 +116,7 @@ class Refinement(QObject):
         shown = slide or (None if plane is None else plane.review)
         if shown is not self._shown_review:
             self._shown_review = shown
-            self._review_panel.set_verdicts(self._results.review.verdicts())
+            self._review_panel.table.set_verdicts(self._results.review.verdicts())
         words = self._results.review.undo_words()
         self._review_panel.set_undo(words)
         self._refine_panel.set_undo(words)

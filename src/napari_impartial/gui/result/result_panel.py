@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 from napari_impartial.core.config import InstanceConfig, validate
 from napari_impartial.core.words import count
 from napari_impartial.gui.layers.outlines import CHOICES
-from napari_impartial.gui.review.object_table import Table
 from napari_impartial.gui.review.review_panel import ReviewPanel
 from napari_impartial.gui.widgets.config_form import ConfigForm
 from napari_impartial.gui.widgets.keyboard_focus import set_enabled
@@ -134,10 +133,6 @@ class ResultPanel(QWidget):
         """Show how many objects there are; None: nothing is predicted yet."""
         self._count.setText("" if n is None else count(n, "object"))
         self._form.setEnabled(n is not None)
-
-    def set_table(self, table: Table) -> None:
-        """Show the measurements of the objects."""
-        self.review.set_table(table)
 
     def _make_outlines(self) -> QComboBox:
         self._outlines = make_choice(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -104,10 +103,6 @@ class ReviewPanel(QWidget):
             at = self._column.findText(before or "area px")
             self._column.setCurrentIndex(max(at, 0))
         self._draw()
-
-    def set_verdicts(self, verdicts: Mapping[int, str]) -> None:
-        """Show what was decided about objects, by label."""
-        self.table.set_verdicts(verdicts)
 
     def set_slide(self, slide: bool) -> None:
         """Say what decisions do: those about objects of a slide do less."""
