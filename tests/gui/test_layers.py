@@ -149,8 +149,10 @@ def test_results_are_updated_in_place_and_leave_the_selection(viewer: ViewerMode
     results.write(source, (), Role.UNCERTAINTY, ramp(60, 70))
     results.write(source, (), Role.PROBABILITY, ramp(60, 70))
     place = [((), Suggestion(1, 20, 20, (10, 10, 30, 30), 0.5, "unsure"))]
-    marks = results.mark(source, place)
-    assert results.mark(source, place * 2) is marks
+    results.mark(source, place)
+    marks = results.find(source, Role.SUGGESTIONS)
+    results.mark(source, place * 2)
+    assert results.find(source, Role.SUGGESTIONS) is marks
     assert len(marks.data) == 2
     np.testing.assert_allclose(marks.data[0].min(axis=0), (9.5, 9.5))
     np.testing.assert_allclose(marks.data[0].max(axis=0), (29.5, 29.5))

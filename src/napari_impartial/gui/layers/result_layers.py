@@ -140,13 +140,10 @@ class ResultLayers:
         suggestions: Sequence[tuple[PlaneIndex, Suggestion]],
         current: Suggestion | None = None,
         words: str = "",
-    ) -> Shapes | None:
-        """Show suggestions as faint boxes, and the current one clearly, with words beside it.
-
-        None as in :meth:`write_box`.
-        """
+    ) -> None:
+        """Show suggestions as faint boxes, and the current one clearly, with words beside it."""
         if source.primary not in self._viewer.layers:
-            return None
+            return
         grid = Grid(source)
         rectangles = [_corners(grid, plane, s.box) for plane, s in suggestions]
         here = [current is not None and s == current for _, s in suggestions]
@@ -178,7 +175,6 @@ class ResultLayers:
             # Beside the box, above it: what is inside is to be seen.
             layer.text = {"string": "{words}", "color": _MARK, "size": 9, "anchor": "upper_left"}
             layer.selected_data = set()
-        return layer
 
     def rename(self, source: Source, old_name: str) -> None:
         """Let the layers' names follow that of their image, where they still had it."""

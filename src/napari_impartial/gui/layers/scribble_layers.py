@@ -161,22 +161,17 @@ class ScribbleLayers:
         rows: npt.NDArray[np.intp],
         columns: npt.NDArray[np.intp],
         values: npt.ArrayLike,
-    ) -> npt.NDArray[np.uint8]:
-        """Paint pixels of one plane as one step of the layer's undo; return the old values.
+    ) -> None:
+        """Paint pixels of one plane as one step of the layer's undo.
 
         The layer is made if there is none; which brush is in hand stays as it is.
         """
         layer, places = self._pixels(source, plane, rows, columns)
-        before = np.asarray(layer.data[places]).copy()
         painted = np.broadcast_to(np.asarray(values, dtype=layer.data.dtype), rows.shape)
-        if layer.visible:
-            layer.data_setitem(places, painted)
-            return before
         # Of a hidden layer napari 0.9 keeps no picture of the plane in view: it takes the pixels
         # and the step of undo in, and then looks for them there.
-        with contextlib.suppress(IndexError):
+        with contextlib.nullcontext() if layer.visible else contextlib.suppress(IndexError):
             layer.data_setitem(places, painted)
-        return before
 
     def clear(self, source: Source, plane: PlaneIndex) -> None:
         """Take all strokes of one plane away, as one step of the layer's undo."""
