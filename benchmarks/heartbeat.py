@@ -215,7 +215,7 @@ class Turns:
         self._steps: list[int] = []
         window.widget.training.progressed.connect(lambda report: self._steps.append(report.step))
         window.train("train_button", 10)
-        wait(lambda: window.widget.results.places)
+        wait(lambda: window.widget.results.suggestions.places)
         self._heart, self._hand = Heart(), Hand(window, still_s=args.still)
         self.late: dict[str, list[list[float]]] = {QUIET: [], TRAINING: []}
         self.profiles = {name: cProfile.Profile() for name in self.late}

@@ -159,7 +159,9 @@ class User:
             if not self.window.part("next_button").isEnabled():
                 break
             self.window.click("next_button")
-            place = self.window.widget.results.places[self.window.widget.refine_panel.value()]
+            place = self.window.widget.results.suggestions.places[
+                self.window.widget.refine_panel.value()
+            ]
             at, spot = self.index[place.key], place.suggestion
             found = 0
             while found < n_cells and (cell := self.eye.cell_at((at, spot.y, spot.x))) is not None:
@@ -360,7 +362,7 @@ def _follow(user: NewUser, n_places: int, n_cells: int) -> None:
         row = user.window.widget.refine_panel.value()
         if row is None or row < 0:
             break
-        spot = results.places[row].suggestion
+        spot = results.suggestions.places[row].suggestion
         cells = user.cells_near(spot.y, spot.x)[:n_cells]
         if cells:
             user.mouse.key("w")

@@ -171,7 +171,7 @@ def shoot_all(window: Window, film: Film, user: NewUser, seconds: float) -> None
         window.settle()
         film.shoot(3)
         row = window.widget.refine_panel.value()
-        place = None if row is None or row < 0 else results.places[row].suggestion
+        place = None if row is None or row < 0 else results.suggestions.places[row].suggestion
         if place is None:
             break
         if number == 0:

@@ -141,7 +141,7 @@ def test_all_images_are_predicted_by_the_names_of_their_channels(
     states = [widget.session.status(records[name]) for name in "abcd"]
     assert states == ["predicted"] * 3 + ["new"]
     assert all(plane.image is None for plane in records["c"].planes.values()), "let go of"
-    places = widget.results.places
+    places = widget.results.suggestions.places
     assert {place.key for place in places} == {records[name].key for name in "abc"}
     scores = [place.suggestion.score for place in places]
     assert scores == sorted(scores, reverse=True), "ranked over all images"

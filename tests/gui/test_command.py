@@ -83,7 +83,7 @@ def test_the_copied_command_does_the_same_again(
     nuclei.setCurrentIndex(1)
     wait_for(lambda: find("train_button").isEnabled())
     find("train_button").click()
-    wait_for(lambda: not widget.session.busy and widget.results.places)
+    wait_for(lambda: not widget.session.busy and widget.results.suggestions.places)
     assert widget.session.card.training.nuclear_channel == "DNA"
     find("threshold_slider").setValue(0.4)
     first = copied()

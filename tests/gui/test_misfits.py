@@ -50,7 +50,7 @@ def test_correcting_the_axes_drops_what_was_of_the_old_ones(
     assert all(len(index) == 1 for index in record.planes)
     assert not any(plane.review or plane.instances is not None for plane in record.planes.values())
     assert widget.results.review.undo_words() == ""
-    assert widget.results.places == []
+    assert widget.results.suggestions.places == []
     assert layer_of(viewer, "instances") is None
     # Work goes on in the planes, and back again.
     widget.results._keep(widget.session.current, (1,), prediction_of(tiny_tissue.truth))
@@ -59,7 +59,7 @@ def test_correcting_the_axes_drops_what_was_of_the_old_ones(
     widget.image_panel.set_axes("CYX")
     settled(widget, wait_for)
     assert list(record.planes) == [()]
-    assert widget.results.places == []
+    assert widget.results.suggestions.places == []
 
 
 def test_an_image_of_another_size_keeps_its_decisions_until_it_is_predicted_again(

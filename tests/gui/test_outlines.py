@@ -102,7 +102,7 @@ def test_after_training_the_picture_is_outlines_alone(
     said = find("status_label").text()
     assert said.startswith(f"{beside} Paint")
     assert said.endswith(", or K.")
-    assert words[[p for p in widget.results.places if not p.done].index(here)]
+    assert words[[p for p in widget.results.suggestions.places if not p.done].index(here)]
     # What the user hides stays hidden at the next place.
     heat = next(layer for layer in viewer.layers if layer.name == "uncertainty [tissue]")
     heat.visible = False

@@ -435,7 +435,7 @@ def test_a_place_whose_record_is_damaged_is_suggested_again(
     (folder / patch).write_bytes(b"")
     _, again = restored()
     assert plane(again).dismissed == []
-    assert not any(place.done for place in again.results.places)
+    assert not any(place.done for place in again.results.suggestions.places)
     (told,) = notes()
     assert told.startswith("Some places of tissue are suggested again. The session in")
 

@@ -522,7 +522,9 @@ def test_results_of_an_earlier_round_say_so_and_come_last(
     assert states(widget) == ["predicted"] * 3 + ["new"]
     places, hint = find("suggestion_list"), widget.steps["result"].hint
     assert hint() == ""
-    assert {p.key for p in widget.results.places[:3]} == set(four[:3]), "images take turns"
+    assert {p.key for p in widget.results.suggestions.places[:3]} == set(four[:3]), (
+        "images take turns"
+    )
     assert not any("round 1" in text for text in texts(places))
 
     trained(widget, wait_for, models[1], {})
@@ -533,11 +535,13 @@ def test_results_of_an_earlier_round_say_so_and_come_last(
     widget.results._keep(four[0], (), prediction_of(without_three))
     settled(widget, wait_for)
     assert states(widget) == ["predicted", *["by round 1"] * 2, "new"]
-    fresh = [p.key == four[0] for p in widget.results.places]
+    fresh = [p.key == four[0] for p in widget.results.suggestions.places]
     assert any(fresh)
     assert fresh == sorted(fresh, reverse=True)
     assert [text.endswith(", round 1)") for text in texts(places)] == [not one for one in fresh]
-    assert [p.suggestion.rank for p in widget.results.places] == list(range(1, len(fresh) + 1))
+    assert [p.suggestion.rank for p in widget.results.suggestions.places] == list(
+        range(1, len(fresh) + 1)
+    )
     assert hint() == "2 results are of round 1. Predict all renews all."
     model = widget.images_panel._table.model()
     tip = model.data(model.index(1, 1), Qt.ItemDataRole.ToolTipRole)

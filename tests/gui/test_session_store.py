@@ -64,7 +64,7 @@ def test_a_session_comes_back_and_goes_on(
     settled(widget, wait_for)
     save(widget)
     before = {layer.name: np.array(layer.data) for layer in viewer.layers if layer.ndim == 2}
-    count, places = find("count_label").text(), len(widget.results.places)
+    count, places = find("count_label").text(), len(widget.results.suggestions.places)
     strokes = scribbled.data.copy()
     crash(widget)
 
@@ -102,7 +102,7 @@ def test_a_session_comes_back_and_goes_on(
     assert again.session.card == widget.session.card
     assert again.train_panel.value() == widget.train_panel.value()
     assert again.session.instance_config.threshold == pytest.approx(0.4)
-    assert len(again.results.places) == places
+    assert len(again.results.suggestions.places) == places
     wait_for(lambda: part("count_label").text() == count)
     wait_for(lambda: part("object_table").model().rowCount() > 0 or count == "0 objects")
 

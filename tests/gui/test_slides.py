@@ -270,7 +270,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     # Clicking on an object of the slide does no harm.
     assert layer.get_value((500, 400), world=True) is not None
     # Suggestions: the next place is a field.
-    places = [place for place in widget.results.places if place.key == record.key]
+    places = [place for place in widget.results.suggestions.places if place.key == record.key]
     suggested = json.loads((out / "slide_objects_suggestions.json").read_text("utf-8"))
     assert {(p.suggestion.y, p.suggestion.x) for p in places} <= {
         (s["y"], s["x"]) for s in suggested
@@ -285,7 +285,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     fine, before = place.suggestion.box, suggested_here()
     widget.results.suggestions.looks_fine(place)
     assert suggested_here() == [box for box in before if box != fine] != before
-    assert fine not in [p.suggestion.box for p in widget.results.places]
+    assert fine not in [p.suggestion.box for p in widget.results.suggestions.places]
     widget.results.review.undo()
     assert suggested_here() == before
     # (Where the first field was painted on, there is nothing more to do.)
@@ -300,7 +300,9 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
     assert holds.holds(place.suggestion.box)
     wait_for(lambda: not widget.session.busy)
     # The field's own places have come into the list, and may be more in doubt.
-    (here,) = (p for p in widget.results.places if p.suggestion.box == place.suggestion.box)
+    (here,) = (
+        p for p in widget.results.suggestions.places if p.suggestion.box == place.suggestion.box
+    )
     question = f"Place {here.suggestion.rank} of "
     assert question in find("status_label").text()
     said = layer_named(viewer, "suggestions [slide.ome]").features["words"]
@@ -311,7 +313,7 @@ def test_all_of_a_slide_is_predicted_stopped_resumed_and_kept(
         (np.array([(rows.start + rows.stop) // 2]), np.array([(cols.start + cols.stop) // 2])), 1
     )
     widget.workspace.read_scribbles()
-    now = [p for p in widget.results.places if p.suggestion.box == place.suggestion.box]
+    now = [p for p in widget.results.suggestions.places if p.suggestion.box == place.suggestion.box]
     assert all(p.done for p in now)
     # With another threshold it is cut anew, and not predicted.
     widget.image_panel.setValue(widget.fields.slide())
@@ -395,10 +397,10 @@ def test_places_in_a_slide_of_several_planes(
     elsewhere = {"results": {"not here": saved, record.name: saved}}
     widget.slides.restore(elsewhere)
     assert widget.slides.save()["results"].keys() == elsewhere["results"].keys()
-    found = {p.plane: p.suggestion.y for p in widget.results.places}
+    found = {p.plane: p.suggestion.y for p in widget.results.suggestions.places}
     assert found == {(2,): 300, (0,): 500}
     # A field there is of its plane, and one of another plane is no stand-in.
-    first = next(p for p in widget.results.places if p.plane == (2,))
+    first = next(p for p in widget.results.suggestions.places if p.plane == (2,))
     widget.results.suggestions.go_to(first)
     field = field_here(widget, wait_for)
     assert field_of(field.primary).plane == (2,)

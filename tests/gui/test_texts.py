@@ -55,7 +55,7 @@ def test_the_status_knows_whether_suggestions_are_left(
     )
     widget.session.set_model(Path("model"), cast(ModelCard, card))
     assert status().startswith("Ready. Next place goes")
-    for place in list(widget.results.places):
+    for place in list(widget.results.suggestions.places):
         widget.results.suggestions.looks_fine(place)
     assert "All places are done" in status()
     widget.status._pause.setInterval(0)

@@ -34,7 +34,7 @@ def train(widget: Any, find: Any, wait_for: Any) -> Callable[[], None]:
         find(button).click()
         wait_for(lambda: len(reports) >= 3)
         find("stop_button").click()
-        wait_for(lambda: idle(widget) and widget.results.places)
+        wait_for(lambda: idle(widget) and widget.results.suggestions.places)
         widget.training.progressed.disconnect(reports.append)
 
     return run
@@ -60,7 +60,7 @@ def test_the_whole_loop(
     wait_for(lambda: len(plot.values("training")) >= 3)
     assert find("progress_bar").value() > 0
     assert find("status_label").text().startswith("Training")
-    wait_for(lambda: idle(widget) and widget.results.places)
+    wait_for(lambda: idle(widget) and widget.results.suggestions.places)
     assert plot.values("training")[-1] < plot.values("training")[0], "the loss falls"
 
     # Results lie where the image lies.
@@ -100,7 +100,7 @@ def test_the_whole_loop(
     # Next goes to an uncertain place off the scribbles, with the brush in hand.
     viewer.layers.selection.active = image
     find("next_button").click()
-    place = widget.results.places[0].suggestion
+    place = widget.results.suggestions.places[0].suggestion
     entropy = layer_named(viewer, "uncertainty [tissue]").data
     assert scribbled.data[place.y, place.x] == 0
     y0, x0, y1, x1 = place.box
@@ -110,8 +110,10 @@ def test_the_whole_loop(
     np.testing.assert_allclose(camera_of(viewer).center[-2:], centre)
     assert viewer.layers.selection.active == scribbled
     assert scribbled.mode == "paint"
-    assert len(layer_named(viewer, "suggestions [tissue]").data) == len(widget.results.places)
-    assert find("suggestion_list").count() == len(widget.results.places)
+    assert len(layer_named(viewer, "suggestions [tissue]").data) == len(
+        widget.results.suggestions.places
+    )
+    assert find("suggestion_list").count() == len(widget.results.suggestions.places)
 
     # Clicking a row leads to the object.
     table = find("object_table")
@@ -165,7 +167,7 @@ def test_strokes_join_and_a_preview_appears_while_training(
     assert find("status_label").text() == "Training is paused."
     find("pause_button").click()
     find("stop_button").click()
-    wait_for(lambda: idle(widget) and widget.results.places)
+    wait_for(lambda: idle(widget) and widget.results.suggestions.places)
     assert widget.session.card.seconds < 600
 
 
@@ -258,7 +260,7 @@ def test_layers_are_renamed_while_training(
     layer_named(viewer, "tissue").name = "liver"
     wait_for(lambda: find("image_combo").currentText() == "liver")
     find("stop_button").click()
-    wait_for(lambda: idle(widget) and widget.results.places)
+    wait_for(lambda: idle(widget) and widget.results.suggestions.places)
     assert "scribbles [liver]" in names(viewer)
     assert "instances [liver]" in names(viewer)
     assert not [name for name in names(viewer) if "tissue" in name]

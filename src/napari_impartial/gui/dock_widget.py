@@ -562,7 +562,7 @@ class ImPartialWidget(QWidget):
         )
         whole = record is not None and record.on_disk is not None
         steps["result"].set_hint("" if whole else prediction_needs or stale_results(session))
-        steps["refine"].set_hint("" if self.results.places else no_suggestions(session))
+        steps["refine"].set_hint("" if self.results.suggestions.places else no_suggestions(session))
         self.refinement.update()
         self.result_panel.review.set_slide(record is not None and record.is_slide)
         self.result_panel.review.export.set_name(

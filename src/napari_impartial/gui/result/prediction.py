@@ -29,7 +29,6 @@ from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.misfits import fits
 from napari_impartial.session.plane import Plane, PlaneIndex, PlaneKey
 from napari_impartial.session.session import Activity, Session
-from napari_impartial.session.suggested_places import Place
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
 
@@ -153,11 +152,6 @@ class ResultControl(QObject):
             for index, plane in record.planes.items():
                 if plane.previewed and (self._job is None or (key, index) != self._target):
                     self._show_known(key, index)
-
-    @property
-    def places(self) -> list[Place]:
-        """The suggested places of all images, best first."""
-        return self.suggestions.places
 
     def show_all(self) -> None:
         """Show suggestions, counts and table anew."""
