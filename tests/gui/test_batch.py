@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from looking import layer_named
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QProgressBar, QPushButton
+from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton, QSpinBox
 
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
@@ -62,9 +62,11 @@ def test_batch_choice_round_trip(qtbot: Any) -> None:
     assert panel.isHidden(), "one plane needs no batch"
     panel.set_state(2, (("T", 3), ("Z", 5)), True, False)
     assert not panel.isHidden()
-    for choice in (BatchChoice(False, ((0, 1), (2, 4))), BatchChoice(True)):
-        panel.setValue(choice)
-        assert panel.value() == choice
+    assert panel.value() == BatchChoice(True)
+    panel.findChild(QComboBox, "batch_scope_combo").setCurrentText("Planes of this image")
+    for name, place in (("last_t_spin", 1), ("first_z_spin", 2)):
+        panel.findChild(QSpinBox, name).setValue(place)
+    assert panel.value() == BatchChoice(False, ((0, 1), (2, 4)))
     assert BatchChoice(False, ((0, 1), (2, 4))).planes() == [
         (0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4),
     ]  # fmt: skip

@@ -145,7 +145,7 @@ def test_a_model_says_what_it_misses_before_anything_runs(
     settle()
     assert not find("predict_button").isEnabled()
     assert not find("start_over_button").isEnabled()
-    assert widget.steps["result"].hint().startswith("'DAPI' has no channel CD8;")
+    assert widget.steps["result"]._hint.text().startswith("'DAPI' has no channel CD8;")
 
 
 @pytest.mark.parametrize("at_the_back", [False, True])

@@ -544,12 +544,12 @@ def test_a_step_hides_its_content_and_says_what_it_needs(panel: Any) -> None:
     content = ScribblePanel()
     step = panel(Step("2  Scribble", content))
     step.set_hint("Needs an image.")
-    assert step.hint() == "Needs an image."
+    assert step._hint.text() == "Needs an image."
     assert not content.isHidden()
     step.set_open(False)
     assert content.isHidden()
     step.set_summary("done")
-    assert step.title() == step._button.text() == "2  Scribble: done"
+    assert step._button.accessibleName() == step._button.text() == "2  Scribble: done"
 
 
 def test_the_long_name_of_an_image_does_not_widen_a_step(panel: Any) -> None:
@@ -560,7 +560,7 @@ def test_the_long_name_of_an_image_does_not_widen_a_step(panel: Any) -> None:
     assert step.minimumSizeHint().width() == width
     assert step._button.text().endswith("3 channels")
     assert "…" in step._button.text()
-    assert step.title() in step._button.toolTip()
+    assert step._button.accessibleName() in step._button.toolTip()
 
 
 def test_a_small_window_scrolls_and_does_not_squeeze(panel: Any, qtbot: Any) -> None:
@@ -634,7 +634,7 @@ def test_a_long_file_name_does_not_widen_the_dock(panel: Any) -> None:
     words = f"'{'a_very_long_name_of_a_file' * 4}' has no channel 'DAPI'."
     step.set_hint(words)
     assert step.minimumSizeHint().width() <= max(before, 250)
-    assert step.hint() == words
+    assert step._hint.text() == words
     label = step.findChild(QWidget, "step_hint")
     assert label.accessibleName() == words, "a screen reader gets no breaks inside of words"
 

@@ -520,7 +520,7 @@ def test_results_of_an_earlier_round_say_so_and_come_last(
     truth = tiny_tissue.truth
     trained(widget, wait_for, models[0], dict.fromkeys(four[:3], truth))
     assert states(widget) == ["predicted"] * 3 + ["new"]
-    places, hint = find("suggestion_list"), widget.steps["result"].hint
+    places, hint = find("suggestion_list"), widget.steps["result"]._hint.text
     assert hint() == ""
     assert {p.key for p in widget.results.suggestions.places[:3]} == set(four[:3]), (
         "images take turns"
@@ -598,7 +598,7 @@ def test_a_session_saved_without_stamps_is_not_called_stale(
     assert states(again) == ["predicted"]
     assert again.session.plane.predicted_by == UNKNOWN
     assert again.findChild(QWidget, "rounds_hint").text() == ""
-    assert again.steps["result"].hint() == ""
+    assert again.steps["result"]._hint.text() == ""
     # Its objects are kept with the round that they were found with.
     trained(again, wait_for, models[0], {})
     assert list(again.session.rounds[1].masks) == [(again.session.current, ())]

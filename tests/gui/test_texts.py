@@ -129,7 +129,7 @@ def test_it_is_said_why_there_are_no_suggestions() -> None:
 
 
 def test_the_dock_says_why_there_are_no_suggestions(widget: Any, predicted: Any) -> None:
-    hint = widget.steps["refine"].hint
+    hint = widget.steps["refine"]._hint.text
     assert hint() == ""
     widget.session.plane.suggestions = []
     widget.results.suggestions.refresh()

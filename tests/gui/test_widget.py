@@ -174,7 +174,7 @@ def test_strokes_join_and_a_preview_appears_while_training(
 def test_nothing_can_be_pressed_that_cannot_work(widget: Any, find: Any, notes: Any) -> None:
     for name in ("new_scribbles_button", "train_button", "predict_button", "next_button"):
         assert not find(name).isEnabled()
-    assert widget.steps["image"].hint()
+    assert widget.steps["image"]._hint.text()
     # Called by a key or a script nevertheless.
     widget.workspace.new_scribbles()
     widget._train(widget.train_panel.value(), anew=True)
@@ -191,7 +191,7 @@ def test_what_is_missing_is_said(
 ) -> None:
     add_tissue()
     qtbot.waitUntil(lambda: find("new_scribbles_button").isEnabled())
-    hint = widget.steps["train"].hint
+    hint = widget.steps["train"]._hint.text
     assert "strokes" in hint()
     find("new_scribbles_button").click()
     layer = layer_named(viewer, "scribbles [tissue]")

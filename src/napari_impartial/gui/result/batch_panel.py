@@ -114,15 +114,6 @@ class BatchPanel(QWidget):
         ends = [sorted((first.value(), last.value())) for first, last in self._boxes]
         return BatchChoice(False, tuple((first, last) for first, last in ends))
 
-    def setValue(self, choice: BatchChoice) -> None:
-        """Show what should be predicted."""
-        self._scope.setCurrentText(
-            _ALL if choice.all_images else _SLIDE if choice.slide else _PLANES
-        )
-        for (first, last), (low, high) in zip(self._boxes, choice.ranges, strict=False):
-            first.setValue(low)
-            last.setValue(high)
-
     def set_state(
         self,
         n_images: int,

@@ -77,18 +77,10 @@ class Step(QFrame):
         self._full_title = f"{self._title}: {text}" if text else self._title
         self._show_title()
 
-    def title(self) -> str:
-        """Return the title, with how things stand."""
-        return self._full_title
-
     def set_hint(self, text: str) -> None:
         """Say what the step still needs; nothing if `text` is empty."""
         self._hint.setText(text)
         self._hint.setVisible(bool(text) and self.is_open())
-
-    def hint(self) -> str:
-        """Return what the step still needs."""
-        return self._hint.text()
 
     def minimumSizeHint(self) -> QSize:
         """Return the height of all that is shown: a scroll area would squeeze it to less."""

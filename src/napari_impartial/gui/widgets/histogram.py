@@ -37,7 +37,6 @@ class Histogram(PlainPlot):
         self.left.setLabel("objects")
         self._bars = pg.BarGraphItem(x=[0.0], height=[0], width=1.0, brush=_COLOUR, pen=None)
         self.box.addItem(self._bars)
-        self.counts: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
 
     def set_values(self, values: npt.NDArray[Any], name: str) -> None:
         """Show the spread of values, named `name`; those that are not finite are left out."""
@@ -50,9 +49,8 @@ class Histogram(PlainPlot):
         finite = np.asarray(values, dtype=np.float64)
         finite = finite[np.isfinite(finite)]
         if not len(finite):
-            self.counts = np.zeros(0, dtype=np.intp)
             self._bars.setOpts(x=[0.0], height=[0], width=1.0)
             return
-        self.counts, edges = np.histogram(finite, bins=_BINS)
+        counts, edges = np.histogram(finite, bins=_BINS)
         width = edges[1] - edges[0]
-        self._bars.setOpts(x=edges[:-1] + width / 2, height=self.counts, width=width)
+        self._bars.setOpts(x=edges[:-1] + width / 2, height=counts, width=width)
