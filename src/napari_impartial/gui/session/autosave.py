@@ -78,7 +78,9 @@ class SessionStore(QObject):
         self._thread: threading.Thread | None = None
         # What the thread has left to be done on the window's thread.
         self._outcome: Callable[[], None] | None = None
-        self._again = self._closed = self._failed = self._restoring = False
+        self._again = self._closed = self._failed = False
+        # Whether a session is being put back into the window.
+        self.restoring = False
         self._last_image: int | None = None
         self._told_lost: set[Path] = set()
         self._told_silent: set[Path] = set()
@@ -106,11 +108,6 @@ class SessionStore(QObject):
     def copy_of(self, model: Path) -> Path | None:
         """Return where the session on disk keeps a model; None if it does not yet."""
         return None if self._open is None else self._open.folder.copy_of(model)
-
-    @property
-    def restoring(self) -> bool:
-        """Return whether a session is being put back into the window."""
-        return self._restoring
 
     @property
     def busy(self) -> bool:
@@ -187,7 +184,7 @@ class SessionStore(QObject):
         self._timer.stop()
         if self._closed or not (self._end.is_pending or self._is_kept()):
             return
-        if self.busy or self._restoring:
+        if self.busy or self.restoring:
             self._again = True
             return
         self._again = False
@@ -271,7 +268,7 @@ class SessionStore(QObject):
     def _before_removal(self) -> SavedSession | None:
         """Describe the session as it is before a layer goes; None if it need not be kept."""
         # A session that is opened takes the layers of the one before out, which is saved.
-        if self._closed or self._restoring or not self._is_kept():
+        if self._closed or self.restoring or not self._is_kept():
             return None
         return self._take(self.folder, last=True)
 
@@ -418,13 +415,13 @@ class SessionStore(QObject):
         # Until all of it is back, nothing is written where it lies.
         self._open, self._automatic = None, places.new_session_folder()
         restorer = Restorer(self._workspace, path, self._new_model_path, self._results.review.show)
-        self._restoring = True
+        self.restoring = True
         try:
             self._fill_window(restorer, saved, replace)
         except Exception as error:  # whatever is wrong with it, the folder has to be let go of
             restorer.losses.append(f"Part of the session in {path} is damaged ({error!r}).")
         finally:
-            self._restoring = False
+            self.restoring = False
         if restorer.losses:
             self._go_on_elsewhere(opened)
             restorer.losses.append(
