@@ -182,7 +182,8 @@ class FieldControl(QObject):
     def _by_name(self, name: str) -> Source | None:
         """Return the slide of a name."""
         for source in self._workspace.sources.values():
-            if source.name == name and source.is_slide and _is_open(self._workspace, source):
+            present = source.primary in self._workspace.viewer.layers
+            if source.name == name and source.is_slide and present:
                 return source
         for layer in image_layers(self._workspace.viewer):
             if layer.name == name:
@@ -212,7 +213,7 @@ class FieldControl(QObject):
         slide, plane, field = self._what
         if isinstance(parts, str):
             notifications.show_error(f"No field can be read of '{slide.name}': {parts}")
-        elif _is_open(self._workspace, slide):
+        elif slide.primary in self._workspace.viewer.layers:
             # Whatever it is called by now.
             made = make(slide, plane, replace(field, slide=slide.name), parts)
             for layer in made.layers:
@@ -230,10 +231,6 @@ def _safely(
         return read(slide, plane, level, box)
     except (ImPartialError, OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
         return str(error) or type(error).__name__
-
-
-def _is_open(workspace: Workspace, source: Source) -> bool:
-    return source.primary in workspace.viewer.layers
 
 
 def _pixel_in_file(layer: ImageLayer) -> float | None:

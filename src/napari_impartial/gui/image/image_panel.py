@@ -22,6 +22,7 @@ from napari_impartial.gui.layers.image_source import (
     data_of,
     look_at_channels,
     names_of_channels,
+    origin_of,
     usual_channels,
 )
 from napari_impartial.gui.widgets.parts import fill, make_choice, named, say
@@ -157,7 +158,7 @@ class ImagePanel(QWidget):
         selected = self._viewer.layers.selection.active
         if self._layers != image_layers(self._viewer):
             self.refresh()
-        unticked = list(filter(_is_opened, self.offered()))
+        unticked = [layer for layer in self.offered() if origin_of(layer) is not None]
         mine = [x for x in (self._layer(), *self._further) if x not in unticked]
         if selected in self._layers and selected not in mine and selected.visible:
             self._combo.setCurrentIndex(self._layers.index(selected))
@@ -189,7 +190,12 @@ class ImagePanel(QWidget):
         before = self._layer()
         known, self._layers = self._layers, image_layers(self._viewer)
         active = self._viewer.layers.selection.active
-        if follow and active in self._layers and active not in known and _is_opened(active):
+        if (
+            follow
+            and active in self._layers
+            and active not in known
+            and origin_of(active) is not None
+        ):
             before = self._leader(active)
         with QSignalBlocker(self._combo):
             self._combo.clear()
@@ -349,11 +355,6 @@ class ImagePanel(QWidget):
         if source != self._emitted:
             self._emitted = source
             self.valueChanged.emit(source)
-
-
-def _is_opened(layer: ImageLayer) -> bool:
-    """Return whether a layer comes from a file or a sample, and not from a script."""
-    return (layer.source.path, layer.source.sample) != (None, None)
 
 
 def _read(layer: ImageLayer, axes: str, channel: int, plane: PlaneIndex) -> Image:

@@ -14,6 +14,7 @@ from .image_source import (
     companions,
     data_of,
     names_of_channels,
+    origin_of,
     usual_channels,
 )
 
@@ -36,11 +37,6 @@ def other_images(
     return found
 
 
-def count_others(viewer: napari.Viewer, sources: Iterable[Source]) -> int:
-    """Return the number of open images that are no part of `sources`, at little cost."""
-    return len({group(layer) for layer in image_layers(viewer)} - groups_of(sources))
-
-
 def groups_of(sources: Iterable[Source]) -> set[Hashable]:
     """Return what the layers of images were opened with."""
     return {group(layer) for source in sources for layer in source.layers}
@@ -48,8 +44,8 @@ def groups_of(sources: Iterable[Source]) -> set[Hashable]:
 
 def group(layer: ImageLayer) -> Hashable:
     """Return the same for layers of one size from one file, which are channels of one image."""
-    origin = (layer.source.path, layer.source.sample)
-    return id(layer) if origin == (None, None) else (*origin, data_of(layer).shape)
+    origin = origin_of(layer)
+    return id(layer) if origin is None else (*origin, data_of(layer).shape)
 
 
 def source_of(viewer: napari.Viewer, layer: ImageLayer, like: Source | None) -> Source:

@@ -420,16 +420,20 @@ def _same_pixels(layer: ImageLayer, primary: ImageLayer, axes: str) -> bool:
     return not layer.rgb and data_of(layer).shape == shape
 
 
+def origin_of(layer: Layer) -> tuple[str | None, tuple[str, str] | None] | None:
+    """Return the file or sample that a layer was opened from; None where it was by a script."""
+    origin = (layer.source.path, layer.source.sample)
+    return None if origin == (None, None) else origin
+
+
 def preselected(primary: ImageLayer, others: list[ImageLayer]) -> list[ImageLayer]:
     """Return those of `others` that were opened together with `primary`.
 
     A file with several channels often becomes one layer a channel; such layers know
     that they come from the same file or sample.
     """
-    origin = (primary.source.path, primary.source.sample)
-    if origin == (None, None):
-        return []
-    return [layer for layer in others if (layer.source.path, layer.source.sample) == origin]
+    origin = origin_of(primary)
+    return [layer for layer in others if origin is not None and origin_of(layer) == origin]
 
 
 def _layer_axes(layer: ImageLayer, axes: str) -> str:

@@ -29,7 +29,7 @@ from . import ResultLayers, Role, ScribbleLayers, Source, image_layers
 from .camera import extent_in_view, in_middle, is_flat_view, same_field, show_whole
 from .fields import FIELD, belong_together, fields_of
 from .grid import planes_of, put_in_place
-from .image_discovery import count_others, group, groups_of, other_images
+from .image_discovery import group, groups_of, other_images
 from .lost_channels import lost_channels
 from .scribble_reader import ScribbleReader
 from .slide_layers import SlideLayers
@@ -202,7 +202,7 @@ class Workspace(QObject):
 
     def n_others(self) -> int:
         """Return the number of open images that are no part of the session."""
-        return count_others(self.viewer, self.known_sources())
+        return len({group(layer) for layer in self.left_over(image_layers(self.viewer))})
 
     def left_over(self, layers: Sequence[ImageLayer]) -> list[ImageLayer]:
         """Return those of some layers that belong to no image of the session."""
