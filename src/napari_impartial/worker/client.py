@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from napari_impartial.core.atomic_write import WorkFolder
 from napari_impartial.core.torch_env import wait_passively
@@ -162,28 +163,20 @@ class TrainingProcess:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         wait_passively(environment)
         with open(self.folder / "errors.txt", "wb") as errors:
+            # Ctrl+C in the terminal is for the window to handle.
+            system: dict[str, Any] = {"pass_fds": [handle], "start_new_session": True}
             if sys.platform == "win32":
                 os.set_handle_inheritable(handle, True)
                 startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]})
-                return subprocess.Popen(
-                    command,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=errors,
-                    stderr=errors,
-                    startupinfo=startup,
-                    creationflags=subprocess.BELOW_NORMAL_PRIORITY_CLASS
-                    | subprocess.CREATE_NO_WINDOW,
-                )
+                flags = subprocess.BELOW_NORMAL_PRIORITY_CLASS | subprocess.CREATE_NO_WINDOW
+                system = {"startupinfo": startup, "creationflags": flags}
             return subprocess.Popen(
                 command,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
-                pass_fds=[handle],
-                # Ctrl+C in the terminal is for the window to handle.
-                start_new_session=True,
+                **system,
             )
 
     def _how_it_ended(self) -> str:

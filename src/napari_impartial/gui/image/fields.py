@@ -19,6 +19,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_impartial.core.data.boxes import Box
 from napari_impartial.core.data.scribbles import FOREGROUND
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.words import count
 from napari_impartial.gui import notifications
 from napari_impartial.gui.background import Latest
 from napari_impartial.gui.layers import Source, image_layers
@@ -119,7 +120,7 @@ class FieldControl(QObject):
         text = (
             f"A slide of {size:,.0f} megapixels: paint on fields of it, as many as you like."
             if not n
-            else f"A slide of {size:,.0f} megapixels, with {n} field{'' if n == 1 else 's'} so far."
+            else f"A slide of {size:,.0f} megapixels, with {count(n, 'field')} so far."
         )
         self._row.set_slide(text, self.levels(slide), self.level(slide), not self.busy)
 

@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_impartial.core.words import count
 from napari_impartial.gui.widgets.parts import fill, make_button, named
 from napari_impartial.gui.widgets.tables import RIGHT, ShortTable
 from napari_impartial.gui.widgets.text_labels import (
@@ -139,7 +140,7 @@ class ImagesPanel(QWidget):
         self._reviewed.setChecked(place is not None and rows[place].reviewed)
         self._reviewed.setEnabled(place is not None)
         self._filling = False
-        self._add.setText(f"Add {others} other open image{'' if others == 1 else 's'}")
+        self._add.setText(f"Add {count(others, 'other open image')}")
         self._add.setVisible(others > 0 and current is not None)
         asked = bool(offered) and current is not None
         self._question.setVisible(asked)

@@ -16,6 +16,7 @@ from napari.layers import Labels, Layer
 from napari.utils.colormaps import AVAILABLE_COLORMAPS, Colormap, DirectLabelColormap
 
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.words import shape_text
 from napari_impartial.session.folder import Kept
 from napari_impartial.session.saved_state import SavedLayer
 
@@ -202,7 +203,7 @@ def _open_file(viewer: napari.Viewer, saved: SavedLayer, folder: Path) -> tuple[
     if chosen is None:
         raise ImPartialError(
             f"The image {path} has another shape than when the session was saved "
-            f"({' x '.join(map(str, saved.shape))})."
+            f"({shape_text(saved.shape)})."
         )
     changed = saved.print is not None and not same_image(chosen, saved)
     return chosen, f"The image {path} has changed since the session was saved." if changed else ""
