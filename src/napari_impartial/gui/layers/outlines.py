@@ -157,10 +157,6 @@ class Outlines:
             self._fit(layer, source)
         self._colour(layer, source)
 
-    def value(self) -> str:
-        """Return which colour was chosen; one of :data:`CHOICES`."""
-        return self._choice
-
     def is_automatic(self, layer: Layer) -> bool:
         """Return whether the width of a layer's outlines is ours, and was not chosen by hand."""
         return isinstance(layer, Labels) and self._given.get(layer) == layer.contour
