@@ -235,6 +235,11 @@ def main() -> None:
     if not maps:
         parser.error(f"no maps of these sets in {args.maps}; make them with benchmarks.kinds")
     kinds = list(maps)
+    named = set(args.leave_out).union(*args.together)
+    if unknown := sorted(named.difference(kinds)):
+        parser.error(f"no maps of a kind called {', '.join(unknown)} in {args.maps}")
+    if args.together and args.each is None:
+        parser.error("--together says which tables --each makes; give both")
     known = {name: measured(found) for name, found in maps.items() if name not in args.leave_out}
     if args.procedural:
         known["procedural"] = measured(procedural_maps(args.procedural))

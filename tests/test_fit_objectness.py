@@ -105,3 +105,24 @@ def test_tables_are_made_without_each_kind_and_those_like_it(
         known = {name: fit_objectness.measured(maps[name]) for name in fitted_to.split()}
         expected = fit_objectness.card_of(known)
         assert json.loads((tmp_path / f"{kind}.json").read_text("utf-8")) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--leave-out", "no_kind"], "no maps of a kind called no_kind"),
+        (["--each", "DIR", "--together", "a", "aa"], "no maps of a kind called aa"),
+        (["--together", "a", "a"], "give both"),
+    ],
+)
+def test_kinds_that_are_not_there_are_said(
+    arguments: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(fit_objectness, "kept_maps", lambda *_: {"a": []})
+    monkeypatch.setattr(sys, "argv", ["fit", "SET", "--maps", "DIR", *arguments])
+    with pytest.raises(SystemExit):
+        fit_objectness.main()
+    assert said in capsys.readouterr().err

@@ -214,6 +214,15 @@ def test_a_folder_is_replaced_by_a_whole_one_or_stays(
     target = tmp_path / "store"
     target.mkdir()
     (target / "kept").write_text("old")
+
+    def interrupted() -> None:
+        with atomic_folder(target, replace=True) as folder:
+            (folder / "new").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [path.name for path in tmp_path.rglob("*")] == ["store", "kept"]
     rename = Path.rename
 
     def fail(self: Path, to: Path) -> Path:
@@ -230,3 +239,35 @@ def test_a_folder_is_replaced_by_a_whole_one_or_stays(
     with atomic_folder(target, replace=True) as folder:
         (folder / "new").write_text("whole")
     assert [path.name for path in tmp_path.rglob("*")] == ["store", "new"]
+
+
+def test_a_folder_that_a_link_points_to_is_replaced_each_time(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for text in ("first", "second"):
+        with atomic_folder(tmp_path / "link", replace=True) as folder:
+            (folder / "new").write_text(text)
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "real" / "new").read_text() == text
+    assert sorted(os.listdir(tmp_path)) == ["link", "real"]
+
+
+def test_a_folder_that_was_removed_and_made_again_takes_no_place(tmp_path: Path) -> None:
+    def made_again() -> None:
+        with atomic_folder(tmp_path / "store") as folder:
+            folder.rename(tmp_path / "elsewhere")
+            folder.mkdir()
+
+    with pytest.raises(OSError, match="removed while it was written"):
+        made_again()
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_folder_is_as_open_to_others_as_all_that_is_made(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with atomic_folder(tmp_path / "store"):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o750

@@ -20,7 +20,9 @@ def names(viewer: Any) -> list[str]:
 
 
 def saved_in(folder: Path) -> SavedSession:
-    return from_content(SavedSession, SessionFolder(folder).read(), [])
+    saved = from_content(SavedSession, SessionFolder(folder).read(), losses := [])
+    assert not losses
+    return saved
 
 
 def settled(widget: Any, wait_for: Any) -> None:

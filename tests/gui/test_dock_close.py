@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from looking import saved_in
 from napari.utils.progress import progress
 from qtpy.QtCore import QCoreApplication
 from qtpy.QtWidgets import QDockWidget, QPushButton, QWidget
 
 from napari_impartial.gui.layers import Role
 from napari_impartial.session import locations
-from napari_impartial.session.folder import SessionFolder
-from napari_impartial.session.saved_state import SavedSession, from_content
 
 
 def dock_of(widget: QWidget) -> QDockWidget:
@@ -62,7 +61,7 @@ def test_the_x_ends_the_dock_while_training_runs(
     assert not viewer.keymap
     assert not list(progress._all_instances), "napari shows no training that goes on"
     assert not locations._is_locked(folder)
-    saved = from_content(SavedSession, SessionFolder(folder).read(), [])
+    saved = saved_in(folder)
     assert saved.images[0].scribbles is not None
     np.testing.assert_array_equal(saved.images[0].scribbles.data.load(), strokes)
     store.close()  # as when the application quits later

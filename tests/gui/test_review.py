@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from looking import settled
+from looking import saved_in, settled
 from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
@@ -21,8 +21,7 @@ from napari_impartial.core.instances.measurements import measure
 from napari_impartial.core.review.annotation import annotation
 from napari_impartial.core.review.review import Verdict
 from napari_impartial.gui.layers.versions import camera_of
-from napari_impartial.session.folder import SessionFolder
-from napari_impartial.session.saved_state import SavedPlane, SavedSession, from_content
+from napari_impartial.session.saved_state import SavedPlane
 from napari_impartial.session.suggested_places import PlaceState
 
 
@@ -441,7 +440,7 @@ def test_a_place_whose_record_is_damaged_is_suggested_again(
 
 
 def saved_plane(folder: Path) -> SavedPlane:
-    return from_content(SavedSession, SessionFolder(folder).read(), []).images[0].planes[0]
+    return saved_in(folder).images[0].planes[0]
 
 
 def test_decisions_made_in_the_window_survive_a_restart(

@@ -12,11 +12,18 @@ import tifffile
 import yaozarrs
 import zarr
 
+from napari_impartial.core.atomic_write import atomic_folder, sweep
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io import read_images, read_labels, stem
 from napari_impartial.io.lazy_files import open_lazy, plane_pixels
 from napari_impartial.io.ome_zarr import images_in, open_image, well_of
-from napari_impartial.io.ome_zarr_writer import VERSIONS, Layout, create_labels, write_image
+from napari_impartial.io.ome_zarr_writer import (
+    VERSIONS,
+    Layout,
+    create,
+    create_labels,
+    write_image,
+)
 
 AXES = [
     {"name": "c", "type": "channel"},
@@ -275,3 +282,12 @@ def test_formats_that_need_a_reader_say_which(tmp_path: Path) -> None:
     path.write_bytes(b"ZISRAWFILE")
     with pytest.raises(ImPartialError, match="pip install bioio bioio-czi"):
         read_images(path)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_nobody_sweeps_away_a_store_that_is_being_written(version: str, tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "a.ome.zarr") as folder:
+        levels = create(folder, Layout((64, 64), "YX", np.uint16, version=version))
+        sweep(tmp_path)
+        levels[0][...] = 7
+    assert zarr.open_group(str(tmp_path / "a.ome.zarr"), mode="r")["0"][...].min() == 7

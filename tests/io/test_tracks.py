@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import geff
 import numpy as np
 import pytest
 import zarr
 
+from napari_impartial.core import atomic_write
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.io import tracks
 from napari_impartial.io.tracks import Tracks, write_geff, write_tracks
 
 TABLE = {
@@ -70,3 +73,19 @@ def test_what_is_no_graph_stays(tmp_path: Path) -> None:
     (tmp_path / "a.geff").mkdir()
     with pytest.raises(ImPartialError, match="is no GEFF store; move it"):
         write_geff(tmp_path / "a.geff", Tracks.of(TABLE))
+
+
+def test_nobody_sweeps_away_a_graph_that_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = tracks._write
+
+    def swept(group: Any, name: str, values: Any) -> None:
+        write(group, name, values)
+        atomic_write.sweep(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 1
+
+    monkeypatch.setattr(tracks, "_write", swept)
+    write_geff(tmp_path / "a.geff", Tracks.of(TABLE))
+    graph, _ = geff.read(tmp_path / "a.geff")
+    assert len(graph) == len(TABLE["t"])

@@ -577,7 +577,8 @@ def test_the_state_comes_back_through_the_folder(tmp_path: Path) -> None:
         parts={"training": {"preset": "fast"}},
     )
     SessionFolder(tmp_path).write(to_content(state))
-    read = from_content(SavedSession, SessionFolder(tmp_path).read(), [])
+    read = from_content(SavedSession, SessionFolder(tmp_path).read(), losses := [])
+    assert not losses
     assert read.summary() == "1 image, 1 with scribbles"
     assert read.parts == state.parts
     assert read.layers == state.layers

@@ -90,27 +90,30 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
     Parameters
     ----------
     path
-        Where the folder shall be; an empty one may stand there.
+        Where the folder shall be; an empty one may stand there. A symbolic link is followed.
     replace
         Whether one that holds something is replaced, too.
 
     Yields
     ------
     Path
-        An existing, empty folder to write to.
+        An existing, empty folder to write to, which must not be removed and made again.
 
     Raises
     ------
     OSError
-        If it cannot be made there.
+        If it cannot be made or put there.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep_once(target.parent)
     temporary, lock = _make_locked(target.parent, f"~{target.name[:64]}", folder=True)
     try:
         yield temporary
-        temporary.chmod(0o755)
+        # The lock is of the folder that was made: another one of its name may have been swept away.
+        if lock is not None and not os.path.samestat(os.fstat(lock), temporary.stat()):
+            raise OSError(f"{temporary} was removed while it was written to")
+        temporary.chmod(0o777 & ~_umask())
         if replace:
             replace_folder(temporary, target)
         else:
@@ -125,25 +128,37 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
 def replace_folder(made: Path, path: Path) -> None:
     """Rename a finished folder to `path`; one that stands there is removed afterwards.
 
-    No system renames over a folder that holds something, so that one is set aside first, and
-    put back if the other cannot be renamed.
+    No system renames over a folder that holds something, so that one is set aside first (as
+    ``.NAME.old``), and put back if the other cannot be renamed. A symbolic link is followed.
 
     Raises
     ------
     OSError
         If either cannot be renamed.
     """
+    path = Path(os.path.realpath(path))
     old = path.with_name(f".{path.name}.old")
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
+    stands = path.exists()
+    if stands:
+        _remove(old)
         path.rename(old)
     try:
         made.rename(path)
-    except OSError:
-        if old.exists():
-            old.rename(path)
+    except BaseException:
+        if stands:
+            with suppress(OSError):
+                old.rename(path)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, a file or a link, if it is there and can be."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 class WorkFolder:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -101,7 +101,9 @@ def create(path: Path, layout: Layout) -> list[Any]:
     """
     zarr = import_zarr()
     zarr_format = 2 if layout.version == "0.4" else 3
-    group = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)
+    # An empty folder may be locked by whoever made it; "w" would remove it and make another.
+    mode: Literal["w", "w-"] = "w" if path.is_dir() and any(path.iterdir()) else "w-"
+    group = zarr.open_group(str(path), mode=mode, zarr_format=zarr_format)
     arrays = [
         group.create_array(
             str(level),

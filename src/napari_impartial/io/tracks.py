@@ -106,7 +106,7 @@ def write_geff(
         raise ImPartialError(f"{path} exists and is no GEFF store; move it.")
     try:
         with atomic_folder(path, replace=True) as made:
-            group = zarr.open_group(str(made), mode="w", zarr_format=2)
+            group = zarr.open_group(str(made), mode="w-", zarr_format=2)
             count = len(tracks.columns["track_id"])
             _write(group, "nodes/ids", np.arange(count, dtype=np.uint64))
             group.require_group("nodes/props")

@@ -150,9 +150,7 @@ class OpenSession:
 
     def abandon(self) -> None:
         """Let go of the folder, as a killed program would: the session is offered again."""
-        # Of a disk that is gone there is nothing to let go of.
-        with contextlib.suppress(OSError):
-            self._lock.release()
+        self._let_go()
 
     def finish(self, remove: bool = False) -> None:
         """Let go of the folder in good order, or remove it; one without a session goes anyway."""
@@ -160,9 +158,14 @@ class OpenSession:
             self._note.unlink(missing_ok=True)
         if not self.is_automatic:
             _remember(self.path)
-        self.abandon()
+        self._let_go()
         if self.is_automatic and (remove or not is_session(self.path)):
             shutil.rmtree(self.path, ignore_errors=True)
+
+    def _let_go(self) -> None:
+        # Of a disk that is gone there is nothing to let go of.
+        with contextlib.suppress(OSError):
+            self._lock.release()
 
 
 def write(

@@ -29,7 +29,6 @@ from napari_impartial.io.ome_zarr_writer import (
     VERSIONS,
     Layout,
     create,
-    put_in_place,
     regions,
     write_coarser,
 )
@@ -173,9 +172,7 @@ def _write_labels(results: Results, target: Path, report: Report) -> None:
         version=found.version if found.version in VERSIONS else VERSIONS[-1],
     )
     gone = np.array([i for i in results.verdicts if not results.is_left(i)], found.array.dtype)
-    new = target.with_name(f".{target.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    with atomic_folder(new) as temporary:
+    with atomic_folder(target, replace=True) as temporary:
         levels = create(temporary, layout)
         everything = list(regions(layout.shape, 4 * CHUNK_PX))
         for number, region in enumerate(everything):
@@ -183,7 +180,6 @@ def _write_labels(results: Results, target: Path, report: Report) -> None:
             levels[0][region] = np.where(np.isin(part, gone), 0, part) if len(gone) else part
             report(0.8 * (number + 1) / len(everything))
         write_coarser(levels, labels=True)
-    put_in_place(new, target)
     report(1.0)
 
 

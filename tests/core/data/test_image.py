@@ -178,6 +178,11 @@ def test_intensities_are_of_one_type(dtype: type) -> None:
         Image(np.zeros((1, 5, 6), dtype), ("a",))
 
 
+def test_an_image_is_made_of_an_array() -> None:
+    with pytest.raises(ImPartialError, match="not a list; make it with from_array"):
+        Image([[[1.0]]], ("a",))  # type: ignore[arg-type]
+
+
 def test_wrong_number_of_names() -> None:
     with pytest.raises(ImPartialError, match="2 channels but 3 channel names"):
         from_array(np.zeros((2, 5, 6)), channel_names=["a", "b", "c"])

@@ -406,7 +406,9 @@ def test_simulate_needs_cells() -> None:
         simulate(np.zeros((9, 9), int), 0.1, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("labels", [np.zeros((3, 4)), np.zeros((3, 4), int), np.zeros(4, np.uint8)])
+@pytest.mark.parametrize(
+    "labels", [np.zeros((3, 4)), np.zeros((3, 4), int), np.zeros(4, np.uint8), [[0, 1]]]
+)
 def test_scribbles_are_planes_of_bytes(labels: np.ndarray) -> None:
     with pytest.raises(ImPartialError, match="from_labels"):
         Scribbles(labels)

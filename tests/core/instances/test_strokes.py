@@ -105,7 +105,9 @@ def test_strokes_of_another_image_are_refused():
         impose(np.zeros((4, 5), np.int32), np.zeros((4, 5)), find_strokes(np.zeros((5, 4), int)))
 
 
-@pytest.mark.parametrize("drawn", [np.zeros((5, 4)), np.zeros((1, 5, 4), int), np.full((5, 4), -1)])
+@pytest.mark.parametrize(
+    "drawn", [np.zeros((5, 4)), np.zeros((1, 5, 4), int), np.full((5, 4), -1), np.full((5, 4), "x")]
+)
 def test_what_are_no_strokes_is_refused(drawn):
     with pytest.raises(ImPartialError, match="1 background and 2 and up foreground"):
         find_strokes(drawn)

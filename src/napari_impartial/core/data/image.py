@@ -62,6 +62,11 @@ class Image:
     sample: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.channels, np.ndarray):
+            raise ImPartialError(
+                f"The channels of an image are an array, not a {type(self.channels).__name__}; "
+                "make it with from_array."
+            )
         if self.channels.ndim != 3 or self.channels.size == 0:
             raise ImPartialError(
                 f"An image needs channels, rows and columns; its shape is {self.channels.shape}."

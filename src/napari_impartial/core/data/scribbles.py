@@ -44,6 +44,11 @@ class Scribbles:
     labels: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.labels, np.ndarray):
+            raise ImPartialError(
+                f"Scribbles are an array, not a {type(self.labels).__name__}; make them with "
+                "from_labels."
+            )
         if self.labels.ndim != 2 or self.labels.dtype != np.uint8:
             raise ImPartialError(
                 f"Scribbles are (Y, X) uint8, not {self.labels.dtype} of shape "

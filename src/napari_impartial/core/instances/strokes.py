@@ -88,10 +88,12 @@ def find_strokes(labels: npt.NDArray[np.integer]) -> Strokes:
         If they are not (Y, X) whole numbers from 0 on.
     """
     labels = np.asarray(labels)
-    if labels.ndim != 2 or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
+    whole = labels.dtype.kind in "iu"
+    if labels.ndim != 2 or not whole or labels.min(initial=0) < 0:
+        least = f", the least {labels.min(initial=0)}" if whole else ""
         raise ImPartialError(
             "Strokes are (Y, X) whole numbers, 1 background and 2 and up foreground; these are "
-            f"{labels.dtype} of shape {labels.shape}, the least {labels.min(initial=0)}."
+            f"{labels.dtype} of shape {labels.shape}{least}."
         )
     number = np.zeros(labels.shape, np.int32)
     classes = [0]
