@@ -33,7 +33,8 @@ def test_the_current_place_is_clear_and_has_words_beside_it(
     camera_of(viewer).zoom = height / (SIDE * 0.5)
     source = Source((layer,), axes, (0,))
     current = found[-1][1]
-    marks = ResultLayers(viewer).mark(source, found, current, "Place 3 of 10")
+    ResultLayers(viewer).mark(source, found, current, "Place 3 of 10")
+    (marks,) = (one for one in viewer.layers if one.name.startswith("suggest"))
     assert not marks.visible, "the picture is to be seen, before anybody looks for places"
     marks.visible = True
     words = list(marks.features["words"])
