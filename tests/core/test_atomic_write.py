@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from napari_impartial.core import atomic_write
-from napari_impartial.core.atomic_write import WorkFolder, atomic_folder
+from napari_impartial.core.atomic_write import WorkFolder, atomic_folder, replace_folder
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.io import atomic_path
 
@@ -242,14 +242,19 @@ def test_a_folder_is_replaced_by_a_whole_one_or_stays(
 
 
 def test_a_folder_that_a_link_points_to_is_replaced_each_time(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to("real")
+    disk = tmp_path / "disk"
+    (disk / "real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("disk/real")
     for text in ("first", "second"):
         with atomic_folder(tmp_path / "link", replace=True) as folder:
+            assert folder.parent == disk, "it may be another disk, and is only renamed"
             (folder / "new").write_text(text)
-        assert (tmp_path / "link").is_symlink()
-        assert (tmp_path / "real" / "new").read_text() == text
-    assert sorted(os.listdir(tmp_path)) == ["link", "real"]
+        assert (disk / "real" / "new").read_text() == text
+    made = disk / "made"
+    made.mkdir()
+    replace_folder(made, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["disk", "link", "real"]
 
 
 def test_a_folder_that_was_removed_and_made_again_takes_no_place(tmp_path: Path) -> None:
