@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_impartial.core.atomic_write import atomic_path
 from napari_impartial.core.config import InstanceConfig, PredictionConfig
 from napari_impartial.core.instances import scoring
 from napari_impartial.core.instances.component_tree import LEVELS, ObjectTree, build_tree
@@ -246,7 +247,6 @@ def main() -> None:
     if args.each is None:
         write_card(known, args.out)
         return
-    args.each.mkdir(parents=True, exist_ok=True)
     for kind in kinds:
         without = {kind}.union(*(alike for alike in args.together if kind in alike))
         rest = {name: found for name, found in known.items() if name not in without}
@@ -261,9 +261,8 @@ def measured(maps: Sequence[Map]) -> list[Candidates]:
 def write_card(known: dict[str, list[Candidates]], out: Path) -> None:
     """Fit a card and write it, whole or not at all."""
     card = card_of(known)
-    unfinished = out.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(out)
+    with atomic_path(out) as unfinished:
+        unfinished.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     print(f"written: {out}, of {len(known)} kinds", flush=True)
 
 
