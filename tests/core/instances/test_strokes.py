@@ -105,6 +105,27 @@ def test_strokes_of_another_image_are_refused():
         impose(np.zeros((4, 5), np.int32), np.zeros((4, 5)), find_strokes(np.zeros((5, 4), int)))
 
 
+def test_other_objects_keep_their_numbers():
+    cut = np.zeros((9, 30), np.int32)
+    for number in (1, 2, 3, 4, 5):
+        cut[2:7, 6 * number - 5 : 6 * number - 1] = number
+    drawn = np.zeros(cut.shape, np.uint8)
+    drawn[1:8, 6:12] = 1  # all of 2
+    drawn[3, 14:16] = 2  # one of two strokes in 3
+    drawn[6, 14:16] = 2
+    drawn[4, 20:28] = 2  # joins 4 and 5
+    drawn[0, 0:2] = 2  # a new one
+    found = impose(cut, (cut > 0).astype(np.float32), find_strokes(drawn))
+    assert np.unique(found[cut == 1]).tolist() == [1]
+    assert not (found == 2).any()
+    assert (found[cut == 4] == 4).all()
+    assert (found[cut == 5] == 4).all()
+    numbers = sorted(np.unique(found).tolist())
+    assert numbers[:4] == [0, 1, 3, 4]
+    assert len(numbers) == 6
+    assert {found[3, 14], found[6, 14], found[0, 0]} == {3, *numbers[4:]}
+
+
 @pytest.mark.parametrize(
     "drawn", [np.zeros((5, 4)), np.zeros((1, 5, 4), int), np.full((5, 4), -1), np.full((5, 4), "x")]
 )
@@ -127,7 +148,13 @@ def test_no_stroke_is_disobeyed(split, seed):
     owners = [np.unique(found[strokes.number == n]) for n in range(1, strokes.count + 1)]
     assert all(len(ids) == 1 and ids[0] > 0 for ids in owners)
     assert len({int(ids[0]) for ids in owners}) == strokes.count
-    assert np.unique(found).tolist() == list(range(found.max() + 1))
+    # Objects that no stroke reaches keep their numbers, and new ones follow the highest.
+    bare = Cutter(p).cut(InstanceConfig(split=split))
+    touched = np.unique(bare[drawn > 0])
+    alone = (bare > 0) & ~np.isin(bare, touched) & (found <= bare.max())
+    np.testing.assert_array_equal(found[alone], bare[alone])
+    new = np.unique(found[found > bare.max()])
+    assert new.tolist() == list(range(bare.max() + 1, bare.max() + 1 + len(new)))
 
 
 def test_agreement_counts_what_a_cut_does_to_strokes():

@@ -63,7 +63,7 @@ def outermost(pieces: Labels) -> NDArray[np.int64]:
 
 def numbered(labels: Labels, least_px: int = 1) -> Labels:
     """Return objects as 1 ... N, in the order of their old numbers, without smaller ones."""
-    keep = np.bincount(labels.reshape(-1)) >= max(least_px, 1)
+    keep = np.bincount(labels.reshape(-1), minlength=1) >= max(least_px, 1)
     keep[0] = False
     number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
     return np.asarray(number[labels])

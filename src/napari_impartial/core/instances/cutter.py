@@ -105,7 +105,11 @@ class Cutter:
     def cut(
         self, config: InstanceConfig | None = None, strokes: Strokes | None = None
     ) -> Instances:
-        """Return (Y, X) int32 labels, 1 to N without gaps; see :func:`to_instances`."""
+        """Return (Y, X) int32 labels; see :func:`to_instances`.
+
+        Those of the cut without strokes are 1 to N without gaps, and keep their numbers where
+        strokes change others (:func:`.strokes.impose`).
+        """
         config = validate(config or InstanceConfig())
         if config.split == "automatic":
             labels = self._automatic(config)
@@ -205,7 +209,7 @@ def to_instances(
         bounds.
     """
     cutter = prediction.cutter if isinstance(prediction, HasCutter) else Cutter(prediction)
-    return cutter.cut(config, strokes)
+    return numbered(cutter.cut(config, strokes))
 
 
 def smooth(p: Probability, sigma: float) -> Probability:

@@ -135,7 +135,9 @@ def impose(
     Returns
     -------
     (Y, X) int32
-        Labels 1 to N without gaps.
+        Objects keep their numbers, so that another stroke elsewhere changes none of them. Of the
+        parts that one is divided into, one keeps it; others and new objects have numbers after
+        the highest.
 
     Raises
     ------
@@ -150,7 +152,11 @@ def impose(
     labels = _part_by_background(instances, strokes.background, min_size_px)
     if strokes.count:
         labels = _one_object_a_stroke(labels, foreground, strokes)
-    return np.asarray(relabel_sequential(labels)[0], dtype=np.int32)
+    number = np.arange(int(labels.max(initial=0)) + 1, dtype=np.int32)
+    new = int(instances.max(initial=0)) + 1
+    there = np.bincount(labels.reshape(-1), minlength=new)[new:] > 0
+    number[new:][there] = new + np.arange(there.sum())
+    return number[labels]
 
 
 @dataclass(frozen=True)
@@ -320,7 +326,10 @@ def _one_object_a_stroke(
     for s in range(1, strokes.count + 1):
         if s not in with_object:
             _grow(labels, foreground, strokes, s, first + s)
-    return labels
+    kept = np.arange(first + strokes.count + 1, dtype=np.int32)
+    for group, members in strokes_of.items():
+        kept[first + members[0]] = group
+    return kept[labels]
 
 
 def _groups(
@@ -331,7 +340,7 @@ def _groups(
     Returns
     -------
     group_of : (N + 1,) int32
-        Number of its group for each object; 0 for none.
+        Number of its group for each object, which is that of the first one in it; 0 for none.
     strokes_of : dict
         Strokes by group, for groups that hold any.
     """
@@ -346,8 +355,9 @@ def _groups(
     n = int(labels.max(initial=0)) + 1
     joined = np.array(pairs, np.int64).reshape(-1, 2).T
     graph = sparse.coo_matrix((np.ones(len(pairs), np.int8), tuple(joined)), shape=(n, n))
-    # In the order of their first objects: 0, which nothing is joined with, stays 0.
-    _, group_of = csgraph.connected_components(graph, directed=False)
+    _, group = csgraph.connected_components(graph, directed=False)
+    # Nothing is joined with 0, which stays 0.
+    group_of = np.unique(group, return_index=True)[1].astype(np.int32)[group]
     strokes_of: dict[int, list[int]] = {}
     for stroke, one in held.items():
         strokes_of.setdefault(int(group_of[one]), []).append(stroke)

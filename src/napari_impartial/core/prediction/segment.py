@@ -29,7 +29,7 @@ class Objects:
     Attributes
     ----------
     cut : (Y, X) int32
-        As cut from the prediction, 1 to N.
+        As cut from the prediction (:meth:`.cutter.Cutter.cut`).
     labels : (Y, X) int32
         With the decisions of the review laid over them.
     n : int
