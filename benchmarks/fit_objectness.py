@@ -40,7 +40,7 @@ from .kinds import STYLES, kept_in, kinds_of
 from .procedural import mixtures_of, picture
 
 _OUT = Path(scoring.__file__).parents[2] / "data" / "objectness.json"
-_STUMPS, _RATE, _LEAST_ROWS = 150, 0.2, 200
+_STUMPS, _RATE, _LEAST_ROWS = 300, 0.2, 200
 # More than three are no better on images of new kinds.
 _LOOKS = 3
 # What the first look does without: sizes are judged once it is known how unlike they are.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
-from napari_impartial.core.config import ModelConfig, TrainingConfig
+from napari_impartial.core.config import InstanceConfig, ModelConfig, TrainingConfig
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import entropy
 from napari_impartial.core.review.review import Verdict, compose
@@ -41,8 +42,10 @@ def trained_models(
                 next(run)
         except StopIteration as end:
             path = folder / f"{steps}.impartial"
-            save_model(end.value, path)
-            made.append((path, end.value.card))
+            # A step teaches nothing about cuts, which are the same here.
+            card = replace(end.value.card, instances=InstanceConfig())
+            save_model(replace(end.value, card=card), path)
+            made.append((path, card))
     return made
 
 
