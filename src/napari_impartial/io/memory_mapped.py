@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_impartial.core.atomic_write import WorkFolder
+from napari_impartial.core.atomic_write import WorkFolder, reason
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.prediction.result import Prediction
 
@@ -97,7 +97,7 @@ class Scratch:
         except OSError as error:
             raise ImPartialError(
                 f"There is no room for {size / 2**20:.0f} MB of results in "
-                f"{self._folder.path} ({error.strerror or error}); free some space there."
+                f"{self._folder.path} ({reason(error)}); free some space there."
             ) from error
         if os.name == "posix":
             # The file goes with its last array, however the program ends.

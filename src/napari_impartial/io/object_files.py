@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_impartial.core.atomic_write import atomic_path
+from napari_impartial.core.atomic_write import atomic_path, reason
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.measurements import csv_rows
 
@@ -191,7 +191,7 @@ def read_table(path: Path) -> Table:
                         parts[name].append(column.to_numpy())
         table = {name: np.concatenate(parts.pop(name)) for name in names}
     except OSError as error:
-        raise ImPartialError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise ImPartialError(f"{path} cannot be read: {reason(error)}.") from error
     except (ValueError, OverflowError) as error:
         raise ImPartialError(
             f"{path} is damaged or no table of objects ({first_line(error)}); predict again."

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_impartial.core.atomic_write import atomic_folder, replace_folder
+from napari_impartial.core.atomic_write import atomic_folder, reason, replace_folder
 from napari_impartial.core.errors import ImPartialError
 
 from .lazy import import_zarr
@@ -151,7 +151,7 @@ def write_image(path: Path, array: NDArray[Any], layout: Layout) -> None:
             levels[0][...] = array
             write_coarser(levels, layout.labels)
     except OSError as error:
-        raise ImPartialError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise ImPartialError(f"Cannot write {path}: {reason(error)}.") from error
 
 
 def put_in_place(made: Path, path: Path) -> None:

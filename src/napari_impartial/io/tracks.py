@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_impartial.core.atomic_write import atomic_folder, atomic_path
+from napari_impartial.core.atomic_write import atomic_folder, atomic_path, reason
 from napari_impartial.core.errors import ImPartialError
 
 from .lazy import import_zarr
@@ -131,7 +131,7 @@ def write_geff(
                 "extra": {},
             }
     except OSError as error:
-        raise ImPartialError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise ImPartialError(f"Cannot write {path}: {reason(error)}.") from error
 
 
 def _plain(column: NDArray[Any]) -> NDArray[Any]:

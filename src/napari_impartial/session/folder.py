@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_impartial.core.atomic_write import atomic_path
+from napari_impartial.core.atomic_write import atomic_path, reason
 from napari_impartial.core.errors import ImPartialError
 
 from .arrays import (
@@ -150,9 +150,8 @@ class SessionFolder:
                 self._check_places()
                 described = self._describe(content)
             except OSError as error:
-                reason = (error.strerror or str(error)).rstrip(".").lower()
                 raise ImPartialError(
-                    f"The session cannot be saved in {self.path}: {reason}."
+                    f"The session cannot be saved in {self.path}: {reason(error)}."
                 ) from error
             self._known, self._used = self._used, {}
             there = all(is_plain_file(self.path / name) for name in (MANIFEST, COPY))
@@ -203,7 +202,7 @@ class SessionFolder:
         except FileNotFoundError as error:
             raise ImPartialError(f"{file} is missing.") from error
         except OSError as error:
-            raise ImPartialError(f"{file} cannot be read: {error.strerror}.") from error
+            raise ImPartialError(f"{file} cannot be read: {reason(error)}.") from error
         if digest.hexdigest() != file.name.partition(".")[0]:
             raise ImPartialError(f"{file} is damaged.")
         return file

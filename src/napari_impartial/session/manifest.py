@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_impartial import __version__
+from napari_impartial.core.atomic_write import reason
 from napari_impartial.core.errors import ImPartialError
 
 from .arrays import is_plain_file
@@ -93,7 +94,7 @@ def _parsed(folder: Path, name: str) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ImPartialError(f"{file} cannot be read: {error.strerror}.") from error
+        raise ImPartialError(f"{file} cannot be read: {reason(error)}.") from error
     except (ValueError, RecursionError) as error:
         raise ImPartialError(
             f"The session in {folder} cannot be read: {name} is truncated or damaged."

@@ -210,6 +210,11 @@ def test_input_is_left_alone() -> None:
 
 
 def test_bad_input_is_named() -> None:
+    plane, maps = np.zeros((3, 4)), np.zeros((2, 4, 3))
+    with pytest.raises(ImPartialError, match=r"Classes have one map each.*\(2, 4, 3\)"):
+        Cutter(plane, classes=maps)
+    with pytest.raises(ImPartialError, match="Divide 8-bit values by 255"):
+        Cutter(plane, classes=np.full((2, 3, 4), 255))
     with pytest.raises(ImPartialError, match=r"\(2, 3, 4\)"):
         to_instances(np.zeros((2, 3, 4)))
     with pytest.raises(ImPartialError, match="threshold"):

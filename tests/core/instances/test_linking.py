@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.linking import Linker, link, link_along, renumbered
 from napari_impartial.core.instances.metrics import matched_pairs
 from napari_impartial.core.instances.overlaps import find_overlaps
@@ -99,3 +101,16 @@ def test_planes_are_linked_one_after_the_other() -> None:
     for plane, numbers, whole in zip(stack, linker.numbers(), link(list(stack), True), strict=True):
         ids = np.unique(plane[plane > 0])
         np.testing.assert_array_equal(renumbered(plane, ids, numbers), whole)
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        (np.zeros((4, 6), int), r"Plane 1 has shape \(4, 6\) and plane 0 \(4, 5\)"),
+        (np.zeros((4, 5)), "labels of plane 1 are of type float64; give whole numbers"),
+        (np.full((4, 5), -1), "labels of plane 1 hold negative numbers"),
+    ],
+)
+def test_planes_that_cannot_be_linked_are_named(second: np.ndarray, said: str) -> None:
+    with pytest.raises(ImPartialError, match=said):
+        link([np.zeros((4, 5), int), second])

@@ -178,6 +178,8 @@ def test_maps_have_to_fit() -> None:
         measure(two_objects(), entropy=np.zeros((3, 3)))
     with pytest.raises(ImPartialError, match="whole numbers"):
         measure(np.zeros((3, 3)))
+    with pytest.raises(ImPartialError, match="negative numbers; 0 is background"):
+        measure(np.array([[0, -1], [2, 2]]))
 
 
 def test_an_object_is_of_the_kind_that_is_painted_in_it() -> None:

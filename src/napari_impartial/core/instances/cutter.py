@@ -77,7 +77,8 @@ class Cutter:
     Raises
     ------
     ImPartialError
-        If the map does not have two axes, or is not of probabilities.
+        If the map does not have two axes, a map is not of probabilities, or `classes` are of
+        another shape.
     """
 
     def __init__(
@@ -86,18 +87,17 @@ class Cutter:
         card: scoring.Scorecard | None = None,
         classes: npt.NDArray[np.floating] | None = None,
     ) -> None:
-        self._card, self._classes = card, classes
-        p = np.asarray(foreground, dtype=np.float32)
+        p = _probabilities(foreground)
         if p.ndim != 2:
             raise ImPartialError(
                 f"Objects are cut from a (Y, X) map; this one has shape {p.shape}."
             )
-        self._p = np.where(np.isnan(p), np.float32(0.0), p)
-        low, high = float(self._p.min(initial=0.0)), float(self._p.max(initial=0.0))
-        if low < -_ROUNDING or high > 1.0 + _ROUNDING:
+        self._card, self._p = card, p
+        self._classes = None if classes is None else _probabilities(classes)
+        if self._classes is not None and self._classes.shape[1:] != p.shape:
             raise ImPartialError(
-                f"Objects are cut from probabilities, 0 to 1; this map goes from {low:.3g} to "
-                f"{high:.3g}. Divide 8-bit values by 255, and turn logits into probabilities."
+                f"Classes have one map each, (K - 1, Y, X), of the {p.shape} pixels that objects "
+                f"are cut from; these have shape {self._classes.shape}."
             )
         self._smoothed: tuple[float, Probability] | None = None
         self._scored: tuple[float, ObjectTree | None, npt.NDArray[np.float64]] | None = None
@@ -210,6 +210,19 @@ def to_instances(
     """
     cutter = prediction.cutter if isinstance(prediction, HasCutter) else Cutter(prediction)
     return numbered(cutter.cut(config, strokes))
+
+
+def _probabilities(p: npt.NDArray[np.floating]) -> Probability:
+    """Return a map without NaN, which has to be of probabilities."""
+    p = np.asarray(p, dtype=np.float32)
+    p = np.where(np.isnan(p), np.float32(0.0), p)
+    low, high = float(p.min(initial=0.0)), float(p.max(initial=0.0))
+    if low < -_ROUNDING or high > 1.0 + _ROUNDING:
+        raise ImPartialError(
+            f"Objects are cut from probabilities, 0 to 1; this map goes from {low:.3g} to "
+            f"{high:.3g}. Divide 8-bit values by 255, and turn logits into probabilities."
+        )
+    return p
 
 
 def smooth(p: Probability, sigma: float) -> Probability:

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_matrix, csgraph
 
-from .overlaps import Labels, Overlaps, find_overlaps
+from napari_impartial.core.errors import ImPartialError
+
+from .overlaps import Labels, Overlaps, check_labels, find_overlaps
 
 Instances = npt.NDArray[np.int32]
 Ids = npt.NDArray[np.int64]
@@ -138,7 +140,20 @@ def link(planes: Sequence[Labels], depth: bool = False) -> list[Instances]:
     -------
     list of (Y, X) int32
         1 to N over all planes, in the order of the first plane that an object is in.
+
+    Raises
+    ------
+    ImPartialError
+        If a plane is not of whole numbers, 0 and up, or not of the first one's shape.
     """
+    planes = [np.asarray(plane) for plane in planes]
+    for number, plane in enumerate(planes):
+        check_labels(plane, f"labels of plane {number}")
+        if plane.shape != planes[0].shape:
+            raise ImPartialError(
+                f"Plane {number} has shape {plane.shape} and plane 0 {planes[0].shape}; planes "
+                "that are linked have the same shape."
+            )
     linker = Linker(depth)
     ids = [np.unique(plane[plane > 0]).astype(np.int64) for plane in planes]
     for number, plane in enumerate(planes):

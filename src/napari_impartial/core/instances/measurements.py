@@ -17,6 +17,7 @@ from napari_impartial.core.data.image import Image
 from napari_impartial.core.errors import ImPartialError
 
 from .object_sums import DIRECTIONS, ObjectSums, add_up, directions
+from .overlaps import check_labels
 
 Column = npt.NDArray[np.generic]
 
@@ -124,7 +125,7 @@ def measure(
     Raises
     ------
     ImPartialError
-        If a map does not have the labels' shape.
+        If labels are not whole numbers, 0 and up, or a map does not have their shape.
     """
     labels = np.asarray(labels)
     _check_shapes(labels, image, probability, entropy, doubt, painted)
@@ -220,6 +221,7 @@ def _check_shapes(
             f"Objects are measured in a (Y, X) image of whole numbers; this one has shape "
             f"{labels.shape} and type {labels.dtype}."
         )
+    check_labels(labels)
     maps: dict[str, npt.NDArray[np.generic] | None] = {
         "image": None if image is None else image.channels,
         "probability map": probability,

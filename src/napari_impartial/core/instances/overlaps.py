@@ -87,18 +87,27 @@ def _summed(
     return every, np.searchsorted(every, np.concatenate(of_pairs)), area
 
 
+def check_labels(labels: Labels, name: str = "labels") -> None:
+    """Check that labels are an image of whole numbers, 0 and up.
+
+    Raises
+    ------
+    ImPartialError
+        If they are not, with `name` ("true labels") in its words.
+    """
+    if labels.ndim < 2:
+        raise ImPartialError(
+            f"The {name} have shape {labels.shape}; give a label image, (Y, X) or more."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ImPartialError(f"The {name} are of type {labels.dtype}; give whole numbers.")
+    if labels.size and labels.dtype.kind == "i" and int(labels.min()) < 0:
+        raise ImPartialError(f"The {name} hold negative numbers; 0 is background.")
+
+
 def _check_pair(truth: Labels, pred: Labels) -> None:
-    for name, labels in (("true", truth), ("predicted", pred)):
-        if labels.ndim < 2:
-            raise ImPartialError(
-                f"The {name} labels have shape {labels.shape}; give a label image, (Y, X) or more."
-            )
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise ImPartialError(
-                f"The {name} labels are of type {labels.dtype}; give whole numbers."
-            )
-        if labels.size and labels.dtype.kind == "i" and int(labels.min()) < 0:
-            raise ImPartialError(f"The {name} labels hold negative numbers; 0 is background.")
+    check_labels(truth, "true labels")
+    check_labels(pred, "predicted labels")
     if truth.shape != pred.shape:
         raise ImPartialError(
             f"The true labels have shape {truth.shape} and the predicted ones {pred.shape}; "
