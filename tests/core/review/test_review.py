@@ -12,7 +12,7 @@ from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review import annotation
 from napari_impartial.core.review import review as r
-from napari_impartial.core.review.review import Review, Verdict
+from napari_impartial.core.review.review import Region, Review, Verdict, with_rejected
 
 
 def cells() -> np.ndarray:
@@ -323,3 +323,17 @@ def test_a_part_of_the_image_has_its_part_of_the_decisions() -> None:
     np.testing.assert_array_equal(inside, np.where(shown == 3, 0, shown)[8:30, 10:30])
     assert len(part.empty) == 1
     assert not r.crop(review, (36, 0, 40, 60))
+
+
+def test_rejected_objects_come_back_where_nothing_else_is_now() -> None:
+    mask = np.ones((2, 2), bool)
+    back = Region(3, Verdict.REJECTED, 0, 0, mask)
+    taken = Region(4, Verdict.REJECTED, 4, 4, mask)
+    there = Region(5, Verdict.REJECTED, 0, 4, mask)
+    erased = Region(0, Verdict.CORRECTED, 4, 0, mask)
+    labels = np.zeros((6, 6), np.int32)
+    labels[5, 5], labels[3, 3] = 1, 5
+    found = with_rejected(labels, [back, taken, there, erased])
+    assert (found[:2, :2] == 3).all()
+    assert np.unique(found, return_counts=True)[1].tolist() == [30, 1, 4, 1]
+    assert labels[0, 0] == 0

@@ -11,7 +11,7 @@ All functions return new states and change nothing that they are given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -252,6 +252,26 @@ def reject(review: Review, labels: Labels, ids: Iterable[int]) -> tuple[Review, 
     rejected = {region.label for region in regions}
     kept = {label: region for label, region in review.kept.items() if label not in rejected}
     return Review(kept, (*review.empty, *regions)), out
+
+
+def with_rejected(labels: Labels, regions: Sequence[Region]) -> Labels:
+    """Return labels with the rejected objects among some regions, where nothing else is now.
+
+    Parameters
+    ----------
+    labels : (Y, X) int32
+        Not changed.
+    regions : sequence of Region
+        Inside the image.
+    """
+    there = np.bincount(labels.reshape(-1)) > 0
+    out = labels.copy()
+    for region in regions:
+        known = region.label < len(there) and there[region.label]
+        rejected = region.verdict is Verdict.REJECTED and region.label > 0
+        if rejected and not known and not out[region.window][region.mask].any():
+            out[region.window][region.mask] = region.label
+    return out
 
 
 def difference(before: Review, after: Review) -> list[Region]:

@@ -29,6 +29,7 @@ from napari_impartial.core.review.review import (
     difference,
     reject,
     revert,
+    with_rejected,
 )
 from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.camera import bring_into_view
@@ -364,8 +365,12 @@ class ReviewControl(QObject):
     def _restore(self, key: int, plane: PlaneIndex, review: Review) -> None:
         """Put decisions back as they were."""
         known = self._session.images[key].plane(plane)
+        rejected = {id(region) for region in review.empty}
+        taken_back = [one for one in known.review.empty if id(one) not in rejected]
         known.set_review(review)
         if known.cut is not None and known.instances is not None:
+            # The cut has agreed with the rejection since, until it is made anew.
+            known.set_review(review, with_rejected(known.instances, taken_back))
             self.show(key, plane, known.instances)
         self.corrected.emit(key, plane)
 
