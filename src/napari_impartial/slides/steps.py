@@ -18,6 +18,7 @@ from scipy import ndimage
 from skimage.segmentation import expand_labels
 
 from napari_impartial.core.data.image import scale, to_float32
+from napari_impartial.core.data.label_images import numbered
 from napari_impartial.core.instances.doubt import settled
 from napari_impartial.core.instances.linking import REACH, renumbered
 from napari_impartial.core.instances.object_sums import ObjectSums, add_up
@@ -122,7 +123,8 @@ def cut_block(job: Job, plane: int, block: int) -> None:
         drawn = _annotated(job, plane, seen)
         if drawn is not None and drawn.any():
             p = foreground(_maps(job, plane, seen))
-            labels = impose(labels, p, find_strokes(drawn), job.instances.min_size_px)
+            imposed = impose(labels, p, find_strokes(drawn), job.instances.min_size_px)
+            labels = numbered(imposed)
             doubt = None if doubt is None else settled(doubt, labels, drawn)
         earlier = [
             other
