@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_impartial.cli.file_list import find_images
 from napari_impartial.cli.inputs import Reading, read_image_file
@@ -182,6 +183,39 @@ def test_one_that_fails_does_not_end_the_run(
     assert main([*arguments, "--resume"]) == 0
     assert (out / "c_instances.tif").stat().st_mtime_ns == before
     assert (out / "a_instances.tif").exists()
+    # Pixels of a store that changed are noticed, though its metadata are as they were.
+    zarr.open_array(folder / "b.ome.zarr" / "0", mode="r+")[...] = files.test.image.channels[
+        :, ::-1
+    ]
+    capsys.readouterr()
+    assert main([*arguments, "--resume"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])["images"]
+    assert ["skipped" in entry for entry in found] == [True, False, True]
+
+
+def test_what_strokes_are_read_as_is_part_of_a_run(
+    trained: Trained, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = np.zeros(files.test.image.shape, np.uint8)
+    drawn[4:8, 4:8], drawn[20:24, 20:24] = 1, 2
+    write_tiff(tmp_path / "s.tif", drawn, "YX")
+    for name in ("a.tif", "b.tif"):
+        shutil.copy(files.test_image, tmp_path / name)
+    common = ["predict", str(tmp_path / "a.tif"), str(tmp_path / "b.tif"), "--samples", "0"]
+    common += ["--model", str(trained.path), "--out", str(tmp_path / "out"), "--json"]
+    common += ["--scribbles", str(tmp_path / "s.tif"), str(tmp_path / "s.tif"), "--resume"]
+    for option, skipped in (("--no-partial-masks", False), ("--partial-masks", False)):
+        for again in (skipped, True):
+            capsys.readouterr()
+            assert main([*common, option]) == 0
+            found = json.loads(capsys.readouterr().out.splitlines()[-1])["images"]
+            assert ["skipped" in entry for entry in found] == [again, again]
+    drawn[30:34, 4:8] = 3
+    write_tiff(tmp_path / "s.tif", drawn, "YX")
+    assert main([*common, "--no-partial-masks"]) == 2
+    said = capsys.readouterr().err
+    assert "s.tif holds label 3, and" in said
+    assert "knows 2 classes" in said
 
 
 def test_what_is_meant(tmp_path: Path) -> None:

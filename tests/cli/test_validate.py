@@ -139,7 +139,7 @@ def test_what_does_not_go_together_is_told_in_one_sentence(folder, tmp_path, cap
         "with --pred, or a filled-in sheet": [],
         "Who is to judge?": ["--pred", *pred],
         "--truth has 1 and --pred 2": ["--pred", *pred, "--truth", truth[0]],
-        "small.tif is of another size": ["--pred", *pred, "--truth", truth[0], small],
+        "they have to lie on the same grid": ["--pred", *pred, "--truth", truth[0], small],
         "Give the images with --image": ["--pred", *pred, "--sheet", out],
         "There are 1 images and 2": ["--pred", *pred, "--image", truth[0], "--sheet", out],
         "--verdicts needs no other files": ["--pred", *pred, "--verdicts", text],
@@ -151,3 +151,16 @@ def test_what_does_not_go_together_is_told_in_one_sentence(folder, tmp_path, cap
     for words, arguments in cases.items():
         assert words in fails(capsys, *arguments)
     assert not (out / "protocol.csv").exists()
+
+
+def test_planes_are_judged_by_those_of_the_same_place(folder, tmp_path, capsys):
+    labels = np.zeros((2, 3, 40, 40), np.int32)
+    for at, plane in enumerate(labels.reshape(-1, 40, 40)):
+        plane[10:20, 4 * at : 4 * at + 10] = 1
+    write_tiff(tmp_path / "tz.tif", labels, "TZYX")
+    write_tiff(tmp_path / "zt.tif", labels.swapaxes(0, 1), "ZTYX")
+    write_tiff(tmp_path / "other.tif", labels.reshape(3, 2, 40, 40), "TZYX")
+    found = run(capsys, "--pred", tmp_path / "tz.tif", "--truth", tmp_path / "zt.tif")
+    assert found["exact"]["f1"] == 1.0
+    said = fails(capsys, "--pred", tmp_path / "tz.tif", "--truth", tmp_path / "other.tif")
+    assert "other.tif" in said

@@ -145,10 +145,10 @@ class Summary:
 
     def _stamp(self, files: Sequence[Path]) -> str:
         """Return what stands for the model, the settings, and the files as they are now."""
-        from napari_impartial.io.ome_zarr import state_of
+        from napari_impartial.io.ome_zarr import full_state_of
 
         with suppress(OSError):  # what is not there fails when its turn comes
-            state = str([state_of(path) for path in files])
+            state = str([full_state_of(path) for path in files])
             return hashlib.sha256(f"{self._run}{state}".encode()).hexdigest()[:12]
         return self._run
 

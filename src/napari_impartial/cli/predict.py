@@ -225,9 +225,9 @@ class _Run:
     @property
     def digest(self) -> str:
         """Stands for the model and the settings."""
-        words = f"{self._settings}{self._reading}{self.args.format}".encode()
+        words = f"{self._settings}{self._reading}{self.args.format}{self.args.partial_masks}"
         content = hashlib.sha256(self.args.model.read_bytes())
-        content.update(words)
+        content.update(words.encode())
         return content.hexdigest()[:12]
 
     def large(self, paths: tuple[Path, ...]) -> bool:
@@ -320,7 +320,15 @@ class _Run:
         file = dataclasses.replace(file, planes=planes)
         if drawn is None:
             return file, None
-        return file, read_scribbles(drawn, file, args.partial_masks, args.axes, args.level)
+        annotated = read_scribbles(drawn, file, args.partial_masks, args.axes, args.level)
+        painted, known = max(int(one.labels.max()) for one in annotated), self._card.n_classes
+        if painted > known:
+            raise ImPartialError(
+                f"{drawn} holds label {painted}, and {args.model} knows {known} classes "
+                f"({', '.join(self._card.class_names)}); paint cells with the labels of these, "
+                f"2 to {known}."
+            )
+        return file, annotated
 
 
 def _kept(kept: int, blocks: int) -> str:

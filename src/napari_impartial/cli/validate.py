@@ -125,21 +125,28 @@ def _draw(args: argparse.Namespace) -> dict[str, Any]:
     from napari_impartial.core.review.spot_check import draw
     from napari_impartial.core.review.spot_report import report
     from napari_impartial.core.review.spot_truth import answers_from_truth
+    from napari_impartial.io.labels import pair_planes
     from napari_impartial.io.region_files import open_labels_or_regions
     from napari_impartial.io.spot_sheet import write_sheet
 
     folder = None if args.sheet is None else _folder(args.sheet)
     others = args.truth or [None] * len(args.pred)
     pairs = list(zip(args.pred, others, strict=True))
-    planes = _planes([open_labels_or_regions(*pair).planes for pair in pairs])
+    labels, truths = [], []
+    for path, other in pairs:
+        pred = open_labels_or_regions(path, other)
+        if other is None:
+            labels.append(list(pred.planes if pred.planes.ndim > 2 else pred.planes[None]))
+            continue
+        ours, theirs = pair_planes(pred, open_labels_or_regions(other, path))
+        labels.append(ours)
+        truths += theirs
+    planes = _planes(labels)
     names = _names(args.pred)
     chosen = override(SpotCheckConfig(), args)
     check = draw(names, planes, chosen.units, chosen.seed, args.groups or ())
     answers, exact = {}, None
     if args.truth:
-        drawn = [open_labels_or_regions(truth, pred).planes for pred, truth in pairs]
-        truths = [plane.labels for plane in _planes(drawn)]
-        _check_shapes(args.pred, args.truth, planes, truths)
         answers = answers_from_truth(check, planes, truths)
         exact = evaluate(truths, [plane.labels for plane in planes])
     result: dict[str, Any] = {}
@@ -175,16 +182,15 @@ def _folder(path: Path) -> Path:
     return ensure_folder(path)
 
 
-def _planes(labels: Sequence[Any]) -> list[PlaneLabels]:
+def _planes(labels: Sequence[Sequence[Any]]) -> list[PlaneLabels]:
+    """Return the planes of all images; those of one that has several are numbered."""
     from napari_impartial.core.review.spot_check import PlaneLabels
 
-    planes = []
-    for image, one in enumerate(labels):
-        if one.ndim == 2:
-            planes.append(PlaneLabels(image, one))
-        else:
-            planes += [PlaneLabels(image, plane, (at,)) for at, plane in enumerate(one)]
-    return planes
+    return [
+        PlaneLabels(image, plane, (at,) if len(own) > 1 else ())
+        for image, own in enumerate(labels)
+        for at, plane in enumerate(own)
+    ]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -194,23 +200,6 @@ def _names(paths: Sequence[Path]) -> list[str]:
     if len(set(names)) < len(names):
         raise ImPartialError("--pred names a file twice; give each once.")
     return names
-
-
-def _check_shapes(
-    preds: Sequence[Path],
-    truths: Sequence[Path],
-    planes: Sequence[PlaneLabels],
-    others: Sequence[Any],
-) -> None:
-    """Check that the truth lies on the predictions' grid."""
-    if [plane.labels.shape for plane in planes] != [other.shape for other in others]:
-        for image, (pred, truth) in enumerate(zip(preds, truths, strict=True)):
-            mine = [p.labels.shape for p in planes if p.image == image]
-            there = [o.shape for o in others[: len(mine)]]
-            others = others[len(mine) :]
-            if mine != there:
-                raise ImPartialError(f"{truth} is of another size than {pred}; they have to match.")
-        raise ImPartialError("The truth has more planes than the predictions; they have to match.")
 
 
 def _write_pictures(
