@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image as Picture
 
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, ImPartialWarning
 from napari_impartial.io import read_images, read_labels, stem, write_tiff
 from napari_impartial.io.labels import open_labels
 from napari_impartial.io.lazy_files import open_lazy
@@ -406,3 +406,51 @@ def test_stem() -> None:
         "d.e",
         "f",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"tunit": "min", "zunit": "mm"}, {"T": 300.0, "Z": 2000.0}),
+        ({"tunit": "sec", "zunit": "nm"}, {"T": 5.0, "Z": 0.002}),
+        ({"tunit": "hr"}, {"T": 18000.0, "Z": 2.0}),
+        ({}, {"T": 5.0, "Z": 2.0}),
+    ],
+)
+def test_steps_of_imagej_are_in_seconds_and_in_the_unit_of_pixels(
+    tmp_path: Path, said: dict[str, str], expected: dict[str, float]
+) -> None:
+    told = {"axes": "TZYX", "unit": "um", "finterval": 5.0, "spacing": 2.0, **said}
+    stack = np.zeros((2, 3, 8, 9), np.uint8)
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, stack, imagej=True, resolution=(2, 2), metadata=told)
+    assert open_lazy(file).spacing == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("said", "left", "message"),
+    [
+        ({"tunit": "moons"}, {"Z": 2.0}, "time between frames in moons"),
+        ({"zunit": "turns"}, {"T": 5.0}, "distance of slices in turns"),
+        ({"yunit": "mm"}, {"T": 5.0}, "height of a pixel in mm, its width in µm"),
+    ],
+)
+def test_units_that_are_not_known_are_told(
+    tmp_path: Path, said: dict[str, str], left: dict[str, float], message: str
+) -> None:
+    told = {"axes": "TZYX", "unit": "um", "finterval": 5.0, "spacing": 2.0, **said}
+    stack = np.zeros((2, 3, 8, 9), np.uint8)
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, stack, imagej=True, resolution=(2, 2), metadata=told)
+    with pytest.warns(ImPartialWarning, match=message):
+        assert open_lazy(file).spacing == left
+
+
+def test_steps_of_ome_are_in_seconds_and_in_the_unit_of_pixels(tmp_path: Path) -> None:
+    told = {
+        "axes": "TZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2000.0,
+        "PhysicalSizeZUnit": "nm", "TimeIncrement": 5.0, "TimeIncrementUnit": "min",
+    }  # fmt: skip
+    stack = np.zeros((2, 3, 8, 9), np.uint8)
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata=told)
+    assert open_lazy(tmp_path / "a.ome.tif").spacing == pytest.approx({"T": 300.0, "Z": 2.0})

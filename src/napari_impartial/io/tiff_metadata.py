@@ -20,6 +20,17 @@ _APERIO_UM = re.compile(r"\|\s*MPP\s*=\s*([0-9.]+)")
 # Of a microscope's picture: printers' resolutions (600 to an inch are 42 µm) say nothing.
 _LARGEST_UM = 20.0
 _UM_OF_UNIT = {2: 25400.0, 3: 10000.0}  # an inch, a centimetre
+_UM = {"Å": 1e-4, "nm": 1e-3, "µm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+# As OME and ImageJ write them.
+_SECONDS = {
+    **dict.fromkeys(("ns", "nsec"), 1e-9),
+    **dict.fromkeys(("µs", "us", "usec"), 1e-6),
+    **dict.fromkeys(("ms", "msec"), 1e-3),
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+}
 # A label that Bio-Formats gives a channel in ImageJ.
 _BIO_FORMATS = re.compile(r"c:\d+/\d+\b")
 _COLOURS = ("red", "green", "blue")
@@ -58,12 +69,8 @@ def ome_metadata(content: Content, xml: str, file: Path) -> Content:
     names = tuple(found) if any(found) else None
     depth_unit = pixels.get("PhysicalSizeZUnit", "µm")
     spacing = {
-        **(_step("Z", pixels.get("PhysicalSizeZ")) if size and depth_unit == units[0] else {}),
-        **(
-            _step("T", pixels.get("TimeIncrement"))
-            if pixels.get("TimeIncrementUnit", "s") == "s"
-            else {}
-        ),
+        **(_depth(pixels.get("PhysicalSizeZ"), depth_unit, units[0], file) if size else {}),
+        **_interval(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), file),
     }
     return replace(content, channel_names=names, pixel_size=size, pixel_unit=unit, spacing=spacing)
 
@@ -86,17 +93,20 @@ def imagej_metadata(content: Content, tif: tifffile.TiffFile, file: Path) -> Con
         planes = [names[i : i + count] for i in range(0, len(names), count)]
         if count > 1 and all(plane == planes[0] for plane in planes):
             names = planes[0]  # the same in each slice
-    unit = str(metadata.get("unit", "")).replace("\\u00B5", "µ")
-    unit = {"micron": "µm", "um": "µm", "pixel": "", "inch": "", "cm": "cm"}.get(unit, unit)
+    unit, down, deep = (_unit(metadata, name) for name in ("unit", "yunit", "zunit"))
     size = None
     if unit:
         tags = tif.series[0].keyframe.tags
         across = (tags.valueof("YResolution"), tags.valueof("XResolution"))
         if all(isinstance(ratio, tuple) and ratio[0] for ratio in across):
             size = pixel_size(*(ratio[1] / ratio[0] for ratio in across))
+    if size is not None and down not in ("", unit):
+        note(f"{file} gives the height of a pixel in {down}, its width in {unit}; "
+             "the pixel size is left out.")  # fmt: skip
+        size = None
     spacing = {
-        **(_step("Z", metadata.get("spacing")) if size else {}),
-        **_step("T", metadata.get("finterval")),
+        **(_depth(metadata.get("spacing"), deep or unit, unit, file) if size else {}),
+        **_interval(metadata.get("finterval"), str(metadata.get("tunit") or "sec"), file),
     }
     return replace(
         content,
@@ -129,6 +139,36 @@ def pixel_size(height: Any, width: Any) -> tuple[float, float] | None:
     except (TypeError, ValueError):
         return None
     return size if all(np.isfinite(v) and v > 0 for v in size) else None
+
+
+def _unit(metadata: dict[str, Any], name: str) -> str:
+    """Return a unit of length that ImageJ gives; empty for none, and for inches of printers."""
+    unit = str(metadata.get(name) or "")
+    for other in ("\\u00B5", "\N{GREEK SMALL LETTER MU}"):
+        unit = unit.replace(other, "µ")
+    return {"micron": "µm", "microns": "µm", "um": "µm", "pixel": "", "inch": ""}.get(unit, unit)
+
+
+def _depth(size: Any, unit: str, across: str, file: Path) -> dict[str, float]:
+    """Return the distance of slices in the unit of pixels, which is `across`."""
+    step = _step("Z", size)
+    if not step or unit == across:
+        return step
+    if unit in _UM and across in _UM:
+        return {"Z": step["Z"] * _UM[unit] / _UM[across]}
+    note(f"{file} gives the distance of slices in {unit}, the size of pixels in {across}; "
+         "the distance is left out.")  # fmt: skip
+    return {}
+
+
+def _interval(size: Any, unit: str, file: Path) -> dict[str, float]:
+    """Return the time between two frames in seconds."""
+    step = _step("T", size)
+    if not step or unit in _SECONDS:
+        return {letter: value * _SECONDS[unit] for letter, value in step.items()}
+    note(f"{file} gives the time between frames in {unit}, which is no unit that is known here; "
+         "the time is left out.")  # fmt: skip
+    return {}
 
 
 def _step(letter: str, size: Any) -> dict[str, float]:
