@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaozarrs
 import zarr
 
 from napari_impartial.core.atomic_write import atomic_folder, sweep
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, ImPartialWarning
 from napari_impartial.io import read_images, read_labels, stem
 from napari_impartial.io.lazy_files import open_lazy, plane_pixels
 from napari_impartial.io.ome_zarr import images_in, open_image, well_of
@@ -291,3 +292,30 @@ def test_nobody_sweeps_away_a_store_that_is_being_written(version: str, tmp_path
         sweep(tmp_path)
         levels[0][...] = 7
     assert zarr.open_group(str(tmp_path / "a.ome.zarr"), mode="r")["0"][...].min() == 7
+
+
+@pytest.mark.parametrize(
+    ("unit", "size", "spacing"),
+    [
+        ("nanometer", (0.0005, 0.25), {"Z": 2.0}),
+        ("micrometer", (0.5, 0.25), {"Z": 2.0}),
+        ("parsec", None, {"Z": 2.0}),
+    ],
+)
+def test_the_height_of_a_pixel_is_in_the_unit_of_its_width(
+    tmp_path: Path, unit: str, size: tuple[float, float] | None, spacing: dict[str, float]
+) -> None:
+    layout = Layout(
+        (2, 8, 9), "ZYX", np.uint8, pixel_size=(0.5, 0.25), pixel_unit="µm", spacing={"Z": 2.0}
+    )
+    store = tmp_path / "a.ome.zarr"
+    write_image(store, np.zeros((2, 8, 9), np.uint8), layout)
+    group = zarr.open_group(store, mode="r+")
+    about = group.attrs.asdict()
+    scales = about.get("ome", about)["multiscales"]
+    next(axis for axis in scales[0]["axes"] if axis["name"] == "y")["unit"] = unit
+    group.attrs.put(about)
+    with nullcontext() if size else pytest.warns(ImPartialWarning, match="height of a pixel"):
+        image = open_image(store)
+    assert image.pixel_size == (None if size is None else pytest.approx(size))
+    assert image.spacing == pytest.approx(spacing)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, note
 
-from .content import Content
+from .content import Content, conversion
 from .lazy import LazyArray, first_line, import_zarr
 
 MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
@@ -144,7 +144,14 @@ def open_image(path: str | os.PathLike[str], level: int = 0) -> Content:
     axes, units = _axes(scale.get("axes"), array.ndim, folder)
     sizes = _sizes(dataset, scale, axes, folder)
     unit = units.get("X", "")
-    size = (sizes["Y"], sizes["X"]) if {"Y", "X"} <= set(sizes) else None
+    down, deep = (conversion(units.get(letter, ""), unit) for letter in "YZ")
+    size = (sizes["Y"] * down, sizes["X"]) if down and {"Y", "X"} <= set(sizes) else None
+    if down is None:
+        note(f"{folder} gives the height of a pixel in {units.get('Y') or 'no unit'}, its width in "
+             f"{unit or 'no unit'}; the pixel size is left out.")  # fmt: skip
+    if deep is None and "Z" in sizes and units.get("Z"):
+        note(f"{folder} gives the distance of slices in {units['Z']}, the size of pixels in "
+             f"{unit or 'no unit'}; the distance is left out.")  # fmt: skip
     if size == (1.0, 1.0) and not unit:
         size = None  # a scale has to be written, even where none is known
     return Content(
@@ -391,8 +398,9 @@ def _sizes(
 def _steps(sizes: Mapping[str, float], units: Mapping[str, str]) -> dict[str, float]:
     """Return the steps along Z, in the unit of X, and along T, in seconds, that are known."""
     found = {}
-    if "Z" in sizes and units.get("Z", "") == units.get("X", ""):
-        found["Z"] = sizes["Z"]
+    factor = conversion(units.get("Z", ""), units.get("X", ""))
+    if "Z" in sizes and factor is not None:
+        found["Z"] = sizes["Z"] * factor
     if "T" in sizes and units.get("T") in _SECONDS:
         found["T"] = sizes["T"] * _SECONDS[units["T"]]
     return found

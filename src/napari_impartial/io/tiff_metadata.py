@@ -13,14 +13,13 @@ import tifffile
 
 from napari_impartial.core.errors import note
 
-from .content import Content
+from .content import Content, conversion
 
 # Aperio's scanners write "... |AppMag = 20|MPP = 0.4990|..." into the description: µm a pixel.
 _APERIO_UM = re.compile(r"\|\s*MPP\s*=\s*([0-9.]+)")
 # Of a microscope's picture: printers' resolutions (600 to an inch are 42 µm) say nothing.
 _LARGEST_UM = 20.0
 _UM_OF_UNIT = {2: 25400.0, 3: 10000.0}  # an inch, a centimetre
-_UM = {"Å": 1e-4, "nm": 1e-3, "µm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 # As OME and ImageJ write them.
 _SECONDS = {
     **dict.fromkeys(("ns", "nsec"), 1e-9),
@@ -152,10 +151,9 @@ def _unit(metadata: dict[str, Any], name: str) -> str:
 def _depth(size: Any, unit: str, across: str, file: Path) -> dict[str, float]:
     """Return the distance of slices in the unit of pixels, which is `across`."""
     step = _step("Z", size)
-    if not step or unit == across:
-        return step
-    if unit in _UM and across in _UM:
-        return {"Z": step["Z"] * _UM[unit] / _UM[across]}
+    factor = conversion(unit, across)
+    if not step or factor is not None:
+        return {letter: value * (factor or 1.0) for letter, value in step.items()}
     note(f"{file} gives the distance of slices in {unit}, the size of pixels in {across}; "
          "the distance is left out.")  # fmt: skip
     return {}

@@ -9,7 +9,7 @@ from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.data.synthetic_tissue import tissue
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances.cutter import Cutter
+from napari_impartial.core.instances.cutter import Cutter, to_instances
 from napari_impartial.core.instances.strokes import (
     SPLIT_STRENGTHS,
     SplitCosts,
@@ -262,3 +262,14 @@ def test_without_strokes_the_split_strength_is_the_usual_one():
     assert _chosen(_objects(12), _objects(0), _rods(0)) == pytest.approx(0.6)
     assert InstanceConfig().split_strength == pytest.approx(0.6)
     assert 0.6 in SPLIT_STRENGTHS
+
+
+def test_a_script_gets_numbers_without_gaps():
+    p = np.full((40, 60), 0.02, np.float32)
+    for column in (5, 25, 45):
+        p[10:22, column : column + 11] = 0.97
+    drawn = np.zeros(p.shape, np.uint8)
+    drawn[9:23, 24:37] = 1
+    strokes = find_strokes(drawn)
+    assert np.unique(Cutter(p).cut(InstanceConfig(), strokes)).tolist() == [0, 1, 3]
+    assert np.unique(to_instances(p, InstanceConfig(), strokes)).tolist() == [0, 1, 2]

@@ -215,7 +215,9 @@ def to_instances(
 def _probabilities(p: npt.NDArray[np.floating]) -> Probability:
     """Return a map without NaN, which has to be of probabilities."""
     p = np.asarray(p, dtype=np.float32)
-    p = np.where(np.isnan(p), np.float32(0.0), p)
+    # Only then a copy, since predictions keep their cutter.
+    if (unknown := np.isnan(p)).any():
+        p = np.where(unknown, np.float32(0.0), p)
     low, high = float(p.min(initial=0.0)), float(p.max(initial=0.0))
     if low < -_ROUNDING or high > 1.0 + _ROUNDING:
         raise ImPartialError(

@@ -135,9 +135,8 @@ def impose(
     Returns
     -------
     (Y, X) int32
-        Objects keep their numbers, so that another stroke elsewhere changes none of them. Of the
-        parts that one is divided into, one keeps it; others and new objects have numbers after
-        the highest.
+        Objects of the cut keep their numbers. Of the parts that one is divided into, one keeps
+        it; others and new objects have numbers after the highest, by class and row.
 
     Raises
     ------
