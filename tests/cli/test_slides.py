@@ -212,10 +212,11 @@ def test_what_strokes_are_read_as_is_part_of_a_run(
             assert ["skipped" in entry for entry in found] == [again, again]
     drawn[30:34, 4:8] = 3
     write_tiff(tmp_path / "s.tif", drawn, "YX")
-    assert main([*common, "--no-partial-masks"]) == 2
-    said = capsys.readouterr().err
-    assert "s.tif holds label 3, and" in said
-    assert "knows 2 classes" in said
+    for form in ("tiff", "zarr"):
+        assert main([*common, "--no-partial-masks", "--format", form]) == 2
+        said = capsys.readouterr().err
+        assert "s.tif holds label 3, and" in said
+        assert "knows 2 classes" in said
 
 
 def test_what_is_meant(tmp_path: Path) -> None:

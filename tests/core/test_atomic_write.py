@@ -276,3 +276,8 @@ def test_a_folder_is_as_open_to_others_as_all_that_is_made(tmp_path: Path) -> No
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o750
+
+
+def test_what_the_system_says_is_written_small_and_what_a_library_says_as_it_is() -> None:
+    assert atomic_write.reason(OSError(28, "No space left on device")) == "no space left on device"
+    assert atomic_write.reason(OSError("Cannot open /Data/A.TIF.")) == "Cannot open /Data/A.TIF"

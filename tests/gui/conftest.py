@@ -265,6 +265,7 @@ def prediction_of() -> Callable[[Any], Any]:
     """Return what a good model would say of a truth: sure in cells, unsure at their borders."""
     from scipy import ndimage
 
+    from napari_impartial.core.prediction.packing import rounded
     from napari_impartial.core.prediction.result import Prediction
     from napari_impartial.core.prediction.suggestions import entropy
 
@@ -273,7 +274,8 @@ def prediction_of() -> Callable[[Any], Any]:
         foreground = (1 / (1 + np.exp(outside - inside))).astype(np.float32)
         probability = np.stack([1 - foreground, foreground])
         unsure = entropy(probability)
-        return Prediction(probability, unsure, 0.1 * unsure, None, 2)
+        # As the training process sends it.
+        return rounded(Prediction(probability, unsure, 0.1 * unsure, None, 2))
 
     return made
 

@@ -31,6 +31,7 @@ from napari_impartial.core.config import (
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.network.model_file import load_model
+from napari_impartial.core.prediction.packing import rounded
 from napari_impartial.core.training.messages import (
     NewScribbles,
     Preview,
@@ -178,6 +179,8 @@ def test_trains_previews_stops_and_predicts(
     assert isinstance(predicted, Predicted), predicted
     assert predicted.prediction.probability.shape == (2, 96, 96)
     assert predicted.prediction.n_samples == 2
+    kept = rounded(predicted.prediction)
+    np.testing.assert_array_equal(kept.probability, predicted.prediction.probability)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
 from napari_impartial.core.config import InstanceConfig, ModelConfig, TrainingConfig
+from napari_impartial.core.prediction.packing import rounded
 from napari_impartial.core.prediction.result import Prediction
 from napari_impartial.core.prediction.suggestions import entropy
 from napari_impartial.core.review.review import Verdict, compose
@@ -59,7 +60,8 @@ def prediction_of(truth: np.ndarray) -> Prediction:
     inside = ndimage.distance_transform_edt(truth > 0) - ndimage.distance_transform_edt(truth == 0)
     foreground = (1 / (1 + np.exp(-inside))).astype(np.float32)
     probability = np.stack([1 - foreground, foreground])
-    return Prediction(probability, entropy(probability), entropy(probability) / 9, None, 2)
+    unsure = entropy(probability)
+    return rounded(Prediction(probability, unsure, unsure / 9, None, 2))
 
 
 def without_strokes(truth: np.ndarray, scribbled: Any) -> list[int]:

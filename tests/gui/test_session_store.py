@@ -16,13 +16,14 @@ from qtpy.QtWidgets import QMainWindow, QMenu, QWidget
 
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.table_filter import Condition
+from napari_impartial.core.prediction.packing import unpack_map
 from napari_impartial.gui.layers.versions import camera_of
 from napari_impartial.gui.session import autosave
 from napari_impartial.session import locations
 from napari_impartial.session.folder import SessionFolder
 from napari_impartial.session.locations import OpenSession
 from napari_impartial.session.read import read
-from napari_impartial.session.saved_state import SavedSession, unpack_map
+from napari_impartial.session.saved_state import SavedSession
 
 
 def strokes_in(folder: Path, image: int = 0) -> np.ndarray:

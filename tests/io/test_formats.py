@@ -356,13 +356,19 @@ def test_labels_of_any_type(tmp_path: Path, kind: type) -> None:
     np.testing.assert_array_equal(read_labels(tmp_path / "a.npy"), labels.astype(np.int32))
 
 
-def test_pixel_sizes_in_two_units(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", ["µm", "reference frame"])
+def test_pixel_sizes_in_two_units(tmp_path: Path, unit: str) -> None:
     metadata = {
-        "axes": "YX", "PhysicalSizeX": 200.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.2,
-        "PhysicalSizeYUnit": "µm",
+        "axes": "YX", "PhysicalSizeX": 200.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.3,
+        "PhysicalSizeYUnit": unit,
     }  # fmt: skip
     tifffile.imwrite(tmp_path / "a.ome.tif", GREY, ome=True, metadata=metadata)
-    with pytest.warns(ImPartialWarning, match="height of a pixel in µm, its width in nm"):
+    if unit == "µm":
+        (image,) = read_images(tmp_path / "a.ome.tif")
+        assert image.pixel_size == pytest.approx((300.0, 200.0))
+        assert image.pixel_unit == "nm"
+        return
+    with pytest.warns(ImPartialWarning, match="height of a pixel in reference frame, its width in"):
         (image,) = read_images(tmp_path / "a.ome.tif")
     assert image.pixel_size is None
 

@@ -425,6 +425,10 @@ def test_steps_of_imagej_are_in_seconds_and_in_the_unit_of_pixels(
     file = tmp_path / "a.tif"
     tifffile.imwrite(file, stack, imagej=True, resolution=(2, 2), metadata=told)
     assert open_lazy(file).spacing == pytest.approx(expected)
+    tifffile.imwrite(file, stack, imagej=True, resolution=(2, 2), metadata={**told, "yunit": "nm"})
+    content = open_lazy(file)
+    assert content.pixel_size == pytest.approx((0.0005, 0.5))
+    assert content.pixel_unit == "µm"
 
 
 @pytest.mark.parametrize(
@@ -432,7 +436,7 @@ def test_steps_of_imagej_are_in_seconds_and_in_the_unit_of_pixels(
     [
         ({"tunit": "moons"}, {"Z": 2.0}, "time between frames in moons"),
         ({"zunit": "turns"}, {"T": 5.0}, "distance of slices in turns"),
-        ({"yunit": "mm"}, {"T": 5.0}, "height of a pixel in mm, its width in µm"),
+        ({"yunit": "turns"}, {"T": 5.0}, "height of a pixel in turns, its width in µm"),
     ],
 )
 def test_units_that_are_not_known_are_told(

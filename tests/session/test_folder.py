@@ -15,8 +15,6 @@ import pytest
 import tifffile
 
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.prediction.result import Prediction
-from napari_impartial.core.prediction.suggestions import entropy
 from napari_impartial.core.review.round_changes import PackedLabels, unpacked
 from napari_impartial.session.folder import Kept, SessionFolder, Stored
 from napari_impartial.session.manifest import COPY, read_manifest
@@ -26,9 +24,7 @@ from napari_impartial.session.saved_state import (
     SavedPlane,
     SavedSession,
     from_content,
-    pack,
     to_content,
-    unpack,
 )
 
 
@@ -617,18 +613,6 @@ def test_values_of_another_kind_are_told(content: dict[str, Any]) -> None:
     from_content(SavedSession, content, losses)
     assert losses
     assert all("damaged" in loss for loss in losses)
-
-
-def test_predictions_are_packed_without_loss_that_matters() -> None:
-    rng = np.random.default_rng(0)
-    probability = rng.dirichlet(np.ones(3), (8, 9)).transpose(2, 0, 1).astype(np.float32)
-    heat = entropy(probability)
-    given = Prediction(probability, heat, (heat / 3).astype(np.float32), None, 4)
-    back = unpack(pack(given), 4)
-    np.testing.assert_allclose(back.probability, probability, atol=2e-5)
-    np.testing.assert_allclose(back.entropy, heat, atol=2e-4)
-    np.testing.assert_allclose(back.mutual_information, given.mutual_information, atol=1e-5)
-    assert (back.probability.dtype, back.n_samples) == (np.float32, 4)
 
 
 def test_the_manifest_is_plain_text(tmp_path: Path) -> None:

@@ -393,6 +393,21 @@ def say_blank(image: Image) -> None:
         note(f"{image.name} holds one value everywhere in {', '.join(blank)}; it tells nothing.")
 
 
+def check_classes(drawn: Path, highest: int, model: Path, class_names: Sequence[str]) -> None:
+    """Refuse strokes of a class that the model does not know; `highest` is their highest label.
+
+    Raises
+    ------
+    ImPartialError
+    """
+    known = len(class_names)
+    if highest > known:
+        raise ImPartialError(
+            f"{drawn} holds label {highest}, and {model} knows {known} classes "
+            f"({', '.join(class_names)}); paint cells with the labels of these, 2 to {known}."
+        )
+
+
 def check_one_each(images: Sequence[object], scribbles: Sequence[Path]) -> None:
     """Refuse another number of scribble files than of images.
 

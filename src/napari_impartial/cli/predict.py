@@ -32,6 +32,7 @@ from .file_list import SUMMARY, Summary, find_images
 from .inputs import (
     ImageFile,
     Reading,
+    check_classes,
     check_distinct,
     check_not_inputs,
     check_one_each,
@@ -321,13 +322,8 @@ class _Run:
         if drawn is None:
             return file, None
         annotated = read_scribbles(drawn, file, args.partial_masks, args.axes, args.level)
-        painted, known = max(int(one.labels.max()) for one in annotated), self._card.n_classes
-        if painted > known:
-            raise ImPartialError(
-                f"{drawn} holds label {painted}, and {args.model} knows {known} classes "
-                f"({', '.join(self._card.class_names)}); paint cells with the labels of these, "
-                f"2 to {known}."
-            )
+        highest = max(int(one.labels.max()) for one in annotated)
+        check_classes(drawn, highest, args.model, self._card.class_names)
         return file, annotated
 
 

@@ -11,7 +11,7 @@ from napari_impartial.core.config import LARGE_PX
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.words import shape_text
 
-from .inputs import Reading, fit_channels
+from .inputs import Reading, check_classes, fit_channels
 from .options import number
 from .output import write_line
 from .prediction_files import Settings, check_link, write_track_files
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from napari_impartial.core.network.model_card import ModelCard
     from napari_impartial.slides.engine import Engine
     from napari_impartial.slides.source import Source
+
+# Rows of strokes that are read at once.
+_BAND_ROWS = 2048
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +122,7 @@ def predict(
         check_link(settings.link, source.stack_axes, paths[0])
     result = store_of(name, args.out)
     if drawn is not None:
-        _check(args, drawn, source, paths[0])
+        _check(args, drawn, source, paths[0], card)
     job = make_job(
         paths,
         reading.axes,
@@ -165,8 +168,10 @@ def predict(
     }
 
 
-def _check(args: argparse.Namespace, drawn: Path, source: Source, image: Path) -> None:
-    """Refuse strokes that cannot be read part by part, or are not on the image's grid."""
+def _check(
+    args: argparse.Namespace, drawn: Path, source: Source, image: Path, card: ModelCard
+) -> None:
+    """Refuse strokes that cannot be read part by part, or do not fit the image or the model."""
     from napari_impartial.io.lazy_files import open_lazy
     from napari_impartial.io.ome_zarr import is_zarr
     from napari_impartial.io.region_files import is_regions
@@ -175,7 +180,8 @@ def _check(args: argparse.Namespace, drawn: Path, source: Source, image: Path) -
         raise ImPartialError(
             f"{drawn} cannot be used block by block; give strokes as a label image."
         )
-    shape = open_lazy(drawn, args.level if is_zarr(drawn) else 0).array.shape
+    array = open_lazy(drawn, args.level if is_zarr(drawn) else 0).array
+    shape = array.shape
     planes = int(source.n_planes > 1)
     if shape[-2:] != source.shape or shape[:-2] != (source.n_planes,) * planes:
         raise ImPartialError(
@@ -183,3 +189,5 @@ def _check(args: argparse.Namespace, drawn: Path, source: Source, image: Path) -
             f"{source.n_planes} plane(s) of {shape_text(source.shape)} pixels; "
             "strokes lie on the same grid."
         )
+    bands = (array[..., row : row + _BAND_ROWS, :] for row in range(0, shape[-2], _BAND_ROWS))
+    check_classes(drawn, max(int(band.max()) for band in bands), args.model, card.class_names)

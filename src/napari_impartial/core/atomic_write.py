@@ -223,7 +223,9 @@ def reason(error: OSError) -> str:
     if error.errno is None and "requested and" in str(error):
         # numpy's own words where a file cannot grow.
         return "no space left on device"
-    return (error.strerror or str(error) or type(error).__name__).rstrip(".").lower()
+    # Not what a library says, which may name files.
+    words = error.strerror.lower() if error.strerror else str(error) or type(error).__name__
+    return words.rstrip(".")
 
 
 def _remove_left(path: Path, status: os.stat_result) -> None:

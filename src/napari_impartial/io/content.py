@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from napari_impartial.core.words import count
 
-_UM = {"Å": 1e-4, "nm": 1e-3, "µm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
-
 
 @dataclass(frozen=True, eq=False)
 class Content:
@@ -91,10 +89,3 @@ class Stack:
         nouns = {"T": "time point", "Z": "slice"}
         lengths = dict(zip(self.axes, self.shape, strict=True))
         return " of ".join(count(lengths[a], nouns[a]) for a in "TZ" if a in lengths)
-
-
-def conversion(unit: str, other: str) -> float | None:
-    """Return how many of another unit of length one has; None if that is not known."""
-    if unit == other:
-        return 1.0
-    return _UM[unit] / _UM[other] if unit in _UM and other in _UM else None

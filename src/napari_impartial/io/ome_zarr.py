@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from napari_impartial.core.errors import ImPartialError, note
+from napari_impartial.core.errors import ImPartialError
 
-from .content import Content, conversion
+from .content import Content
 from .lazy import LazyArray, first_line, import_zarr
+from .units import in_one_unit
 
 MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files of which a zarr store or a group in it has at least one."""
@@ -40,7 +41,6 @@ UNITS = {
     "centimeter": "cm",
     "meter": "m",
 }
-_SECONDS = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 # Before 0.3 there were these five axes and no names.
 _OLD_AXES = "TCZYX"
 
@@ -144,14 +144,7 @@ def open_image(path: str | os.PathLike[str], level: int = 0) -> Content:
     axes, units = _axes(scale.get("axes"), array.ndim, folder)
     sizes = _sizes(dataset, scale, axes, folder)
     unit = units.get("X", "")
-    down, deep = (conversion(units.get(letter, ""), unit) for letter in "YZ")
-    size = (sizes["Y"] * down, sizes["X"]) if down and {"Y", "X"} <= set(sizes) else None
-    if down is None:
-        note(f"{folder} gives the height of a pixel in {units.get('Y') or 'no unit'}, its width in "
-             f"{unit or 'no unit'}; the pixel size is left out.")  # fmt: skip
-    if deep is None and "Z" in sizes and units.get("Z"):
-        note(f"{folder} gives the distance of slices in {units['Z']}, the size of pixels in "
-             f"{unit or 'no unit'}; the distance is left out.")  # fmt: skip
+    size, spacing = in_one_unit(sizes, units, folder)
     if size == (1.0, 1.0) and not unit:
         size = None  # a scale has to be written, even where none is known
     return Content(
@@ -160,7 +153,7 @@ def open_image(path: str | os.PathLike[str], level: int = 0) -> Content:
         _channel_names(attributes),
         size,
         unit if size else "",
-        spacing=_steps(sizes, units),
+        spacing=spacing,
         path=folder,
         n_levels=len(datasets),
         version=version,
@@ -392,17 +385,6 @@ def _sizes(
                 )
             for letter, step in zip(axes, steps, strict=True):
                 found[letter] = found.get(letter, 1.0) * float(step)
-    return found
-
-
-def _steps(sizes: Mapping[str, float], units: Mapping[str, str]) -> dict[str, float]:
-    """Return the steps along Z, in the unit of X, and along T, in seconds, that are known."""
-    found = {}
-    factor = conversion(units.get("Z", ""), units.get("X", ""))
-    if "Z" in sizes and factor is not None:
-        found["Z"] = sizes["Z"] * factor
-    if "T" in sizes and units.get("T") in _SECONDS:
-        found["T"] = sizes["T"] * _SECONDS[units["T"]]
     return found
 
 

@@ -15,18 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.prediction.result import Prediction
-from napari_impartial.core.prediction.suggestions import entropy
 from napari_impartial.core.review.round_changes import UNKNOWN
 from napari_impartial.core.words import count
 
 Part = TypeVar("Part")
 
-_ONE = 65535
 _NOT_WRITTEN = {"written": False}
 #: Of fields that files of the first versions do not have.
 _LATER = {"required": False}
@@ -99,8 +93,8 @@ class SavedPlane:
     at
         Positions along the T and Z axes.
     prediction
-        (K, Y, X) uint16, 65535 for 1: probability of the K - 1 foreground classes, then
-        mutual information; None where only objects or decisions are left of it.
+        Packed (:func:`core.prediction.packing.pack`), (K, Y, X) uint16; None where only objects
+        or decisions are left of it.
     n_samples
         Monte-Carlo passes.
     predicted_by
@@ -262,31 +256,6 @@ class SavedSession:
         if self.rounds:
             words.append(count(len(self.rounds), "round") + " of training")
         return ", ".join(words)
-
-
-def pack(prediction: Prediction) -> npt.NDArray[np.uint16]:
-    """Return a prediction as :attr:`SavedPlane.prediction`, in a quarter of its size."""
-    maps = [*prediction.probability[1:], prediction.mutual_information]
-    return np.stack([pack_map(one) for one in maps])
-
-
-def unpack(packed: npt.NDArray[Any], n_samples: int) -> Prediction:
-    """Return the prediction, within 1e-5 of what was packed; its entropy is worked out."""
-    values = unpack_map(packed)
-    foreground = values[:-1]
-    background = np.clip(1 - foreground.sum(axis=0, keepdims=True), 0, 1)
-    probability = np.concatenate([background, foreground]).astype(np.float32)
-    return Prediction(probability, entropy(probability), values[-1], None, n_samples)
-
-
-def pack_map(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """Return a map of values from 0 to 1 in half of its size."""
-    return np.rint(np.clip(values, 0, 1) * _ONE).astype(np.uint16)
-
-
-def unpack_map(packed: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return what was packed, within 1e-5."""
-    return packed.astype(np.float32) / np.float32(_ONE)
 
 
 def to_content(part: Any) -> Any:

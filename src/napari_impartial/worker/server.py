@@ -112,6 +112,7 @@ class Server:
         return messages.Trained(job.job, model_path, model.card)
 
     def _predict(self, job: messages.Predict) -> messages.Predicted:
+        from napari_impartial.core.prediction.packing import rounded
         from napari_impartial.core.prediction.predict import predict
 
         def report(fraction: float) -> bool:
@@ -119,7 +120,8 @@ class Server:
             return job.job in self._inbox.cancelled
 
         prediction = predict(job.image, self._load(job.model_path), job.config, report)
-        return messages.Predicted(job.job, prediction)
+        # As sessions keep it, so that what is opened again is cut into the same objects.
+        return messages.Predicted(job.job, rounded(prediction))
 
     def _predict_slide(self, job: messages.PredictSlide) -> messages.SlidePredicted:
         from napari_impartial.core.network.model_card import read_card

@@ -12,7 +12,7 @@ from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.review import annotation
 from napari_impartial.core.review import review as r
-from napari_impartial.core.review.review import Region, Review, Verdict, with_rejected
+from napari_impartial.core.review.review import Region, Review, Verdict, with_returned
 
 
 def cells() -> np.ndarray:
@@ -333,7 +333,9 @@ def test_rejected_objects_come_back_where_nothing_else_is_now() -> None:
     erased = Region(0, Verdict.CORRECTED, 4, 0, mask)
     labels = np.zeros((6, 6), np.int32)
     labels[5, 5], labels[3, 3] = 1, 5
-    found = with_rejected(labels, [back, taken, there, erased])
+    still = Region(6, Verdict.REJECTED, 2, 0, mask)
+    before = Review(empty=(back, taken, there, erased, still))
+    found = with_returned(labels, before, Review(empty=(still,)))
     assert (found[:2, :2] == 3).all()
     assert np.unique(found, return_counts=True)[1].tolist() == [30, 1, 4, 1]
     assert labels[0, 0] == 0

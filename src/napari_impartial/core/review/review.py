@@ -11,7 +11,7 @@ All functions return new states and change nothing that they are given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -254,19 +254,21 @@ def reject(review: Review, labels: Labels, ids: Iterable[int]) -> tuple[Review, 
     return Review(kept, (*review.empty, *regions)), out
 
 
-def with_rejected(labels: Labels, regions: Sequence[Region]) -> Labels:
-    """Return labels with the rejected objects among some regions, where nothing else is now.
+def with_returned(labels: Labels, before: Review, after: Review) -> Labels:
+    """Return labels with the objects that are rejected no more, where nothing else is now.
+
+    A cut that was made meanwhile agrees with the rejection, and lacks them.
 
     Parameters
     ----------
     labels : (Y, X) int32
         Not changed.
-    regions : sequence of Region
-        Inside the image.
+    before, after : Review
+        Of the same image.
     """
     there = np.bincount(labels.reshape(-1)) > 0
     out = labels.copy()
-    for region in regions:
+    for region in _not_among(before.empty, after.empty):
         known = region.label < len(there) and there[region.label]
         rejected = region.verdict is Verdict.REJECTED and region.label > 0
         if rejected and not known and not out[region.window][region.mask].any():

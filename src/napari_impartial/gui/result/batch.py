@@ -288,5 +288,5 @@ def _in_files(cut: Cut, scratch: Scratch) -> Cut:
     whole = scratch.copy(objects.cut)
     labels = whole if objects.labels is objects.cut else scratch.copy(objects.labels)
     doubt = None if objects.doubt is None else scratch.copy(objects.doubt)
-    prediction = scratch.keep(replace(cut.prediction, reconstruction=None))
+    prediction = scratch.keep(cut.prediction)
     return replace(done, prediction=prediction, objects=Objects(whole, labels, objects.n, doubt))

@@ -28,7 +28,6 @@ from napari_impartial.gui.review.review import ReviewControl
 from napari_impartial.gui.timers import single_shot
 from napari_impartial.session.misfits import fits
 from napari_impartial.session.plane import Plane, PlaneIndex, PlaneKey
-from napari_impartial.session.saved_state import pack, unpack
 from napari_impartial.session.session import Activity, Session
 from napari_impartial.worker import messages
 from napari_impartial.worker.client import TrainingProcess
@@ -177,8 +176,6 @@ class ResultControl(QObject):
         if not fits(source, plane, prediction.foreground):
             notifications.show_warning(f"{source.name} was changed while it was being predicted.")
             return
-        # As a session keeps it: opened again, it is cut into the same objects.
-        prediction = unpack(pack(prediction), prediction.n_samples)
         self._workspace.forget_misfits(key)
         self._follow_model()
         self._session.set_prediction(key, plane, prediction)

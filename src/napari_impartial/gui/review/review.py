@@ -29,7 +29,7 @@ from napari_impartial.core.review.review import (
     difference,
     reject,
     revert,
-    with_rejected,
+    with_returned,
 )
 from napari_impartial.gui.layers import Role
 from napari_impartial.gui.layers.camera import bring_into_view
@@ -365,13 +365,12 @@ class ReviewControl(QObject):
     def _restore(self, key: int, plane: PlaneIndex, review: Review) -> None:
         """Put decisions back as they were."""
         known = self._session.images[key].plane(plane)
-        rejected = {id(region) for region in review.empty}
-        taken_back = [one for one in known.review.empty if id(one) not in rejected]
-        known.set_review(review)
-        if known.cut is not None and known.instances is not None:
-            # The cut has agreed with the rejection since, until it is made anew.
-            known.set_review(review, with_rejected(known.instances, taken_back))
-            self.show(key, plane, known.instances)
+        objects = None
+        if known.cut is not None:
+            objects = with_returned(compose(known.cut, review), known.review, review)
+        known.set_review(review, objects)
+        if objects is not None:
+            self.show(key, plane, objects)
         self.corrected.emit(key, plane)
 
     def _on_dropped(self, places: list[PlaneKey]) -> None:

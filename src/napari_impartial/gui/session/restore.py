@@ -19,6 +19,7 @@ from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.network.model_card import read_card
 from napari_impartial.core.prediction.dismissed import Dismissal
+from napari_impartial.core.prediction.packing import unpack, unpack_map
 from napari_impartial.core.prediction.suggestions import Suggestion
 from napari_impartial.core.review.review import check_inside
 from napari_impartial.core.review.round_changes import EARLIER, LOADED, PackedLabels
@@ -39,8 +40,6 @@ from napari_impartial.session.saved_state import (
     SavedRound,
     SavedSession,
     SavedView,
-    unpack,
-    unpack_map,
 )
 
 _MOST_NAMED = 8

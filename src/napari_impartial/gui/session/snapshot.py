@@ -17,6 +17,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from psygnal import Signal
 
+from napari_impartial.core.prediction.packing import pack, pack_map
 from napari_impartial.core.review.annotation import to_bytes
 from napari_impartial.core.review.review import Review
 from napari_impartial.core.review.round_changes import unpacked
@@ -43,8 +44,6 @@ from napari_impartial.session.saved_state import (
     SavedRound,
     SavedSession,
     SavedView,
-    pack,
-    pack_map,
 )
 
 
