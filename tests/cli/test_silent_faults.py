@@ -224,6 +224,10 @@ def test_outlined_objects_are_compared_plane_by_plane(
     words = ["validate", "--json", "--pred", str(image), "--truth", str(outlined)]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["exact"]["f1"] == 1.0
+    # in part of another image
+    write_tiff(image, labels[..., : SHAPE[0] // 2, :], f"{axes}YX")
+    assert main(["evaluate", "--pred", str(outlined), "--truth", str(image)]) == 0
+    assert "areas have no pixel of their own in the image" in capsys.readouterr().err
     # of another image
     write_tiff(image, labels[..., :5, :5], f"{axes}YX")
     assert main(["evaluate", "--pred", str(image), "--truth", str(outlined)]) == 2

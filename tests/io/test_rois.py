@@ -10,7 +10,7 @@ import pytest
 import roifile
 from scipy import ndimage
 
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, ImPartialWarning
 from napari_impartial.io import read_roi_zip
 
 
@@ -98,7 +98,8 @@ def test_the_smaller_one_wins_and_numbers_follow_the_file(tmp_path: Path) -> Non
         _box(roifile.ROI_TYPE.RECT, 30, 30, 40, 40),
         _box(roifile.ROI_TYPE.RECT, 7, 7, 12, 12),
     )
-    labels = read_roi_zip(file, (10, 10))
+    with pytest.warns(ImPartialWarning, match="1 of 4 areas have no pixel of their own"):
+        labels = read_roi_zip(file, (10, 10))
     assert (labels[2:4, 2:4] == 1).all()
     assert labels[0, 0] == labels[6, 6] == 2
     assert labels[9, 9] == 4

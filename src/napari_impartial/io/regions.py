@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import ellipse, polygon
 
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, note
 
 from .limits import ALWAYS_ALLOWED
 
@@ -146,7 +146,7 @@ def rasterise(
     ndarray
         (..., Y, X) int32: 0 where there is no region, otherwise its number: the one that the
         file gives, if it gives each one, or from 1 in the order of the file. Where regions
-        overlap, the smaller one wins, lest it vanish.
+        overlap, the smaller one wins, lest it vanish; those of which nothing is left are told.
 
     Raises
     ------
@@ -173,6 +173,14 @@ def rasterise(
         )
     for index in sorted(range(len(regions)), key=lambda i: -pixels[i][0].size):
         labels[places[index]][pixels[index]] = numbers[index]
+    shown = zip(places, pixels, numbers, strict=True)
+    lost = sum(not (labels[place][own] == number).any() for place, own, number in shown)
+    if lost:
+        note(
+            f"{lost} of {len(regions)} areas have no pixel of their own in the image of "
+            f"{shape[0]} x {shape[1]}: they lie outside of it, under others, or are smaller than a "
+            "pixel. They are left out."
+        )
     return labels
 
 
