@@ -133,3 +133,22 @@ def test_as_many_planes_of_another_stack_are_told(tmp_path: Path) -> None:
         ImPartialError, match=r"has 2 time points of 3 slices, .* has 3 time points of 2 slices"
     ):
         read_training_files([tmp_path / "a.tif"], [tmp_path / "s.tif"])
+
+
+def test_channels_of_one_image_have_the_same_planes(tmp_path: Path) -> None:
+    stack = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1) + _COLUMNS
+    write_tiff(tmp_path / "a.tif", stack, "TZYX")
+    write_tiff(tmp_path / "b.tif", stack.reshape(3, 2, 20, 30), "TZYX")
+    write_tiff(tmp_path / "c.tif", stack.swapaxes(0, 1), "ZTYX")
+    a, b, c = (tmp_path / f"{name}.tif" for name in "abc")
+    with pytest.raises(
+        ImPartialError, match=r"b\.tif has 3 time points of 2 .*a\.tif has 2 time points of 3"
+    ):
+        read_image_file([a, b])
+    # another order of the axes is none of the planes
+    for plane in read_image_file([a, c]).planes:
+        np.testing.assert_array_equal(*plane.channels)
+    # a row of planes is called either
+    write_tiff(tmp_path / "t.tif", stack[0], "TYX")
+    write_tiff(tmp_path / "z.tif", stack[0], "ZYX")
+    assert len(read_image_file([tmp_path / "t.tif", tmp_path / "z.tif"]).planes) == 3

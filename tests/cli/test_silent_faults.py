@@ -6,6 +6,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,12 @@ from skimage.draw import disk
 
 from napari_impartial.cli.inputs import ImageFile, read_image_file, read_scribbles
 from napari_impartial.cli.main import main
+from napari_impartial.cli.train import check_kinds
 from napari_impartial.core.data.mask_scribbles import simulate
+from napari_impartial.core.errors import ImPartialError, ImPartialWarning
 from napari_impartial.io import write_tiff
 from napari_impartial.io.outlines import write_geojson, write_roi_zip
+from napari_impartial.io.region_files import open_labels_or_regions
 
 from .conftest import FEW, Trained
 
@@ -242,3 +246,58 @@ def test_objects_do_not_find_planes_without_axes(
     words = ["--pred", str(tmp_path / "a.npy"), "--truth", str(tmp_path / "a.zip")]
     assert main(["evaluate", *words]) == 2
     assert "does not say which of its axes" in capsys.readouterr().err
+
+
+def _area(name: str, left: int) -> dict[str, Any]:
+    ring = [[left, 4], [left + 8, 4], [left + 8, 20], [left, 20], [left, 4]]
+    properties = {"objectType": "annotation", "classification": {"name": name}} if name else {}
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def test_classes_of_outlined_cells_are_learned_or_told(put: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.geojson"
+    named = ("Tumor", 1), ("Immune", 12), ("background", 22), ("Ignore*", 31)
+    path.write_text(json.dumps([_area(*one) for one in named]))
+    image = _file(put)
+    ignored = r"1 area of Ignore\*, which are left out"
+    with (
+        pytest.warns(ImPartialWarning, match=ignored),
+        pytest.warns(
+            ImPartialWarning,
+            match=r"several classes \(Tumor, Immune\); all are taken for cells of one",
+        ),
+    ):
+        (one_kind,) = read_scribbles(path, image)
+    with pytest.warns(ImPartialWarning, match=ignored):
+        (two_kinds,) = read_scribbles(path, image, kinds=("immune", "tumor"))
+    np.testing.assert_array_equal(one_kind.labels > 1, two_kinds.labels > 1)
+    assert set(np.unique(one_kind.labels)) == {0, 1, 2}
+    assert (two_kinds.labels[:, :10] == 3).any()
+    assert set(np.unique(two_kinds.labels[:, :10])) == {0, 1, 3}
+    assert set(np.unique(two_kinds.labels[:, 12:20])) == {0, 1, 2}
+    # the whole area, and not a ring round it
+    assert (two_kinds.labels[4:20, 22:30] == 1).all()
+    assert not two_kinds.labels[:, 33:].any()
+    # what we write ourselves is read as it was
+    path.write_text(json.dumps([_area("Cell", 1), _area("Cell 2", 12)]))
+    (ours,) = read_scribbles(path, image)
+    assert set(np.unique(ours.labels)) == {0, 1, 2, 3}
+
+
+def test_background_among_outlines_is_no_object(tmp_path: Path) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps([_area("Tumor", 1), _area("Background", 12), _area("Ignore*", 22)]))
+    with pytest.warns(ImPartialWarning, match="left out"):
+        labels = open_labels_or_regions(path).planes
+    assert set(np.unique(labels)) == {0, 1}
+    assert labels[4:20, 1:9].all()
+    path.write_text(json.dumps([_area("Background", 12)]))
+    with pytest.raises(ImPartialError, match=r"a\.geojson: it holds background only"):
+        open_labels_or_regions(path)
+
+
+def test_names_of_another_kind_are_refused() -> None:
+    with pytest.raises(ImPartialError, match=r"calls label 2 Immune, which is label 3 in m \(Tum"):
+        check_kinds(Path("m"), ("Tumor", "Immune"), ("Immune", "Tumor"))
+    check_kinds(Path("m"), ("Tumor", "Immune"), ("Tumour", "immune"))

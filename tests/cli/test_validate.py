@@ -164,3 +164,11 @@ def test_planes_are_judged_by_those_of_the_same_place(folder, tmp_path, capsys):
     assert found["exact"]["f1"] == 1.0
     said = fails(capsys, "--pred", tmp_path / "tz.tif", "--truth", tmp_path / "other.tif")
     assert "other.tif" in said
+    image = 10 * (labels > 0).astype(np.uint8)
+    write_tiff(tmp_path / "image.tif", image.reshape(3, 2, 40, 40), "TZYX")
+    said = fails(
+        capsys, "--pred", tmp_path / "tz.tif", "--image", tmp_path / "image.tif",
+        "--sheet", tmp_path / "check",
+    )  # fmt: skip
+    assert "image.tif has 3 time points of 2 slices" in said
+    assert "tz.tif has 2 time points of 3 slices" in said

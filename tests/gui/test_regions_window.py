@@ -93,3 +93,26 @@ def test_what_qupath_says_becomes_features(viewer: Any, tmp_path: Path) -> None:
     assert found.loc[2, "name"] == "cell 1"
     assert found.loc[2, "class"] == "Tumor"
     assert found.loc[2, "Area"] == 257.0
+
+
+def test_classes_of_outlines_are_those_of_the_list(
+    widget: Any, viewer: Any, add_tissue: Any, qtbot: Any, notes: Any, tmp_path: Path
+) -> None:
+    add_tissue()
+    qtbot.waitUntil(lambda: widget.workspace.source is not None)
+    labels = np.zeros((96, 96), np.int32)
+    labels[5:20, 5:25] = 3
+    labels[5:20, 40:60] = 9
+    path = tmp_path / "cells.geojson"
+    write_geojson(path, labels, classes={(): {3: "Immune", 9: "Tumor"}})
+    mask_import.from_region_file(widget.workspace, str(path))
+    (layer,) = [layer for layer in viewer.layers if layer.name == "scribbles [tissue]"]
+    assert set(np.unique(layer.data)) == {0, 1, 2}
+    assert "several classes (Immune, Tumor)" in notes()[-1]
+    layer.undo()
+    assert not layer.data.any()
+    widget.session.class_names.give(2, "Tumor")
+    widget.session.class_names.give(3, "Immune")
+    mask_import.from_region_file(widget.workspace, str(path))
+    assert set(np.unique(layer.data[:, :30])) == {0, 1, 3}
+    assert set(np.unique(layer.data[:, 35:])) == {0, 1, 2}

@@ -163,10 +163,10 @@ def read_image_file(paths: Sequence[Path], reading: Reading | None = None) -> Im
     reading = reading or Reading()
     files = [open_image(path, axes=reading.axes, level=reading.level) for path in paths]
     parts = [file.planes for file in files]
-    for path, part in zip(paths, parts, strict=True):
-        if len(part) != len(parts[0]):
+    for path, file in zip(paths, files, strict=True):
+        if not file.stack.same_planes(files[0].stack):
             raise ImPartialError(
-                f"{path} has {count(len(part), 'plane')}, {paths[0]} has {len(parts[0])}; "
+                f"{path} has {file.stack.describe()}, {paths[0]} has {files[0].stack.describe()}; "
                 "files that are channels of one image need the same planes."
             )
     planes = [reading.pick(join_channels(images)) for images in zip(*parts, strict=True)]
@@ -234,6 +234,7 @@ def read_scribbles(
     partial_masks: bool | None = None,
     axes: str | None = None,
     level: int = 0,
+    kinds: Sequence[str] = (),
 ) -> list[Scribbles]:
     """Read the annotation of an image file, one for each of its planes.
 
@@ -252,6 +253,9 @@ def read_scribbles(
         image's.
     level : int
         Of labels that are stored at several resolutions.
+    kinds : sequence of str
+        Names of the kinds of cell, in the order of their labels from 2 on: what classes of
+        outlined cells are painted with.
 
     Raises
     ------
@@ -265,7 +269,7 @@ def read_scribbles(
     from napari_impartial.io.region_files import is_regions
 
     if is_regions(path):
-        return _read_regions(path, image)
+        return _read_regions(path, image, kinds)
 
     labels = open_labels(path, level if is_zarr(path) else 0)
     letters = (axes or "").upper()
@@ -319,21 +323,22 @@ def _check_kind(
         )
 
 
-def _read_regions(path: Path, image: ImageFile) -> list[Scribbles]:
+def _read_regions(path: Path, image: ImageFile, kinds: Sequence[str]) -> list[Scribbles]:
     """Read outlined cells as scribbles, plane by plane."""
-    from napari_impartial.core.data.mask_scribbles import from_instances
-    from napari_impartial.io.region_files import read_regions
-    from napari_impartial.io.regions import rasterise
+    from napari_impartial.core.data.scribbles import Scribbles
+    from napari_impartial.io.region_files import read_regions, scribbles_of
 
     first = image.planes[0]
-    labels = rasterise(
+    labels = scribbles_of(
+        path,
         read_regions(path),
         first.shape,
         image.stack_axes,
         image.stack_shape,
-        n_channels=first.n_channels,
+        first.n_channels,
+        kinds,
     )
-    return [from_instances(plane) for plane in labels.reshape(-1, *first.shape)]
+    return [Scribbles(plane) for plane in labels.reshape(-1, *first.shape)]
 
 
 def read_training_files(
@@ -341,6 +346,7 @@ def read_training_files(
     scribbles: Sequence[Path],
     reading: Reading | None = None,
     partial_masks: bool | None = None,
+    kinds: Sequence[str] = (),
 ) -> tuple[list[Image], list[Scribbles]]:
     """Read images with their scribbles, and check that there is something to learn.
 
@@ -363,7 +369,9 @@ def read_training_files(
     all_scribbles: list[Scribbles] = []
     for paths, scribbles_path in zip(groups, scribbles, strict=True):
         file = read_image_file(paths, reading)
-        painted = read_scribbles(scribbles_path, file, partial_masks, reading.axes, reading.level)
+        painted = read_scribbles(
+            scribbles_path, file, partial_masks, reading.axes, reading.level, kinds
+        )
         for plane, labels in zip(file.planes, painted, strict=True):
             if len(painted) > 1 and not labels.labels.any():
                 continue  # planes of a stack that nobody has painted on, as in the window

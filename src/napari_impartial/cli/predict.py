@@ -321,7 +321,8 @@ class _Run:
         file = dataclasses.replace(file, planes=planes)
         if drawn is None:
             return file, None
-        annotated = read_scribbles(drawn, file, args.partial_masks, args.axes, args.level)
+        kinds = self._card.class_names[1:]
+        annotated = read_scribbles(drawn, file, args.partial_masks, args.axes, args.level, kinds)
         highest = max(int(one.labels.max()) for one in annotated)
         check_classes(drawn, highest, args.model, self._card.class_names)
         return file, annotated

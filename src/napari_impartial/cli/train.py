@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="NAME",
         help="What the kinds of cell are called, in the order of their labels from 2 on; kept in "
-        "the model and written into tables and outlines.",
+        "the model and written into tables and outlines. Outlined cells of classes with these "
+        "names are learned as these kinds.",
     )
     parser.add_argument(
         "--scale-over",
@@ -112,6 +114,26 @@ def settings(
     return init.card.model, training
 
 
+def check_kinds(init: Path, known: Sequence[str], given: Sequence[str]) -> None:
+    """Refuse names of kinds of cell that a model has for others.
+
+    Raises
+    ------
+    ImPartialError
+        Naming the first one.
+    """
+    from napari_impartial.core.data.class_names import same_name
+
+    for at, name in enumerate(given):
+        for other, earlier in enumerate(known):
+            if at != other and same_name(name, earlier):
+                raise ImPartialError(
+                    f"--class-names calls label {2 + at} {name}, which is label {2 + other} in "
+                    f"{init} ({', '.join(known)}); name the kinds in the order of the model, or "
+                    "train without --init."
+                )
+
+
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Train and save; see :mod:`napari_impartial.cli.main` for how errors end."""
     from .inputs import Reading, check_not_inputs, fit_channels, read_training_files
@@ -121,14 +143,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     # Over the model that it goes on from it may write: the file is whole at any moment.
     check_not_inputs([args.model], [*args.images, *args.scribbles], "--model")
     ensure_folder(args.model.parent)
-    over = args.scale_over
-    if over is None and args.init is not None:
+    over, kinds = args.scale_over, args.class_names
+    if args.init is not None:
         from napari_impartial.core.network.model_card import read_card
 
-        over = read_card(args.init).scaled_over
+        card = read_card(args.init)
+        over = over or card.scaled_over
+        check_kinds(args.init, card.class_names[1:], kinds)
+        kinds = [*kinds, *card.class_names[1 + len(kinds) :]]
     reading = dataclasses.replace(Reading.of(args), over_volume=over == "volume")
     images, scribbles = read_training_files(
-        args.images, args.scribbles, reading, args.partial_masks
+        args.images, args.scribbles, reading, args.partial_masks, kinds
     )
     init = None
     if args.init is not None:

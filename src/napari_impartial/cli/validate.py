@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from napari_impartial import __version__
 from napari_impartial.core.config import SpotCheckConfig
 from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.words import count
 
 from .inputs import Reading, check_not_inputs, read_image_file, stem
 from .options import add_reading, add_settings, override
@@ -25,6 +26,7 @@ from .output import ensure_folder, markdown_table, write_line
 if TYPE_CHECKING:
     from napari_impartial.core.review.spot_check import PlaneLabels, SpotCheck
     from napari_impartial.core.review.spot_report import Report
+    from napari_impartial.io.content import Stack
 
 EPILOG = """\
 example:
@@ -132,9 +134,10 @@ def _draw(args: argparse.Namespace) -> dict[str, Any]:
     folder = None if args.sheet is None else _folder(args.sheet)
     others = args.truth or [None] * len(args.pred)
     pairs = list(zip(args.pred, others, strict=True))
-    labels, truths = [], []
+    labels, truths, stacks = [], [], []
     for path, other in pairs:
         pred = open_labels_or_regions(path, other)
+        stacks.append(pred.stack)
         if other is None:
             labels.append(list(pred.planes if pred.planes.ndim > 2 else pred.planes[None]))
             continue
@@ -151,7 +154,7 @@ def _draw(args: argparse.Namespace) -> dict[str, Any]:
         exact = evaluate(truths, [plane.labels for plane in planes])
     result: dict[str, Any] = {}
     if folder is not None:
-        pictures = _write_pictures(args, check, planes, folder) if args.image else []
+        pictures = _write_pictures(args, check, planes, stacks, folder) if args.image else []
         write_sheet(folder / SHEET, check, answers, pictures)
         result = {"sheet": folder / SHEET, "images": len(names), "rows": len(check.units)}
     if exact is None:
@@ -203,9 +206,16 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _write_pictures(
-    args: argparse.Namespace, check: SpotCheck, planes: Sequence[PlaneLabels], folder: Path
+    args: argparse.Namespace,
+    check: SpotCheck,
+    planes: Sequence[PlaneLabels],
+    stacks: Sequence[Stack | None],
+    folder: Path,
 ) -> list[str]:
-    """Write a picture of each unit; return their names, seen from the folder."""
+    """Write a picture of each unit; return their names, seen from the folder.
+
+    `stacks` is what the predictions say of their planes, None where one says nothing.
+    """
     from .pictures import composite
     from .spot_pictures import picture_of, save
 
@@ -222,9 +232,11 @@ def _write_pictures(
     for image, paths in enumerate(groups):
         file = read_image_file(paths, reading)
         own = [plane for plane in planes if plane.image == image]
-        if len(own) != len(file.planes):
+        stack = stacks[image]
+        if len(own) != len(file.planes) or (stack and not stack.same_planes(file.stack)):
+            mine = stack.describe() if stack else count(len(own), "plane")
             raise ImPartialError(
-                f"{paths[0]} has {len(file.planes)} planes and {args.pred[image]} {len(own)}; they "
+                f"{paths[0]} has {file.stack.describe()} and {args.pred[image]} has {mine}; they "
                 "have to match."
             )
         for plane, pixels in zip(own, file.planes, strict=True):

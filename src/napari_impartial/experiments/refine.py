@@ -9,6 +9,7 @@ are shown as one, or goes through background that is shown as an object. Policie
   entropy              where pixels are least sure, as in the paper
   mutual-information   where the Monte-Carlo passes contradict each other
   diverse              least sure, and unlike the other places of the round
+  missed               in cells that were not found, as the truth tells and no user knows
   random               anywhere
 """
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .simulated_annotator import Annotator, Place
 
 AT_ONCE = "at once"
-POLICIES = ("heatmap", "entropy", "mutual-information", "diverse", "random")
+POLICIES = ("heatmap", "entropy", "mutual-information", "diverse", "missed", "random")
 # Suggestions to look through for each cell to annotate: at some there is none left, and
 # the diverse choice needs something to choose from.
 _SUGGESTIONS_PER_CELL = 4
@@ -160,12 +160,14 @@ class Rounds:
             self._result(image, painted, model)
             for (image, _), painted in zip(self.data.train, annotator.scribbles(), strict=True)
         ]
+        shown = [cells.labels for _, cells in results]
         places: Iterable[Place]
         if policy == "random":
             places = annotator.random_places(rng, 100 * count)
+        elif policy == "missed":
+            places = annotator.missed_cells(rng, shown)
         else:
             places = self._suggested(annotator, model, results, policy, count)
-        shown = [cells.labels for _, cells in results]
         done = annotator.annotate(places, count, shown)
         # Policies are compared at equal numbers of cells, so any that lack are made up for.
         annotator.annotate(annotator.random_cells(rng), count - done, shown)

@@ -17,6 +17,7 @@ from napari_impartial.core.data.scribbles import (
     NOT_ANNOTATED,
     Scribbles,
 )
+from napari_impartial.core.instances.metrics import matched_pairs
 
 Place = tuple[int, int, int]
 """Index of an image, row and column."""
@@ -195,10 +196,31 @@ class Annotator:
             if i not in self.cells[index]
         ]
         for at in rng.permutation(len(left)):
-            index, i = left[at]
-            inside = np.argwhere(self.truths[index] == i)
-            y, x = inside[len(inside) // 2]
-            yield index, int(y), int(x)
+            yield self._inside(*left[at])
+
+    def missed_cells(
+        self, rng: np.random.Generator, shown: Sequence[NDArray[np.integer]]
+    ) -> Iterator[Place]:
+        """Yield places in the cells that were not found (IoU under 0.5), in random order.
+
+        Parameters
+        ----------
+        rng : Generator
+        shown : sequence of (Y, X) integer arrays
+            What the program found in each image, an id an object.
+        """
+        missed = []
+        for index, (ids, truth) in enumerate(zip(self._all, self.truths, strict=True)):
+            found = matched_pairs(truth, shown[index])[0]
+            missed += [(index, i) for i in ids if i not in found and i not in self.cells[index]]
+        for at in rng.permutation(len(missed)):
+            yield self._inside(*missed[at])
+
+    def _inside(self, index: int, cell: int) -> Place:
+        """Return a place in a cell."""
+        inside = np.argwhere(self.truths[index] == cell)
+        y, x = inside[len(inside) // 2]
+        return index, int(y), int(x)
 
     def random_places(self, rng: np.random.Generator, count: int) -> Iterator[Place]:
         """Yield random pixels of all images, each pixel equally likely."""

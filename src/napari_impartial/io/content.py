@@ -82,6 +82,16 @@ class Stack:
     axes: str
     shape: tuple[int, ...]
 
+    def same_planes(self, other: Stack) -> bool:
+        """Return whether it has the planes of another, in whatever order of the axes.
+
+        Of one axis each only the length matters: programs call a row of planes either.
+        """
+        if len(self.axes) == len(other.axes) == 1:
+            return self.shape == other.shape
+        mine, theirs = (dict(zip(s.axes, s.shape, strict=True)) for s in (self, other))
+        return mine == theirs
+
     def describe(self) -> str:
         """Return the planes in words, such as ``2 time points of 3 slices``."""
         if not self.axes:

@@ -74,9 +74,7 @@ class Labels:
             )
         else:
             mine = Stack(self.path, self.axes, lengths)
-            # of one axis each, only the length matters: programs call a row of planes either
-            same = len(mine.axes) == len(other.axes) == 1 or set(mine.axes) == set(other.axes)
-            if not same or sorted(_lengths(mine)) != sorted(_lengths(other, mine)):
+            if not mine.same_planes(other):
                 raise ImPartialError(
                     f"{self.path} has {mine.describe()}, {other.path} has {other.describe()}; they "
                     "need the same planes."
@@ -84,12 +82,6 @@ class Labels:
         if mine.axes == "ZT":
             array = array.swapaxes(0, 1)
         return list(array.reshape(-1, *array.shape[-2:]))
-
-
-def _lengths(stack: Stack, like: Stack | None = None) -> list[tuple[str, int]]:
-    """Return letters and lengths; a single axis is called as the other's."""
-    letters = like.axes if like is not None and len(like.axes) == 1 else stack.axes
-    return list(zip(letters, stack.shape, strict=True))
 
 
 def pair_planes(

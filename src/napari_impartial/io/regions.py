@@ -6,6 +6,7 @@ belongs to an object if its centre lies inside.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from skimage.draw import ellipse, polygon
 
 from napari_impartial.core.errors import ImPartialError, note
+from napari_impartial.core.words import count
 
 from .limits import ALWAYS_ALLOWED
 
@@ -102,6 +104,23 @@ class Region:
             inside |= filled
         rows, columns = np.nonzero(inside)
         return rows + low[0], columns + low[1]
+
+
+def cells_and_background(
+    path: str | os.PathLike[str], regions: Sequence[Region]
+) -> tuple[list[Region], list[Region]]:
+    """Return the cells among the objects of a file, and the areas that are called background.
+
+    A class whose name ends in an asterisk is none, as in QuPath (``Ignore*``, ``Region*``): its
+    areas are left out, which is told.
+    """
+    background = [region for region in regions if region.classification.casefold() == "background"]
+    ignored = [region for region in regions if region.classification.endswith("*")]
+    if ignored:
+        names = ", ".join(sorted({region.classification for region in ignored}))
+        note(f"{path} holds {count(len(ignored), 'area')} of {names}, which are left out.")
+    others = {id(region) for region in (*background, *ignored)}
+    return [region for region in regions if id(region) not in others], background
 
 
 def planes_needed(regions: Sequence[Region]) -> tuple[str, tuple[int, ...]]:
@@ -197,18 +216,18 @@ def _places(
     regions: Sequence[Region], lengths: Mapping[str, int], n_channels: int
 ) -> list[tuple[int, ...]]:
     """Return the index of each region's plane along T and Z, as far as the image has them."""
-    count = int(np.prod(list(lengths.values())))
+    n_planes = int(np.prod(list(lengths.values())))
     unplaced = sum(not (region.placed or region.implied) for region in regions)
-    if count > 1 and unplaced:
+    if n_planes > 1 and unplaced:
         raise ImPartialError(
-            f"{unplaced} of {len(regions)} regions do not say on which of {count} planes they lie; "
-            "give each its position in the program that made them, or give a label image."
+            f"{unplaced} of {len(regions)} regions do not say on which of {n_planes} planes "
+            "they lie; give each its position in the program that made them, or give a label image."
         )
     rows = [region.position for region in regions if region.position is not None]
-    if rows and count > 1 and n_channels > 1 and max(rows) < count:
+    if rows and n_planes > 1 and n_channels > 1 and max(rows) < n_planes:
         raise ImPartialError(
             f"The regions lie at positions 1 to {1 + max(rows)} of a row of planes, and the image "
-            f"has {n_channels} channels on each of {count} planes; draw them on the image as a "
+            f"has {n_channels} channels on each of {n_planes} planes; draw them on the image as a "
             "hyperstack, so that they know slice and time point."
         )
     # A lone axis may be called slices here and time points there.
@@ -217,7 +236,7 @@ def _places(
     for region in regions:
         at = {"T": region.t or 0, "Z": region.z or 0}
         if region.position is not None:
-            row = region.position // (n_channels if count > 1 or n_channels > 1 else 1)
+            row = region.position // (n_channels if n_planes > 1 or n_channels > 1 else 1)
             at = {"Z": row % lengths.get("Z", 1), "T": row // lengths.get("Z", 1)}
         elif len(lengths) == 1:
             (axis,) = lengths

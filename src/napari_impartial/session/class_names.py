@@ -14,7 +14,7 @@ from napari_impartial.core.data.class_names import (
     same_name,
     usual_name,
 )
-from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND
+from napari_impartial.core.data.scribbles import BACKGROUND, FOREGROUND, MOST_CLASSES
 from napari_impartial.core.errors import ImPartialError
 
 # Labels of scribbles are small; a damaged file may say anything.
@@ -67,7 +67,12 @@ class ClassNames:
             If it cannot be a name, or another class is called so.
         """
         name = check_name(name) or usual_name(label)
-        others = {BACKGROUND, *range(FOREGROUND, 9), *self._typed, *self._of_model} - {label}
+        others = {
+            BACKGROUND,
+            *range(FOREGROUND, MOST_CLASSES + 1),
+            *self._typed,
+            *self._of_model,
+        } - {label}
         if any(same_name(self.of(other), name) for other in others):
             raise ImPartialError(f"Another class is called '{name}'; give each its own name.")
         if name != self.of(label):

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .scribbles import MOST_CLASSES
+
 _EIGHT = np.ones((3, 3), dtype=bool)
-# Above this, no label is a class that somebody painted.
-_MOST_CLASSES = 8
 # Pieces a label, on average: of cells few are cut in two, of classes hardly one is whole.
 _PIECES_OF_CELLS, _PIECES_OF_CLASSES = 1.2, 2.0
 # Area, measured by the largest disc inside: 1 is a disc, a cell has up to 3, a line more.
@@ -50,7 +50,7 @@ def looks_like_cells(labels: Any) -> bool:
     """Tell whether a (Y, X) label image holds outlined cells and hardly strokes."""
     form = _form(np.asarray(labels))
     count = len(form.ids)
-    if count > _MOST_CLASSES or (count and form.ids[-1] > 255):
+    if count > MOST_CLASSES or (count and form.ids[-1] > 255):
         return True
     if count < 2 or form.pieces.mean() > _PIECES_OF_CELLS:
         return False
@@ -64,7 +64,7 @@ def looks_like_cells(labels: Any) -> bool:
 def looks_like_strokes(labels: Any) -> bool:
     """Tell whether a (Y, X) label image holds strokes and hardly outlined cells."""
     form = _form(np.asarray(labels))
-    if not 2 <= len(form.ids) <= _MOST_CLASSES or form.ids[-1] > _MOST_CLASSES:
+    if not 2 <= len(form.ids) <= MOST_CLASSES or form.ids[-1] > MOST_CLASSES:
         return False
     if form.ids[0] != 1:
         return False

@@ -22,6 +22,9 @@ from .label_images import outermost
 
 NOT_ANNOTATED, BACKGROUND, FOREGROUND = 0, 1, 2
 
+MOST_CLASSES = 8
+"""Highest label that the window offers a name and a key for."""
+
 _EIGHT = np.ones((3, 3), dtype=bool)
 
 

@@ -7,16 +7,17 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels
+from numpy.typing import NDArray
 
 from napari_impartial.core.data.label_kinds import looks_like_strokes
 from napari_impartial.core.data.mask_scribbles import from_instances
+from napari_impartial.core.data.scribbles import MOST_CLASSES
 from napari_impartial.core.errors import ImPartialError
 from napari_impartial.gui import notifications
 from napari_impartial.gui.layers.image_source import OURS, Source
 from napari_impartial.gui.layers.scribble_layers import is_scribble_name
 from napari_impartial.gui.layers.workspace import Workspace
-from napari_impartial.io.region_files import read_regions
-from napari_impartial.io.regions import rasterise
+from napari_impartial.io.region_files import read_regions, scribbles_of
 from napari_impartial.session.plane import PlaneIndex
 
 # What is offered is looked at each time that a layer comes or goes.
@@ -89,7 +90,12 @@ def from_layer(workspace: Workspace, name: str) -> None:
             "a number each; nothing was taken over."
         )
         return
-    _add(workspace, {plane: masks})
+    try:
+        drawn = from_instances(masks)
+    except ImPartialError as error:
+        notifications.show_error(str(error))
+        return
+    _add(workspace, {plane: drawn.labels})
 
 
 def _is_flat(shape: tuple[int, ...]) -> bool:
@@ -118,31 +124,29 @@ def from_region_file(workspace: Workspace, path: str) -> None:
     try:
         with notifications.notes_shown():
             regions = read_regions(path)
-        if not source.stack or not any(region.placed for region in regions):
-            flat = [replace(r, z=None, t=None, position=None) for r in regions]
-            places = {workspace.session.plane_index: rasterise(flat, source.plane_shape)}
-        else:
-            letters = "".join(letter for letter, _ in source.stack)
-            stack, n_channels = source.stack_shape, source.n_channels_of_file
-            labels = rasterise(regions, source.plane_shape, letters, stack, n_channels)
-            planes = np.ndindex(*labels.shape[:-2])
-            places = {index: labels[index] for index in planes if labels[index].any()}
+            kinds = workspace.session.class_names.kinds(MOST_CLASSES)
+            if not source.stack or not any(region.placed for region in regions):
+                flat = [replace(r, z=None, t=None, position=None) for r in regions]
+                drawn = scribbles_of(path, flat, source.plane_shape, kinds=kinds)
+                places = {workspace.session.plane_index: drawn}
+            else:
+                letters = "".join(letter for letter, _ in source.stack)
+                stack, n_channels = source.stack_shape, source.n_channels_of_file
+                place = (source.plane_shape, letters, stack, n_channels)
+                labels = scribbles_of(path, regions, *place, kinds=kinds)
+                planes = np.ndindex(*labels.shape[:-2])
+                places = {index: labels[index] for index in planes if labels[index].any()}
     except ImPartialError as error:
         notifications.show_error(str(error))
         return
     _add(workspace, places)
 
 
-def _add(workspace: Workspace, places: dict[PlaneIndex, np.ndarray]) -> None:
+def _add(workspace: Workspace, places: dict[PlaneIndex, NDArray[np.uint8]]) -> None:
     source = workspace.source
     assert source is not None
-    try:
-        scribbles = {index: from_instances(masks) for index, masks in places.items()}
-    except ImPartialError as error:
-        notifications.show_error(str(error))
-        return
     # Known first: the import is a step that can be undone.
     workspace.new_scribbles()
-    for index, drawn in scribbles.items():
-        workspace.scribbles.add(source, index, drawn.labels)
+    for index, labels in places.items():
+        workspace.scribbles.add(source, index, labels)
     workspace.read_scribbles()
