@@ -16,7 +16,6 @@ from skimage.draw import disk
 
 from napari_impartial.cli.inputs import ImageFile, read_image_file, read_scribbles
 from napari_impartial.cli.main import main
-from napari_impartial.cli.train import check_kinds
 from napari_impartial.core.data.mask_scribbles import simulate
 from napari_impartial.core.errors import ImPartialError, ImPartialWarning
 from napari_impartial.io import write_tiff
@@ -295,9 +294,3 @@ def test_background_among_outlines_is_no_object(tmp_path: Path) -> None:
     path.write_text(json.dumps([_area("Background", 12)]))
     with pytest.raises(ImPartialError, match=r"a\.geojson: it holds background only"):
         open_labels_or_regions(path)
-
-
-def test_names_of_another_kind_are_refused() -> None:
-    with pytest.raises(ImPartialError, match=r"calls label 2 Immune, which is label 3 in m \(Tum"):
-        check_kinds(Path("m"), ("Tumor", "Immune"), ("Immune", "Tumor"))
-    check_kinds(Path("m"), ("Tumor", "Immune"), ("Tumour", "immune"))

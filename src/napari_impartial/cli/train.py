@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,26 +113,6 @@ def settings(
     return init.card.model, training
 
 
-def check_kinds(init: Path, known: Sequence[str], given: Sequence[str]) -> None:
-    """Refuse names of kinds of cell that a model has for others.
-
-    Raises
-    ------
-    ImPartialError
-        Naming the first one.
-    """
-    from napari_impartial.core.data.class_names import same_name
-
-    for at, name in enumerate(given):
-        for other, earlier in enumerate(known):
-            if at != other and same_name(name, earlier):
-                raise ImPartialError(
-                    f"--class-names calls label {2 + at} {name}, which is label {2 + other} in "
-                    f"{init} ({', '.join(known)}); name the kinds in the order of the model, or "
-                    "train without --init."
-                )
-
-
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Train and save; see :mod:`napari_impartial.cli.main` for how errors end."""
     from .inputs import Reading, check_not_inputs, fit_channels, read_training_files
@@ -145,11 +124,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     ensure_folder(args.model.parent)
     over, kinds = args.scale_over, args.class_names
     if args.init is not None:
+        from napari_impartial.core.data.class_names import check_order
         from napari_impartial.core.network.model_card import read_card
 
         card = read_card(args.init)
         over = over or card.scaled_over
-        check_kinds(args.init, card.class_names[1:], kinds)
+        check_order(kinds, card.class_names[1:])
         kinds = [*kinds, *card.class_names[1 + len(kinds) :]]
     reading = dataclasses.replace(Reading.of(args), over_volume=over == "volume")
     images, scribbles = read_training_files(

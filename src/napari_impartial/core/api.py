@@ -1,23 +1,34 @@
 """The three steps of the program for scripts: train, predict, cut into objects.
 
-:func:`train` is here; :func:`~napari_impartial.core.prediction.predict.predict` and
-:func:`~napari_impartial.core.instances.cutter.to_instances` are handed on.
+Channels are found by their names where images and models have some of their own.
+:func:`~napari_impartial.core.instances.cutter.to_instances` is handed on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .config import ModelConfig, TrainingConfig
+from .config import ModelConfig, PredictionConfig, TrainingConfig
+from .data.channels import select_channels
+from .data.class_names import check_order
 from .data.image import Image
 from .data.scribbles import Scribbles
 from .instances.cutter import to_instances
 from .network.model_file import TrainedModel
-from .prediction.predict import predict
+from .prediction.predict import ProgressCallback
+from .prediction.predict import predict as predict_channels
+from .prediction.result import Prediction
+from .training.checks import check_types
 from .training.fit import fit
 from .training.messages import Command, TrainingProgress
 
 __all__ = ["predict", "to_instances", "train"]
+
+
+def _fit(image: Image, names: Sequence[str], other: str) -> Image:
+    """Return an image with the channels of these names, in their order."""
+    advice = "give the same channels, and the same names to them"
+    return select_channels(image, names, image.name, other, advice)
 
 
 def train(
@@ -34,7 +45,7 @@ def train(
     Parameters
     ----------
     images : sequence of Image
-        All with the same channels.
+        All with the same channels; in whatever order where they have names.
     scribbles : sequence of Scribbles
         One for each image.
     config : TrainingConfig, optional
@@ -61,6 +72,11 @@ def train(
         If there is nothing to learn from, or shapes, channels or names do not
         match.
     """
+    check_types(images, scribbles)
+    if init is not None:
+        check_order(class_names, init.card.class_names[1:])
+        images = [_fit(image, init.card.channel_names, "the model has") for image in images]
+    images = [_fit(image, images[0].channel_names, f"{images[0].name} has") for image in images]
     running = fit(images, scribbles, model, config, init, class_names)
     command: Command | None = None
     while True:
@@ -69,3 +85,34 @@ def train(
         except StopIteration as finished:
             return finished.value
         command = on_progress(progress) if on_progress else None
+
+
+def predict(
+    image: Image,
+    model: TrainedModel,
+    config: PredictionConfig | None = None,
+    progress: ProgressCallback | None = None,
+) -> Prediction:
+    """Predict class probabilities and uncertainty of one image.
+
+    Parameters
+    ----------
+    image : Image
+        With the model's channels; in whatever order where they have names.
+    model, config, progress
+        As for :func:`~napari_impartial.core.prediction.predict.predict`.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    ImPartialError
+        If it does not have the channels of the model, or an array is given.
+    Cancelled
+        If `progress` returned True.
+    """
+    if isinstance(image, Image):  # what else it is, prediction says
+        image = _fit(image, model.card.channel_names, "the model has")
+    return predict_channels(image, model, config, progress)

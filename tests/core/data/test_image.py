@@ -13,7 +13,7 @@ from napari_impartial.core.data.image import (
     normalize,
     planes,
 )
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, ImPartialWarning
 
 
 @pytest.mark.parametrize(
@@ -320,3 +320,35 @@ def test_lazy_arrays_are_read_plane_by_plane() -> None:
     images = planes(lazy, "ZYX")
     assert lazy.asked == [0, 1, 2]
     assert [image.channels.max() for image in images] == [0, 1, 2]
+
+
+def test_what_a_mask_hides_is_missing() -> None:
+    values = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+    masked = np.ma.masked_equal(values, 7)
+    image = from_array(masked, "CYX")
+    assert np.isnan(image.channels[0, 1, 3])
+    assert np.isnan(image.channels).sum() == 1
+    np.testing.assert_array_equal(np.nan_to_num(image.channels, nan=7), values)
+    stack = planes(masked, "ZYX")
+    assert [int(np.isnan(one.channels).sum()) for one in stack] == [1, 0]
+    nothing_hidden = np.ma.array(values)
+    np.testing.assert_array_equal(from_array(nothing_hidden, "CYX").channels, values)
+    with pytest.raises(ImPartialError, match="make it with from_array"):
+        Image(np.ma.array(np.zeros((1, 4, 4), np.float32)), ("a",))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.int64(10**9) + np.arange(64),
+        np.float64(1e6) + np.arange(64) / 100,
+        np.int32(2**28) + np.arange(64),
+    ],
+)
+def test_a_small_range_far_from_zero_is_told(values: np.ndarray) -> None:
+    with pytest.warns(ImPartialWarning, match="few of them apart; subtract what they have in"):
+        from_array(values.reshape(8, 8), "YX")
+    # as float32 there is nothing to lose, and nothing is lost without the offset or of a wide range
+    from_array(values.reshape(8, 8).astype(np.float32), "YX")
+    from_array((values - values.min()).reshape(8, 8), "YX")
+    from_array((values * np.linspace(0, 1, 64)).reshape(8, 8), "YX")

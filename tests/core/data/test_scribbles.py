@@ -412,3 +412,17 @@ def test_simulate_needs_cells() -> None:
 def test_scribbles_are_planes_of_bytes(labels: np.ndarray) -> None:
     with pytest.raises(ImPartialError, match="from_labels"):
         Scribbles(labels)
+
+
+def test_what_a_mask_hides_is_not_annotated() -> None:
+    labels = np.array([[0, 1, 2], [1, 1, 2]], np.uint8)
+    hidden = np.array([[1, 1, 0], [0, 0, 0]], bool)
+    drawn = from_labels(np.ma.array(labels, mask=hidden), (2, 3))
+    np.testing.assert_array_equal(drawn.labels, [[0, 0, 2], [1, 1, 2]])
+    with pytest.raises(ImPartialError, match="make them with from_labels"):
+        Scribbles(np.ma.array(labels))
+    cells = np.zeros((40, 40), np.int32)
+    cells[5:15, 5:15], cells[25:35, 25:35] = 1, 2
+    without = from_instances(np.where(cells == 2, 0, cells))
+    masked = from_instances(np.ma.masked_equal(cells, 2))
+    np.testing.assert_array_equal(masked.labels, without.labels)

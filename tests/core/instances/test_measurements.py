@@ -12,7 +12,13 @@ from skimage.measure import label, regionprops_table
 
 from napari_impartial.core.data.image import Image
 from napari_impartial.core.errors import ImPartialError
-from napari_impartial.core.instances.measurements import COLUMNS, describe, measure, to_csv
+from napari_impartial.core.instances.measurements import (
+    COLUMNS,
+    csv_rows,
+    describe,
+    measure,
+    to_csv,
+)
 
 
 def two_objects() -> np.ndarray:
@@ -192,3 +198,8 @@ def test_an_object_is_of_the_kind_that_is_painted_in_it() -> None:
     assert table["class_name"].tolist() == ["T cell", "Tumour"]
     assert table["class"].tolist() == [2, 1]
     assert table["class_probability"] == pytest.approx([0.05, 0.9])
+
+
+def test_places_on_a_large_slide_keep_their_fractions() -> None:
+    ((text,),) = csv_rows({"x": np.array([123456.25])})
+    assert text == "123456.25"

@@ -186,3 +186,10 @@ def test_average_precision_equals_cellpose() -> None:
         ours = evaluate([truth], [pred])
         expected = np.nan_to_num(theirs)  # nothing there
         assert (ours.ap, ours.map) == pytest.approx((expected[0], expected.mean()), abs=1e-6)
+
+
+def test_masked_labels_are_refused() -> None:
+    labels = np.arange(16).reshape(4, 4)
+    with pytest.raises(ImPartialError, match="true labels are masked in part"):
+        evaluate([np.ma.masked_equal(labels, 3)], [labels])
+    assert evaluate([np.ma.array(labels)], [labels]).f1 == 1.0

@@ -24,7 +24,7 @@ from napari_impartial.core.config import (
     TrainingConfig,
     get_preset,
 )
-from napari_impartial.core.data.image import Image
+from napari_impartial.core.data.image import Image, from_array
 from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.data.synthetic_tissue import Tissue, tissue
 from napari_impartial.core.errors import ImPartialError
@@ -971,3 +971,44 @@ def test_what_is_no_list_of_images_is_refused(
     ):
         with pytest.raises(ImPartialError, match=made):
             api.train(images, scribbles, QUICK)  # type: ignore[arg-type]
+
+
+def test_scripts_find_channels_by_name(tiny_tissue: Tissue, tiny_scribbles: Scribbles) -> None:
+    pixels = tiny_tissue.image.channels[0]
+    one = from_array(np.stack([pixels, pixels.max() - pixels]), "CYX", ("DAPI", "CD3"), "one")
+    other = one.select((1, 0))
+    assert other.channel_names == ("CD3", "DAPI")
+    few = replace(QUICK, max_steps=3)
+    same, mixed = (
+        api.train([one, second], [tiny_scribbles] * 2, few, SMALL) for second in (one, other)
+    )
+    same_further, mixed_further = (
+        api.train([image], [tiny_scribbles], few, init=same) for image in (one, other)
+    )
+    for a, b in ((same, mixed), (same_further, mixed_further)):
+        assert a.card.channel_names == b.card.channel_names == ("DAPI", "CD3")
+        assert all((a.weights[name] == b.weights[name]).all() for name in a.weights)
+    np.testing.assert_array_equal(
+        api.predict(one, same).probability, api.predict(other, same).probability
+    )
+    named = replace(other, channel_names=("CD3", "CD8"))
+    for refused in (
+        lambda: api.predict(named, same),
+        lambda: api.train([one, named], [tiny_scribbles] * 2, few, SMALL),
+    ):
+        with pytest.raises(ImPartialError, match="no channel DAPI"):
+            refused()
+
+
+def test_kinds_of_another_order_are_not_renamed(
+    tiny_tissue: Tissue, tiny_scribbles: Scribbles
+) -> None:
+    labels = tiny_scribbles.labels.copy()
+    labels[:, 48:][labels[:, 48:] == 2] = 3
+    data = [tiny_tissue.image], [Scribbles(labels)]
+    few = replace(QUICK, max_steps=1)
+    model = api.train(*data, few, SMALL, class_names=("Tumor", "Immune"))
+    with pytest.raises(ImPartialError, match="Label 2 is called immune, which is label 3 in"):
+        api.train(*data, few, init=model, class_names=("immune",))
+    with pytest.raises(ImPartialError, match="Label 3 is called Tumor"):
+        api.train(*data, few, init=model, class_names=("", "Tumor"))

@@ -53,6 +53,29 @@ def same_name(one: str, other: str) -> bool:
     return one.casefold() == other.casefold()
 
 
+def check_order(kinds: Sequence[str], known: Sequence[str]) -> None:
+    """Check that kinds of cell are not called what a model calls others of its kinds.
+
+    Parameters
+    ----------
+    kinds, known : sequence of str
+        Names that are given, and those of the model, in the order of their labels from 2 on.
+
+    Raises
+    ------
+    ImPartialError
+        Naming the first one.
+    """
+    for label, name in enumerate(kinds, start=FOREGROUND):
+        for other, earlier in enumerate(known, start=FOREGROUND):
+            if label != other and same_name(name, earlier):
+                raise ImPartialError(
+                    f"Label {label} is called {name}, which is label {other} in the model to "
+                    f"continue from ({', '.join(known)}); name the kinds in its order, or train a "
+                    "new model."
+                )
+
+
 def class_names(
     n_classes: int, kinds: Sequence[str] = (), known: Sequence[str] = ()
 ) -> tuple[str, ...]:

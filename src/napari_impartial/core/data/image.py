@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_impartial.core.errors import ImPartialError
+from napari_impartial.core.errors import ImPartialError, note
 
 from .axes import check_axes, guess_axes
 
@@ -62,7 +62,7 @@ class Image:
     sample: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.channels, np.ndarray):
+        if not isinstance(self.channels, np.ndarray) or np.ma.isMaskedArray(self.channels):
             raise ImPartialError(
                 f"The channels of an image are an array, not a {type(self.channels).__name__}; "
                 "make it with from_array."
@@ -150,7 +150,7 @@ def planes(
     ----------
     array
         Two to five axes; bool, integer or real, 1 x 1 pixels or more. Lazy arrays (dask,
-        zarr) are read plane by plane.
+        zarr) are read plane by plane. What a mask of NumPy hides becomes NaN.
     axes
         Letters of ``TZCYX``, one an axis; None has them guessed (:func:`guess_axes`).
     channel_names
@@ -184,13 +184,20 @@ def planes(
     stacked = [letter for letter in letters if letter in "TZ"]
     found: list[NDArray[np.float32]] = []
     full_names: list[str] = []
+    coarse = False
     for position in itertools.product(*(range(shape[letters.index(s)]) for s in stacked)):
         at = dict(zip(stacked, position, strict=True))
         index = tuple(at.get(letter, slice(None)) for letter in letters)
-        plane = _channels_first(np.asarray(array[index]), letters)
+        plane = _channels_first(_without_mask(array[index]), letters)
         where = [f"{s.lower()}={at[s]}" for s in stacked if shape[letters.index(s)] > 1]
         found.append(to_float32(plane))
+        coarse = coarse or any(map(_is_coarse, plane))
         full_names.append(f"{name} [{', '.join(where)}]" if where else name)
+    if coarse:
+        note(
+            f"The intensities of {name} are so large for their range that single precision tells "
+            "few of them apart; subtract what they have in common before they are opened."
+        )
     names = _names_of_channels(len(found[0]), colour, channel_names, name)
     images = [
         Image(plane, names, full, pixel_size, pixel_unit)
@@ -226,6 +233,25 @@ def from_array(
             "the channels."
         )
     return images[0]
+
+
+def _without_mask(plane: Any) -> NDArray[Any]:
+    """Return an array in which values that a mask hides are NaN."""
+    if not np.ma.is_masked(plane):
+        return np.asarray(plane)
+    real = plane if plane.dtype.kind == "f" else plane.astype(np.float64)
+    return np.asarray(real.filled(np.nan))
+
+
+def _is_coarse(channel: NDArray[Any]) -> bool:
+    """Return whether float32 has fewer than a thousand values in the range of a channel."""
+    if channel.dtype.itemsize <= (4 if channel.dtype.kind == "f" else 2):
+        return False
+    low, high = (float(of.reduce(channel, axis=None)) for of in (np.fmin, np.fmax))
+    largest = max(abs(low), abs(high))
+    if not _SMALLEST <= largest <= _LARGEST:
+        return False  # scaled, and not just cut
+    return bool(0 < high - low < 1000 * np.spacing(np.float32(largest)))
 
 
 def to_float32(values: NDArray[Any]) -> NDArray[np.float32]:

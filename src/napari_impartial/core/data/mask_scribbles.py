@@ -40,14 +40,15 @@ def from_instances(partial_masks: Any) -> Scribbles:
     Parameters
     ----------
     partial_masks
-        (Y, X) integers; 0 is not annotated, any other value is a cell's id.
+        (Y, X) integers; 0 is not annotated, and so is what a mask of NumPy hides; any other
+        value is a cell's id.
 
     Raises
     ------
     ImPartialError
         If the masks are not two-dimensional integers, or negative.
     """
-    cells, _ = _consecutive(partial_masks)
+    cells, _ = _consecutive(np.ma.filled(partial_masks, 0))
     out = np.zeros(cells.shape, dtype=np.uint8)
     if cells.any():
         distance = ndimage.distance_transform_edt(cells == 0)

@@ -47,7 +47,7 @@ class Scribbles:
     labels: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.labels, np.ndarray):
+        if not isinstance(self.labels, np.ndarray) or np.ma.isMaskedArray(self.labels):
             raise ImPartialError(
                 f"Scribbles are an array, not a {type(self.labels).__name__}; make them with "
                 "from_labels."
@@ -107,7 +107,8 @@ def from_labels(labels: Any, image_shape: tuple[int, int]) -> Scribbles:
     Parameters
     ----------
     labels
-        Integers 0 to 255 of the image's shape; leading axes of length 1 are dropped.
+        Integers 0 to 255 of the image's shape; leading axes of length 1 are dropped. What a
+        mask of NumPy hides is not annotated.
     image_shape
         Rows and columns of the image.
 
@@ -116,7 +117,7 @@ def from_labels(labels: Any, image_shape: tuple[int, int]) -> Scribbles:
     ImPartialError
         If the shape differs from the image's, or the labels are not integers 0 to 255.
     """
-    array = np.asarray(labels)
+    array = np.asarray(np.ma.filled(labels, NOT_ANNOTATED))
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
     if array.shape != tuple(image_shape):

@@ -202,7 +202,7 @@ def to_csv(table: dict[str, Column]) -> str:
 def csv_rows(table: dict[str, Column]) -> Iterator[tuple[object, ...]]:
     """Go through the rows of a table as they are written."""
     columns = [
-        [f"{value:.6g}" for value in column] if column.dtype.kind == "f" else column.tolist()
+        [f"{value:.9g}" for value in column] if column.dtype.kind == "f" else column.tolist()
         for column in table.values()
     ]
     return zip(*columns, strict=True)

@@ -95,6 +95,11 @@ def check_labels(labels: Labels, name: str = "labels") -> None:
     ImPartialError
         If they are not, with `name` ("true labels") in its words.
     """
+    if np.ma.is_masked(labels):
+        raise ImPartialError(
+            f"The {name} are masked in part; fill them with what is meant there, such as "
+            "labels.filled(0)."
+        )
     if labels.ndim < 2:
         raise ImPartialError(
             f"The {name} have shape {labels.shape}; give a label image, (Y, X) or more."
@@ -152,8 +157,8 @@ def find_overlaps(truth: Labels, pred: Labels) -> Overlaps:
     ImPartialError
         If the arrays hold anything but non-negative integers, differ in shape or have one axis.
     """
+    _check_pair(np.asanyarray(truth), np.asanyarray(pred))
     truth, pred = np.asarray(truth), np.asarray(pred)
-    _check_pair(truth, pred)
     (truth, true_names), (pred, pred_names) = _numbered(truth), _numbered(pred)
     table = _contingency(truth, pred)
     counts = table.data

@@ -27,7 +27,7 @@ def check_data(
     ImPartialError
         If they do not, or an image holds nothing, with what to do.
     """
-    _check_types(images, scribbles)
+    check_types(images, scribbles)
     if not images:
         raise ImPartialError("There is no image to train on; give at least one.")
     if len(images) != len(scribbles):
@@ -56,7 +56,7 @@ def check_data(
     return init.card.n_classes
 
 
-def _check_types(images: Sequence[Image], scribbles: Sequence[Scribbles]) -> None:
+def check_types(images: Sequence[Image], scribbles: Sequence[Scribbles]) -> None:
     """Check that lists of what scripts are asked for are given, not arrays or a single one."""
     for name, given, wanted, made in (
         ("images", images, Image, "core.data.image.from_array"),
