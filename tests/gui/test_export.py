@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 from napari_impartial.core.instances.measurements import measure
 from napari_impartial.gui.widgets.save_dialog import ask_where
 from napari_impartial.io import read_images
+from napari_impartial.io.images import open_image
 from napari_impartial.io.rois import read_roi_zip
 
 
@@ -124,7 +125,13 @@ def test_all_images_go_to_a_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stack = np.stack([np.zeros_like(tiny_tissue.image.channels), tiny_tissue.image.channels])
-    viewer.add_image(stack, name="a/stack", axis_labels=("z", "c", "y", "x"))
+    viewer.add_image(
+        stack,
+        name="a/stack",
+        axis_labels=("z", "c", "y", "x"),
+        scale=(2000, 1, 0.5, 0.5),
+        units=("nm", "pixel", "µm", "µm"),
+    )
     viewer.add_image(np.zeros((40, 40)), name="empty")
     wait_for(lambda: find("image_combo").count() == 3)
     for name in ("empty", "a/stack"):
@@ -158,6 +165,9 @@ def test_all_images_go_to_a_folder(
     np.testing.assert_array_equal(
         written, np.stack([np.zeros_like(known.instances), known.instances])
     )
+    said = open_image(out / "a_stack_instances.tif")
+    assert said.spacing == pytest.approx({"Z": 2.0})
+    assert (said.planes[0].pixel_size, said.planes[0].pixel_unit) == ((0.5, 0.5), "µm")
     table = columns(out / "a_stack_measurements.csv")
     expected = measure(
         known.instances,

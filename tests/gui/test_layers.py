@@ -279,3 +279,20 @@ def test_no_object_is_too_dark_for_a_thin_line() -> None:
     np.testing.assert_allclose(ours[bright], usual[bright], atol=1e-6)
     assert (ours[:, 3] == 1).all()
     assert object_colours().map(0)[3] == 0
+
+
+@pytest.mark.parametrize(
+    ("units", "known"),
+    [
+        (("ms", "µm", "nm", "nm"), {"T": 0.3, "Z": 2000.0}),
+        (("pixel", "µm", "µm", "µm"), {"Z": 2.0}),
+        (("second", "pixel", "µm", "µm"), {"T": 300.0}),
+        (("pixel", "pixel", "pixel", "pixel"), {}),
+        (("µm", "second", "µm", "µm"), {}),  # a step through time is no length
+    ],
+)
+def test_steps_through_a_stack_are_known_by_their_units(
+    units: tuple[str, ...], known: dict[str, float]
+) -> None:
+    layer = ImageLayer(np.zeros((2, 3, 40, 50)), scale=(300, 2, 0.5, 0.5), units=units)
+    assert source_of(layer, axes="TZYX").spacing == pytest.approx(known)

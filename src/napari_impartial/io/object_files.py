@@ -54,6 +54,8 @@ class Objects:
         A letter, T or Z, for each leading axis.
     pixel_size, pixel_unit
         As in :class:`core.data.image.Image`.
+    spacing
+        Size of a step along Z, in `pixel_unit`, and along T, in seconds, where known.
     n_channels : int
         Of the image.
     classes
@@ -64,6 +66,7 @@ class Objects:
     stack_axes: str = ""
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str = ""
+    spacing: Mapping[str, float] = field(default_factory=dict)
     n_channels: int = 1
     classes: Mapping[tuple[int, ...], Mapping[int, str]] = field(default_factory=dict)
 
@@ -131,6 +134,7 @@ def write_objects(kind: str, path: str | os.PathLike[str], objects: Objects) -> 
             objects.stack_axes + "YX",
             pixel_size=objects.pixel_size,
             pixel_unit=objects.pixel_unit,
+            spacing=objects.spacing,
         )
     elif kind == "rois":
         write_roi_zip(path, objects.labels, objects.stack_axes, objects.n_channels)

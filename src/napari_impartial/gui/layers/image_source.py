@@ -141,6 +141,21 @@ class Source:
         """Height and width of a pixel, and their unit."""
         return _pixel(self.primary, self.axes)
 
+    @property
+    def spacing(self) -> dict[str, float]:
+        """Size of a step along Z, in the unit of `pixel`, and along T, in seconds, where known."""
+        layer, axes = self.primary, _layer_axes(self.primary, self.axes)
+        unit = dict(zip(axes, layer.units, strict=False))
+        targets = {"T": "second", "Z": unit["Y"]}
+        known = {}
+        for axis, scale in zip(axes, layer.scale, strict=False):
+            # A number of pixels is what napari says of an axis that nothing is known of.
+            if axis in targets and str(unit[axis]) != "pixel":
+                step = float(scale) * unit[axis]
+                if step.is_compatible_with(targets[axis]):
+                    known[axis] = float(step.to(targets[axis]).magnitude)
+        return known
+
     def fits(self) -> bool:
         """Return whether the layers still have these axes and channels.
 

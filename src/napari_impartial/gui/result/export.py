@@ -70,15 +70,14 @@ class _Snapshot:
                     kinds = table["class_name"].tolist()
                     classes[index] = dict(zip(table["label"].tolist(), kinds, strict=True))
         letters = "".join(letter for letter, _ in self.source.stack)
-        size, unit = self.source.pixel
-        n_channels = self.source.n_channels_of_file
+        place = (*self.source.pixel, self.source.spacing, self.source.n_channels_of_file)
         if not letters:
-            return Objects(_objects(self.planes[()]), "", size, unit, n_channels, classes)
+            return Objects(_objects(self.planes[()]), "", *place, classes)
         # Pages of zeros that nothing is written to take no memory.
         labels = np.zeros((*self.source.stack_shape, *self.source.plane_shape), np.int32)
         for index, plane in self.planes.items():
             labels[index] = _objects(plane)
-        return Objects(labels, letters, size, unit, n_channels, classes)
+        return Objects(labels, letters, *place, classes)
 
     def table(self) -> Table:
         """Measure the objects of all planes."""
