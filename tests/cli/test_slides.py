@@ -157,6 +157,12 @@ def test_a_series_becomes_tracks(
     np.testing.assert_array_equal(same, found["zarr"][0] > 0)
     assert open_lazy(tmp_path / "tiff" / "s_instances.tif").spacing == {"T": 30.0}
     assert open_labels(tmp_path / "zarr" / "s.ome.zarr").spacing == {"T": 30.0}
+    # without links, what lies there is told to be of another run
+    for kind in ("tiff", "zarr"):
+        assert main([*common, "--format", kind, "--out", str(tmp_path / kind)]) == 0
+        said = capsys.readouterr().err
+        for ending in ("csv", "geff"):
+            assert f"s_tracks.{ending} is of an earlier run" in said
 
 
 def test_one_that_fails_does_not_end_the_run(

@@ -224,7 +224,19 @@ def write(file: ImageFile, result: Result, out: Path) -> dict[str, Path]:
     if result.tracked:
         scale = (first.pixel_size, first.pixel_unit, file.spacing)
         paths |= write_track_files(file.name, out, result.table, *scale)
+    else:
+        tell_old_tracks(file.name, out)
     return paths
+
+
+def tell_old_tracks(name: str, out: Path) -> None:
+    """Say where tracks of an earlier run lie beside objects that are not tracked."""
+    from napari_impartial.core.errors import note
+    from napari_impartial.io.tracks import ENDINGS
+
+    for path in (out / f"{name}{ending}" for ending in ENDINGS.values()):
+        if path.exists():
+            note(f"{path} is of an earlier run; its numbers are not those of the objects now.")
 
 
 def write_track_files(

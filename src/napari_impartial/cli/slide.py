@@ -14,7 +14,7 @@ from napari_impartial.core.words import shape_text
 from .inputs import Reading, check_classes, fit_channels
 from .options import number
 from .output import write_line
-from .prediction_files import Settings, check_link, write_track_files
+from .prediction_files import Settings, check_link, tell_old_tracks, write_track_files
 
 if TYPE_CHECKING:
     from napari_impartial.core.network.model_card import ModelCard
@@ -154,6 +154,8 @@ def predict(
     if done.rows is not None:
         scale = (source.pixel_size, source.pixel_unit, source.parts[0].spacing)
         found = dict(write_track_files(name, args.out, done.rows, *scale))
+    else:
+        tell_old_tracks(name, args.out)
     return {
         **found,
         "store": done.store,

@@ -12,13 +12,16 @@ Labels = NDArray[np.int32]
 
 
 def largest_pieces(labels: Labels, least_px: int = 1) -> Labels:
-    """Keep the largest connected piece (4) of each object, unless it is smaller than that."""
+    """Keep the largest connected piece (4) of each object, unless it is smaller than that.
+
+    Of equal ones the first, by rows.
+    """
     pieces = label(labels, background=0, connectivity=1)
     sizes = np.bincount(pieces.reshape(-1))
     sizes[0] = 0
     first = np.zeros(len(sizes), np.int32)
     first[pieces.reshape(-1)] = labels.reshape(-1)
-    order = np.lexsort((sizes, first))
+    order = np.lexsort((-np.arange(len(sizes)), sizes, first))
     last = np.append(first[order][1:] != first[order][:-1], True)
     keep = np.zeros(len(sizes), bool)
     keep[order[last]] = True
@@ -27,7 +30,10 @@ def largest_pieces(labels: Labels, least_px: int = 1) -> Labels:
 
 
 def keep_largest_pieces(labels: Labels, ids: NDArray[np.integer]) -> None:
-    """Erase all but the largest connected piece (4) of some objects, in place."""
+    """Erase all but the largest connected piece (4) of some objects, in place.
+
+    Of equal ones the first, by rows, is kept.
+    """
     if not len(ids):
         return
     boxes = ndimage.find_objects(labels, int(ids.max()))
