@@ -595,3 +595,15 @@ def test_other_weights_of_a_peer_make_a_run_a_new_one(tmp_path: Path, name: str)
     assert finished.get(spec) == [{"f1": 0.5}]
     file.write_bytes(b"another")
     assert finished.get(spec) is None
+
+
+def test_missed_cells_are_those_without_an_object_of_their_own() -> None:
+    truth = np.zeros((40, 60), np.int32)
+    truth[5:15, 5:15], truth[5:15, 25:35], truth[25:35, 5:15], truth[25:35, 25:35] = 3, 5, 7, 9
+    shown = np.zeros_like(truth)
+    shown[5:15, 5:15] = 1  # found
+    shown[5:8, 25:35] = 2  # less than half of it
+    annotator = Annotator([truth], 16)
+    annotator.annotate([(0, 30, 10)], 1)
+    places = list(annotator.missed_cells(np.random.default_rng(0), [shown]))
+    assert sorted(int(truth[y, x]) for _, y, x in places) == [5, 9]
