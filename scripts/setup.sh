@@ -82,9 +82,8 @@ say "Installing napari-impartial${extras:+ with $extras} (a few minutes the firs
 rm -f "$stamp"
 quiet="-qq"
 [ -t 2 ] && quiet="" # someone is watching: show what pip does
-# Without byte code of what is never imported, it takes half as long.
 # shellcheck disable=SC2086
 "$venv/bin/python" -m pip install $quiet --disable-pip-version-check --no-input \
-    --root-user-action=ignore --no-compile -c constraints.txt -e ".${extras:+[$extras]}" \
+    --root-user-action=ignore -c constraints.txt -e ".${extras:+[$extras]}" \
     || fail "pip could not install the packages; its message is above."
 printf '%s\n' "$wanted_hash" "base ${extras//,/ }" >"$stamp"
