@@ -1,6 +1,6 @@
 """The three steps of the program for scripts: train, predict, cut into objects.
 
-Channels are found by their names where images and models have some of their own.
+Channels of the same names in another order are put into that of the model, or the first image.
 :func:`~napari_impartial.core.instances.cutter.to_instances` is handed on.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .config import ModelConfig, PredictionConfig, TrainingConfig
-from .data.channels import select_channels
 from .data.class_names import check_order
 from .data.image import Image
 from .data.scribbles import Scribbles
@@ -25,10 +24,13 @@ from .training.messages import Command, TrainingProgress
 __all__ = ["predict", "to_instances", "train"]
 
 
-def _fit(image: Image, names: Sequence[str], other: str) -> Image:
-    """Return an image with the channels of these names, in their order."""
-    advice = "give the same channels, and the same names to them"
-    return select_channels(image, names, image.name, other, advice)
+def _fit(image: Image, names: Sequence[str]) -> Image:
+    """Return an image with its channels in the order of these names, where it has all of them.
+
+    Channels of other names are taken in the order in which they are given.
+    """
+    same = set(image.channel_names) == set(names)
+    return image.select(names) if same and image.channel_names != tuple(names) else image
 
 
 def train(
@@ -75,8 +77,8 @@ def train(
     check_types(images, scribbles)
     if init is not None:
         check_order(class_names, init.card.class_names[1:])
-        images = [_fit(image, init.card.channel_names, "the model has") for image in images]
-    images = [_fit(image, images[0].channel_names, f"{images[0].name} has") for image in images]
+        images = [_fit(image, init.card.channel_names) for image in images]
+    images = [_fit(image, images[0].channel_names) for image in images]
     running = fit(images, scribbles, model, config, init, class_names)
     command: Command | None = None
     while True:
@@ -109,10 +111,10 @@ def predict(
     Raises
     ------
     ImPartialError
-        If it does not have the channels of the model, or an array is given.
+        If it does not have as many channels as the model, or an array is given.
     Cancelled
         If `progress` returned True.
     """
     if isinstance(image, Image):  # what else it is, prediction says
-        image = _fit(image, model.card.channel_names, "the model has")
+        image = _fit(image, model.card.channel_names)
     return predict_channels(image, model, config, progress)
