@@ -37,7 +37,7 @@ from napari_impartial.core.data.scribbles import Scribbles
 from napari_impartial.core.instances.cutter import Cutter
 from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.core.instances.scoring import Scorecard
-from napari_impartial.core.instances.strokes import best_split_strength, find_strokes
+from napari_impartial.core.instances.strokes import best_cut, find_strokes
 from napari_impartial.core.prediction.predict import predict
 from napari_impartial.experiments.baselines.random_forest import (
     cuts,
@@ -80,7 +80,7 @@ class Row:
     ours, best_single : float
     spread : float
         Standard deviation of `ours` over the seeds; 0 of one seed.
-    split_strengths : tuple of float
+    cuts : tuple of InstanceConfig
         What strokes chose, for each seed.
     """
 
@@ -90,14 +90,14 @@ class Row:
     ours: float
     best_single: float
     spread: float
-    split_strengths: tuple[float, ...]
+    cuts: tuple[InstanceConfig, ...]
 
     def __str__(self) -> str:
-        several = len(self.split_strengths) > 1
+        several = len(self.cuts) > 1
         ours = f"{self.ours:.3f}" + (f" ± {self.spread:.3f}" if several else "")
-        strengths = ", ".join(f"{strength:g}" for strength in self.split_strengths)
+        chosen = ", ".join(f"{cut.split_strength:g} x {cut.sharpen:g}" for cut in self.cuts)
         figures = f"{self.forest:.3f} | {ours} | {self.best_single:.3f}"
-        return f"| {self.name} | {self.style} | {figures} | {strengths} |"
+        return f"| {self.name} | {self.style} | {figures} | {chosen} |"
 
 
 def kinds_of(folder: Path, style: str) -> Iterator[Kind]:
@@ -166,15 +166,14 @@ def kept_in(path: Path) -> list[Map]:
 
 def shipped_cut(
     kind: Kind, learned: Sequence[Map], maps: Sequence[Map], card: Scorecard | None
-) -> tuple[float, float]:
-    """Return F1 of the cut that a user gets, and the split strength that strokes chose."""
+) -> tuple[float, InstanceConfig]:
+    """Return F1 of the cut that a user gets, and the cut that strokes chose."""
     cutters = [Cutter(p, card) for p in learned]
-    strength = best_split_strength(
-        lambda s: [cutter.cut(InstanceConfig(split_strength=s)) for cutter in cutters],
+    config = best_cut(
+        lambda one: [cutter.cut(one) for cutter in cutters],
         [find_strokes(drawn) for drawn in kind.strokes],
     )
-    config = InstanceConfig(split_strength=strength)
-    return _f1(kind, [Cutter(p, card).cut(config) for p in maps]), strength
+    return _f1(kind, [Cutter(p, card).cut(config) for p in maps]), config
 
 
 def best_single(kind: Kind, maps: Sequence[Map]) -> float:
@@ -212,18 +211,18 @@ def judge(
 ) -> Row:
     """Judge one kind from strokes of one style, trained once for each seed."""
     file, card = f"{kind.name}.{style}.npz", card_of(kind, tables)
-    ours, singles, strengths = [], [], []
+    ours, singles, chosen = [], [], []
     for seed in seeds:
         seeded = replace(config, seed=seed)
         learned, unseen = maps_of(kind, seeded, folder_of(seeded, maps) / file)
-        f1, strength = shipped_cut(kind, learned, unseen, card)
+        f1, cut = shipped_cut(kind, learned, unseen, card)
         ours.append(f1)
-        strengths.append(strength)
+        chosen.append(cut)
         singles.append(best_single(kind, unseen))
     forest = best_single(kind, forest_maps_of(kind, maps / "forest" / file))
     spread = float(np.std(ours, ddof=1)) if len(ours) > 1 else 0.0
     means = float(np.mean(ours)), float(np.mean(singles))
-    return Row(kind.name, style, forest, *means, spread, tuple(strengths))
+    return Row(kind.name, style, forest, *means, spread, tuple(chosen))
 
 
 def summary(rows: Sequence[Row]) -> str:
@@ -278,7 +277,7 @@ def main() -> None:
         if folder is not None and not folder.is_dir():
             parser.error(f"there is no folder {folder}")
     config = config_of(args)
-    print("| kind | strokes | forest, best cut | ours | ours, best single cut | split |")
+    print("| kind | strokes | forest, best cut | ours | ours, best single cut | split x sharpen |")
     print("|---|---|---|---|---|---|")
     rows = []
     for folder in args.sets:

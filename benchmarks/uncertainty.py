@@ -105,8 +105,7 @@ def judge(
 def areas(kind: Kind, config: TrainingConfig, kept: Path, card: Scorecard | None) -> Values:
     """Return (targets, maps) areas under the curve for one kind."""
     learned, unseen = maps_of(kind, config, kept)
-    _, strength = shipped_cut(kind, learned, unseen, card)
-    cut = InstanceConfig(split_strength=strength)
+    _, cut = shipped_cut(kind, learned, unseen, card)
     images = [judge(p, truth, cut, card) for p, (_, truth) in zip(unseen, kind.test, strict=True)]
     found = np.zeros((len(TARGETS), len(MAPS)))
     for target in range(len(TARGETS)):

@@ -12,12 +12,13 @@ import tifffile
 from scipy import ndimage
 
 pytest.importorskip("sklearn")
-from benchmarks import fit_split_strength, kinds, uncertainty
-from benchmarks.fit_split_strength import Run
+from benchmarks import fit_cut_costs, kinds, uncertainty
+from benchmarks.fit_cut_costs import CUTS, Run
 from benchmarks.kinds import Row, kinds_of, summary
 
+from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.data.synthetic_tissue import tissue
-from napari_impartial.core.instances.strokes import SPLIT_STRENGTHS, SplitCosts
+from napari_impartial.core.instances.strokes import CutCosts
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_several_seeds_are_trained_each_and_their_mean_is_told(dataset, tmp_path
     assert row.ours == pytest.approx(best / 2)
     assert row.spread == pytest.approx(best / 2**0.5)
     assert f"{best / 2:.3f} ± {row.spread:.3f}" in str(row)
-    assert "±" not in str(Row("a", "lines", 0.5, 0.6, 0.7, 0.0, (0.6,)))
+    assert "±" not in str(Row("a", "lines", 0.5, 0.6, 0.7, 0.0, (InstanceConfig(),)))
     assert [seed for seed, _ in trained[:2]] == [5, 7]
     assert trained[0][1].startswith("2 steps, seed 5, weights shipped, ")
     assert trained[0][1].partition("weights")[2] == trained[1][1].partition("weights")[2]
@@ -107,9 +108,11 @@ def test_maps_of_other_settings_are_not_taken_for_these(tmp_path):
 
 def test_the_summary_counts_what_is_below():
     rows = [
-        Row("a", "lines", 0.5, 0.6, 0.7, 0.0, (0.6,)),
-        Row("b", "lines", 0.5, 0.4, 0.42, 0.0, (0.6,)),
-        Row("a", "outlines", 0.8, 0.79, 0.8, 0.0, (0.5,)),
+        Row("a", "lines", 0.5, 0.6, 0.7, 0.0, (InstanceConfig(),)),
+        Row("b", "lines", 0.5, 0.4, 0.42, 0.0, (InstanceConfig(),)),
+        Row(
+            "a", "outlines", 0.8, 0.79, 0.8, 0.0, (InstanceConfig(split_strength=0.5, sharpen=2.0),)
+        ),
     ]
     said = summary(rows)
     assert "| mean of 2 | lines | 0.500 | 0.500 | 0.560 | |" in said
@@ -158,7 +161,7 @@ def test_what_is_wrong_is_told_by_the_maps_that_are_kept(dataset, tmp_path, monk
 
 def _run(kind: str, divided_from: float, best: float, divided: float = 0.6) -> Run:
     """Strokes that are divided from a split strength on, and F1 that falls off round another."""
-    strengths, strokes = np.array(SPLIT_STRENGTHS), 10
+    strengths, strokes = np.array([cut.split_strength for cut in CUTS]), 10
     faults = np.zeros((len(strengths), 3))
     faults[:, 1] = divided * strokes * (strengths >= divided_from)
     return Run(kind, "lines", 300, strokes, faults, 0.9 - (strengths - best) ** 2)
@@ -167,26 +170,24 @@ def _run(kind: str, divided_from: float, best: float, divided: float = 0.6) -> R
 def test_costs_of_split_strengths_are_chosen_on_other_kinds():
     rods, round_ones = _run("rods", 0.35, 0.3), _run("round", 0.95, 0.6)
     stars = _run("stars", 0.25, 0.2)
-    cheap, dear = SplitCosts(faults=(0.5, 0.1, 0.5)), SplitCosts(faults=(0.5, 3.0, 0.5))
+    cheap, dear = CutCosts(faults=(0.5, 0.1, 0.5)), CutCosts(faults=(0.5, 3.0, 0.5))
     assert [run.by(dear) for run in (rods, round_ones, stars)] == pytest.approx([0.9] * 3)
     assert rods.by(cheap) == pytest.approx(0.9 - 0.3**2)
-    assert fit_split_strength.best([rods, round_ones], [cheap, dear]) is dear
+    assert fit_cut_costs.best([rods, round_ones], [cheap, dear]) is dear
     # Where strokes mislead, those that are cheap are better; each kind counts once.
     misled = _run("misled", 0.35, 0.6)
-    assert fit_split_strength.best([misled, rods, rods], [cheap, dear]) is cheap
-    told = fit_split_strength.report([rods, round_ones, stars, _run("balls", 0.95, 0.6)])
+    assert fit_cut_costs.best([misled, rods, rods], [cheap, dear]) is cheap
+    told = fit_cut_costs.report([rods, round_ones, stars, _run("balls", 0.95, 0.6)])
     figures = [float(cell) for cell in told.splitlines()[2].split("|")[3:7]]
     assert figures == pytest.approx([(0.81 + 0.9 + 0.74 + 0.9) / 4, 0.9, 0.9, 0.9], abs=0.001)
-    assert "chosen on all 4 kinds: SplitCosts(" in told
+    assert "chosen on all 4 kinds: CutCosts(" in told
     assert told.count("\nwithout ") == 4
-    assert SplitCosts() in fit_split_strength.grid()
+    assert CutCosts() in fit_cut_costs.grid()
 
 
 def test_a_kind_has_no_say_in_the_costs_that_it_is_judged_by():
     # What suits one kind harms the other.
-    told = fit_split_strength.report(
-        [_run("rods", 0.35, 0.3, 0.05), _run("misled", 0.35, 0.6, 0.05)]
-    )
+    told = fit_cut_costs.report([_run("rods", 0.35, 0.3, 0.05), _run("misled", 0.35, 0.6, 0.05)])
     shown = told.splitlines()[2].split("|")[3:7]
     assert [float(cell) for cell in shown] == pytest.approx([0.855, 0.855, 0.81, 0.9])
 
@@ -198,7 +199,7 @@ def test_strokes_are_held_against_training_images_and_f1_is_of_test_images(datas
     unseen = [np.zeros(truth.shape, np.float32) for _, truth in kind.test]
     kinds.keep(kinds.folder_of(config, tmp_path) / "made.lines.npz", [*seen, *unseen])
     args = argparse.Namespace(maps=tmp_path, tables=None)
-    run = fit_split_strength.measure(kind, "lines", config, args)
+    run = fit_cut_costs.measure(kind, "lines", config, args)
     assert run.strokes > 1
     assert (run.faults[:, 0] < run.strokes / 2).all(), "most lie in objects"
     assert not run.f1.any(), "no object in test images"
@@ -212,7 +213,7 @@ def test_costs_are_chosen_from_kept_maps(dataset, tmp_path, monkeypatch, capsys)
     shared = ["--maps", maps, "--steps", "2", "--styles", "lines"]
     monkeypatch.setattr(sys, "argv", ["fit", str(dataset), str(other), *shared])
     with pytest.raises(SystemExit, match=r"seed 0.*made\.lines\.npz: run benchmarks\.kinds"):
-        fit_split_strength.main()
+        fit_cut_costs.main()
     for folder in (dataset, other):
         monkeypatch.setattr(sys, "argv", ["kinds", str(folder), *shared])
         kinds.main()
@@ -220,7 +221,7 @@ def test_costs_are_chosen_from_kept_maps(dataset, tmp_path, monkeypatch, capsys)
     ours = {float(line.split("|")[4]) for line in shipped if "mean of" not in line}
     assert len(ours) == 1, "the same images"
     monkeypatch.setattr(sys, "argv", ["fit", str(dataset), str(other), *shared, "--seeds", "0"])
-    fit_split_strength.main()
+    fit_cut_costs.main()
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| 2 ")]
     usual, by_shipped, without, best = (float(cell) for cell in row.split("|")[3:7])
     assert by_shipped == ours.pop(), "what kinds tells of the shipped cut"

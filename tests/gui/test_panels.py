@@ -535,9 +535,15 @@ def test_split_strength_matters_only_where_there_is_splitting(panel: Any) -> Non
     assert not made._form.isEnabled()  # nothing is predicted yet
     made.set_count(3)
     strength = made._form.editors["split_strength"]
+    sharpen = made._form.editors["sharpen"]
     assert strength.isEnabled()
+    assert sharpen.isEnabled()
+    made.setValue(dataclasses.replace(InstanceConfig(), split="watershed"))
+    assert strength.isEnabled()
+    assert not sharpen.isEnabled()
     made.setValue(dataclasses.replace(InstanceConfig(), split="components"))
     assert not strength.isEnabled()
+    assert not sharpen.isEnabled()
 
 
 def test_a_step_hides_its_content_and_says_what_it_needs(panel: Any) -> None:

@@ -162,7 +162,7 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
     (NAME, {"split": "watershed", "min_size_px": 90}),
     (NAME, {"split": "components", "version": "0.4"}),
     (NAME, {"grow_px": 2, "count": 2}),
-    (NAME, {"samples": 0, "split_strength": 0.3}),
+    (NAME, {"samples": 0, "split_strength": 0.3, "sharpen": 4.0}),
     (NAME, {"drawn": "s.tif"}),
     (STACK, {"link": "Z", "threshold": 0.6}),
 ]
@@ -239,7 +239,7 @@ def test_settings_without_effect_do_not_matter(folder: Path, tmp_path: Path) -> 
         axes="CYX",
         model=str(tmp_path / "copy.impartial"),
         prediction=replace(job.prediction, seed=7, reconstruction=True),
-        instances=replace(job.instances, split_strength=0.1),
+        instances=replace(job.instances, split_strength=0.1, sharpen=2.0),
     )
     assert job.keys() == same.keys()
     for other, kept in (

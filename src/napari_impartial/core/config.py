@@ -413,6 +413,15 @@ class InstanceConfig:
         maximum=1.0,
         step=0.05,
     )
+    sharpen: float = setting(
+        1.0,
+        "Sharpen",
+        "How many times surer the map of cells is made before it is split automatically: more "
+        "keeps cells that the model is unsure of. 1 leaves it as it is.",
+        minimum=1.0,
+        maximum=8.0,
+        step=0.5,
+    )
     smooth_px: float = setting(
         0.5,
         "Smooth",

@@ -120,11 +120,12 @@ class Job:
             reconstruction=False,
             seed=self.prediction.seed if self.prediction.samples else 0,
         )
-        waists = self.instances.split != "components"
+        split = self.instances.split
         instances = replace(
             self.instances,
             grow_px=0,
-            split_strength=self.instances.split_strength if waists else 0.0,
+            split_strength=self.instances.split_strength if split != "components" else 0.0,
+            sharpen=self.instances.sharpen if split == "automatic" else 1.0,
         )
         own = {
             "maps": (

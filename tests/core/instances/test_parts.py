@@ -47,9 +47,13 @@ def in_blocks(p: np.ndarray, config: InstanceConfig, side: int, margin: int) -> 
     return out
 
 
-@pytest.mark.parametrize("split", ["automatic", "watershed"])
-def test_blocks_of_a_few_cells_give_the_same_objects(split: str, crowded: np.ndarray) -> None:
-    config = InstanceConfig(split=split)
+@pytest.mark.parametrize(
+    ("split", "sharpen"), [("automatic", 1), ("automatic", 2), ("watershed", 1)]
+)
+def test_blocks_of_a_few_cells_give_the_same_objects(
+    split: str, sharpen: int, crowded: np.ndarray
+) -> None:
+    config = InstanceConfig(split=split, sharpen=sharpen)
     whole = to_instances(crowded, config)
     found = in_blocks(crowded, config, 96, 64)
     assert whole.max() > 100

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.data.synthetic_tissue import tissue
-from napari_impartial.core.instances.cutter import to_instances
+from napari_impartial.core.instances.cutter import Cutter, to_instances
 from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.core.instances.sharpness import gain, sharpen
 
@@ -45,3 +46,22 @@ def test_objects_of_a_pale_map_are_those_of_the_sure_one():
     sure, dim = to_instances(p), to_instances(pale)
     assert evaluate([truth], [sure]).f1 > 0.75
     assert evaluate([sure], [dim]).f1 > 0.95
+
+
+def test_a_chosen_sharpening_is_that_of_the_map_and_only_of_the_automatic_cut():
+    truth = tissue((200, 200), seed=2).truth
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=truth.shape), 2)
+    edges = ndimage.morphological_gradient(truth, size=3) > 0
+    p = ndimage.gaussian_filter(((truth > 0) & ~edges).astype(np.float32), 1.2) + 0.5 * noise
+    p = np.clip(p, 0.01, 0.99).astype(np.float32)
+    twice, cutter = sharpen(p, 2.0 * gain(p)), Cutter(p)
+    assert gain(twice) == 1.0
+    sharp = InstanceConfig(sharpen=2.0)
+    for config, like in ((sharp, twice), (InstanceConfig(), sharpen(p, gain(p))), (sharp, twice)):
+        # One cutter for all: what it keeps of one is not taken for the other's.
+        np.testing.assert_array_equal(to_instances(like), cutter.cut(config))
+        np.testing.assert_array_equal(Cutter(like).doubt(), cutter.doubt(config))
+    assert (cutter.cut(sharp) != cutter.cut()).any()
+    for split in ("watershed", "components"):
+        blunt, sharper = InstanceConfig(split), InstanceConfig(split, sharpen=4.0)
+        np.testing.assert_array_equal(cutter.cut(blunt), cutter.cut(sharper))

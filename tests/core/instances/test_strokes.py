@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,10 +14,10 @@ from napari_impartial.core.errors import ImPartialError
 from napari_impartial.core.instances.cutter import Cutter, to_instances
 from napari_impartial.core.instances.strokes import (
     SPLIT_STRENGTHS,
-    SplitCosts,
+    CutCosts,
     Strokes,
     agreement,
-    best_split_strength,
+    best_cut,
     find_strokes,
     impose,
 )
@@ -188,7 +190,10 @@ def _objects(chopped: int) -> np.ndarray:
 
 
 def _chosen(usual: np.ndarray, other: np.ndarray, strokes: Strokes, below: float = 0.35) -> float:
-    return best_split_strength(lambda s: [usual if s > below else other], [strokes])
+    def cut(config: InstanceConfig) -> list[np.ndarray]:
+        return [usual if config.split_strength > below else other]
+
+    return best_cut(cut, [strokes]).split_strength
 
 
 NOTHING = np.zeros((24, 20), np.int32)
@@ -204,9 +209,10 @@ def test_all_images_count():
     strokes = [_rods(4), _rods(8)]
 
     def chosen(divided: list[int], below: float) -> float:
-        return best_split_strength(
-            lambda s: [_objects(n if s > below else 0) for n in divided], strokes[: len(divided)]
-        )
+        return best_cut(
+            lambda c: [_objects(n if c.split_strength > below else 0) for n in divided],
+            strokes[: len(divided)],
+        ).split_strength
 
     assert chosen([1], 0.25) == pytest.approx(0.2)
     assert chosen([1, 0], 0.25) == pytest.approx(0.6)
@@ -241,10 +247,12 @@ def test_faults_of_strokes_and_their_costs():
         objects[0, :3], objects[0, 3:covered] = 1, 2
         faults = [(12 - covered) / 12, (covered - max(3, covered - 3)) / 12, 0]
         np.testing.assert_allclose(agreement(objects, _rods(1)).faults, faults)
-    costs = SplitCosts(usual=0.5, unusual=4.0, faults=(1.0, 2.0, 3.0), fitting=2)
-    assert costs.of(np.array([1.0, 1.0, 1.0]), 4, 0.7) == pytest.approx(6 / 6 + 4 * 0.04)
+    costs = CutCosts(usual=0.5, unusual=4.0, sharper=0.1, faults=(1.0, 2.0, 3.0), fitting=2)
+    once, each = InstanceConfig(split_strength=0.7), np.array([1.0, 1.0, 1.0])
+    assert costs.of(each, 4, once) == pytest.approx(6 / 6 + 4 * 0.04)
+    assert costs.of(each, 4, replace(once, sharpen=4.0)) == pytest.approx(6 / 6 + 4 * 0.04 + 0.2)
     # No object at all is no better than objects that strokes share.
-    uncovered, divided, sharing = SplitCosts().faults
+    uncovered, divided, sharing = CutCosts().faults
     assert sharing <= uncovered < divided
 
 
@@ -262,6 +270,23 @@ def test_without_strokes_the_split_strength_is_the_usual_one():
     assert _chosen(_objects(12), _objects(0), _rods(0)) == pytest.approx(0.6)
     assert InstanceConfig().split_strength == pytest.approx(0.6)
     assert 0.6 in SPLIT_STRENGTHS
+
+
+def test_maps_are_sharpened_where_strokes_fit_better_then():
+    def chosen(usual: np.ndarray, sharp: np.ndarray, strokes: Strokes) -> InstanceConfig:
+        config = InstanceConfig(min_size_px=7)
+        return best_cut(lambda c: [sharp if c.sharpen > 1 else usual], [strokes], config)
+
+    # Two of twelve more in an object are reason enough, and one of one.
+    missed, sharp = (np.where(n > ROWS, 0, _objects(0)).astype(np.int32) for n in (4, 2))
+    found = chosen(missed, _objects(0), _rods(12))
+    assert found == InstanceConfig(min_size_px=7, sharpen=2.0)
+    assert chosen(missed, _objects(0), _rods(1)).sharpen == 2.0
+    assert chosen(missed, sharp, _rods(12)).sharpen == 1.0, "one is not"
+    # What fits as well stays as it is, and so does what fits better.
+    assert chosen(_objects(0), _objects(0), _rods(12)) == InstanceConfig(min_size_px=7)
+    assert chosen(_objects(0), missed, _rods(12)).sharpen == 1.0
+    assert chosen(missed, _objects(0), _rods(0)).sharpen == 1.0
 
 
 def test_a_script_gets_numbers_without_gaps():

@@ -277,6 +277,11 @@ def test_what_is_given_wins_over_the_split_strength_that_strokes_chose(model: Tr
     usual = InstanceConfig().split_strength
     assert card.cut({"split": "watershed"}).split_strength == usual
     assert card.cut({"split": "automatic"}).split_strength == 0.3
+    sharp = replace(model.card, instances=InstanceConfig(sharpen=2.0))
+    assert sharp.cut({}).sharpen == 2.0
+    assert sharp.cut({"sharpen": 1.0}).sharpen == 1.0
+    assert sharp.cut({"split": "watershed"}).sharpen == 1.0
+    assert ModelCard.from_json(sharp.to_json()).instances == sharp.instances
     with pytest.raises(ImPartialError, match="split_strength"):
         card.cut({"split_strength": 7.0})
 

@@ -61,8 +61,8 @@ _FILLED_SHARE = 0.25
 class Cutter:
     """Cuts one probability map into objects, again and again with other settings.
 
-    What does not depend on threshold, smallest size, split and growth is kept, so that a
-    slider's every position costs milliseconds.
+    What depends on smoothing and sharpening alone is kept, so that every position of the other
+    sliders costs milliseconds.
 
     Parameters
     ----------
@@ -100,7 +100,10 @@ class Cutter:
                 f"are cut from; these have shape {self._classes.shape}."
             )
         self._smoothed: tuple[float, Probability] | None = None
-        self._scored: tuple[float, ObjectTree | None, npt.NDArray[np.float64]] | None = None
+        # Of a smoothing and a sharpening.
+        self._scored: (
+            tuple[tuple[float, float], ObjectTree | None, npt.NDArray[np.float64]] | None
+        ) = None
 
     def cut(
         self, config: InstanceConfig | None = None, strokes: Strokes | None = None
@@ -152,11 +155,12 @@ class Cutter:
         return self._smoothed[1]
 
     def _judged(self, config: InstanceConfig) -> tuple[ObjectTree | None, npt.NDArray[np.float64]]:
-        if self._scored is None or self._scored[0] != config.smooth_px:
-            sure = sharpen(self._p, gain(self._p))
+        made_by = config.smooth_px, config.sharpen
+        if self._scored is None or self._scored[0] != made_by:
+            sure = sharpen(self._p, config.sharpen * gain(self._p))
             tree = build_tree(ndimage.gaussian_filter(sure, config.smooth_px))
             scores = np.zeros((0, 0)) if tree is None else scoring.score(tree, self._card)
-            self._scored = config.smooth_px, tree, scores
+            self._scored = made_by, tree, scores
         return self._scored[1:]
 
     def _automatic(self, config: InstanceConfig) -> Instances:

@@ -41,7 +41,8 @@ class Whole:
     diameter : float
         Of its typical object, in px; 0 where there are none.
     gain : float
-        What the automatic cut makes pale maps surer by, see :func:`.sharpness.gain`.
+        What log-odds are multiplied by for the automatic cut: the chosen sharpening, and what
+        pale maps lack (:func:`.sharpness.gain`).
     outlook, good
         What the automatic cut judges by, see :func:`.scoring.look_out` and
         :func:`.selection.good_score`.
@@ -70,7 +71,7 @@ def look_at_whole(p: Probability, config: InstanceConfig) -> Whole:
     config : InstanceConfig
     """
     if config.split == "automatic":
-        pale = Whole(gain=gain(p))
+        pale = Whole(gain=config.sharpen * gain(p))
         tree = build_tree(prepare(p, config, pale))
         if tree is None:
             return pale

@@ -21,7 +21,7 @@ _SUREST, _FEWEST_PX = 1e-4, 50
 
 
 def gain(p: Probability) -> float:
-    """Return by how much the log-odds of a map are too small.
+    """Return by how much the log-odds of a map are too small, as far as the map itself tells.
 
     Parameters
     ----------

@@ -3,13 +3,15 @@
 A cut is made from probabilities alone. What a person painted is certain, so it is imposed on
 the cut afterwards, whichever way of splitting made it. The same strokes, before they are
 imposed, tell how well a cut agrees with them (:func:`agreement`), and which cut suits the
-cells that were annotated (:func:`best_split_strength`).
+cells that were annotated (:func:`best_cut`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 from skimage.segmentation import flood, relabel_sequential, watershed
 
+from napari_impartial.core.config import InstanceConfig
 from napari_impartial.core.data.label_images import outermost
 from napari_impartial.core.errors import ImPartialError
 
@@ -35,8 +38,9 @@ _LEAST_PIECE = 0.1
 _LEVELS = (0.5, 0.2)
 _EVERYWHERE = np.ones((3, 3), bool)
 
+SHARPENINGS = (1.0, 2.0)
 SPLIT_STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-"""Split strengths that :func:`best_split_strength` chooses from."""
+"""Sharpenings and split strengths that :func:`best_cut` chooses from."""
 
 
 @dataclass(frozen=True)
@@ -215,10 +219,10 @@ def agreement(instances: Instances, strokes: Strokes) -> Agreement:
 
 
 @dataclass(frozen=True)
-class SplitCosts:
-    """Costs by which annotated cells choose the split strength.
+class CutCosts:
+    """Costs by which annotated cells choose the split strength and the sharpening.
 
-    Chosen on maps of twenty kinds of image; ``benchmarks.fit_split_strength`` judges them.
+    Chosen on maps of twenty kinds of image; ``benchmarks.fit_cut_costs`` judges them.
 
     Attributes
     ----------
@@ -226,6 +230,8 @@ class SplitCosts:
         Split strength that suits most kinds of image.
     unusual : float
         Cost of the squared distance from it.
+    sharper : float
+        Cost of twice the log-odds.
     faults : (float, float, float)
         Cost of a stroke for each of :attr:`Agreement.faults`. Most costs what runs through
         several objects: the other two are often the map's fault, whatever the cut.
@@ -235,42 +241,55 @@ class SplitCosts:
 
     usual: float = 0.6
     unusual: float = 2.0
+    sharper: float = 0.05
     faults: tuple[float, float, float] = (0.5, 3.0, 0.5)
     fitting: int = 1
 
-    def of(self, faults: npt.NDArray[np.float64], count: int, strength: float) -> float:
-        """Return the cost of a split strength; (3,) sums of the faults of `count` strokes."""
+    def of(self, faults: npt.NDArray[np.float64], count: int, config: InstanceConfig) -> float:
+        """Return the cost of a cut; (3,) sums of the faults of `count` strokes."""
         mean = float(faults @ self.faults) / (count + self.fitting)
-        return mean + self.unusual * (strength - self.usual) ** 2
+        unusual = self.unusual * (config.split_strength - self.usual) ** 2
+        return mean + unusual + self.sharper * math.log2(config.sharpen)
 
 
-def best_split_strength(
-    cut: Callable[[float], Sequence[Instances]], strokes: Sequence[Strokes]
-) -> float:
-    """Choose the split strength that suits annotated cells.
+def cuts_to_choose_from(config: InstanceConfig) -> list[InstanceConfig]:
+    """Return a cut with each sharpening and split strength; those of a sharpening in a row."""
+    return [
+        replace(config, sharpen=sharpening, split_strength=strength)
+        for sharpening, strength in product(SHARPENINGS, SPLIT_STRENGTHS)
+    ]
+
+
+def best_cut(
+    cut: Callable[[InstanceConfig], Sequence[Instances]],
+    strokes: Sequence[Strokes],
+    config: InstanceConfig | None = None,
+) -> InstanceConfig:
+    """Choose the split strength and the sharpening that suit annotated cells.
 
     Parameters
     ----------
     cut : callable
-        Returns the objects of each annotated image for a split strength, cut without
-        knowledge of the strokes.
+        Returns the objects of each annotated image, cut without knowledge of the strokes.
     strokes : sequence of Strokes
         Those of each image.
+    config : InstanceConfig, optional
+        The other settings.
 
     Returns
     -------
-    float
-        One of :data:`SPLIT_STRENGTHS`: that of the least cost.
+    InstanceConfig
+        One of :func:`cuts_to_choose_from`: that of the least cost, the first of equals.
     """
-    costs = SplitCosts()
+    costs = CutCosts()
     count = sum(drawn.count for drawn in strokes)
 
-    def cost(strength: float) -> float:
-        found = zip(cut(strength), strokes, strict=True)
+    def cost(one: InstanceConfig) -> float:
+        found = zip(cut(one), strokes, strict=True)
         faults = sum((agreement(*pair).faults for pair in found), np.zeros(3))
-        return costs.of(faults, count, strength)
+        return costs.of(faults, count, one)
 
-    return min(SPLIT_STRENGTHS, key=cost)
+    return min(cuts_to_choose_from(config or InstanceConfig()), key=cost)
 
 
 def _part_by_background(

@@ -112,12 +112,15 @@ class ModelCard:
         Parameters
         ----------
         given : mapping
-            Settings of :class:`InstanceConfig` that somebody chose, by name. The split
-            strength that the strokes chose is for the model's own way of splitting.
+            Settings of :class:`InstanceConfig` that somebody chose, by name. The split strength
+            and the sharpening that the strokes chose are for the model's own way of splitting.
         """
         own = self.instances
         if given.get("split", own.split) != own.split:
-            own = dataclasses.replace(own, split_strength=InstanceConfig().split_strength)
+            usual = InstanceConfig()
+            own = dataclasses.replace(
+                own, split_strength=usual.split_strength, sharpen=usual.sharpen
+            )
         return validate(dataclasses.replace(own, **given))
 
     def to_json(self) -> str:

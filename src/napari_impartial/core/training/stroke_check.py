@@ -15,7 +15,7 @@ from napari_impartial.core.instances.strokes import (
     Instances,
     Strokes,
     agreement,
-    best_split_strength,
+    best_cut,
     find_strokes,
 )
 from napari_impartial.core.network.unet import UNet
@@ -68,8 +68,8 @@ def check_strokes(
     -------
     StrokeReport
     InstanceConfig
-        As given, with the split strength that suits the annotated cells where the cut is
-        automatic.
+        As given, with the split strength and the sharpening that suit the annotated cells
+        where the cut is automatic.
     """
     plain = replace(prediction, samples=0, reconstruction=False)
     seen = []
@@ -84,12 +84,10 @@ def check_strokes(
         seen.append(_see(origin, probability, drawn, strokes[number].within(inside)))
     if instances.split == "automatic" and any(part.strokes.count for part in seen):
 
-        def cut(strength: float) -> list[Instances]:
-            config = replace(instances, split_strength=strength)
+        def cut(config: InstanceConfig) -> list[Instances]:
             return [part.cutter.cut(config) for part in seen]
 
-        strength = best_split_strength(cut, [part.strokes for part in seen])
-        instances = replace(instances, split_strength=strength)
+        instances = best_cut(cut, [part.strokes for part in seen], instances)
     return _report(seen, instances), instances
 
 

@@ -19,12 +19,13 @@ from napari_impartial.gui.widgets.text_labels import line
 
 _PREDICT_TIP = "Find the objects of the {} in view with the current model."
 _SHOWN = ("threshold", "min_size_px")
-_SELDOM = ("split", "split_strength", "smooth_px", "grow_px")
+_SELDOM = ("split", "split_strength", "sharpen", "smooth_px", "grow_px")
 _NAMES = {
     "threshold": "threshold_slider",
     "min_size_px": "min_size_slider",
     "split": "split_combo",
     "split_strength": "split_strength_slider",
+    "sharpen": "sharpen_slider",
     "smooth_px": "smooth_slider",
     "grow_px": "grow_slider",
 }
@@ -150,5 +151,7 @@ class ResultPanel(QWidget):
         self.valueChanged.emit(config)
 
     def _follow_split(self) -> None:
-        """Enable the split strength only where objects are split."""
-        self._form.editors["split_strength"].setEnabled(self.value().split != "components")
+        """Enable what the chosen way of splitting heeds."""
+        split = self.value().split
+        self._form.editors["split_strength"].setEnabled(split != "components")
+        self._form.editors["sharpen"].setEnabled(split == "automatic")

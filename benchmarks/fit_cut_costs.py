@@ -1,14 +1,14 @@
-"""Choose the costs by which strokes choose the split strength, and judge them on other kinds.
+"""Choose the costs by which strokes choose the cut, and judge them on other kinds.
 
-``python -m benchmarks.fit_split_strength SET... --maps DIR [--tables DIR] [--steps 300,75]
+``python -m benchmarks.fit_cut_costs SET... --maps DIR [--tables DIR] [--steps 300,75]
 [--seeds 0,1] [--styles outlines,lines]``
 
 Takes the maps that ``benchmarks.kinds`` has kept in DIR for these steps and seeds, made with the
 shipped first weights and the usual settings; all must be there, and nothing is trained. Of a grid
-of costs (:class:`.SplitCosts`) those are the best with the highest mean F1 over the kinds. Printed
-for each style and number of steps: F1 at the usual split strength for all, by the costs that are
-shipped, by those that were chosen without each kind in turn, and by the best split strength for
-each map, which only the truth tells.
+of costs (:class:`.CutCosts`) those are the best with the highest mean F1 over the kinds. Printed
+for each style and number of steps: F1 at the usual split strength for all, nothing sharpened, by
+the costs that are shipped, by those that were chosen without each kind in turn, and by the best
+split strength and sharpening for each map, which only the truth tells.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from napari_impartial.core.config import InstanceConfig, TrainingConfig
 from napari_impartial.core.instances.cutter import Cutter
 from napari_impartial.core.instances.metrics import evaluate
 from napari_impartial.core.instances.strokes import (
-    SPLIT_STRENGTHS,
-    SplitCosts,
+    CutCosts,
     agreement,
+    cuts_to_choose_from,
     find_strokes,
 )
 
@@ -37,10 +37,12 @@ from .kinds import SEEDS, STYLES, Kind, card_of, folder_of, kept_in, kinds_of
 
 Floats = NDArray[np.float64]
 
+CUTS = cuts_to_choose_from(InstanceConfig())
+
 
 @dataclass(frozen=True)
 class Run:
-    """What each split strength does to one training's maps.
+    """What each cut does to one training's maps.
 
     Attributes
     ----------
@@ -50,9 +52,9 @@ class Run:
     steps : int
     strokes : int
         Foreground strokes of all training images.
-    faults : (strengths, 3) float64
+    faults : (cuts, 3) float64
         See :attr:`.Agreement.faults`, of the training images.
-    f1 : (strengths,) float64
+    f1 : (cuts,) float64
         Of the test images.
     """
 
@@ -63,22 +65,23 @@ class Run:
     faults: Floats
     f1: Floats
 
-    def by(self, costs: SplitCosts) -> float:
-        """Return F1 at the split strength that strokes choose by these costs."""
+    def by(self, costs: CutCosts) -> float:
+        """Return F1 of the cut that strokes choose by these costs."""
         found = [
-            costs.of(faults, self.strokes, strength)
-            for faults, strength in zip(self.faults, SPLIT_STRENGTHS, strict=True)
+            costs.of(faults, self.strokes, cut)
+            for faults, cut in zip(self.faults, CUTS, strict=True)
         ]
         return float(self.f1[int(np.argmin(found))])
 
 
-def grid() -> list[SplitCosts]:
+def grid() -> list[CutCosts]:
     """Return the costs to choose from: no object costs no less than an object that is shared."""
     return [
-        SplitCosts(usual, unusual, (uncovered, divided, shared), fitting)
-        for usual, unusual, uncovered, divided, shared, fitting in itertools.product(
+        CutCosts(usual, unusual, sharper, (uncovered, divided, shared), fitting)
+        for usual, unusual, sharper, uncovered, divided, shared, fitting in itertools.product(
             (0.5, 0.6, 0.7),
-            (1.0, 1.5, 2.0),
+            (1.0, 2.0),
+            (0.0, 0.05, 0.1, 1e3),
             (0.25, 0.5, 0.75, 1.0),
             (2.0, 3.0, 4.0),
             (0.25, 0.5, 1.0),
@@ -89,7 +92,7 @@ def grid() -> list[SplitCosts]:
 
 
 def measure(kind: Kind, style: str, config: TrainingConfig, args: argparse.Namespace) -> Run:
-    """Cut the kept maps of a training at each split strength."""
+    """Cut the kept maps of a training in each way."""
     kept = folder_of(config, args.maps) / f"{kind.name}.{style}.npz"
     if not kept.exists():
         raise SystemExit(f"There is no {kept}: run benchmarks.kinds with these options first.")
@@ -98,8 +101,8 @@ def measure(kind: Kind, style: str, config: TrainingConfig, args: argparse.Names
     strokes = [find_strokes(drawn) for drawn in kind.strokes]
     truths = [truth for _, truth in kind.test]
     faults, f1 = [], []
-    for strength in SPLIT_STRENGTHS:
-        cuts = [cutter.cut(InstanceConfig(split_strength=strength)) for cutter in cutters]
+    for one in CUTS:
+        cuts = [cutter.cut(one) for cutter in cutters]
         agreements = [agreement(*pair) for pair in zip(cuts[:n], strokes, strict=True)]
         faults.append(np.sum([one.faults for one in agreements], axis=0))
         f1.append(evaluate(truths, cuts[n:]).f1)
@@ -108,12 +111,12 @@ def measure(kind: Kind, style: str, config: TrainingConfig, args: argparse.Names
     return Run(group, style, config.max_steps, count, np.array(faults), np.array(f1))
 
 
-def best(runs: Sequence[Run], costs: Sequence[SplitCosts]) -> SplitCosts:
+def best(runs: Sequence[Run], costs: Sequence[CutCosts]) -> CutCosts:
     """Return the costs with the highest F1, each kind and style counting alike."""
     groups = {(run.kind, run.style) for run in runs}
     of_group = {group: [r for r in runs if (r.kind, r.style) == group] for group in groups}
 
-    def mean(one: SplitCosts) -> float:
+    def mean(one: CutCosts) -> float:
         means = [np.mean([run.by(one) for run in some]) for some in of_group.values()]
         return float(np.mean(means))
 
@@ -122,10 +125,10 @@ def best(runs: Sequence[Run], costs: Sequence[SplitCosts]) -> SplitCosts:
 
 def report(runs: Sequence[Run]) -> str:
     """Return the table, and what was chosen."""
-    costs, shipped = grid(), SplitCosts()
+    costs, shipped = grid(), CutCosts()
     kinds = list(dict.fromkeys(run.kind for run in runs))
     without = {kind: best([r for r in runs if r.kind != kind], costs) for kind in kinds}
-    usual = SPLIT_STRENGTHS.index(shipped.usual)
+    usual = CUTS.index(InstanceConfig(split_strength=shipped.usual))
     lines = [
         f"| steps | strokes | {shipped.usual} for all | shipped | chosen without the kind | best |",
         "|---|---|---|---|---|---|",
